@@ -1,0 +1,85 @@
+//! Users and groups of the host, read from `/etc/passwd` and `/etc/group` (passwd(5), group(5)).
+//!
+//! The C library would ask name services too, but it cannot be linked statically with them, and
+//! loading them costs more than a whole launch. Names that are not in the files are asked of
+//! getent(1), which goes through the host's own C library.
+
+use std::process::{Command, Stdio};
+
+use crate::spec::host::Account;
+
+/// A line of one of the files, cut at its colons.
+pub(crate) type Line = Vec<String>;
+
+/// Finds the line whose name or number (third field) is `key`.
+pub(crate) fn find(file: &str, key: &str) -> Option<(Line, String)> {
+    let text = std::fs::read_to_string(file).ok()?;
+    find_in(&text, key)
+}
+
+fn find_in(text: &str, key: &str) -> Option<(Line, String)> {
+    let field = |index: usize| {
+        text.lines().find_map(|line| {
+            let fields: Line = line.split(':').map(str::to_owned).collect();
+            (fields.len() > 3 && fields[index] == key).then(|| (fields, line.to_owned()))
+        })
+    };
+    // As getpwnam(3) has it: a name made of digits comes before a number.
+    field(0).or_else(|| key.parse::<u32>().ok().and_then(|_| field(2)))
+}
+
+/// Asks the host's name services.
+fn getent(database: &str, key: &str) -> Option<Line> {
+    if key.starts_with('-') {
+        return None;
+    }
+    let output = Command::new("getent")
+        .args([database, key])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let line = String::from_utf8(output.stdout).ok()?;
+    Some(line.lines().next()?.split(':').map(str::to_owned).collect())
+}
+
+/// A user by name or number. A number without an account is that user, without a group.
+pub(crate) fn user(name: &str) -> Option<Account> {
+    let number = name.parse::<u32>().ok().filter(|number| *number != u32::MAX);
+    let line = find("/etc/passwd", name).map(|(line, _)| line).or_else(|| getent("passwd", name));
+    let account = line
+        .and_then(|line| Some(Account { uid: line.get(2)?.parse().ok()?, gid: line.get(3)?.parse().ok() }));
+    account.or(number.map(|uid| Account { uid, gid: None }))
+}
+
+/// A group by name or number.
+pub(crate) fn group(name: &str) -> Option<u32> {
+    if let Ok(number) = name.parse::<u32>() {
+        return (number != u32::MAX).then_some(number);
+    }
+    let line = find("/etc/group", name).map(|(line, _)| line).or_else(|| getent("group", name))?;
+    line.get(2)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find_in;
+
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/bash\nuser:x:12:13::/:/bin/sh\nbroken\n12:x:7:7::/:/bin/sh\n";
+
+    #[test]
+    fn finds_by_name_and_number() {
+        assert_eq!(find_in(PASSWD, "user").unwrap().0[2], "12");
+        assert_eq!(find_in(PASSWD, "0").unwrap().0[0], "root");
+        assert!(find_in(PASSWD, "broken").is_none());
+        assert!(find_in(PASSWD, "nobody").is_none());
+    }
+
+    #[test]
+    fn a_name_of_digits_comes_before_a_number() {
+        assert_eq!(find_in(PASSWD, "12").unwrap().0[2], "7");
+    }
+}

@@ -1,0 +1,9 @@
+//! redpak node families as OCI containers. The tree of modules is the way a redpath takes:
+//! YAML → node → plan → bundle.
+
+pub mod cli;
+pub mod command;
+pub mod node;
+pub mod policy;
+pub mod spec;
+mod sys;

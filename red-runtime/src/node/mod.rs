@@ -1,0 +1,25 @@
+//! What nodes and their configuration mean: text → typed → loaded → expanded → merged.
+
+pub mod capability;
+pub mod config;
+pub mod create;
+pub mod decode;
+pub mod diagnostic;
+pub mod expand;
+pub mod family;
+mod fields;
+pub mod json_schema;
+pub mod launch;
+pub mod limit_values;
+pub mod limits;
+pub mod load;
+pub mod merge;
+pub mod normalize;
+pub mod place;
+pub mod render;
+pub mod scan;
+pub mod schema;
+pub mod source;
+pub mod text;
+pub mod value;
+mod yaml;

@@ -1,0 +1,155 @@
+//! A report as text for people, or as one JSON document for machines.
+
+use annotate_snippets::{Annotation, AnnotationKind, Element, Level, Origin, Renderer, Snippet};
+use serde::Serialize;
+
+use super::diagnostic::{Diagnostic, Report, Severity};
+use super::source::{At, Sources};
+
+/// Characters of a line that are shown to either side of a mistake.
+const AROUND: usize = 110;
+
+/// Renders every diagnostic with its line and a caret, from `least` on.
+#[must_use]
+pub fn text(report: &Report, sources: &Sources, least: Severity, color: bool) -> String {
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let mut out = String::new();
+    for one in report.diagnostics().iter().filter(|one| one.severity <= least) {
+        out.push_str(&renderer.render(&[group(one, sources)]));
+        out.push_str("\n\n");
+    }
+    if report.dropped() > 0 {
+        out.push_str(&format!("and {} more\n\n", report.dropped()));
+    }
+    out
+}
+
+fn group<'a>(one: &'a Diagnostic, sources: &'a Sources) -> annotate_snippets::Group<'a> {
+    let level = match one.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
+    };
+    let mut elements: Vec<Element<'a>> = Vec::new();
+    if let Some(at) = one.at {
+        elements.push(place(at, one.label.as_deref(), AnnotationKind::Primary, sources));
+    }
+    for label in &one.related {
+        elements.push(place(label.at, Some(&label.text), AnnotationKind::Context, sources));
+    }
+    if let Some(help) = &one.help {
+        elements.push(Level::HELP.message(help.as_str()).into());
+    }
+    level.primary_title(one.message.as_str()).id(one.code).elements(elements)
+}
+
+/// A line with something under it; a file without a line stands alone.
+fn place<'a>(at: At, label: Option<&'a str>, kind: AnnotationKind, sources: &'a Sources) -> Element<'a> {
+    let path = sources.path(at.file).to_string_lossy();
+    let Some(line) = sources.line(at.file, at.line) else { return Origin::path(path).into() };
+    let column = usize::try_from(at.column.saturating_sub(1)).unwrap_or(0);
+    let first = column.saturating_sub(AROUND);
+    let start = byte(line, first);
+    let end = byte(line, column + AROUND);
+    let shown = &line[start..end];
+    let from = byte(shown, column - first);
+    let to = byte(shown, column - first + usize::try_from(at.length).unwrap_or(1)).max(from);
+    // Past the end of the line the caret stands behind it.
+    let mut annotation: Annotation<'a> = kind.span(from..to);
+    if let Some(label) = label {
+        annotation = annotation.label(label);
+    }
+    Snippet::source(shown)
+        .path(path)
+        .line_start(usize::try_from(at.line).unwrap_or(1))
+        .annotation(annotation)
+        .into()
+}
+
+/// Byte at which the n-th character starts, or the end.
+fn byte(text: &str, characters: usize) -> usize {
+    text.char_indices().nth(characters).map_or(text.len(), |(index, _)| index)
+}
+
+#[derive(Serialize)]
+struct JsonReport<'a> {
+    schema: &'static str,
+    errors: usize,
+    warnings: usize,
+    dropped: usize,
+    diagnostics: Vec<JsonDiagnostic<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonDiagnostic<'a> {
+    severity: &'static str,
+    code: &'a str,
+    message: &'a str,
+    #[serde(flatten)]
+    place: Option<JsonPlace<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<&'a str>,
+    related: Vec<JsonRelated<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonPlace<'a> {
+    file: String,
+    /// Absent for a file as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct JsonRelated<'a> {
+    message: &'a str,
+    #[serde(flatten)]
+    place: JsonPlace<'a>,
+}
+
+fn json_place(at: At, sources: &Sources) -> JsonPlace<'_> {
+    let some = (at.line > 0).then_some(at);
+    JsonPlace {
+        file: sources.path(at.file).display().to_string(),
+        line: some.map(|at| at.line),
+        column: some.map(|at| at.column),
+        length: some.map(|at| at.length),
+        text: sources.line(at.file, at.line),
+    }
+}
+
+/// The report as a JSON value, `red/diagnostics/v1`.
+///
+/// # Errors
+/// None in practice.
+pub fn json(report: &Report, sources: &Sources) -> serde_json::Result<serde_json::Value> {
+    let diagnostics = report
+        .diagnostics()
+        .iter()
+        .map(|one| JsonDiagnostic {
+            severity: one.severity.name(),
+            code: one.code,
+            message: &one.message,
+            place: one.at.map(|at| json_place(at, sources)),
+            help: one.help.as_deref(),
+            related: one
+                .related
+                .iter()
+                .map(|label| JsonRelated { message: &label.text, place: json_place(label.at, sources) })
+                .collect(),
+        })
+        .collect();
+    serde_json::to_value(JsonReport {
+        schema: "red/diagnostics/v1",
+        errors: report.count(Severity::Error),
+        warnings: report.count(Severity::Warning),
+        dropped: report.dropped(),
+        diagnostics,
+    })
+}

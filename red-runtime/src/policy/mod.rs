@@ -1,0 +1,159 @@
+//! What the host allows: whose nodes may start, and whose commands may run.
+//!
+//! The policy is root's (trust tier T0). Nodes are written by packagers (T1): their files are
+//! believed only when nobody else could have written them. Who starts a node (T2, when it is an
+//! engine on somebody's behalf) can choose one, and nothing more.
+
+mod verify;
+
+use std::path::{Path, PathBuf};
+
+use crate::command::{Permission, accounts};
+use crate::node::decode;
+use crate::node::diagnostic::{Diagnostic, Report};
+use crate::node::place::{self, PlaceError};
+use crate::node::source::{At, Located, Sources};
+
+pub use verify::verify;
+
+/// The pool of a machine without a policy (seed, step 0 of the quick start).
+pub const DEFAULT_POOL: &str = "/var/redpesk";
+
+/// Who starts a node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Starter {
+    /// A person or a service, naming the node: `red-wrap`, `red-runtime run`, `red-conf bundle`.
+    Direct {
+        /// Its user.
+        uid: u32,
+    },
+    /// podman, containerd, cri-o, on behalf of whoever may talk to them.
+    Engine,
+}
+
+/// A directory whose nodes engines may start.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Pool {
+    /// Its path.
+    pub path: PathBuf,
+    /// Who besides root may write there; `None` is the owner of the directory.
+    pub owner: Option<u32>,
+}
+
+/// What the host allows.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Policy {
+    /// Pools, in the order of the file.
+    pub pools: Vec<Pool>,
+    execfd: Vec<String>,
+}
+
+impl Default for Policy {
+    /// Without a policy file: one pool, and no commands under an engine.
+    fn default() -> Self {
+        Self { pools: vec![Pool { path: DEFAULT_POOL.into(), owner: None }], execfd: Vec::new() }
+    }
+}
+
+/// A policy, or why there is none.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The policy, when it could be read or there is no file.
+    pub policy: Option<Policy>,
+    /// Its text.
+    pub sources: Sources,
+    /// Mistakes.
+    pub report: Report,
+}
+
+/// Where the policy stands, below `NODE_PREFIX`.
+#[must_use]
+pub fn path(prefix: &str) -> PathBuf {
+    PathBuf::from(format!("{prefix}/etc/redpak/policy.yaml"))
+}
+
+/// Reads a policy file; a missing one is the default. A file that anybody but root could have
+/// written is a mistake: it would decide what everybody may do.
+#[must_use]
+pub fn load(path: &Path) -> Loaded {
+    let mut loaded = Loaded { policy: None, sources: Sources::default(), report: Report::default() };
+    let text = match place::text_at(path) {
+        Ok(text) => text,
+        Err(error) if place::is_missing(&error) => {
+            return Loaded { policy: Some(Policy::default()), ..loaded };
+        }
+        Err(error) => {
+            loaded.report.push(unreadable(&error));
+            return loaded;
+        }
+    };
+    let file = loaded.sources.add(path, text.text);
+    for deciding in &text.deciding {
+        let facts = deciding.facts;
+        if facts.uid != 0 || facts.mode & 0o022 != 0 {
+            loaded.report.push(
+                Diagnostic::error(
+                    "policy-owner",
+                    "the policy must belong to root and be writable by nobody else",
+                )
+                .at(At::whole(file))
+                .help(format!("chown root {0}; chmod go-w {0}", path.display())),
+            );
+        }
+    }
+    let read = decode::policy(file, loaded.sources.text(file), &mut loaded.report);
+    let policy = read.map(|read| from_file(read, &mut loaded.report));
+    loaded.policy = policy.filter(|_| !loaded.report.has_errors());
+    loaded
+}
+
+fn from_file(file: decode::PolicyFile, report: &mut Report) -> Policy {
+    let mut pools = Vec::new();
+    for (path, owner) in file.pools {
+        let owner = owner.and_then(|name| account(&name, report));
+        pools.push(Pool { path: path.value.into(), owner });
+    }
+    Policy { pools, execfd: file.execfd_nodes.into_iter().map(|node| node.value).collect() }
+}
+
+fn account(name: &Located<String>, report: &mut Report) -> Option<u32> {
+    let account = accounts::user(&name.value);
+    if account.is_none() {
+        report.push(Diagnostic::error("bad-user", format!("there is no user `{}`", name.value)).at(name.at));
+    }
+    account.map(|account| account.uid)
+}
+
+fn unreadable(error: &PlaceError) -> Diagnostic {
+    Diagnostic::error("unreadable", error.to_string())
+        .help("nothing starts under an engine until the policy can be read")
+}
+
+impl Policy {
+    /// The innermost pool that holds a path.
+    #[must_use]
+    pub fn pool_of(&self, path: &Path) -> Option<&Pool> {
+        let holding = self.pools.iter().filter(|pool| path.starts_with(&pool.path));
+        holding.max_by_key(|pool| pool.path.components().count())
+    }
+
+    /// Whether the commands of a leaf may run. `trusted` is the outcome of [`verify`].
+    #[must_use]
+    pub fn commands(&self, starter: Starter, leaf: &Path, trusted: bool) -> Permission {
+        let denied = |reason: &str| Permission::Denied { reason: reason.to_owned() };
+        if !trusted {
+            return denied("the node's files could have been written by others");
+        }
+        let named = |entry: &String| match entry.strip_suffix('/') {
+            Some(above) => leaf.starts_with(above),
+            None => leaf == Path::new(entry),
+        };
+        match starter {
+            Starter::Direct { .. } => Permission::Granted,
+            Starter::Engine if self.execfd.iter().any(named) => Permission::Granted,
+            Starter::Engine => {
+                denied("an engine starts the node, and the policy does not name it under `execfd`")
+            }
+        }
+    }
+}

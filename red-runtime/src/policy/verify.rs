@@ -1,0 +1,76 @@
+//! Could anybody have written this plan who should not?
+
+use std::path::Path;
+
+use super::{Policy, Starter};
+use crate::node::diagnostic::{Diagnostic, Report};
+use crate::node::family::Family;
+use crate::node::place::{Deciding, Facts};
+
+/// Checks that the family may be started at all by `starter`, and that every file and directory
+/// that decides its plan, up to its pool, belongs to root, the pool's owner or the caller who
+/// named it, and can be written by nobody else.
+#[must_use]
+pub fn verify(policy: &Policy, family: &Family, starter: Starter) -> Report {
+    let mut report = Report::default();
+    let leaf = family.leaf().path.as_path();
+    let pool = policy.pool_of(leaf);
+    if starter == Starter::Engine && pool.is_none() {
+        let pools: Vec<String> = policy.pools.iter().map(|pool| pool.path.display().to_string()).collect();
+        report.push(
+            Diagnostic::error(
+                "policy-pool",
+                format!("node {} is in no pool whose nodes engines may start", leaf.display()),
+            )
+            .help(format!("pools: {}; /etc/redpak/policy.yaml lists them", pools.join(", "))),
+        );
+        return report;
+    }
+    // A node outside all pools, named by a person: the directory it is in stands for the pool.
+    let oldest = family.nodes.first().map_or(leaf, |node| node.path.as_path());
+    let top = pool.map_or_else(|| oldest.parent().unwrap_or(oldest), |pool| pool.path.as_path());
+    let owner = pool.and_then(|pool| pool.owner).or_else(|| facts_of(family, top).map(|facts| facts.uid));
+    let mut trusted = vec![0];
+    trusted.extend(owner);
+    if let Starter::Direct { uid } = starter {
+        trusted.push(uid);
+    }
+    for deciding in &family.deciding {
+        let above_pool = top.starts_with(&deciding.path) && deciding.path != top;
+        if !above_pool {
+            report_one(deciding, &trusted, &mut report);
+        }
+    }
+    report
+}
+
+fn facts_of(family: &Family, path: &Path) -> Option<Facts> {
+    family.deciding.iter().find(|deciding| deciding.path == path).map(|deciding| deciding.facts)
+}
+
+fn report_one(deciding: &Deciding, trusted: &[u32], report: &mut Report) {
+    let facts = deciding.facts;
+    let path = deciding.path.display();
+    if !trusted.contains(&facts.uid) {
+        let names: Vec<String> = trusted.iter().map(u32::to_string).collect();
+        report.push(
+            Diagnostic::error(
+                "node-owner",
+                format!("{path} belongs to user {}, not to {}", facts.uid, names.join(" or ")),
+            )
+            .help(format!("chown it: `chown -R {} {path}`", trusted.last().copied().unwrap_or(0))),
+        );
+    }
+    // In a sticky directory nobody can rename or remove what belongs to somebody else (inode(7)),
+    // and what is in it is checked by itself.
+    let sticky = facts.is_dir() && facts.mode & 0o1000 != 0;
+    if facts.mode & 0o022 != 0 && !sticky {
+        report.push(
+            Diagnostic::error(
+                "node-owner",
+                format!("{path} can be written by others (mode {:04o})", facts.mode & 0o7777),
+            )
+            .help(format!("`chmod go-w {path}`")),
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! What a plan needs to know of the machine it is made on.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
+
+use crate::command::accounts;
+use crate::node::place::{self, Facts};
+
+/// What stands at a path of the host.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Probe {
+    /// A directory.
+    Dir {
+        /// Its path without symbolic links.
+        real: String,
+    },
+    /// Anything else.
+    Other {
+        /// Its path without symbolic links.
+        real: String,
+        /// Whether it is a device, which a bind with `nodev` makes useless.
+        device: bool,
+    },
+    /// Nothing.
+    Missing,
+    /// It cannot be told.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A user and the group that goes with it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Account {
+    /// User.
+    pub uid: u32,
+    /// Primary group, where it is known.
+    pub gid: Option<u32>,
+}
+
+/// How cgroups are laid out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CgroupMode {
+    /// Controllers on version 1 (alone, or beside a bare version 2).
+    V1,
+    /// Version 2 only.
+    V2,
+}
+
+/// The machine. A plan is a function of a family, a request and the answers of this.
+pub trait Host {
+    /// What stands at `path`. Within `node`, links that lead out of it lead nowhere.
+    fn probe(&mut self, path: &str, node: Option<&Path>) -> Probe;
+    /// A user by name or number.
+    fn user(&mut self, name: &str) -> Option<Account>;
+    /// A group by name or number.
+    fn group(&mut self, name: &str) -> Option<u32>;
+    /// The layout of cgroups.
+    fn cgroup_mode(&mut self) -> CgroupMode;
+}
+
+/// The machine this runs on.
+#[derive(Debug, Default)]
+pub struct SystemHost;
+
+impl Host for SystemHost {
+    fn probe(&mut self, path: &str, node: Option<&Path>) -> Probe {
+        match look(path, node) {
+            Ok(probe) => probe,
+            Err(Errno::NOENT | Errno::NOTDIR) => Probe::Missing,
+            Err(errno) => Probe::Refused { reason: place::plain(errno) },
+        }
+    }
+
+    fn user(&mut self, name: &str) -> Option<Account> {
+        accounts::user(name)
+    }
+
+    fn group(&mut self, name: &str) -> Option<u32> {
+        accounts::group(name)
+    }
+
+    fn cgroup_mode(&mut self) -> CgroupMode {
+        // The unified hierarchy has this file at its root; the tmpfs of a version 1 or hybrid
+        // layout has not (cgroup-v2.rst, "Mounting").
+        if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { CgroupMode::V2 } else { CgroupMode::V1 }
+    }
+}
+
+fn look(path: &str, node: Option<&Path>) -> rustix::io::Result<Probe> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let below = node.and_then(|node| Some((node, Path::new(path).strip_prefix(node).ok()?)));
+    let fd = match below {
+        None => openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)?,
+        Some((node, rest)) => {
+            let (dir, _) = place::open_walk(node)?;
+            let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
+            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            openat2(&dir, rest, flags, Mode::empty(), resolve)?
+        }
+    };
+    let facts = Facts::of(&fd)?;
+    let real = place::real_path(fd.as_fd())?;
+    let Some(real) = real.to_str().map(str::to_owned) else { return Err(Errno::ILSEQ) };
+    Ok(if facts.is_dir() { Probe::Dir { real } } else { Probe::Other { real, device: facts.is_device() } })
+}

@@ -1,0 +1,176 @@
+//! Where every export ends up: as a mount, or as something in the volatile root.
+//!
+//! The root is a tmpfs that belongs to the launch. Everything a mount needs to stand on is made in
+//! it beforehand (the *skeleton*), so nothing is ever written into a node to make room for a mount.
+
+mod build;
+mod links;
+mod sources;
+mod special;
+
+use std::collections::BTreeMap;
+
+use crate::node::diagnostic::Report;
+use crate::node::family::{Family, Origin};
+use crate::node::merge::{Export, Merged};
+
+use super::host::Host;
+
+pub use sources::Created;
+
+/// What a layout needs to know besides the exports.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// What is missing is an error.
+    pub strict: bool,
+    /// The container has a user namespace that is not the host's.
+    pub user_namespace: bool,
+    /// The container has the host's processes.
+    pub host_pids: bool,
+    /// The container has the host's inter-process communication.
+    pub host_ipc: bool,
+}
+
+/// Something in the volatile root.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Entry {
+    /// A directory to stand on, owned by the container's root.
+    Dir,
+    /// A directory the command may write into.
+    Anonymous,
+    /// An empty file to stand on.
+    File,
+    /// A symbolic link.
+    Symlink {
+        /// Its target.
+        target: String,
+    },
+    /// An empty file with a shared lock held while the container lives.
+    Lock,
+}
+
+/// Contents of a file that is bound into the container.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Content {
+    /// What a command prints at launch.
+    Command(String),
+    /// What an open descriptor of the launcher holds.
+    Descriptor(u32),
+}
+
+/// What a mount is made of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum MountKind {
+    /// A path of the host.
+    Bind {
+        /// The path, without symbolic links.
+        source: String,
+        /// Whether the container may write through it.
+        writable: bool,
+        /// Whether it is a directory.
+        dir: bool,
+    },
+    /// A file of the launch, read-only.
+    File(Content),
+    /// A tmpfs for everybody inside.
+    Tmpfs,
+    /// A tmpfs that stands for an Anonymous directory where the root has none.
+    Anonymous,
+    /// A proc file system.
+    Proc,
+    /// The host's proc file system, where a new one cannot be mounted.
+    HostProc,
+    /// A message queue file system.
+    Mqueue,
+    /// The tmpfs of `/dev`.
+    Dev,
+    /// Pseudo terminals of its own.
+    DevPts,
+    /// Shared memory.
+    DevShm,
+}
+
+/// One mount.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mount {
+    /// Where, links of the plan resolved.
+    pub destination: String,
+    /// What.
+    pub kind: MountKind,
+    /// Position of its export in [`Merged::exports`].
+    pub export: usize,
+}
+
+/// An export that is left out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Skipped {
+    /// Position of the export in [`Merged::exports`].
+    pub export: usize,
+    /// Why.
+    pub reason: String,
+}
+
+/// A file to be made with a lock on it in a writable export.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HostLock {
+    /// Where, on the host.
+    pub path: String,
+    /// Position of its export in [`Merged::exports`].
+    pub export: usize,
+}
+
+/// Where everything ends up.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// The mounts, in the order they must be made.
+    pub mounts: Vec<Mount>,
+    /// The volatile root, by path.
+    pub skeleton: BTreeMap<String, Entry>,
+    /// Links and directories to be made in a tmpfs once it is mounted, by path.
+    pub within: BTreeMap<String, Entry>,
+    /// Device nodes to be made outside `/dev`, by directory.
+    pub devices: Vec<String>,
+    /// Directories of nodes to be made first.
+    pub create: Vec<Created>,
+    /// Locked files in writable exports.
+    pub host_locks: Vec<HostLock>,
+    /// What is left out.
+    pub skipped: Vec<Skipped>,
+    /// Working directory, links of the plan resolved.
+    pub cwd: String,
+}
+
+impl Layout {
+    /// Where a path inside leads, links of the plan followed. A path behind links that lead in a
+    /// circle stays as it is.
+    #[must_use]
+    pub fn resolve(&self, path: &str) -> String {
+        let links = self.skeleton.iter().chain(&self.within).filter_map(|(path, entry)| match entry {
+            Entry::Symlink { target } => Some((path.clone(), target.clone())),
+            _ => None,
+        });
+        links::whole(path, &links.collect()).unwrap_or_else(|links::Loop| path.to_owned())
+    }
+}
+
+/// Lays out the exports of a family. Mistakes go to `report`.
+pub fn layout(
+    family: &Family,
+    merged: &Merged,
+    terms: Terms,
+    host: &mut dyn Host,
+    report: &mut Report,
+) -> Layout {
+    let mut layout = Layout::default();
+    let found = sources::Finder { family, terms, host, layout: &mut layout, report }.all(merged);
+    sources::check_writable(family, &merged.exports, &found, report);
+    let mut builder = build::Builder::new(merged, terms, host, report, layout);
+    builder.place(found);
+    builder.finish()
+}
+
+/// Where an export was written.
+fn at(export: &Export) -> crate::node::source::At {
+    let Origin { at, .. } = export.origin;
+    at
+}

@@ -1,0 +1,16 @@
+//! A merged family → a [`Plan`](plan::Plan): an OCI configuration, what it was made from, and its digest.
+
+pub mod access;
+pub mod bundle;
+pub mod diff;
+pub mod digest;
+pub mod environment;
+pub mod files;
+pub mod host;
+pub mod identity;
+pub mod json;
+pub mod layout;
+pub mod oci;
+pub mod plan;
+pub mod provenance;
+pub mod resources;
