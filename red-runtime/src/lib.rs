@@ -7,3 +7,5 @@ pub mod node;
 pub mod policy;
 pub mod spec;
 mod sys;
+#[cfg(test)]
+mod testing;

@@ -110,6 +110,7 @@ fn read<T>(
         }
         Ok(Some(root)) => decode(&mut Reader { report }, &root),
     };
+    report.sort(from);
     report.cap(from, super::limits::MISTAKES);
     result
 }

@@ -132,6 +132,11 @@ impl Report {
         self.dropped += other.dropped;
     }
 
+    /// Sorts what was added since `from` by its place, so that a file reads from top to bottom.
+    pub(crate) fn sort(&mut self, from: usize) {
+        self.diagnostics[from..].sort_by_key(|one| one.at);
+    }
+
     /// Counts what is left out beyond `keep` of the diagnostics added since `from`.
     pub(crate) fn cap(&mut self, from: usize, keep: usize) {
         let most = from + keep;

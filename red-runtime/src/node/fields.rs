@@ -57,7 +57,7 @@ impl Reader<'_> {
                 self.report.push(
                     Diagnostic::error("missing-key", format!("{what} has no `{}`", field.name))
                         .at(node.at)
-                        .help(field.doc),
+                        .help(sentence(field.doc)),
                 );
             }
         }
@@ -113,7 +113,7 @@ impl Reader<'_> {
         self.report.push(
             Diagnostic::error("wrong-type", format!("`{name}` must be {wanted}, not {}", value.kind()))
                 .at(if matches!(value.value, Value::Empty) { key.at } else { value.at })
-                .help(field.doc),
+                .help(sentence(field.doc)),
         );
         None
     }
@@ -216,8 +216,15 @@ pub(crate) fn scalar(reader: &mut Reader<'_>, node: &Yaml<'_>) -> Option<Located
     }
 }
 
+/// Names of the keys that have an effect.
 fn names(table: &'static [Field]) -> Vec<&'static str> {
-    table.iter().map(|field| field.name).collect()
+    table.iter().filter(|field| !matches!(field.kind, Kind::Ignored)).map(|field| field.name).collect()
+}
+
+/// A description as a hint: hints begin in lower case.
+fn sentence(doc: &str) -> String {
+    let mut letters = doc.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 /// Keeps a quoted text within one line of a message, and control characters out of terminals.

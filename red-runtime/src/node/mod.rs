@@ -14,6 +14,8 @@ pub mod limit_values;
 pub mod limits;
 pub mod load;
 pub mod merge;
+#[cfg(test)]
+mod mistakes;
 pub mod normalize;
 pub mod place;
 pub mod render;

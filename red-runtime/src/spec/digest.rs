@@ -192,3 +192,6 @@ fn text(tag: &Option<Resolved<Text>>) -> Option<String> {
 fn on(tag: &Option<Resolved<bool>>) -> bool {
     tag.as_ref().is_some_and(|on| on.value)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,5 +12,7 @@ pub mod json;
 pub mod layout;
 pub mod oci;
 pub mod plan;
+#[cfg(test)]
+mod property;
 pub mod provenance;
 pub mod resources;

@@ -82,7 +82,7 @@ fn process(parts: &Parts<'_>) -> Result<Process, OciSpecError> {
         .iter()
         .map(|entry| format!("{}={}", entry.key, entry.value.as_deref().unwrap_or("")))
         .collect();
-    ProcessBuilder::default()
+    let mut process = ProcessBuilder::default()
         .terminal(parts.request.terminal)
         .user(user)
         .args(parts.request.args.clone())
@@ -90,7 +90,10 @@ fn process(parts: &Parts<'_>) -> Result<Process, OciSpecError> {
         .cwd(&parts.layout.cwd)
         .capabilities(capabilities(parts.merged)?)
         .no_new_privileges(true)
-        .build()
+        .build()?;
+    // The builder would put 1024 open files there. Limits of processes are the caller's.
+    process.set_rlimits(None);
+    Ok(process)
 }
 
 /// The five sets, all of them the granted capabilities: a command that is not uid 0 inside keeps
@@ -117,10 +120,12 @@ fn linux(parts: &Parts<'_>, mode: CgroupMode, report: &mut Report) -> Result<Lin
     let mut builder = LinuxBuilder::default()
         .namespaces(namespaces(parts)?)
         .resources(resources::resources(&parts.merged.tightest, mode, report)?)
-        .devices(devices(&parts.layout.devices)?)
         .rootfs_propagation("rprivate")
         .masked_paths(below(&proc_at, &MASKED, &["/sys/firmware", "/sys/devices/virtual/powercap"]))
         .readonly_paths(below(&proc_at, &READ_ONLY, &[]));
+    if !parts.layout.devices.is_empty() {
+        builder = builder.devices(devices(&parts.layout.devices)?);
+    }
     if !parts.inside.uid_map.is_empty() {
         builder =
             builder.uid_mappings(parts.inside.uid_map.clone()).gid_mappings(parts.inside.gid_map.clone());
@@ -273,3 +278,6 @@ fn has_group(inside: &Inside, group: u32) -> bool {
     let covers = |from: u32, size: u32| group >= from && group - from < size;
     maps.is_empty() || maps.iter().any(|map| covers(map.container_id(), map.size()))
 }
+
+#[cfg(test)]
+mod tests;

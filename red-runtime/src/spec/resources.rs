@@ -165,16 +165,32 @@ fn block_io(limits: &Tightest, mode: CgroupMode) -> Result<Option<LinuxBlockIo>,
                 device.minor(i64::from(*minor)).weight(v1_weight(*weight)).build()
             })
             .collect();
-        builder = builder.weight_device(devices?);
+        let devices = devices?;
+        if !devices.is_empty() {
+            builder = builder.weight_device(devices);
+        }
     }
     if let Some(max) = &limits.io_max {
         any = true;
         let parts = |pick: fn(&IoRates) -> Option<Limit>| throttles(&max.value, pick);
-        builder = builder
-            .throttle_read_bps_device(parts(|rates| rates.rbps)?)
-            .throttle_write_bps_device(parts(|rates| rates.wbps)?)
-            .throttle_read_iops_device(parts(|rates| rates.riops)?)
-            .throttle_write_iops_device(parts(|rates| rates.wiops)?);
+        let rates = [parts(|r| r.rbps)?, parts(|r| r.wbps)?, parts(|r| r.riops)?, parts(|r| r.wiops)?];
+        let [rbps, wbps, riops, wiops] = rates.map(|rates| (!rates.is_empty()).then_some(rates));
+        builder = match rbps {
+            Some(rates) => builder.throttle_read_bps_device(rates),
+            None => builder,
+        };
+        builder = match wbps {
+            Some(rates) => builder.throttle_write_bps_device(rates),
+            None => builder,
+        };
+        builder = match riops {
+            Some(rates) => builder.throttle_read_iops_device(rates),
+            None => builder,
+        };
+        builder = match wiops {
+            Some(rates) => builder.throttle_write_iops_device(rates),
+            None => builder,
+        };
     }
     Ok(if any { Some(builder.build()?) } else { None })
 }

@@ -9,6 +9,8 @@ mod limits;
 mod paths;
 mod shares;
 mod tags;
+#[cfg(test)]
+mod tests;
 
 use super::diagnostic::{Diagnostic, Report};
 use super::expand::{self, BUILT_IN, Commands, ExpandError, Launch, Runner, Scope, Text};

@@ -7,6 +7,8 @@ mod build;
 mod links;
 mod sources;
 mod special;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

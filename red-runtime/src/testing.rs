@@ -1,0 +1,210 @@
+//! Families and machines made of text, for tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::node::config::Status;
+use crate::node::decode;
+use crate::node::diagnostic::{Report, Severity};
+use crate::node::expand::{Launch, NodeVars};
+use crate::node::family::{Family, Main, Node};
+use crate::node::merge::{self, CommandUse, Merged};
+use crate::node::place::Facts;
+use crate::node::source::{At, Located, Sources};
+use crate::node::value::State;
+use crate::spec::host::{Account, CgroupMode, Host, Probe};
+
+/// Facts of a directory of root's.
+pub(crate) const ROOT_DIR: Facts =
+    Facts { uid: 0, gid: 0, mode: 0o040_755, dev: 1, ino: 1, size: 0, mtime: (0, 0), ctime: (0, 0) };
+
+/// Texts of one layer: normal and admin. Only what stands below `headers` is given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Texts {
+    pub(crate) normal: String,
+    pub(crate) admin: Option<String>,
+}
+
+/// Makes a family of nodes `n0`, `n1`, … at `/pool/n0`, `/pool/n0/n1`, …
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Maker {
+    nodes: Vec<Texts>,
+    main: Option<Texts>,
+}
+
+impl Maker {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a node below the last one.
+    pub(crate) fn node(mut self, normal: &str) -> Self {
+        self.nodes.push(Texts { normal: normal.to_owned(), admin: None });
+        self
+    }
+
+    /// Gives the last node an admin file.
+    pub(crate) fn admin(mut self, admin: &str) -> Self {
+        if let Some(last) = self.nodes.last_mut() {
+            last.admin = Some(admin.to_owned());
+        }
+        self
+    }
+
+    /// Adds redmain.
+    pub(crate) fn main(mut self, normal: &str) -> Self {
+        self.main = Some(Texts { normal: normal.to_owned(), admin: None });
+        self
+    }
+
+    /// Gives redmain an admin file.
+    pub(crate) fn main_admin(mut self, admin: &str) -> Self {
+        self.main.get_or_insert_default().admin = Some(admin.to_owned());
+        self
+    }
+
+    /// The family, in admin mode when there is any admin file.
+    pub(crate) fn family(self) -> Family {
+        let mut sources = Sources::default();
+        let mut report = Report::default();
+        let mut config = |name: &str, alias: &str, body: &str| {
+            let text = format!(
+                "headers: {{alias: {alias}, name: name of {alias}, info: info of {alias}}}\n{body}\n"
+            );
+            let file = sources.add(name, text);
+            decode::config(file, sources.text(file), &mut report)
+        };
+        let main = self.main.as_ref().map(|texts| Main {
+            config: config("main.yaml", "core", &texts.normal),
+            admin: texts.admin.as_ref().and_then(|text| config("main-admin.yaml", "core", text)),
+            vars: vars("core", "/"),
+        });
+        let mut nodes = Vec::new();
+        let mut path = PathBuf::from("/pool");
+        let mut admin = main.as_ref().is_some_and(|main| main.admin.is_some());
+        for (index, texts) in self.nodes.iter().enumerate() {
+            let alias = format!("n{index}");
+            path.push(&alias);
+            let normal = config(&format!("{alias}.yaml"), &alias, &texts.normal);
+            let admin_text = texts.admin.as_ref();
+            let admin_config =
+                admin_text.and_then(|text| config(&format!("{alias}-admin.yaml"), &alias, text));
+            admin |= admin_text.is_some();
+            nodes.push((path.clone(), alias, normal, admin_config));
+        }
+        let shown = crate::node::render::text(&report, &sources, Severity::Error, false);
+        assert!(!report.has_errors(), "the texts of a test must be good:\n{shown}");
+        let nodes = nodes
+            .into_iter()
+            .map(|(path, alias, config, admin)| {
+                let config = config.expect("reported above");
+                let at = At::whole(config.file);
+                let vars = vars(&alias, &path.display().to_string());
+                Node {
+                    status: Status {
+                        file: config.file,
+                        realpath: Located::new(path.display().to_string(), at),
+                        timestamp: 0,
+                        state: Located::new(State::Enable, at),
+                        info: None,
+                    },
+                    path,
+                    facts: ROOT_DIR,
+                    moved: false,
+                    config,
+                    admin,
+                    vars,
+                }
+            })
+            .collect();
+        Family {
+            main: main.unwrap_or_default(),
+            nodes,
+            admin,
+            sources: Arc::new(sources),
+            deciding: Vec::new(),
+        }
+    }
+
+    /// The family merged, with what was found.
+    pub(crate) fn merge(self) -> (Merged, Report) {
+        let family = self.family();
+        merge::merge(&family, &launch(), CommandUse::Keep)
+    }
+}
+
+fn vars(alias: &str, path: &str) -> NodeVars {
+    NodeVars {
+        alias: alias.to_owned(),
+        name: format!("name of {alias}"),
+        path: path.to_owned(),
+        info: format!("info of {alias}"),
+        config_file: "etc/redpak.yaml",
+        admin_file: "etc/redpak-admin.yaml",
+    }
+}
+
+/// A launch in which everything is known beforehand.
+pub(crate) fn launch() -> Launch {
+    let environment = [("USER", "me"), ("SHELL_SESSION_ID", "7"), ("EMPTY", "")];
+    let launch = Launch {
+        uid: 1000,
+        gid: 100,
+        pid: 42,
+        environment: environment.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        ..Launch::default()
+    };
+    launch.today.set("a day".to_owned()).expect("it is fresh");
+    launch.uuid.set("a-uuid".to_owned()).expect("it is fresh");
+    launch
+}
+
+/// The codes of errors in a report, sorted.
+pub(crate) fn errors(report: &Report) -> Vec<&'static str> {
+    let mut codes: Vec<&'static str> = report
+        .diagnostics()
+        .iter()
+        .filter(|one| one.severity == Severity::Error)
+        .map(|one| one.code)
+        .collect();
+    codes.sort_unstable();
+    codes
+}
+
+/// A machine on which every directory is there unless said otherwise.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FakeHost {
+    pub(crate) files: BTreeSet<String>,
+    pub(crate) missing: BTreeSet<String>,
+    pub(crate) links: BTreeMap<String, String>,
+    pub(crate) v2: bool,
+}
+
+impl Host for FakeHost {
+    fn probe(&mut self, path: &str, _node: Option<&Path>) -> Probe {
+        let real = self.links.get(path).map_or_else(|| path.to_owned(), Clone::clone);
+        if self.missing.contains(&real) {
+            Probe::Missing
+        } else if self.files.contains(&real) {
+            Probe::Other { real, device: false }
+        } else {
+            Probe::Dir { real }
+        }
+    }
+
+    fn user(&mut self, name: &str) -> Option<Account> {
+        match name {
+            "svc" => Some(Account { uid: 777, gid: Some(778) }),
+            number => number.parse().ok().map(|uid| Account { uid, gid: None }),
+        }
+    }
+
+    fn group(&mut self, name: &str) -> Option<u32> {
+        if name == "svc" { Some(778) } else { name.parse().ok() }
+    }
+
+    fn cgroup_mode(&mut self) -> CgroupMode {
+        if self.v2 { CgroupMode::V2 } else { CgroupMode::V1 }
+    }
+}
