@@ -1,1 +1,21 @@
-//! x
+//! What whole-product tests share: families on disk, calls of the built binaries, and brooms.
+
+pub mod broom;
+pub mod call;
+pub mod pool;
+
+/// Whether everything must work: set in CI. There a missing tool is a failure, for a person it is
+/// a reason to skip.
+#[must_use]
+pub fn must_work() -> bool {
+    std::env::var_os("RED_MUST_WORK").is_some_and(|value| value == "1")
+}
+
+/// Says that a test needs something this machine does not have.
+///
+/// # Panics
+/// When everything must work.
+pub fn skip(reason: &str) {
+    assert!(!must_work(), "RED_MUST_WORK=1, but: {reason}");
+    drop(std::io::Write::write_all(&mut std::io::stderr(), format!("skipped: {reason}\n").as_bytes()));
+}

@@ -15,8 +15,9 @@ use oci_spec::OciSpecError;
 use oci_spec::runtime::{Mount, MountBuilder, Spec};
 use rustix::fs::{AtFlags, Mode, OFlags};
 
+use super::identity::Target;
 use super::json;
-use super::layout::{Created, Entry};
+use super::layout::{Created, Entry, MountKind};
 use super::plan::Plan;
 use crate::node::place;
 
@@ -173,6 +174,26 @@ fn skeleton(plan: &Plan, root: &Path) -> Result<(), BundleError> {
             Entry::File => file(&path, 0o444)?,
             Entry::Lock => file(&path, 0o644)?,
             Entry::Symlink { target } => std::os::unix::fs::symlink(target, &path).at(&path)?,
+        }
+    }
+    like_tmpfs(plan, root)
+}
+
+/// Gives the directories under a tmpfs its mode and owner: a runtime that copies them up may take
+/// these from the directory instead of the options.
+fn like_tmpfs(plan: &Plan, root: &Path) -> Result<(), BundleError> {
+    let below = |path: &str| root.join(path.trim_start_matches('/'));
+    for mount in plan.layout.mounts.iter().filter(|mount| mount.kind == MountKind::Tmpfs) {
+        let path = below(&mount.destination);
+        if path.is_dir() {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)).at(&path)?;
+        }
+    }
+    for (path, entry) in &plan.layout.skeleton {
+        if *entry == Entry::Anonymous {
+            let path = below(path);
+            let Target { uid, gid } = plan.target;
+            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).at(&path)?;
         }
     }
     Ok(())

@@ -61,17 +61,18 @@ pub fn spec(
         (format!("{ANNOTATION}.redpath"), redpath.to_owned()),
         (format!("{ANNOTATION}.digest"), digest.to_string()),
     ]);
-    let mut builder = SpecBuilder::default()
+    let mut spec = SpecBuilder::default()
         .version(OCI_VERSION)
         .root(RootBuilder::default().path("rootfs").readonly(false).build()?)
         .mounts(mounts(parts)?)
         .process(process(parts)?)
         .linux(linux(parts, mode, report)?)
-        .annotations(annotations);
-    if let Some(hostname) = &parts.merged.tags.hostname {
-        builder = builder.hostname(hostname.value.actual.clone());
-    }
-    builder.build()
+        .annotations(annotations)
+        .build()?;
+    // The builder would put the name of another runtime there.
+    let hostname = parts.merged.tags.hostname.as_ref();
+    spec.set_hostname(hostname.map(|hostname| hostname.value.actual.clone()));
+    Ok(spec)
 }
 
 fn process(parts: &Parts<'_>) -> Result<Process, OciSpecError> {

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    LinuxBlockIo, LinuxBlockIoBuilder, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder,
-    LinuxDeviceType, LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
-    LinuxThrottleDevice, LinuxThrottleDeviceBuilder, LinuxWeightDeviceBuilder,
+    LinuxBlockIo, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType,
+    LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, LinuxThrottleDevice,
+    LinuxThrottleDeviceBuilder, LinuxWeightDeviceBuilder,
 };
 
 use super::host::CgroupMode;
@@ -149,13 +149,9 @@ fn shares_of(weight: i64) -> u64 {
 }
 
 fn block_io(limits: &Tightest, mode: CgroupMode) -> Result<Option<LinuxBlockIo>, OciSpecError> {
-    let mut builder = LinuxBlockIoBuilder::default();
-    let mut any = false;
+    let mut io = LinuxBlockIo::default();
     if let (Some(weight), CgroupMode::V1) = (&limits.io_weight, mode) {
-        any = true;
-        if let Some(default) = weight.value.default {
-            builder = builder.weight(v1_weight(default));
-        }
+        io.set_weight(weight.value.default.map(v1_weight));
         let devices: Result<Vec<_>, _> = weight
             .value
             .devices
@@ -165,34 +161,20 @@ fn block_io(limits: &Tightest, mode: CgroupMode) -> Result<Option<LinuxBlockIo>,
                 device.minor(i64::from(*minor)).weight(v1_weight(*weight)).build()
             })
             .collect();
-        let devices = devices?;
-        if !devices.is_empty() {
-            builder = builder.weight_device(devices);
-        }
+        io.set_weight_device(some(devices?));
     }
     if let Some(max) = &limits.io_max {
-        any = true;
-        let parts = |pick: fn(&IoRates) -> Option<Limit>| throttles(&max.value, pick);
-        let rates = [parts(|r| r.rbps)?, parts(|r| r.wbps)?, parts(|r| r.riops)?, parts(|r| r.wiops)?];
-        let [rbps, wbps, riops, wiops] = rates.map(|rates| (!rates.is_empty()).then_some(rates));
-        builder = match rbps {
-            Some(rates) => builder.throttle_read_bps_device(rates),
-            None => builder,
-        };
-        builder = match wbps {
-            Some(rates) => builder.throttle_write_bps_device(rates),
-            None => builder,
-        };
-        builder = match riops {
-            Some(rates) => builder.throttle_read_iops_device(rates),
-            None => builder,
-        };
-        builder = match wiops {
-            Some(rates) => builder.throttle_write_iops_device(rates),
-            None => builder,
-        };
+        io.set_throttle_read_bps_device(some(throttles(&max.value, |rates| rates.rbps)?));
+        io.set_throttle_write_bps_device(some(throttles(&max.value, |rates| rates.wbps)?));
+        io.set_throttle_read_iops_device(some(throttles(&max.value, |rates| rates.riops)?));
+        io.set_throttle_write_iops_device(some(throttles(&max.value, |rates| rates.wiops)?));
     }
-    Ok(if any { Some(builder.build()?) } else { None })
+    Ok((io != LinuxBlockIo::default()).then_some(io))
+}
+
+/// A list, or nothing instead of an empty one.
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
 }
 
 /// Version 1 has weights from 10 to 1,000 where version 2 has 1 to 10,000.
