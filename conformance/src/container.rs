@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::probe;
 use crate::report::Report;
@@ -86,7 +87,7 @@ pub fn observe(runtime: &Runtime, bundle: &Path) -> Result<Observed, ContainerEr
         return Err(ContainerError::Silent { runtime: runtime.name, stderr });
     }
     let report: Report = serde_json::from_str(&line).map_err(|error| io_error("the report", error.into()))?;
-    let pid = fs::read_to_string(&pid_file).map_err(|source| io_error("the pid file", source))?;
+    let pid = pid_of(&pid_file)?;
     let host_namespaces =
         probe::namespaces(Path::new("/proc/self/ns")).map_err(|source| io_error("/proc/self/ns", source))?;
     let limits = limits(pid.trim());
@@ -95,6 +96,23 @@ pub fn observe(runtime: &Runtime, bundle: &Path) -> Result<Observed, ContainerEr
     drop(running);
     drop(fs::remove_file(&pid_file));
     Ok(Observed { report, host_namespaces, limits, stderr })
+}
+
+/// Reads a pid file. runc writes it once the container runs, which the probe may be faster than.
+fn pid_of(file: &Path) -> Result<String, ContainerError> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match fs::read_to_string(file) {
+            Ok(pid) if !pid.is_empty() => return Ok(pid),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("the pid file", error));
+            }
+            _ if Instant::now() > deadline => {
+                return Err(io_error("the pid file", io::ErrorKind::TimedOut.into()));
+            }
+            _ => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
 }
 
 fn rest(running: &mut Running<'_>) -> String {

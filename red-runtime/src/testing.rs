@@ -13,7 +13,7 @@ use crate::node::merge::{self, CommandUse, Merged};
 use crate::node::place::Facts;
 use crate::node::source::{At, Located, Sources};
 use crate::node::value::State;
-use crate::spec::host::{Account, CgroupMode, Host, Probe};
+use crate::spec::host::{Account, CgroupMode, Host, Probe, Subordinate};
 
 /// Facts of a directory of root's.
 pub(crate) const ROOT_DIR: Facts =
@@ -179,6 +179,7 @@ pub(crate) struct FakeHost {
     pub(crate) missing: BTreeSet<String>,
     pub(crate) links: BTreeMap<String, String>,
     pub(crate) v2: bool,
+    pub(crate) subordinate: Option<Subordinate>,
 }
 
 impl Host for FakeHost {
@@ -202,6 +203,10 @@ impl Host for FakeHost {
 
     fn group(&mut self, name: &str) -> Option<u32> {
         if name == "svc" { Some(778) } else { name.parse().ok() }
+    }
+
+    fn subordinate(&mut self, _uid: u32) -> Option<Subordinate> {
+        self.subordinate
     }
 
     fn cgroup_mode(&mut self) -> CgroupMode {

@@ -1,8 +1,11 @@
 //! Clean-up that happens even when a test fails.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use crate::call::run;
 
 /// A tmpfs that is unmounted in the end.
 #[derive(Debug)]
@@ -26,5 +29,46 @@ impl Drop for Tmpfs {
     fn drop(&mut self) {
         // A test that fails must not fail again here.
         unmount(&self.path, UnmountFlags::DETACH).unwrap_or(());
+    }
+}
+
+/// A user of the machine that is removed in the end.
+#[derive(Debug)]
+pub struct User {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub uid: u32,
+}
+
+impl User {
+    /// Makes one, with subordinate ids as the machine gives them.
+    ///
+    /// # Panics
+    /// The caller may not.
+    #[must_use]
+    pub fn make() -> Self {
+        let name = format!("redtest{}", std::process::id());
+        let made = run(Command::new("useradd").args(["--create-home", "--shell", "/bin/bash"]).arg(&name));
+        assert_eq!(made.code, 0, "useradd: {}", made.err);
+        let uid =
+            run(Command::new("id").arg("-u").arg(&name)).out.trim().parse().expect("id prints a number");
+        Self { name, uid }
+    }
+
+    /// A command run as that user.
+    #[must_use]
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", &self.name, "--regid", &self.name, "--init-groups", "--"]).arg(program);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("USER", &self.name);
+        command.stdin(std::process::Stdio::null());
+        command
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        drop(Command::new("userdel").args(["--force", "--remove"]).arg(&self.name).output());
     }
 }

@@ -51,7 +51,6 @@ impl Said {
     ///
     /// # Panics
     /// It did not.
-    #[must_use]
     pub fn good(self) -> Self {
         assert_eq!(self.code, 0, "{}\n{}", self.out, self.err);
         self

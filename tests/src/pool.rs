@@ -112,6 +112,17 @@ impl Pool {
         all(self.path(), uid);
     }
 
+    /// Copies a built binary into the pool, where every user can reach it.
+    ///
+    /// # Panics
+    /// It is not built, or there is no room.
+    pub fn install(&self, name: &str, as_name: &str) -> PathBuf {
+        let path = self.join(as_name);
+        fs::copy(crate::call::built(name), &path).expect("there is room");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        path
+    }
+
     /// A text with the pool's path replaced, for snapshots.
     #[must_use]
     pub fn plain(&self, text: &str) -> String {

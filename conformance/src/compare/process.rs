@@ -201,9 +201,8 @@ fn limits(resources: &LinuxResources, seen: &BTreeMap<String, String>, findings:
         }
     }
     // The device filter: everything is denied but what the rules allow.
-    if let Some(list) = seen.get("devices.list") {
-        if list.lines().any(|line| line.starts_with("a ")) {
-            findings.differ("devices", "denied unless listed", list);
-        }
+    let open = seen.get("devices.list").filter(|list| list.lines().any(|line| line.starts_with("a ")));
+    if let Some(list) = open {
+        findings.differ("devices", "denied unless listed", list);
     }
 }

@@ -4,9 +4,10 @@
 //! loading them costs more than a whole launch. Names that are not in the files are asked of
 //! getent(1), which goes through the host's own C library.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::spec::host::Account;
+use crate::spec::host::{Account, Subordinate};
 
 /// A line of one of the files, cut at its colons.
 pub(crate) type Line = Vec<String>;
@@ -63,8 +64,37 @@ pub(crate) fn group(name: &str) -> Option<u32> {
     line.get(2)?.parse().ok()
 }
 
+/// Ids that a user may map besides its own. `None` without a range for both users and groups, or
+/// without the set-user-id helpers that map them.
+pub(crate) fn subordinate(uid: u32) -> Option<Subordinate> {
+    let helper = |name: &str| ["/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join(name).exists());
+    if !helper("newuidmap") || !helper("newgidmap") {
+        return None;
+    }
+    let number = uid.to_string();
+    let name = find("/etc/passwd", &number).and_then(|(line, _)| line.first().cloned());
+    let range = |file: &str| {
+        let text = std::fs::read_to_string(file).ok()?;
+        range_in(&text, &number, name.as_deref())
+    };
+    Some(Subordinate { users: range("/etc/subuid")?, groups: range("/etc/subgid")? })
+}
+
+/// The first range of a user, by number or name.
+fn range_in(text: &str, number: &str, name: Option<&str>) -> Option<(u32, u32)> {
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let owner = fields.next()?;
+        let (start, count) = (fields.next()?.parse::<u32>().ok()?, fields.next()?.parse::<u32>().ok()?);
+        let own = owner == number || Some(owner) == name;
+        (own && count > 0 && start.checked_add(count).is_some()).then_some((start, count))
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use super::range_in;
+
     use super::find_in;
 
     const PASSWD: &str =
@@ -76,6 +106,14 @@ mod tests {
         assert_eq!(find_in(PASSWD, "0").unwrap().0[0], "root");
         assert!(find_in(PASSWD, "broken").is_none());
         assert!(find_in(PASSWD, "nobody").is_none());
+    }
+
+    #[test]
+    fn ranges_belong_to_a_name_or_a_number() {
+        let text = "other:1:2\nme:100000:65536\n12:5:0\n12:7:8\nbad\n";
+        assert_eq!(range_in(text, "12", Some("me")), Some((100_000, 65_536)));
+        assert_eq!(range_in(text, "12", None), Some((7, 8)));
+        assert_eq!(range_in(text, "13", Some("nobody")), None);
     }
 
     #[test]

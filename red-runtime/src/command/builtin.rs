@@ -19,6 +19,15 @@ pub(super) fn answer(command: &str, caller: (u32, u32)) -> Option<Vec<u8>> {
     .or_else(|| os_release(command))
 }
 
+/// Whether a command is one that asks for lines of passwd or group, and nothing else.
+pub(super) fn asks_for_accounts(command: &str) -> bool {
+    let words = words(command.trim(), (0, 0)).unwrap_or_default();
+    matches!(
+        words.iter().map(String::as_str).collect::<Vec<_>>().as_slice(),
+        ["getent", "passwd" | "group", _, ..]
+    )
+}
+
 /// Cuts a command into words, with `$(id -u)` and `$(id -g)` answered. `None` when anything in it
 /// would mean something to a shell.
 fn words(command: &str, (uid, gid): (u32, u32)) -> Option<Vec<String>> {

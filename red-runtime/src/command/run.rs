@@ -44,6 +44,8 @@ pub enum CommandError {
         status: i32,
         /// What it said about it, with a colon before it.
         complaint: String,
+        /// What it had printed.
+        output: Vec<u8>,
     },
     /// The kernel refused something on the way.
     #[error("could not be watched: {0}")]
@@ -80,7 +82,7 @@ pub(super) fn run(restricted: bool, command: &str, ids: (u32, u32)) -> Result<Ve
         let complaint = String::from_utf8_lossy(&complaint);
         let line = complaint.lines().map(str::trim).find(|line| !line.is_empty());
         let complaint = line.map(|line| format!(": {}", printable(line))).unwrap_or_default();
-        return Err(CommandError::Status { status, complaint });
+        return Err(CommandError::Status { status, complaint, output });
     }
     Ok(output)
 }

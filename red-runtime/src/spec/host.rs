@@ -42,6 +42,15 @@ pub struct Account {
     pub gid: Option<u32>,
 }
 
+/// Ids that a user may map besides its own (subuid(5), subgid(5)).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Subordinate {
+    /// First user and how many.
+    pub users: (u32, u32),
+    /// First group and how many.
+    pub groups: (u32, u32),
+}
+
 /// How cgroups are laid out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CgroupMode {
@@ -59,6 +68,8 @@ pub trait Host {
     fn user(&mut self, name: &str) -> Option<Account>;
     /// A group by name or number.
     fn group(&mut self, name: &str) -> Option<u32>;
+    /// Ids that an unprivileged user may map, where the helpers that map them are installed.
+    fn subordinate(&mut self, uid: u32) -> Option<Subordinate>;
     /// The layout of cgroups.
     fn cgroup_mode(&mut self) -> CgroupMode;
 }
@@ -82,6 +93,10 @@ impl Host for SystemHost {
 
     fn group(&mut self, name: &str) -> Option<u32> {
         accounts::group(name)
+    }
+
+    fn subordinate(&mut self, uid: u32) -> Option<Subordinate> {
+        accounts::subordinate(uid)
     }
 
     fn cgroup_mode(&mut self) -> CgroupMode {

@@ -136,9 +136,9 @@ pub struct Inside {
 
 /// Decides the user namespace and its mapping.
 ///
-/// An unprivileged caller always gets a user namespace, in which it is itself or uid 0. Root
-/// gets every id mapped to itself, so that files keep their owners, or only the target mapped to
-/// uid 0 when the family asks for that.
+/// An unprivileged caller always gets a user namespace, in which it is itself or uid 0, beside the
+/// subordinate ids it may map. Root gets every id mapped to itself, so that files keep their
+/// owners, or only the target mapped to uid 0 when the family asks for that.
 ///
 /// # Errors
 /// None in practice: the mappings are always complete.
@@ -147,6 +147,7 @@ pub fn inside(
     target: Target,
     shares: &Shares,
     map_root: bool,
+    host: &mut dyn Host,
 ) -> Result<Inside, OciSpecError> {
     let said = &shares.get(Namespace::User).value;
     let user_namespace = match said {
@@ -156,12 +157,31 @@ pub fn inside(
     let new = user_namespace == Sharing::New;
     let mapped = new && map_root;
     let (uid, gid) = if mapped { (0, 0) } else { (target.uid, target.gid) };
-    let (uid_map, gid_map) = match (new, caller.is_root() && !(mapped && target.uid != 0)) {
-        (false, _) => (Vec::new(), Vec::new()),
-        (true, true) => (vec![mapping(0, 0, u32::MAX)?], vec![mapping(0, 0, u32::MAX)?]),
-        (true, false) => (vec![mapping(uid, target.uid, 1)?], vec![mapping(gid, target.gid, 1)?]),
+    let (uid_map, gid_map) = if !new {
+        (Vec::new(), Vec::new())
+    } else if caller.is_root() && !(mapped && target.uid != 0) {
+        (vec![mapping(0, 0, u32::MAX)?], vec![mapping(0, 0, u32::MAX)?])
+    } else {
+        let others = if caller.is_root() { None } else { host.subordinate(caller.uid) };
+        let users = map(uid, target.uid, others.map(|others| others.users))?;
+        (users, map(gid, target.gid, others.map(|others| others.groups))?)
     };
     Ok(Inside { uid, gid, user_namespace, uid_map, gid_map })
+}
+
+/// One id mapped to another, and as many around it as there are others to map them to.
+fn map(inside: u32, outside: u32, others: Option<(u32, u32)>) -> Result<Vec<LinuxIdMapping>, OciSpecError> {
+    let Some((start, count)) = others else { return Ok(vec![mapping(inside, outside, 1)?]) };
+    let below = inside.min(count);
+    let mut all = Vec::new();
+    if below > 0 {
+        all.push(mapping(0, start, below)?);
+    }
+    all.push(mapping(inside, outside, 1)?);
+    if count > below {
+        all.push(mapping(inside + 1, start + below, count - below)?);
+    }
+    Ok(all)
 }
 
 fn mapping(inside: u32, outside: u32, size: u32) -> Result<LinuxIdMapping, OciSpecError> {

@@ -129,7 +129,7 @@ pub fn plan(
     planned.append(without(report, &planned));
     let mut report = planned;
     let map_root = merged.tags.identity.map_root_user.as_ref().is_some_and(|on| on.value);
-    let inside = match identity::inside(request.caller, target, &merged.shares, map_root) {
+    let inside = match identity::inside(request.caller, target, &merged.shares, map_root, host) {
         Ok(inside) => inside,
         Err(error) => {
             report.push(Diagnostic::error("internal", error.to_string()));

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use crate::command::Shell;
 use crate::node::expand::Runner;
+use crate::spec::host::Subordinate;
 use crate::spec::identity::Caller;
 use crate::spec::json as spec_json;
 use crate::spec::plan::{Plan, Request, plan};
@@ -131,6 +132,27 @@ fn users_are_mapped_as_the_family_says() {
     assert_eq!(map("", USER), ((1000, 100), Some(vec![[1000, 1000, 1]])));
     assert_eq!(map("config: {share_user: Enabled}", USER), ((1000, 100), Some(vec![[1000, 1000, 1]])));
     assert_eq!(map("config: {map-root-user: 1}", USER), ((0, 0), Some(vec![[0, 1000, 1]])));
+}
+
+#[test]
+fn subordinate_ids_are_mapped_around_the_callers_own() {
+    let map = |text: &str, caller: Caller, count| {
+        let subordinate = Some(Subordinate { users: (100_000, count), groups: (200_000, count) });
+        let host = &mut FakeHost { subordinate, ..FakeHost::default() };
+        let plan = planned(Maker::new().node(text), caller, host);
+        let line = |map: &oci_spec::runtime::LinuxIdMapping| (map.container_id(), map.host_id(), map.size());
+        let lines = |maps: &[oci_spec::runtime::LinuxIdMapping]| maps.iter().map(line).collect::<Vec<_>>();
+        (lines(&plan.inside.uid_map), lines(&plan.inside.gid_map))
+    };
+    let (users, groups) = map("", USER, 65_536);
+    assert_eq!(users, [(0, 100_000, 1000), (1000, 1000, 1), (1001, 101_000, 64_536)]);
+    assert_eq!(groups, [(0, 200_000, 100), (100, 100, 1), (101, 200_100, 65_436)]);
+    let (users, _) = map("config: {map-root-user: 1}", USER, 10);
+    assert_eq!(users, [(0, 1000, 1), (1, 100_000, 10)]);
+    let (users, _) = map("", USER, 10);
+    assert_eq!(users, [(0, 100_000, 10), (1000, 1000, 1)]);
+    let (users, _) = map("", ROOT, 10);
+    assert_eq!(users, [(0, 0, u32::MAX)], "root needs none");
 }
 
 #[test]
