@@ -1,48 +1,73 @@
 //! A configuration as written, with the spelling of its keys and words made uniform.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::capability::{CapabilityName, capability};
 use super::limit_values::PARTITIONS;
 use super::schema::{self, Field, Kind};
 use super::source::FileId;
-use super::value::{ExportMode, State, VarMode, name_of, word};
+use super::value::{ExportMode, State, VarMode, boolean, name_of, word};
 use super::yaml::{self, Value as Node, Yaml};
 
-/// The configuration as a tree of maps, lists and texts: keys as the schema spells them, words
-/// too, everything else untouched. What cannot be read is left out; it has been reported when the
-/// file was decoded.
-#[must_use]
-pub fn normalize(file: FileId, text: &str) -> Value {
-    match yaml::parse(file, text) {
-        Ok(Some(root)) => map(&root, schema::CONFIG),
-        _ => Value::Object(Map::new()),
+/// A configuration as maps, lists and values, in the order of the schema.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Tree {
+    /// Keys and what they hold.
+    Map(Vec<(&'static str, Tree)>),
+    /// Entries of a list.
+    List(Vec<Tree>),
+    /// A text, number or word.
+    Text(String),
+    /// A boolean.
+    Bool(bool),
+}
+
+impl Tree {
+    /// The same as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        match self {
+            Self::Map(pairs) => {
+                Value::Object(pairs.iter().map(|(key, value)| ((*key).to_owned(), value.json())).collect())
+            }
+            Self::List(items) => Value::Array(items.iter().map(Self::json).collect()),
+            Self::Text(text) => Value::String(text.clone()),
+            Self::Bool(on) => Value::Bool(*on),
+        }
     }
 }
 
-fn map(node: &Yaml<'_>, table: &'static [Field]) -> Value {
-    let Node::Map(pairs) = &node.value else { return Value::Object(Map::new()) };
-    let mut out = Map::new();
-    // In the order of the schema, whatever the order of the file.
+/// The configuration with keys and words as the schema spells them, everything else untouched.
+/// What cannot be read is left out; it has been reported when the file was decoded.
+#[must_use]
+pub fn normalize(file: FileId, text: &str) -> Tree {
+    match yaml::parse(file, text) {
+        Ok(Some(root)) => map(&root, schema::CONFIG),
+        _ => Tree::Map(Vec::new()),
+    }
+}
+
+fn map(node: &Yaml<'_>, table: &'static [Field]) -> Tree {
+    let Node::Map(pairs) = &node.value else { return Tree::Map(Vec::new()) };
+    let mut out = Vec::new();
     for field in table {
         let entry = pairs.iter().find(
             |(key, _)| matches!(&key.value, Node::Scalar(name) if name.eq_ignore_ascii_case(field.name)),
         );
-        if let Some(value) = entry.and_then(|(_, node)| value(node, field.kind)) {
-            out.insert(field.name.to_owned(), value);
-        }
+        out.extend(entry.and_then(|(_, node)| Some((field.name, value(node, field.kind)?))));
     }
-    Value::Object(out)
+    Tree::Map(out)
 }
 
-fn value(node: &Yaml<'_>, kind: Kind) -> Option<Value> {
+fn value(node: &Yaml<'_>, kind: Kind) -> Option<Tree> {
     match (kind, &node.value) {
         (Kind::Ignored, _) | (_, Node::Empty) => None,
         (Kind::Map(table), _) => Some(map(node, table)),
         (Kind::List(table), Node::List(items)) => {
-            Some(Value::Array(items.iter().map(|item| map(item, table)).collect()))
+            Some(Tree::List(items.iter().map(|item| map(item, table)).collect()))
         }
-        (_, Node::Scalar(text)) => Some(Value::String(spelled(text, kind))),
+        (Kind::Bool, Node::Scalar(text)) => boolean(text.trim()).ok().map(Tree::Bool),
+        (_, Node::Scalar(text)) => Some(Tree::Text(spelled(text, kind))),
         _ => None,
     }
 }
@@ -63,7 +88,6 @@ fn spelled(text: &str, kind: Kind) -> String {
             .into_iter()
             .find(|word| word.eq_ignore_ascii_case(trimmed))
             .map(str::to_owned),
-        Kind::Bool => super::value::boolean(trimmed).ok().map(|on| on.to_string()),
         Kind::Capability => capability(trimmed).ok().map(|name: CapabilityName| name.to_string()),
         _ => None,
     };

@@ -6,8 +6,11 @@ use serde::Serialize;
 use super::diagnostic::{Diagnostic, Report, Severity};
 use super::source::{At, Sources};
 
-/// Characters of a line that are shown to either side of a mistake.
-const AROUND: usize = 110;
+/// Characters of a line that are shown behind a mistake; before it the renderer cuts by itself.
+const BEHIND: usize = 110;
+
+/// From this column on a line is no longer shown.
+const FAR: usize = 2_000;
 
 /// Renders every diagnostic with its line and a caret, from `least` on.
 #[must_use]
@@ -48,22 +51,19 @@ fn place<'a>(at: At, label: Option<&'a str>, kind: AnnotationKind, sources: &'a 
     let path = sources.path(at.file).to_string_lossy();
     let Some(line) = sources.line(at.file, at.line) else { return Origin::path(path).into() };
     let column = usize::try_from(at.column.saturating_sub(1)).unwrap_or(0);
-    let first = column.saturating_sub(AROUND);
-    let start = byte(line, first);
-    let end = byte(line, column + AROUND);
-    let shown = &line[start..end];
-    let from = byte(shown, column - first);
-    let to = byte(shown, column - first + usize::try_from(at.length).unwrap_or(1)).max(from);
+    let number = usize::try_from(at.line).unwrap_or(1);
+    if column > FAR {
+        return Origin::path(path).line(number).char_column(column).into();
+    }
+    let shown = &line[..byte(line, column + BEHIND)];
+    let from = byte(shown, column);
+    let to = byte(shown, column + usize::try_from(at.length).unwrap_or(1)).max(from);
     // Past the end of the line the caret stands behind it.
     let mut annotation: Annotation<'a> = kind.span(from..to);
     if let Some(label) = label {
         annotation = annotation.label(label);
     }
-    Snippet::source(shown)
-        .path(path)
-        .line_start(usize::try_from(at.line).unwrap_or(1))
-        .annotation(annotation)
-        .into()
+    Snippet::source(shown).path(path).line_start(number).annotation(annotation).into()
 }
 
 /// Byte at which the n-th character starts, or the end.

@@ -49,16 +49,16 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<Exit, ConfError> {
         return Ok(Exit::Success);
     };
     let file = sources.path(config.file).display().to_string();
-    let value = normalize(config.file, sources.text(config.file));
+    let tree = normalize(config.file, sources.text(config.file));
     match args.form() {
         Form::Json => out.json(&json!({
             "schema": "red/config/v1",
             "path": draft.path.display().to_string(),
             "file": file,
-            "config": value,
+            "config": tree.json(),
         }))?,
-        Form::Yaml => out.data(&yaml::document(&value))?,
-        Form::Text => out.data(&format!("# {file}\n{}", yaml::document(&value)))?,
+        Form::Yaml => out.data(&yaml::document(&tree))?,
+        Form::Text => out.data(&format!("# {file}\n{}", yaml::document(&tree)))?,
     }
     Ok(Exit::Success)
 }

@@ -116,6 +116,9 @@ fn rows(entry: &Entry, table: &mut Table) {
     }
 }
 
+/// Tags whose values are booleans.
+const BOOLEANS: [&str; 4] = ["gpgcheck", "unsafe", "inherit-env", "map-root-user"];
+
 /// One file in the schema, with remarks.
 fn as_yaml(family: &Family, provenance: &Provenance) -> String {
     let leaf = &family.leaf().vars;
@@ -134,7 +137,9 @@ fn as_yaml(family: &Family, provenance: &Provenance) -> String {
         }
     }
     for entry in provenance.config.iter().filter(|entry| !["path", "ldpath"].contains(&entry.name.as_str())) {
-        out.push_str(&format!("  {}: {}{}\n", entry.name, yaml::scalar(&entry.value), remark(entry)));
+        let boolean = BOOLEANS.contains(&entry.name.as_str());
+        let value = if boolean { entry.value.clone() } else { yaml::scalar(&entry.value) };
+        out.push_str(&format!("  {}: {value}{}\n", entry.name, remark(entry)));
     }
     limits(&provenance.limits, &mut out);
     list("  ", "capabilities", &provenance.capabilities, &mut out, |entry, pad| {

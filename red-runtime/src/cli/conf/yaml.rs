@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::node::normalize::Tree;
+
 /// A text as a YAML scalar: plain where nothing in it could mean anything, else in double quotes,
 /// for which JSON's notation is valid YAML (YAML 1.2.2, §7.3.1).
 pub(crate) fn scalar(text: &str) -> String {
@@ -19,23 +21,23 @@ pub(crate) fn scalar(text: &str) -> String {
     }
 }
 
-/// A value as a YAML document in block style.
-pub(crate) fn document(value: &Value) -> String {
+/// A configuration as a YAML document in block style.
+pub(crate) fn document(tree: &Tree) -> String {
     let mut out = String::new();
-    block(value, 0, &mut out);
+    block(tree, 0, &mut out);
     out
 }
 
-fn block(value: &Value, indent: usize, out: &mut String) {
+fn block(tree: &Tree, indent: usize, out: &mut String) {
     let pad = " ".repeat(indent);
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
+    match tree {
+        Tree::Map(pairs) => {
+            for (key, value) in pairs {
                 out.push_str(&format!("{pad}{key}:"));
                 nested(value, indent, out);
             }
         }
-        Value::Array(items) => {
+        Tree::List(items) => {
             for item in items {
                 let mut inner = String::new();
                 block(item, indent + 2, &mut inner);
@@ -44,28 +46,23 @@ fn block(value: &Value, indent: usize, out: &mut String) {
                 out.push_str(&format!("{pad}- {inner}"));
             }
         }
-        other => out.push_str(&format!("{pad}{}\n", leaf(other))),
+        Tree::Text(text) => out.push_str(&format!("{pad}{}\n", scalar(text))),
+        Tree::Bool(on) => out.push_str(&format!("{pad}{on}\n")),
     }
 }
 
-fn nested(value: &Value, indent: usize, out: &mut String) {
-    let empty = match value {
-        Value::Object(map) => map.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        _ => true,
-    };
-    if empty {
-        out.push_str(&format!(" {}\n", leaf(value)));
-    } else {
-        out.push('\n');
-        block(value, indent + 2, out);
-    }
-}
-
-fn leaf(value: &Value) -> String {
-    match value {
-        Value::String(text) => scalar(text),
-        other => other.to_string(),
+fn nested(tree: &Tree, indent: usize, out: &mut String) {
+    match tree {
+        Tree::Map(pairs) if pairs.is_empty() => out.push_str(" {}\n"),
+        Tree::List(items) if items.is_empty() => out.push_str(" []\n"),
+        Tree::Map(_) | Tree::List(_) => {
+            out.push('\n');
+            block(tree, indent + 2, out);
+        }
+        Tree::Text(_) | Tree::Bool(_) => {
+            out.push(' ');
+            block(tree, 0, out);
+        }
     }
 }
 
@@ -92,7 +89,12 @@ mod tests {
 
     #[test]
     fn nests_lists_of_maps() {
-        let value = serde_json::json!({"a": [{"b": "1", "c": {"d": "x"}}, {"b": "2"}], "e": {}});
-        assert_eq!(document(&value), "a:\n  - b: 1\n    c:\n      d: x\n  - b: 2\ne: {}\n");
+        let text = |text: &str| Tree::Text(text.to_owned());
+        let item = Tree::Map(vec![("b", text("1")), ("c", Tree::Map(vec![("d", Tree::Bool(true))]))]);
+        let value = Tree::Map(vec![
+            ("a", Tree::List(vec![item, Tree::Map(vec![("b", text("2"))])])),
+            ("e", Tree::Map(Vec::new())),
+        ]);
+        assert_eq!(document(&value), "a:\n  - b: 1\n    c:\n      d: true\n  - b: 2\ne: {}\n");
     }
 }

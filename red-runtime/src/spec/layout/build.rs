@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::sources::Found;
-use super::{Content, Entry, Layout, Mount, MountKind, Terms, at, links};
+use super::{Content, Created, Entry, Layout, Mount, MountKind, Terms, at, links};
 use crate::node::diagnostic::{Diagnostic, Report};
+use crate::node::family::Family;
 use crate::node::merge::{Export, Merged, Source};
 use crate::node::value::ExportMode;
 use crate::spec::host::{Host, Probe};
@@ -24,6 +25,7 @@ const PROC_FILES: [&str; 10] = [
 ];
 
 pub(super) struct Builder<'a> {
+    family: &'a Family,
     pub(super) merged: &'a Merged,
     pub(super) terms: Terms,
     pub(super) host: &'a mut dyn Host,
@@ -59,6 +61,7 @@ pub(super) enum Needs {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(
+        family: &'a Family,
         merged: &'a Merged,
         terms: Terms,
         host: &'a mut dyn Host,
@@ -74,7 +77,7 @@ impl<'a> Builder<'a> {
             })
             .collect();
         let created = layout.create.iter().map(|created| created.path.clone()).collect();
-        Self { merged, terms, host, report, layout, links, covers: BTreeMap::new(), created }
+        Self { family, merged, terms, host, report, layout, links, covers: BTreeMap::new(), created }
     }
 
     /// Places every export, outer ones first.
@@ -203,7 +206,10 @@ impl<'a> Builder<'a> {
             }
             // Runtimes make mount points in a fresh file system by themselves.
             Cover::Fresh => true,
-            Cover::Bind { path: below, top, .. } => self.stands_in_bind(export, &below, needs, &top),
+            Cover::Bind { path: below, writable, top } => {
+                self.made_in_node(index, &below, needs, writable)
+                    || self.stands_in_bind(export, &below, needs, &top)
+            }
             Cover::File { top } => {
                 self.report.push(
                     Diagnostic::error("mount-point", format!("{path} lies below {top}, which is a file"))
@@ -223,6 +229,24 @@ impl<'a> Builder<'a> {
                 allowed
             }
         }
+    }
+
+    /// A directory that is missing below a writable directory of a node is made first, like a missing
+    /// source; the known admin templates count on it.
+    fn made_in_node(&mut self, index: usize, below: &str, needs: Needs, writable: bool) -> bool {
+        let node =
+            self.family.node_of(below).filter(|_| writable && needs == Needs::Dir && !self.terms.strict);
+        let Some(node) = node else { return false };
+        let missing = !self.will_exist(below) && self.host.probe(below, None) == Probe::Missing;
+        if missing {
+            self.created.insert(below.to_owned());
+            self.layout.create.push(Created {
+                node: node.path.clone(),
+                path: below.to_owned(),
+                export: index,
+            });
+        }
+        missing
     }
 
     fn stands_in_bind(&mut self, export: &Export, below: &str, needs: Needs, top: &str) -> bool {

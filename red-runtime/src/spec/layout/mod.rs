@@ -166,7 +166,7 @@ pub fn layout(
     let mut layout = Layout::default();
     let found = sources::Finder { family, terms, host, layout: &mut layout, report }.all(merged);
     sources::check_writable(family, &merged.exports, &found, report);
-    let mut builder = build::Builder::new(merged, terms, host, report, layout);
+    let mut builder = build::Builder::new(family, merged, terms, host, report, layout);
     builder.place(found);
     builder.finish()
 }
