@@ -201,14 +201,16 @@ pub struct Text {
 pub fn text_below(dir: impl AsFd, path: &Path, name: &str) -> Result<Option<Text>, PlaceError> {
     let full = path.join(name);
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let fd = match openat2(&dir, name, flags, Mode::empty(), beneath) {
-        Ok(fd) => fd,
+    let (fd, straight) = match open_in(&dir, Path::new(name), flags, ResolveFlags::BENEATH) {
+        Ok(opened) => opened,
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(PlaceError::refused(&full, errno)),
     };
     let (text, facts) = read_text(fd.as_fd(), &full)?;
-    let real = real_path(&fd).map_err(|errno| PlaceError::refused(&full, errno))?;
+    let real = match straight {
+        true => full,
+        false => real_path(&fd).map_err(|errno| PlaceError::refused(&full, errno))?,
+    };
     let mut deciding = directories_between(dir, path, &real)?;
     deciding.push(Deciding { path: real, facts });
     drop(fd);
@@ -269,6 +271,32 @@ pub fn real_path(fd: impl AsFd) -> rustix::io::Result<PathBuf> {
     let link = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     let real = rustix::fs::readlink(&link, Vec::new())?;
     Ok(PathBuf::from(OsStr::from_bytes(real.as_bytes())))
+}
+
+/// Opens `path` below `dir`, which `scope` says how to stay in. The answer tells whether the way
+/// there was straight: without a symbolic link, so that nobody needs to ask where it led.
+///
+/// # Errors
+/// What openat2(2) says.
+pub fn open_in(
+    dir: impl AsFd,
+    path: &Path,
+    flags: OFlags,
+    scope: ResolveFlags,
+) -> rustix::io::Result<(OwnedFd, bool)> {
+    let scope = scope | ResolveFlags::NO_MAGICLINKS;
+    match openat2(&dir, path, flags, Mode::empty(), scope | ResolveFlags::NO_SYMLINKS) {
+        Ok(fd) => Ok((fd, is_normal(path))),
+        Err(Errno::LOOP) => Ok((openat2(dir, path, flags, Mode::empty(), scope)?, false)),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Whether a path is written as the kernel would write it, `/` itself left out.
+fn is_normal(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    let names = bytes.strip_prefix(b"/").unwrap_or(bytes);
+    names.split(|byte| *byte == b'/').all(|name| !matches!(name, b"" | b"." | b".."))
 }
 
 /// Opens a canonical directory from `/`, following nothing.

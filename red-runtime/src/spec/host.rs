@@ -1,9 +1,10 @@
 //! What a plan needs to know of the machine it is made on.
 
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{CWD, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::command::accounts;
@@ -76,11 +77,14 @@ pub trait Host {
 
 /// The machine this runs on.
 #[derive(Debug, Default)]
-pub struct SystemHost;
+pub struct SystemHost {
+    /// The nodes that were looked into: a plan looks into each of them many times.
+    nodes: HashMap<PathBuf, OwnedFd>,
+}
 
 impl Host for SystemHost {
     fn probe(&mut self, path: &str, node: Option<&Path>) -> Probe {
-        match look(path, node) {
+        match self.look(path, node) {
             Ok(probe) => probe,
             Err(Errno::NOENT | Errno::NOTDIR) => Probe::Missing,
             Err(errno) => Probe::Refused { reason: place::plain(errno) },
@@ -106,20 +110,36 @@ impl Host for SystemHost {
     }
 }
 
-fn look(path: &str, node: Option<&Path>) -> rustix::io::Result<Probe> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let below = node.and_then(|node| Some((node, Path::new(path).strip_prefix(node).ok()?)));
-    let fd = match below {
-        None => openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)?,
-        Some((node, rest)) => {
-            let (dir, _) = place::open_walk(node)?;
-            let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
-            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            openat2(&dir, rest, flags, Mode::empty(), resolve)?
+impl SystemHost {
+    fn look(&mut self, path: &str, node: Option<&Path>) -> rustix::io::Result<Probe> {
+        let below = node.and_then(|node| Some((node, Path::new(path).strip_prefix(node).ok()?)));
+        let (fd, straight) = match below {
+            None => {
+                place::open_in(CWD, Path::new(path), OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::empty())?
+            }
+            Some((node, rest)) => {
+                let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
+                place::open_in(self.node(node)?, rest, OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::IN_ROOT)?
+            }
+        };
+        let facts = Facts::of(&fd)?;
+        let real = match straight {
+            true => path.to_owned(),
+            false => place::real_path(&fd)?.into_os_string().into_string().ok().ok_or(Errno::ILSEQ)?,
+        };
+        Ok(if facts.is_dir() {
+            Probe::Dir { real }
+        } else {
+            Probe::Other { real, device: facts.is_device() }
+        })
+    }
+
+    /// A node's directory, held open so that one plan sees one node whatever is renamed meanwhile.
+    fn node(&mut self, path: &Path) -> rustix::io::Result<BorrowedFd<'_>> {
+        if !self.nodes.contains_key(path) {
+            let (dir, _) = place::open_walk(path)?;
+            self.nodes.insert(path.to_path_buf(), dir);
         }
-    };
-    let facts = Facts::of(&fd)?;
-    let real = place::real_path(fd.as_fd())?;
-    let Some(real) = real.to_str().map(str::to_owned) else { return Err(Errno::ILSEQ) };
-    Ok(if facts.is_dir() { Probe::Dir { real } } else { Probe::Other { real, device: facts.is_device() } })
+        Ok(self.nodes[path].as_fd())
+    }
 }

@@ -158,8 +158,13 @@ impl Session {
             }
         };
         let shell = shell.as_mut().map(|shell| -> &mut dyn Shell { shell });
-        let planned =
-            plan::plan(&self.family, &self.request(args), self.launch.clone(), &mut SystemHost, shell);
+        let planned = plan::plan(
+            &self.family,
+            &self.request(args),
+            self.launch.clone(),
+            &mut SystemHost::default(),
+            shell,
+        );
         report.append(planned.report);
         let plan = planned.plan.filter(|_| !report.has_errors());
         Ok(Planned { plan, report })

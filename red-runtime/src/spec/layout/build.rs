@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sources::Found;
+use super::sources::{Finder, Found};
 use super::{Content, Created, Entry, Layout, Mount, MountKind, Terms, at, links};
 use crate::node::diagnostic::{Diagnostic, Report};
 use crate::node::family::Family;
@@ -60,14 +60,9 @@ pub(super) enum Needs {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(
-        family: &'a Family,
-        merged: &'a Merged,
-        terms: Terms,
-        host: &'a mut dyn Host,
-        report: &'a mut Report,
-        layout: Layout,
-    ) -> Self {
+    /// Goes on where the sources were found.
+    pub(super) fn new(merged: &'a Merged, finder: Finder<'a>) -> Self {
+        let Finder { family, terms, host, layout, report } = finder;
         let links = merged
             .exports
             .iter()

@@ -163,10 +163,10 @@ pub fn layout(
     host: &mut dyn Host,
     report: &mut Report,
 ) -> Layout {
-    let mut layout = Layout::default();
-    let found = sources::Finder { family, terms, host, layout: &mut layout, report }.all(merged);
-    sources::check_writable(family, &merged.exports, &found, report);
-    let mut builder = build::Builder::new(family, merged, terms, host, report, layout);
+    let mut finder = sources::Finder { family, terms, host, layout: Layout::default(), report };
+    let found = finder.all(merged);
+    sources::check_writable(family, &merged.exports, &found, finder.report);
+    let mut builder = build::Builder::new(merged, finder);
     builder.place(found);
     builder.finish()
 }

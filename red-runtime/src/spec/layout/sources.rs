@@ -34,7 +34,7 @@ pub(super) struct Finder<'a> {
     pub(super) family: &'a Family,
     pub(super) terms: Terms,
     pub(super) host: &'a mut dyn Host,
-    pub(super) layout: &'a mut Layout,
+    pub(super) layout: Layout,
     pub(super) report: &'a mut Report,
 }
 
