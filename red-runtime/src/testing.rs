@@ -166,7 +166,7 @@ pub(crate) fn errors(report: &Report) -> Vec<&'static str> {
         .diagnostics()
         .iter()
         .filter(|one| one.severity == Severity::Error)
-        .map(|one| one.code)
+        .map(|one| one.code.name())
         .collect();
     codes.sort_unstable();
     codes

@@ -118,6 +118,7 @@ fn mistakes_in_a_policy_have_their_place() {
         ("pools: [{path: /a, owner: nobody-of-that-name}]\n", "there is no user"),
         ("execfd: {node: []}\n", "did you mean `nodes`?"),
         ("execfd: {nodes: [[a]]}\n", "must be a single value"),
+        ("execfd: {nodes: [a/b/]}\n", "`a/b/` is not an absolute path"),
     ] {
         pool.write("prefix/etc/redpak/policy.yaml", text);
         let said = check(&pool, &leaf, &["--engine"]);

@@ -4,7 +4,7 @@ use super::capability::capability;
 use super::config::{
     CapabilityEntry, Config, Export, Headers, Limits, Namespace, Shares, Status, Tags, Variable,
 };
-use super::diagnostic::{Diagnostic, Report};
+use super::diagnostic::{Code, Diagnostic, Report};
 use super::fields::{self, Fields, Reader};
 use super::limit_values as limit;
 use super::schema;
@@ -72,7 +72,11 @@ pub fn policy(file: FileId, text: &str, report: &mut Report) -> Option<PolicyFil
             Some((path?, owner))
         });
         let execfd = fields.map("execfd").map(|node| reader.map(node, schema::EXECFD, "`execfd`"));
-        let nodes = execfd.map(|fields| fields.list(reader, "nodes", fields::scalar)).unwrap_or_default();
+        let nodes = execfd
+            .map(|fields| {
+                fields.list(reader, "nodes", |reader, node| fields::entry(reader, node, value::absolute))
+            })
+            .unwrap_or_default();
         Some(PolicyFile { pools, execfd_nodes: nodes })
     });
     if report.diagnostics().len() > from { None } else { policy }
@@ -102,7 +106,7 @@ fn read<T>(
         }
         Ok(None) => {
             report.push(
-                Diagnostic::error("missing-key", "the file is empty")
+                Diagnostic::error(Code::MissingKey, "the file is empty")
                     .at(super::source::At::whole(file))
                     .help("write at least `headers: {alias: NAME}`"),
             );
@@ -213,10 +217,13 @@ fn read_capabilities(reader: &mut Reader<'_>, tags: &Fields<'_, '_>) -> Vec<Capa
         if let Some(twin) = twin {
             let name = entry.cap.value;
             reader.report.push(
-                Diagnostic::error("conflict-duplicate", format!("{name} is added and dropped in one file"))
-                    .at(entry.cap.at)
-                    .related(twin.cap.at, "the other one")
-                    .help("keep one of the two"),
+                Diagnostic::error(
+                    Code::ConflictDuplicate,
+                    format!("{name} is added and dropped in one file"),
+                )
+                .at(entry.cap.at)
+                .related(twin.cap.at, "the other one")
+                .help("keep one of the two"),
             );
         }
     }
@@ -234,7 +241,7 @@ fn read_export(reader: &mut Reader<'_>, node: &Yaml<'_>) -> Option<Export> {
     match (mode.value.wants_path(), &path) {
         (PathUse::Needed, None) => {
             reader.report.push(
-                Diagnostic::error("missing-key", format!("an export of mode {} needs `path`", mode.value))
+                Diagnostic::error(Code::MissingKey, format!("an export of mode {} needs `path`", mode.value))
                     .at(mode.at)
                     .help(match mode.value {
                         ExportMode::Symlink => "the target of the link",
@@ -245,7 +252,7 @@ fn read_export(reader: &mut Reader<'_>, node: &Yaml<'_>) -> Option<Export> {
             return None;
         }
         (PathUse::Unused, Some(path)) => reader.report.push(
-            Diagnostic::warning("unused-value", format!("`path` means nothing to mode {}", mode.value))
+            Diagnostic::warning(Code::UnusedValue, format!("`path` means nothing to mode {}", mode.value))
                 .at(path.at)
                 .help("remove it"),
         ),
@@ -270,14 +277,14 @@ fn read_variable(reader: &mut Reader<'_>, node: &Yaml<'_>) -> Option<Variable> {
     match (&value, mode.wants_value()) {
         (None, true) => {
             reader.report.push(
-                Diagnostic::error("missing-key", format!("a variable of mode {mode} needs `value`"))
+                Diagnostic::error(Code::MissingKey, format!("a variable of mode {mode} needs `value`"))
                     .at(key.at)
                     .help("write `value: \"\"` for an empty one, or `mode: Remove` to drop it"),
             );
             return None;
         }
         (Some(value), false) => reader.report.push(
-            Diagnostic::warning("unused-value", format!("`value` means nothing to mode {mode}"))
+            Diagnostic::warning(Code::UnusedValue, format!("`value` means nothing to mode {mode}"))
                 .at(value.at)
                 .help("remove it"),
         ),

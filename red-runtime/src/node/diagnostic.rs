@@ -1,5 +1,6 @@
 //! Mistakes and remarks, each with its place and a way out.
 
+pub use super::code::Code;
 use super::source::{At, Sources};
 
 /// How much a [`Diagnostic`] matters.
@@ -40,7 +41,7 @@ pub struct Diagnostic {
     /// How much it matters.
     pub severity: Severity,
     /// Stable word for machines, such as `unknown-key`.
-    pub code: &'static str,
+    pub code: Code,
     /// One sentence, lower case, no full stop.
     pub message: String,
     /// Where it is, if it has a place.
@@ -54,22 +55,22 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    fn new(severity: Severity, code: &'static str, message: String) -> Self {
+    fn new(severity: Severity, code: Code, message: String) -> Self {
         Self { severity, code, message, at: None, label: None, related: Vec::new(), help: None }
     }
 
     /// An error.
-    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn error(code: Code, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, code, message.into())
     }
 
     /// A warning.
-    pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn warning(code: Code, message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, code, message.into())
     }
 
     /// A note.
-    pub fn note(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn note(code: Code, message: impl Into<String>) -> Self {
         Self::new(Severity::Note, code, message.into())
     }
 

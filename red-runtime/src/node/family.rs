@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::{Config, Status};
-use super::diagnostic::{Diagnostic, Report};
+use super::diagnostic::{Code, Diagnostic, Report};
 use super::expand::NodeVars;
 use super::place::{Deciding, Facts};
 use super::source::{At, Sources};
@@ -164,7 +164,7 @@ impl Family {
             if status.state.value != State::Enable {
                 report.push(
                     Diagnostic::error(
-                        "node-disabled",
+                        Code::NodeDisabled,
                         format!("node `{}` is not enabled ({})", node.vars.alias, status.state.value),
                     )
                     .at(status.state.at)
@@ -176,7 +176,7 @@ impl Family {
                 let path = node.path.display();
                 report.push(
                     Diagnostic::error(
-                        "node-moved",
+                        Code::NodeMoved,
                         format!(
                             "node `{}` was made at {}, and is at {path}",
                             node.vars.alias, status.realpath.value

@@ -1,6 +1,6 @@
 //! Maps checked against a table of [`schema`], and the values in them.
 
-use super::diagnostic::{Diagnostic, Report};
+use super::diagnostic::{Code, Diagnostic, Report};
 use super::limits;
 use super::schema::{Field, Kind};
 use super::source::Located;
@@ -30,7 +30,7 @@ impl Reader<'_> {
         let mut fields = Fields { table, slots: vec![None; table.len()] };
         let Value::Map(pairs) = &node.value else {
             self.report.push(
-                Diagnostic::error("wrong-type", format!("{what} must be a map, not {}", node.kind()))
+                Diagnostic::error(Code::WrongType, format!("{what} must be a map, not {}", node.kind()))
                     .at(node.at)
                     .help(format!("keys: {}", names(table).join(", "))),
             );
@@ -42,7 +42,7 @@ impl Reader<'_> {
             if let Some(first) = first_of[index] {
                 let name = table[index].name;
                 self.report.push(
-                    Diagnostic::error("duplicate-key", format!("`{name}` stands twice in {what}"))
+                    Diagnostic::error(Code::DuplicateKey, format!("`{name}` stands twice in {what}"))
                         .at(key.at)
                         .related(first.at, "the first one")
                         .help("keep one of the two"),
@@ -55,7 +55,7 @@ impl Reader<'_> {
         for (field, first) in table.iter().zip(&first_of) {
             if field.required && first.is_none() {
                 self.report.push(
-                    Diagnostic::error("missing-key", format!("{what} has no `{}`", field.name))
+                    Diagnostic::error(Code::MissingKey, format!("{what} has no `{}`", field.name))
                         .at(node.at)
                         .help(sentence(field.doc)),
                 );
@@ -68,7 +68,7 @@ impl Reader<'_> {
     fn known(&mut self, key: &Yaml<'_>, table: &'static [Field], what: &str) -> Option<usize> {
         let Value::Scalar(text) = &key.value else {
             self.report.push(
-                Diagnostic::error("wrong-type", format!("a key of {what} is {}", key.kind())).at(key.at),
+                Diagnostic::error(Code::WrongType, format!("a key of {what} is {}", key.kind())).at(key.at),
             );
             return None;
         };
@@ -80,7 +80,7 @@ impl Reader<'_> {
             };
             let shown = shorten(text);
             self.report.push(
-                Diagnostic::error("unknown-key", format!("unknown key `{shown}` in {what}"))
+                Diagnostic::error(Code::UnknownKey, format!("unknown key `{shown}` in {what}"))
                     .at(key.at)
                     .help(help),
             );
@@ -94,7 +94,7 @@ impl Reader<'_> {
         let wanted = match (field.kind, &value.value) {
             (Kind::Ignored, _) => {
                 self.report.push(
-                    Diagnostic::note("ignored-key", format!("`{name}` has no effect"))
+                    Diagnostic::note(Code::IgnoredKey, format!("`{name}` has no effect"))
                         .at(key.at)
                         .help("it is left from an older release: remove it"),
                 );
@@ -111,7 +111,7 @@ impl Reader<'_> {
             _ => "a single value",
         };
         self.report.push(
-            Diagnostic::error("wrong-type", format!("`{name}` must be {wanted}, not {}", value.kind()))
+            Diagnostic::error(Code::WrongType, format!("`{name}` must be {wanted}, not {}", value.kind()))
                 .at(if matches!(value.value, Value::Empty) { key.at } else { value.at })
                 .help(sentence(field.doc)),
         );
@@ -151,9 +151,9 @@ impl<'a, 't> Fields<'a, 't> {
         let node = self.get(name)?;
         let Value::Scalar(text) = &node.value else { return None };
         if text.contains('\0') {
-            reader
-                .report
-                .push(Diagnostic::error("bad-value", format!("`{name}` has a zero byte in it")).at(node.at));
+            reader.report.push(
+                Diagnostic::error(Code::BadValue, format!("`{name}` has a zero byte in it")).at(node.at),
+            );
             return None;
         }
         Some(Located::new(text.clone().into_owned(), node.at))
@@ -172,7 +172,7 @@ impl<'a, 't> Fields<'a, 't> {
             Err(wrong) => {
                 let shown = shorten(&text.value);
                 reader.report.push(
-                    Diagnostic::error("bad-value", format!("`{name}: {shown}` is not {}", wrong.wanted))
+                    Diagnostic::error(Code::BadValue, format!("`{name}: {shown}` is not {}", wrong.wanted))
                         .at(text.at)
                         .maybe_help(wrong.help),
                 );
@@ -193,7 +193,7 @@ impl<'a, 't> Fields<'a, 't> {
             let most = limits::LIST_ENTRIES;
             reader.report.push(
                 Diagnostic::error(
-                    "too-large",
+                    Code::TooLarge,
                     format!("`{name}` has {} entries, more than {most}", items.len()),
                 )
                 .at(*at),
@@ -204,16 +204,27 @@ impl<'a, 't> Fields<'a, 't> {
     }
 }
 
-/// A node as a single value.
-pub(crate) fn scalar(reader: &mut Reader<'_>, node: &Yaml<'_>) -> Option<Located<String>> {
-    match &node.value {
-        Value::Scalar(text) => Some(Located::new(text.clone().into_owned(), node.at)),
+/// An entry of a list read by `parse`.
+pub(crate) fn entry<T>(
+    reader: &mut Reader<'_>,
+    node: &Yaml<'_>,
+    parse: impl FnOnce(&str) -> Result<T, Wrong>,
+) -> Option<Located<T>> {
+    let diagnostic = match &node.value {
+        Value::Scalar(text) => match parse(text.trim()) {
+            Ok(value) => return Some(Located::new(value, node.at)),
+            Err(wrong) => {
+                let message = format!("`{}` is not {}", shorten(text), wrong.wanted);
+                Diagnostic::error(Code::BadValue, message).maybe_help(wrong.help)
+            }
+        },
         _ => {
             let message = format!("an entry must be a single value, not {}", node.kind());
-            reader.report.push(Diagnostic::error("wrong-type", message).at(node.at));
-            None
+            Diagnostic::error(Code::WrongType, message)
         }
-    }
+    };
+    reader.report.push(diagnostic.at(node.at));
+    None
 }
 
 /// Names of the keys that have an effect.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::config::{Config, Status};
 use super::decode;
-use super::diagnostic::{Diagnostic, Report};
+use super::diagnostic::{Code, Diagnostic, Report};
 use super::expand::NodeVars;
 use super::family::{ADMIN_NAMES, CONFIG_NAMES, Family, Main, Node, STATUS_NAME};
 use super::limits;
@@ -146,7 +146,7 @@ impl Loader {
             Ok(text) => self.decode(path, text, decode),
             Err(error) if *choice == MainFile::Default && place::is_missing(&error) => None,
             Err(error) => {
-                self.report.push(Diagnostic::error("unreadable", error.to_string()));
+                self.report.push(Diagnostic::error(Code::Unreadable, error.to_string()));
                 None
             }
         }
@@ -187,7 +187,7 @@ impl Loader {
             Ok(None) => return None,
             Ok(Some(text)) => Some(text),
             Err(error) => {
-                self.report.push(Diagnostic::error("unreadable", error.to_string()));
+                self.report.push(Diagnostic::error(Code::Unreadable, error.to_string()));
                 None
             }
         };
@@ -201,8 +201,11 @@ impl Loader {
         if config.is_none() && config_name.is_empty() {
             let (path, name) = (path.display(), CONFIG_NAMES[0]);
             self.report.push(
-                Diagnostic::error("node-incomplete", format!("{path} has a `{STATUS_NAME}` but no `{name}`"))
-                    .help(format!("`red-conf create --update {path}` writes one")),
+                Diagnostic::error(
+                    Code::NodeIncomplete,
+                    format!("{path} has a `{STATUS_NAME}` but no `{name}`"),
+                )
+                .help(format!("`red-conf create --update {path}` writes one")),
             );
         }
         Some(NodeDraft { path: path.to_path_buf(), facts, status, config, admin, config_name, admin_name })
@@ -221,7 +224,7 @@ impl Loader {
                 Ok(None) => {}
                 Ok(Some(text)) => return (self.decode(&path.join(name), text, decode), name),
                 Err(error) => {
-                    self.report.push(Diagnostic::error("unreadable", error.to_string()));
+                    self.report.push(Diagnostic::error(Code::Unreadable, error.to_string()));
                     return (None, name);
                 }
             }

@@ -156,7 +156,7 @@ fn hostile_texts_are_refused() {
     for (name, text, code) in hostile() {
         let (report, _) = report("hostile", &text);
         assert!(report.has_errors(), "{name}");
-        let codes: Vec<&str> = report.diagnostics().iter().map(|one| one.code).collect();
+        let codes: Vec<&str> = report.diagnostics().iter().map(|one| one.code.name()).collect();
         assert!(codes.contains(&code), "{name}: {codes:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! What nodes and their configuration mean: text → typed → loaded → expanded → merged.
 
 pub mod capability;
+mod code;
 pub mod config;
 pub mod create;
 pub mod decode;

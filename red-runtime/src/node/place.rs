@@ -207,10 +207,8 @@ pub fn text_below(dir: impl AsFd, path: &Path, name: &str) -> Result<Option<Text
         Err(errno) => return Err(PlaceError::refused(&full, errno)),
     };
     let (text, facts) = read_text(fd.as_fd(), &full)?;
-    let real = match straight {
-        true => full,
-        false => real_path(&fd).map_err(|errno| PlaceError::refused(&full, errno))?,
-    };
+    let real =
+        if straight { full } else { real_path(&fd).map_err(|errno| PlaceError::refused(&full, errno))? };
     let mut deciding = directories_between(dir, path, &real)?;
     deciding.push(Deciding { path: real, facts });
     drop(fd);
@@ -274,7 +272,8 @@ pub fn real_path(fd: impl AsFd) -> rustix::io::Result<PathBuf> {
 }
 
 /// Opens `path` below `dir`, which `scope` says how to stay in. The answer tells whether the way
-/// there was straight: without a symbolic link, so that nobody needs to ask where it led.
+/// there was straight, without a symbolic link: where `path` [is normal](is_normal), that is where
+/// it led, and nobody needs to ask the kernel.
 ///
 /// # Errors
 /// What openat2(2) says.
@@ -286,17 +285,16 @@ pub fn open_in(
 ) -> rustix::io::Result<(OwnedFd, bool)> {
     let scope = scope | ResolveFlags::NO_MAGICLINKS;
     match openat2(&dir, path, flags, Mode::empty(), scope | ResolveFlags::NO_SYMLINKS) {
-        Ok(fd) => Ok((fd, is_normal(path))),
+        Ok(fd) => Ok((fd, true)),
         Err(Errno::LOOP) => Ok((openat2(dir, path, flags, Mode::empty(), scope)?, false)),
         Err(errno) => Err(errno),
     }
 }
 
-/// Whether a path is written as the kernel would write it, `/` itself left out.
-fn is_normal(path: &Path) -> bool {
-    let bytes = path.as_os_str().as_bytes();
-    let names = bytes.strip_prefix(b"/").unwrap_or(bytes);
-    names.split(|byte| *byte == b'/').all(|name| !matches!(name, b"" | b"." | b".."))
+/// Whether an absolute path is written as the kernel would write it, `/` itself left out.
+#[must_use]
+pub fn is_normal(path: &str) -> bool {
+    path.strip_prefix('/').is_some_and(|names| names.split('/').all(|name| !matches!(name, "" | "." | "..")))
 }
 
 /// Opens a canonical directory from `/`, following nothing.

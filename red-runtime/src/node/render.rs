@@ -43,7 +43,7 @@ fn group<'a>(one: &'a Diagnostic, sources: &'a Sources) -> annotate_snippets::Gr
     if let Some(help) = &one.help {
         elements.push(Level::HELP.message(help.as_str()).into());
     }
-    level.primary_title(one.message.as_str()).id(one.code).elements(elements)
+    level.primary_title(one.message.as_str()).id(one.code.name()).elements(elements)
 }
 
 /// A line with something under it; a file without a line stands alone.
@@ -134,7 +134,7 @@ pub fn json(report: &Report, sources: &Sources) -> serde_json::Result<serde_json
         .iter()
         .map(|one| JsonDiagnostic {
             severity: one.severity.name(),
-            code: one.code,
+            code: one.code.name(),
             message: &one.message,
             place: one.at.map(|at| json_place(at, sources)),
             help: one.help.as_deref(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Code, Diagnostic};
 use super::limits;
 use super::load::{Loader, NodeDraft};
 use super::place::{self, Facts, PlaceError};
@@ -115,7 +115,7 @@ fn directories(loader: &mut Loader, place: &Place) -> Option<Vec<String>> {
         Ok(entries) => entries,
         Err(errno) => {
             let message = format!("{}: {}", place.path.display(), place::plain(errno));
-            loader.report.push(Diagnostic::warning("unreadable", message));
+            loader.report.push(Diagnostic::warning(Code::Unreadable, message));
             return None;
         }
     };

@@ -374,7 +374,7 @@ pub fn variable_name(text: &str) -> Result<String, Wrong> {
 /// # Errors
 /// Anything else.
 pub fn absolute(text: &str) -> Result<String, Wrong> {
-    if !text.starts_with('/') || text.split('/').any(|part| part == "..") {
+    if !text.starts_with('/') || text.contains('\0') || text.split('/').any(|part| part == "..") {
         return Err(Wrong::new("an absolute path without `..`"));
     }
     Ok(text.to_owned())

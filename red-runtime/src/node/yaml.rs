@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Code, Diagnostic};
 use super::limits;
 use super::source::{At, FileId};
 
@@ -105,7 +105,7 @@ impl<'t> Composer<'t> {
                 self.documents += 1;
                 if self.documents > 1 {
                     return Err(self
-                        .stop(at, "yaml-syntax", "more than one document in the file")
+                        .stop(at, Code::YamlSyntax, "more than one document in the file")
                         .help("keep what stands before the second `---`")
                         .into());
                 }
@@ -127,7 +127,7 @@ impl<'t> Composer<'t> {
             Event::SequenceEnd | Event::MappingEnd => self.leave(),
             Event::Alias(id) => {
                 let Some((copy, size)) = self.anchors.get(&id).cloned() else {
-                    return Err(self.stop(at, "yaml-syntax", "an anchor that contains itself").into());
+                    return Err(self.stop(at, Code::YamlSyntax, "an anchor that contains itself").into());
                 };
                 self.copied += copied_bytes(&copy);
                 self.check_copied(at)?;
@@ -140,7 +140,7 @@ impl<'t> Composer<'t> {
     fn tag(&self, at: At, tag: Option<&saphyr_parser::Tag>) -> Result<(), Box<Diagnostic>> {
         match tag {
             Some(tag) if !tag.is_yaml_core_schema() => Err(self
-                .stop(at, "yaml-syntax", format!("the tag `{tag}` means nothing here"))
+                .stop(at, Code::YamlSyntax, format!("the tag `{tag}` means nothing here"))
                 .help("remove it")
                 .into()),
             _ => Ok(()),
@@ -158,7 +158,7 @@ impl<'t> Composer<'t> {
         }
         if text.len() > limits::SCALAR_BYTES {
             let most = limits::SCALAR_BYTES;
-            return Err(self.stop(at, "too-large", format!("a value of more than {most} bytes")).into());
+            return Err(self.stop(at, Code::TooLarge, format!("a value of more than {most} bytes")).into());
         }
         if let Cow::Owned(owned) = &text {
             self.copied += owned.len();
@@ -170,7 +170,7 @@ impl<'t> Composer<'t> {
     fn enter(&mut self, at: At, anchor: usize, content: Content<'t>) -> Result<(), Box<Diagnostic>> {
         if self.open.len() >= limits::DEPTH {
             let most = limits::DEPTH;
-            return Err(self.stop(at, "too-deep", format!("nested deeper than {most} levels")).into());
+            return Err(self.stop(at, Code::TooDeep, format!("nested deeper than {most} levels")).into());
         }
         self.open.push(Open { at, anchor, size: 1, content });
         Ok(())
@@ -203,7 +203,7 @@ impl<'t> Composer<'t> {
         if self.nodes > limits::YAML_NODES {
             let most = limits::YAML_NODES;
             return Err(self
-                .stop(node.at, "too-large", format!("more than {most} values, aliases included"))
+                .stop(node.at, Code::TooLarge, format!("more than {most} values, aliases included"))
                 .into());
         }
         if anchor > 0 {
@@ -231,7 +231,7 @@ impl<'t> Composer<'t> {
             return Ok(());
         }
         let most = limits::COPIED_BYTES;
-        Err(self.stop(at, "too-large", format!("more than {most} bytes of text, aliases included")).into())
+        Err(self.stop(at, Code::TooLarge, format!("more than {most} bytes of text, aliases included")).into())
     }
 
     fn place(&self, span: Span) -> At {
@@ -253,13 +253,13 @@ impl<'t> Composer<'t> {
     fn syntax(&self, error: &ScanError) -> Box<Diagnostic> {
         let at = self.mark(*error.marker(), 1);
         Box::new(
-            Diagnostic::error("yaml-syntax", format!("not valid YAML: {}", error.info()))
+            Diagnostic::error(Code::YamlSyntax, format!("not valid YAML: {}", error.info()))
                 .at(at)
                 .maybe_help(hint(error.info())),
         )
     }
 
-    fn stop(&self, at: At, code: &'static str, message: impl Into<String>) -> Diagnostic {
+    fn stop(&self, at: At, code: Code, message: impl Into<String>) -> Diagnostic {
         Diagnostic::error(code, message).at(at)
     }
 }

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use crate::command::{Permission, accounts};
 use crate::node::decode;
-use crate::node::diagnostic::{Diagnostic, Report};
+use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::place::{self, PlaceError};
-use crate::node::source::{At, Located, Sources};
+use crate::node::source::{At, FileId, Located, Sources};
 
 pub use verify::verify;
 
@@ -93,7 +93,7 @@ pub fn load(path: &Path) -> Loaded {
         if facts.uid != 0 || facts.mode & 0o022 != 0 {
             loaded.report.push(
                 Diagnostic::error(
-                    "policy-owner",
+                    Code::PolicyOwner,
                     "the policy must belong to root and be writable by nobody else",
                 )
                 .at(At::whole(file))
@@ -101,35 +101,37 @@ pub fn load(path: &Path) -> Loaded {
             );
         }
     }
-    let read = decode::policy(file, loaded.sources.text(file), &mut loaded.report);
-    let policy = read.map(|read| from_file(read, &mut loaded.report));
+    let policy = Policy::read(file, loaded.sources.text(file), &mut loaded.report);
     loaded.policy = policy.filter(|_| !loaded.report.has_errors());
     loaded
-}
-
-fn from_file(file: decode::PolicyFile, report: &mut Report) -> Policy {
-    let mut pools = Vec::new();
-    for (path, owner) in file.pools {
-        let owner = owner.and_then(|name| account(&name, report));
-        pools.push(Pool { path: path.value.into(), owner });
-    }
-    Policy { pools, execfd: file.execfd_nodes.into_iter().map(|node| node.value).collect() }
 }
 
 fn account(name: &Located<String>, report: &mut Report) -> Option<u32> {
     let account = accounts::user(&name.value);
     if account.is_none() {
-        report.push(Diagnostic::error("bad-user", format!("there is no user `{}`", name.value)).at(name.at));
+        report
+            .push(Diagnostic::error(Code::BadUser, format!("there is no user `{}`", name.value)).at(name.at));
     }
     account.map(|account| account.uid)
 }
 
 fn unreadable(error: &PlaceError) -> Diagnostic {
-    Diagnostic::error("unreadable", error.to_string())
+    Diagnostic::error(Code::Unreadable, error.to_string())
         .help("nothing starts under an engine until the policy can be read")
 }
 
 impl Policy {
+    /// Reads a policy. Mistakes go to `report`; `None` when it cannot be used at all.
+    pub fn read(file: FileId, text: &str, report: &mut Report) -> Option<Self> {
+        let file = decode::policy(file, text, report)?;
+        let mut pools = Vec::new();
+        for (path, owner) in file.pools {
+            let owner = owner.and_then(|name| account(&name, report));
+            pools.push(Pool { path: path.value.into(), owner });
+        }
+        Some(Self { pools, execfd: file.execfd_nodes.into_iter().map(|node| node.value).collect() })
+    }
+
     /// The innermost pool that holds a path.
     #[must_use]
     pub fn pool_of(&self, path: &Path) -> Option<&Pool> {
@@ -144,9 +146,8 @@ impl Policy {
         if !trusted {
             return denied("the node's files could have been written by others");
         }
-        let named = |entry: &String| match entry.strip_suffix('/') {
-            Some(above) => leaf.starts_with(above),
-            None => leaf == Path::new(entry),
+        let named = |entry: &String| {
+            if entry.ends_with('/') { leaf.starts_with(entry) } else { leaf == Path::new(entry) }
         };
         match starter {
             Starter::Direct { .. } => Permission::Granted,

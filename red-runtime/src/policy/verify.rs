@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Policy, Starter};
-use crate::node::diagnostic::{Diagnostic, Report};
+use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::family::Family;
 use crate::node::place::{Deciding, Facts};
 
@@ -19,7 +19,7 @@ pub fn verify(policy: &Policy, family: &Family, starter: Starter) -> Report {
         let pools: Vec<String> = policy.pools.iter().map(|pool| pool.path.display().to_string()).collect();
         report.push(
             Diagnostic::error(
-                "policy-pool",
+                Code::PolicyPool,
                 format!("node {} is in no pool whose nodes engines may start", leaf.display()),
             )
             .help(format!("pools: {}; /etc/redpak/policy.yaml lists them", pools.join(", "))),
@@ -55,7 +55,7 @@ fn report_one(deciding: &Deciding, trusted: &[u32], report: &mut Report) {
         let names: Vec<String> = trusted.iter().map(u32::to_string).collect();
         report.push(
             Diagnostic::error(
-                "node-owner",
+                Code::NodeOwner,
                 format!("{path} belongs to user {}, not to {}", facts.uid, names.join(" or ")),
             )
             .help(format!("chown it: `chown -R {} {path}`", trusted.last().copied().unwrap_or(0))),
@@ -67,7 +67,7 @@ fn report_one(deciding: &Deciding, trusted: &[u32], report: &mut Report) {
     if facts.mode & 0o022 != 0 && !sticky {
         report.push(
             Diagnostic::error(
-                "node-owner",
+                Code::NodeOwner,
                 format!("{path} can be written by others (mode {:04o})", facts.mode & 0o7777),
             )
             .help(format!("`chmod go-w {path}`")),

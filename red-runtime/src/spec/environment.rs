@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::command::{self, Shell};
-use crate::node::diagnostic::{Diagnostic, Report};
+use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::expand::Launch;
 use crate::node::family::Origin;
 use crate::node::merge::{Merged, PathItem, Variable};
@@ -83,7 +83,7 @@ fn printed(variable: &Variable, shell: &mut Option<&mut dyn Shell>, report: &mut
         Err(reason) => {
             let message = format!("variable `{}`: `{command}` {reason}", variable.key);
             report.push(
-                Diagnostic::error("command", message)
+                Diagnostic::error(Code::Command, message)
                     .at(variable.origin.at)
                     .help("try the command by itself as the launching user"),
             );

@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::layout::{Content, Layout, MountKind};
 use crate::command::Shell;
-use crate::node::diagnostic::{Diagnostic, Report};
+use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::merge::Merged;
 
 /// Bytes that a descriptor of mode Internal may hold.
@@ -46,7 +46,7 @@ pub fn gather(
         };
         let content = result.unwrap_or_else(|reason| {
             let mut diagnostic =
-                Diagnostic::error("command", format!("contents of {}: {reason}", mount.destination));
+                Diagnostic::error(Code::Command, format!("contents of {}: {reason}", mount.destination));
             if let Some(export) = merged.exports.get(mount.export) {
                 diagnostic = diagnostic.at(export.origin.at);
             }

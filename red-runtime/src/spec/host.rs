@@ -112,20 +112,20 @@ impl Host for SystemHost {
 
 impl SystemHost {
     fn look(&mut self, path: &str, node: Option<&Path>) -> rustix::io::Result<Probe> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
         let below = node.and_then(|node| Some((node, Path::new(path).strip_prefix(node).ok()?)));
         let (fd, straight) = match below {
-            None => {
-                place::open_in(CWD, Path::new(path), OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::empty())?
-            }
+            None => place::open_in(CWD, Path::new(path), flags, ResolveFlags::empty())?,
             Some((node, rest)) => {
                 let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
-                place::open_in(self.node(node)?, rest, OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::IN_ROOT)?
+                place::open_in(self.node(node)?, rest, flags, ResolveFlags::IN_ROOT)?
             }
         };
         let facts = Facts::of(&fd)?;
-        let real = match straight {
-            true => path.to_owned(),
-            false => place::real_path(&fd)?.into_os_string().into_string().ok().ok_or(Errno::ILSEQ)?,
+        let real = if straight && place::is_normal(path) {
+            path.to_owned()
+        } else {
+            place::real_path(&fd)?.into_os_string().into_string().ok().ok_or(Errno::ILSEQ)?
         };
         Ok(if facts.is_dir() {
             Probe::Dir { real }

@@ -5,7 +5,7 @@ use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder};
 
 use super::host::Host;
 use crate::node::config::Namespace;
-use crate::node::diagnostic::{Diagnostic, Report};
+use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::expand::Text;
 use crate::node::merge::{self, Resolved, Shares, Sharing};
 
@@ -59,7 +59,7 @@ pub fn target(
     if let Some((name, origin)) = &user {
         match host.user(name) {
             None => report.push(placed(
-                Diagnostic::error("bad-user", format!("there is no user `{name}`"))
+                Diagnostic::error(Code::BadUser, format!("there is no user `{name}`"))
                     .help("name one that exists, or give its number"),
                 *origin,
             )),
@@ -70,7 +70,7 @@ pub fn target(
                     (None, Some(_)) => {}
                     (None, None) if account.uid == caller.uid => {}
                     (None, None) => report.push(placed(
-                        Diagnostic::error("bad-user", format!("user {name} has no account, so no group"))
+                        Diagnostic::error(Code::BadUser, format!("user {name} has no account, so no group"))
                             .help("set `set-group` (or `--group`) too"),
                         *origin,
                     )),
@@ -82,7 +82,7 @@ pub fn target(
         match host.group(name) {
             Some(gid) => target.gid = gid,
             None => report.push(placed(
-                Diagnostic::error("bad-user", format!("there is no group `{name}`"))
+                Diagnostic::error(Code::BadUser, format!("there is no group `{name}`"))
                     .help("name one that exists, or give its number"),
                 *origin,
             )),
@@ -92,7 +92,7 @@ pub fn target(
         let origin = user.or(group).and_then(|(_, origin)| origin);
         report.push(placed(
             Diagnostic::error(
-                "bad-user",
+                Code::BadUser,
                 format!("user {} may not run as {}:{}", caller.uid, target.uid, target.gid),
             )
             .help("only root changes users: start it as root, or drop `set-user` and `set-group`"),

@@ -11,7 +11,7 @@ use super::layout::{self, Layout, Terms};
 use super::oci;
 use crate::command::Shell;
 use crate::node::config::Namespace;
-use crate::node::diagnostic::{Diagnostic, Report};
+use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::expand::Launch;
 use crate::node::family::Family;
 use crate::node::merge::{self, CommandUse, Merged, Sharing};
@@ -132,7 +132,7 @@ pub fn plan(
     let inside = match identity::inside(request.caller, target, &merged.shares, map_root, host) {
         Ok(inside) => inside,
         Err(error) => {
-            report.push(Diagnostic::error("internal", error.to_string()));
+            report.push(Diagnostic::error(Code::Internal, error.to_string()));
             return Planned { plan: None, report };
         }
     };
@@ -158,7 +158,7 @@ pub fn plan(
     let spec = match oci::spec(&parts, &redpath, &digest, host.cgroup_mode(), &mut report) {
         Ok(spec) => spec,
         Err(error) => {
-            report.push(Diagnostic::error("internal", error.to_string()));
+            report.push(Diagnostic::error(Code::Internal, error.to_string()));
             return Planned { plan: None, report };
         }
     };
@@ -195,8 +195,10 @@ fn without(report: Report, other: &Report) -> Report {
 fn user_namespace_note(request: &Request, merged: &Merged, report: &mut Report) {
     let user = merged.shares.get(Namespace::User);
     if user.value == Sharing::Host && !request.caller.is_root() {
-        let mut note =
-            Diagnostic::note("user-namespace", "an unprivileged caller gets a user namespace all the same");
+        let mut note = Diagnostic::note(
+            Code::UserNamespace,
+            "an unprivileged caller gets a user namespace all the same",
+        );
         if let Some(origin) = user.origin {
             note = note.at(origin.at);
         }

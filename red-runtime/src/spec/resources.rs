@@ -14,7 +14,7 @@ use oci_spec::runtime::{
 };
 
 use super::host::CgroupMode;
-use crate::node::diagnostic::{Diagnostic, Report};
+use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::limit_values::{IoMax, IoRates, Limit};
 use crate::node::merge::{Resolved, Tightest};
 
@@ -46,7 +46,7 @@ pub fn resources(
         if let Some(at) = at {
             report.push(
                 Diagnostic::warning(
-                    "not-applied",
+                    Code::NotApplied,
                     format!("`{name}` is not applied: the kernel has it for the root cgroup only"),
                 )
                 .at(at)
@@ -64,7 +64,7 @@ pub fn resources(
         CgroupMode::V1 => {
             for (file, value, at) in unified.iter().filter(|(file, ..)| !V1_HAS.contains(file)) {
                 let mut diagnostic = Diagnostic::warning(
-                    "not-applied",
+                    Code::NotApplied,
                     format!(
                         "`{file} = {value}` is not applied: this machine has cgroups of version 1, which lack it"
                     ),

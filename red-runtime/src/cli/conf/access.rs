@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::session::{Commands, ModeArgs, PlanArgs, Session};
 use super::{ConfError, Exit, Form, Output};
+use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::source::Sources;
 use crate::spec::access::access;
 
@@ -30,10 +31,9 @@ impl Args {
 
 pub(super) fn run(args: &Args, out: &mut Output) -> Result<Exit, ConfError> {
     if !args.path.starts_with('/') {
-        let mut report = crate::node::diagnostic::Report::default();
+        let mut report = Report::default();
         let message = format!("`{}` is relative", args.path);
-        report
-            .push(crate::node::diagnostic::Diagnostic::error("bad-path", message).help("write it from `/`"));
+        report.push(Diagnostic::error(Code::BadPath, message).help("write it from `/`"));
         return Err(ConfError::Mistakes(report, std::sync::Arc::new(Sources::default())));
     }
     let session = Session::open(&args.redpath, &args.mode)?;

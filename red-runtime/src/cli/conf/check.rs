@@ -2,7 +2,7 @@
 
 use super::session::{Commands, ModeArgs, PlanArgs, RedpathArgs, Session, load_options};
 use super::{ConfError, Exit, Form, Output};
-use crate::node::diagnostic::{Diagnostic, Report, Severity};
+use crate::node::diagnostic::{Code, Diagnostic, Report, Severity};
 use crate::node::expand::Launch;
 use crate::node::family::Family;
 use crate::node::load;
@@ -67,7 +67,7 @@ fn aliases(family: &Family) -> Report {
         if let Some(elder) = elder {
             report.push(
                 Diagnostic::warning(
-                    "alias-repeated",
+                    Code::AliasRepeated,
                     format!("two nodes of the family are called `{}`", node.vars.alias),
                 )
                 .at(node.config.headers.alias.at)

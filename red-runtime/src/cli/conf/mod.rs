@@ -22,7 +22,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use super::exit::Exit;
 use super::output::Output;
 use crate::node::create::CreateError;
-use crate::node::diagnostic::{Report, Severity};
+use crate::node::diagnostic::{Code, Report, Severity};
 use crate::node::load::LoadError;
 use crate::node::place::PlaceError;
 use crate::node::render;
@@ -146,7 +146,7 @@ fn failed(error: &ConfError, form: Form, least: Severity, out: &mut Output) -> E
         ConfError::Mistakes(report, sources) => (report.clone(), Arc::clone(sources)),
         other => {
             let mut report = Report::default();
-            report.push(crate::node::diagnostic::Diagnostic::error("failed", other.to_string()));
+            report.push(crate::node::diagnostic::Diagnostic::error(Code::Failed, other.to_string()));
             (report, Arc::new(Sources::default()))
         }
     };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::node::diagnostic::Diagnostic;
+use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::family::{Family, Origin};
 
 /// A path of the host made visible.
@@ -49,7 +49,7 @@ impl Conflict {
             format!(" as part of {}", self.elder_path)
         };
         Diagnostic::error(
-            "export-writable",
+            Code::ExportWritable,
             format!(
                 "{} exports {} writable, but {} exports it{part} read-only",
                 name(self.younger),

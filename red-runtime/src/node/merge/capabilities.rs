@@ -7,7 +7,7 @@ use oci_spec::runtime::Capability;
 use super::{Lost, Merger, Resolved, Why};
 use crate::node::capability::{CAPABILITIES, CapabilityName, capability_name};
 use crate::node::config::CapabilityEntry;
-use crate::node::diagnostic::Diagnostic;
+use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::family::Layer;
 
 /// The capabilities a family speaks of, by the kernel's number.
@@ -88,7 +88,7 @@ fn one<'a>(
         if let Some(warn) = &held.warn {
             merger.report.push(
                 Diagnostic::warning(
-                    "redefined",
+                    Code::Redefined,
                     format!("{} of {} is dropped by {}: {warn}", held.cap.value, elder.name(), layer.name()),
                 )
                 .at(entry.cap.at)
@@ -110,7 +110,7 @@ fn refuse<'a>(
 ) {
     merger.report.push(
         Diagnostic::error(
-            "capability-regained",
+            Code::CapabilityRegained,
             format!("{} adds {}, but {} drops it", younger.name(), capability_name(capability), elder.name()),
         )
         .at(entry.cap.at)

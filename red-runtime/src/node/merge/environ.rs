@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Lost, Merger, Shell, Why};
 use crate::node::config;
-use crate::node::diagnostic::Diagnostic;
+use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::expand::Text;
 use crate::node::family::{Layer, Origin};
 use crate::node::value::VarMode;
@@ -50,7 +50,7 @@ fn one<'a>(merger: &mut Merger<'a>, entries: &[Entry<'a>]) -> Option<Variable> {
         if let (Some(warn), Why::Younger) = (&other.warn, why) {
             merger.report.push(
                 Diagnostic::warning(
-                    "redefined",
+                    Code::Redefined,
                     format!(
                         "variable `{}` of {} is redefined by {}: {warn}",
                         other.key.value,
@@ -87,7 +87,7 @@ fn twice<'a>(merger: &mut Merger<'a>, entries: &[Entry<'a>]) {
         if layer.id == other.id && !same(first, second) {
             merger.report.push(
                 Diagnostic::error(
-                    "conflict-duplicate",
+                    Code::ConflictDuplicate,
                     format!("variable `{}` is set twice, differently, in {}", second.key.value, layer.name()),
                 )
                 .at(second.key.at)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::binds::{self, Bind};
 use super::{Lost, Merger, Shell, Why};
 use crate::node::config;
-use crate::node::diagnostic::Diagnostic;
+use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::expand::Text;
 use crate::node::family::{Layer, Origin};
 use crate::node::limits;
@@ -112,7 +112,7 @@ fn expand<'a>(merger: &mut Merger<'a>, layer: Layer<'a>, export: &'a config::Exp
     let mount = cleaned(merger, "mount", mount, export.mount.at)?;
     if mount.actual == "/" {
         merger.report.push(
-            Diagnostic::error("bad-path", "`mount: /` would replace the root itself")
+            Diagnostic::error(Code::BadPath, "`mount: /` would replace the root itself")
                 .at(export.mount.at)
                 .help("the root is a fresh tmpfs: export the directories below it"),
         );
@@ -143,7 +143,7 @@ fn source<'a>(
                 _ => {
                     let message = format!("`path: {}` is not the number of a descriptor", text.actual);
                     merger.report.push(
-                        Diagnostic::error("bad-value", message).at(path.at).help(
+                        Diagnostic::error(Code::BadValue, message).at(path.at).help(
                             "mode Internal copies an open descriptor of the launcher, such as `path: 9`",
                         ),
                     );
@@ -155,7 +155,7 @@ fn source<'a>(
             let text = merger.expand(layer, path, Shell::Substitution)?;
             if text.actual.is_empty() || text.actual.len() >= limits::PATH_BYTES {
                 merger.report.push(
-                    Diagnostic::error("bad-path", "the target of a link must have from 1 to 4095 bytes")
+                    Diagnostic::error(Code::BadPath, "the target of a link must have from 1 to 4095 bytes")
                         .at(path.at),
                 );
                 return None;
@@ -181,7 +181,7 @@ fn cleaned(merger: &mut Merger<'_>, key: &str, text: Text, at: At) -> Option<Tex
     if text.actual.split('/').any(|part| part == "..") {
         let path = clean(&text.actual);
         merger.report.push(
-            Diagnostic::warning("parent-path", format!("`{key}: {}` is taken as {path}", text.actual))
+            Diagnostic::warning(Code::ParentPath, format!("`{key}: {}` is taken as {path}", text.actual))
                 .at(at)
                 .help("write it without `..`"),
         );
@@ -245,7 +245,7 @@ fn bad_path(merger: &mut Merger<'_>, key: &str, path: &str, at: At, why: BadPath
             "no file system takes a longer one",
         ),
     };
-    merger.report.push(Diagnostic::error("bad-path", message).at(at).help(help));
+    merger.report.push(Diagnostic::error(Code::BadPath, message).at(at).help(help));
 }
 
 /// Removes doubled and closing slashes, `.` and `..`. Paths of exports mean what they say: no link
@@ -277,7 +277,7 @@ fn twice(merger: &mut Merger<'_>, entries: &mut [Entry<'_>]) {
         let name = second.layer.name();
         merger.report.push(if first.spelled == second.spelled {
             Diagnostic::error(
-                "conflict-duplicate",
+                Code::ConflictDuplicate,
                 format!("{mount} is exported twice, differently, in {name}"),
             )
             .at(second.export.mount.at)
@@ -286,7 +286,7 @@ fn twice(merger: &mut Merger<'_>, entries: &mut [Entry<'_>]) {
         } else {
             let spelled = &second.spelled;
             Diagnostic::warning(
-                "redefined",
+                Code::Redefined,
                 format!("{mount} is exported twice in {name}: the one spelled {spelled} holds"),
             )
             .at(second.export.mount.at)
@@ -327,7 +327,7 @@ fn redefined(merger: &mut Merger<'_>, elder: &Entry<'_>, younger: &Entry<'_>) {
     let warn = elder.export.warn.as_ref().map(|warn| format!(": {warn}")).unwrap_or_default();
     merger.report.push(
         Diagnostic::warning(
-            "redefined",
+            Code::Redefined,
             format!(
                 "{} of {} is redefined by {}{warn}",
                 elder.mount.actual,

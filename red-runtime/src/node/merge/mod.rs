@@ -12,7 +12,7 @@ mod tags;
 #[cfg(test)]
 mod tests;
 
-use super::diagnostic::{Diagnostic, Report};
+use super::diagnostic::{Code, Diagnostic, Report};
 use super::expand::{self, BUILT_IN, Commands, ExpandError, Launch, Runner, Scope, Text};
 use super::family::{Family, Layer, Origin};
 use super::source::{At, Located};
@@ -233,7 +233,7 @@ impl<'a> Merger<'a> {
         let near = value::nearest(name, BUILT_IN);
         self.report.push(
             Diagnostic::warning(
-                "unknown-variable",
+                Code::UnknownVariable,
                 format!("`${name}` is neither built in nor in the environment: it stands for nothing"),
             )
             .at(at)
@@ -268,7 +268,7 @@ impl<'a> Merger<'a> {
             if why == Why::Older {
                 self.report.push(
                     Diagnostic::note(
-                        "overloaded",
+                        Code::Overloaded,
                         format!("`{tag}` of {} is overloaded by {}", layer.name(), winner.name()),
                     )
                     .at(other.at)
@@ -295,5 +295,5 @@ fn expansion(error: &ExpandError) -> Diagnostic {
         ExpandError::Failed { .. } => "try the command by itself as the launching user",
         ExpandError::ZeroByte => "remove it",
     };
-    Diagnostic::error("expansion", error.to_string()).help(help)
+    Diagnostic::error(Code::Expansion, error.to_string()).help(help)
 }

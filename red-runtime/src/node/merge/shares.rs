@@ -2,7 +2,7 @@
 
 use super::{Lost, Merger, Resolved, Shell, Why};
 use crate::node::config::Namespace;
-use crate::node::diagnostic::Diagnostic;
+use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::expand::Text;
 use crate::node::family::Layer;
 use crate::node::source::Located;
@@ -122,7 +122,7 @@ fn one<'a>(
             if !path.actual.starts_with('/') {
                 merger.report.push(
                     Diagnostic::error(
-                        "bad-path",
+                        Code::BadPath,
                         format!("`{tag}`: `{}` is not an absolute path", path.actual),
                     )
                     .at(share.at),
@@ -151,7 +151,7 @@ fn refuse<'a>(
 ) {
     merger.report.push(
         Diagnostic::error(
-            "share-loosened",
+            Code::ShareLoosened,
             format!(
                 "{} sets `{tag}: {}`, but {} sets it to {}",
                 younger.name(),

@@ -3,7 +3,7 @@
 
 use super::{Lost, Merger, Resolved, Shell};
 use crate::node::config;
-use crate::node::diagnostic::Diagnostic;
+use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::expand::Text;
 use crate::node::family::{Layer, Origin};
 use crate::node::source::Located;
@@ -122,7 +122,7 @@ fn gpgcheck(merger: &mut Merger<'_>) -> Resolved<bool> {
         over.push(Lost { origin: other, value: on.to_string(), why: super::Why::Older });
         merger.report.push(
             Diagnostic::note(
-                "overloaded",
+                Code::Overloaded,
                 format!(
                     "`gpgcheck` of {} does not hold: {} demands signatures",
                     merger.name(other),

@@ -44,7 +44,7 @@ fn run(cases: Vec<Case>, wrap: impl Fn(&str) -> String, read: impl Fn(&Merged) -
             }
             Err(code) => {
                 assert_eq!(errors(&report), [code], "{}", case.name);
-                let both = report.diagnostics().iter().find(|one| one.code == code);
+                let both = report.diagnostics().iter().find(|one| one.code.name() == code);
                 let message = &both.expect("just counted").message;
                 assert!(message.contains("`n0`") && message.contains("`n1`"), "{}: {message}", case.name);
             }
@@ -241,7 +241,11 @@ fn every_single_tag_follows_the_oldest_and_redmain_is_the_default() {
         assert_eq!(errors(&report), Vec::<&str>::new(), "{tag}");
         // redmain's default and the younger node's value both stand as overridden.
         assert_eq!(line(&merged, &family), ("n0".to_owned(), 2), "{tag}");
-        assert_eq!(report.diagnostics().iter().filter(|one| one.code == "overloaded").count(), 1, "{tag}");
+        assert_eq!(
+            report.diagnostics().iter().filter(|one| one.code.name() == "overloaded").count(),
+            1,
+            "{tag}"
+        );
         let family = Maker::new().main(&text(one)).node("").family();
         let (merged, _) = merge(&family, &launch, CommandUse::Keep);
         assert_eq!(line(&merged, &family), ("redmain".to_owned(), 0), "{tag}");
@@ -302,7 +306,7 @@ fn of_one_variable_the_younger_entry_wins() {
     run(cases, wrap, |merged| merged.environ[0].value.actual.clone());
     let (_, report) = Maker::new().node(&wrap("a")).node(&wrap("b")).merge();
     let warning =
-        report.diagnostics().iter().find(|one| one.code == "redefined").expect("it has a warn text");
+        report.diagnostics().iter().find(|one| one.code.name() == "redefined").expect("it has a warn text");
     assert!(warning.message.ends_with(": mind it"), "{}", warning.message);
 }
 
@@ -346,7 +350,7 @@ fn of_one_mount_point_the_younger_export_wins_with_a_warning() {
     assert_eq!(errors(&report), Vec::<&str>::new());
     assert_eq!(merged.exports[0].mode, ExportMode::Tmpfs);
     assert_eq!(merged.exports[0].over[0].value, "Public /x");
-    assert_eq!(report.diagnostics().iter().filter(|one| one.code == "redefined").count(), 1);
+    assert_eq!(report.diagnostics().iter().filter(|one| one.code.name() == "redefined").count(), 1);
     let (merged, report) = Maker::new().node(public).node(public).merge();
     assert!(
         merged.exports[0].over.is_empty() && report.diagnostics().is_empty(),
@@ -407,8 +411,12 @@ fn what_an_elder_exports_read_only_stays_read_only() {
         let (_, report) = Maker::new().node(&text(elder)).node(&text(younger)).merge();
         assert_eq!(errors(&report), codes, "{elder} / {younger}");
         if !codes.is_empty() {
-            let message =
-                &report.diagnostics().iter().find(|one| one.code == codes[0]).expect("counted").message;
+            let message = &report
+                .diagnostics()
+                .iter()
+                .find(|one| one.code.name() == codes[0])
+                .expect("counted")
+                .message;
             assert!(message.contains("`n0`") && message.contains("`n1`"), "{message}");
             let (_, report) = Maker::new().node(&text(elder)).node("").admin(&text(younger)).merge();
             assert_eq!(errors(&report), Vec::<&str>::new(), "an admin file may: {younger}");

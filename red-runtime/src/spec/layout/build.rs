@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::sources::{Finder, Found};
 use super::{Content, Created, Entry, Layout, Mount, MountKind, Terms, at, links};
-use crate::node::diagnostic::{Diagnostic, Report};
+use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::family::Family;
 use crate::node::merge::{Export, Merged, Source};
 use crate::node::value::ExportMode;
@@ -90,7 +90,7 @@ impl<'a> Builder<'a> {
                 }
                 Err(links::Loop) => self.report.push(
                     Diagnostic::error(
-                        "bad-path",
+                        Code::BadPath,
                         format!("{} lies behind links that lead in a circle", export.mount.actual),
                     )
                     .at(at(export)),
@@ -113,7 +113,7 @@ impl<'a> Builder<'a> {
         let (export, other) = (&self.merged.exports[index], &self.merged.exports[other]);
         self.report.push(
             Diagnostic::error(
-                "conflict-duplicate",
+                Code::ConflictDuplicate,
                 format!("{} and {} are both {path} behind a link", export.mount.actual, other.mount.actual),
             )
             .at(at(export))
@@ -207,7 +207,7 @@ impl<'a> Builder<'a> {
             }
             Cover::File { top } => {
                 self.report.push(
-                    Diagnostic::error("mount-point", format!("{path} lies below {top}, which is a file"))
+                    Diagnostic::error(Code::MountPoint, format!("{path} lies below {top}, which is a file"))
                         .at(at(export))
                         .help("mount it elsewhere"),
                 );
@@ -218,7 +218,9 @@ impl<'a> Builder<'a> {
                 if !allowed {
                     let message = format!("{path} lies in {top}, where the kernel makes the files");
                     self.report.push(
-                        Diagnostic::error("mount-point", message).at(at(export)).help("mount it elsewhere"),
+                        Diagnostic::error(Code::MountPoint, message)
+                            .at(at(export))
+                            .help("mount it elsewhere"),
                     );
                 }
                 allowed
@@ -266,7 +268,7 @@ impl<'a> Builder<'a> {
         let mount = &export.mount.actual;
         let outer = self.covering(top);
         let mut diagnostic = Diagnostic::error(
-            "mount-point",
+            Code::MountPoint,
             format!("{mount} lies in the export of {top}: it needs {problem}"),
         )
         .at(at(export));

@@ -1,7 +1,7 @@
 //! What stands behind every bind export on this machine.
 
 use super::{Layout, Skipped, Terms, at};
-use crate::node::diagnostic::{Diagnostic, Report};
+use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::family::{Family, Node};
 use crate::node::merge::binds::{self, Bind};
 use crate::node::merge::{Export, Merged, Source};
@@ -56,7 +56,7 @@ impl Finder<'_> {
                 if device {
                     self.report.push(
                         Diagnostic::warning(
-                            "device-export",
+                            Code::DeviceExport,
                             format!("{real} is a device, and exports carry `nodev`"),
                         )
                         .at(at(export))
@@ -88,11 +88,11 @@ impl Finder<'_> {
     fn skip(&mut self, index: usize, export: &Export, reason: &str) -> Found {
         let mount = &export.mount.actual;
         self.report.push(if self.terms.strict {
-            Diagnostic::error("source-missing", format!("export of {mount}: {reason}"))
+            Diagnostic::error(Code::SourceMissing, format!("export of {mount}: {reason}"))
                 .at(at(export))
                 .help("make it, remove the export, or start without `--strict`")
         } else {
-            Diagnostic::warning("source-missing", format!("export of {mount} is left out: {reason}"))
+            Diagnostic::warning(Code::SourceMissing, format!("export of {mount} is left out: {reason}"))
                 .at(at(export))
         });
         self.layout.skipped.push(Skipped { export: index, reason: reason.to_owned() });

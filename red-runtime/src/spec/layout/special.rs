@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::build::{Builder, Cover};
 use super::{Entry, HostLock, MountKind, at, links};
-use crate::node::diagnostic::Diagnostic;
+use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::merge::{Export, Source};
 use crate::spec::host::Probe;
 
@@ -23,7 +23,7 @@ impl Builder<'_> {
             let export = &self.merged.exports[index];
             self.report.push(
                 Diagnostic::error(
-                    "namespace-needed",
+                    Code::NamespaceNeeded,
                     format!("{path}: Mqueue in a user namespace needs an IPC namespace"),
                 )
                 .at(at(export))
@@ -49,7 +49,7 @@ impl Builder<'_> {
         } else {
             let export = &self.merged.exports[index];
             self.report.push(
-                Diagnostic::error("mount-point", format!("{path}: Devfs lies in another export"))
+                Diagnostic::error(Code::MountPoint, format!("{path}: Devfs lies in another export"))
                     .at(at(export))
                     .help("mount it at /dev"),
             );
@@ -73,9 +73,11 @@ impl Builder<'_> {
                 self.layout.within.insert(path.to_owned(), entry);
             }
             Cover::Bind { top, .. } | Cover::File { top } | Cover::Kernel { top, .. } => {
-                let mut diagnostic =
-                    Diagnostic::error("mount-point", format!("the link {path} lies in the export of {top}"))
-                        .at(at(export));
+                let mut diagnostic = Diagnostic::error(
+                    Code::MountPoint,
+                    format!("the link {path} lies in the export of {top}"),
+                )
+                .at(at(export));
                 if let Some(outer) = self.covering(&top) {
                     diagnostic = diagnostic.related(at(outer), format!("{top} is exported here"));
                 }
@@ -98,7 +100,7 @@ impl Builder<'_> {
             }
             Cover::Bind { top, .. } | Cover::File { top } | Cover::Kernel { top, .. } => self.report.push(
                 Diagnostic::error(
-                    "mount-point",
+                    Code::MountPoint,
                     format!("the lock {path} lies in {top}, which is not writable"),
                 )
                 .at(at(export))
@@ -144,7 +146,7 @@ impl Builder<'_> {
     }
 
     fn bad_cwd(&mut self, message: String, help: &str) {
-        let mut diagnostic = Diagnostic::error("bad-path", message).help(help);
+        let mut diagnostic = Diagnostic::error(Code::BadPath, message).help(help);
         if let Some(origin) = self.merged.tags.chdir.as_ref().and_then(|chdir| chdir.origin) {
             diagnostic = diagnostic.at(origin.at);
         }

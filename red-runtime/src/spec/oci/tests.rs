@@ -206,7 +206,7 @@ fn kernel_file_systems_follow_the_namespaces() {
     let family =
         Maker::new().node("config: {share_ipc: Enabled}\nexports: [{mode: Mqueue, mount: /q}]").family();
     let planned = plan(&family, &Request::new(USER), launch(), &mut FakeHost::default(), None);
-    assert_eq!(planned.report.diagnostics()[0].code, "namespace-needed");
+    assert_eq!(planned.report.diagnostics()[0].code.name(), "namespace-needed");
 }
 
 struct Fixed;
