@@ -103,16 +103,31 @@ fn expansion_and_family_have_bounds() {
 #[test]
 fn texts_of_files_do_not_reach_the_terminal_raw() {
     let pool = Pool::new();
-    let node = pool.node("a", "environ: [{key: A, value: \"\\e[31mred\\a\"}]\nexports: [{mode: Tmpfs, mount: \"/x\\e]0;title\\a\"}]");
-    for args in [
-        vec!["check"],
-        vec!["mergeconfig"],
-        vec!["mergeconfig", "--expand"],
-        vec!["mergeconfig", "--yaml"],
-        vec!["config"],
-    ] {
-        let said = run(red_tests::call::red_conf().args(&args).arg(&node));
-        assert!(!said.out.contains(['\u{1b}', '\u{7}']), "{args:?}: {:?}", said.out);
-        assert!(!said.err.contains(['\u{1b}', '\u{7}']), "{args:?}: {:?}", said.err);
+    let good = pool.node(
+        "good",
+        "environ: [{key: A, value: \"\\e[31mred\\a \\x9b31m\"}, {key: B, value: \u{202e}x\u{9b}}]",
+    );
+    let bad = pool.node(
+        "bad",
+        "environ: [{key: \u{9b}31m}]
+exports: [{mode: Tmpfs, mount: \"/x\\e]0;title\\a\"}, {mode: Tmpfs\u{85}, mount: /\u{202e}}]",
+    );
+    for (node, code) in [(good, 0), (bad, 1)] {
+        for args in [
+            vec!["check"],
+            vec!["mergeconfig"],
+            vec!["mergeconfig", "--expand"],
+            vec!["mergeconfig", "--yaml"],
+            vec!["plan"],
+            vec!["plan", "--json"],
+            vec!["check", "--json"],
+            vec!["config"],
+        ] {
+            let said = run(red_tests::call::red_conf().args(&args).arg(&node));
+            assert_eq!(said.code, code, "{args:?}: {}", said.err);
+            let steers = ['\u{1b}', '\u{7}', '\u{9b}', '\u{85}', '\u{202e}'];
+            assert!(!said.out.contains(steers), "{args:?}: {:?}", said.out);
+            assert!(!said.err.contains(steers), "{args:?}: {:?}", said.err);
+        }
     }
 }

@@ -34,7 +34,7 @@ impl Output {
         }
     }
 
-    /// Writes data.
+    /// Writes data as it is.
     ///
     /// # Errors
     /// What the stream says, but that nobody reads any more: that ends the output quietly.
@@ -45,12 +45,21 @@ impl Output {
         }
     }
 
+    /// Writes text for people, without what would steer their terminal.
+    ///
+    /// # Errors
+    /// As [`Output::data`].
+    pub fn text(&mut self, text: &str) -> io::Result<()> {
+        let lines: Vec<_> = text.split('\n').map(render::visible).collect();
+        self.data(&lines.join("\n"))
+    }
+
     /// Writes one JSON document.
     ///
     /// # Errors
     /// As [`Output::data`].
     pub fn json(&mut self, value: &serde_json::Value) -> io::Result<()> {
-        self.data(&format!("{value:#}\n"))
+        self.data(&render::visible_json(&format!("{value:#}\n")))
     }
 
     /// Says something to the person.

@@ -81,7 +81,8 @@ pub(super) fn run(restricted: bool, command: &str, ids: (u32, u32)) -> Result<Ve
     if status != 0 {
         let complaint = String::from_utf8_lossy(&complaint);
         let line = complaint.lines().map(str::trim).find(|line| !line.is_empty());
-        let complaint = line.map(|line| format!(": {}", printable(line))).unwrap_or_default();
+        let complaint =
+            line.map(|line| format!(": {}", line.chars().take(200).collect::<String>())).unwrap_or_default();
         return Err(CommandError::Status { status, complaint, output });
     }
     Ok(output)
@@ -181,8 +182,4 @@ fn trouble(fd: OwnedFd) -> Option<CommandError> {
     let step = STEPS.get(usize::from(*step)).copied().unwrap_or("?");
     let reason = place::plain(Errno::from_raw_os_error(i32::from(*errno)));
     Some(CommandError::Sandbox { step, reason })
-}
-
-fn printable(line: &str) -> String {
-    line.chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

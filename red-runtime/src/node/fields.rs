@@ -238,11 +238,10 @@ fn sentence(doc: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
-/// Keeps a quoted text within one line of a message, and control characters out of terminals.
+/// Keeps a quoted text within one line of a message.
 pub(crate) fn shorten(text: &str) -> String {
-    let mut short: String =
-        text.chars().take(60).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if text.chars().count() > 60 {
+    let mut short: String = text.chars().take(60).collect();
+    if short.len() < text.len() {
         short.push('…');
     }
     short

@@ -1,5 +1,7 @@
 //! A report as text for people, or as one JSON document for machines.
 
+use std::borrow::Cow;
+
 use annotate_snippets::{Annotation, AnnotationKind, Element, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
@@ -41,29 +43,53 @@ fn group<'a>(one: &'a Diagnostic, sources: &'a Sources) -> annotate_snippets::Gr
         elements.push(place(label.at, Some(&label.text), AnnotationKind::Context, sources));
     }
     if let Some(help) = &one.help {
-        elements.push(Level::HELP.message(help.as_str()).into());
+        elements.push(Level::HELP.message(visible(help)).into());
     }
-    level.primary_title(one.message.as_str()).id(one.code.name()).elements(elements)
+    level.primary_title(visible(&one.message)).id(one.code.name()).elements(elements)
 }
 
 /// A line with something under it; a file without a line stands alone.
 fn place<'a>(at: At, label: Option<&'a str>, kind: AnnotationKind, sources: &'a Sources) -> Element<'a> {
-    let path = sources.path(at.file).to_string_lossy();
+    let path = visible(&sources.path(at.file).to_string_lossy()).into_owned();
     let Some(line) = sources.line(at.file, at.line) else { return Origin::path(path).into() };
     let column = usize::try_from(at.column.saturating_sub(1)).unwrap_or(0);
     let number = usize::try_from(at.line).unwrap_or(1);
     if column > FAR {
         return Origin::path(path).line(number).char_column(column).into();
     }
-    let shown = &line[..byte(line, column + BEHIND)];
-    let from = byte(shown, column);
-    let to = byte(shown, column + usize::try_from(at.length).unwrap_or(1)).max(from);
+    let shown = visible(&line[..byte(line, column + BEHIND)]);
+    let from = byte(&shown, column);
+    let to = byte(&shown, column + usize::try_from(at.length).unwrap_or(1)).max(from);
     // Past the end of the line the caret stands behind it.
     let mut annotation: Annotation<'a> = kind.span(from..to);
     if let Some(label) = label {
-        annotation = annotation.label(label);
+        annotation = annotation.label(visible(label));
     }
     Snippet::source(shown).path(path).line_start(number).annotation(annotation).into()
+}
+
+/// A text in which every character that would steer a terminal or turn the direction of writing
+/// is a replacement character. Tabs stay.
+#[must_use]
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if text.contains(steers) { Cow::Owned(text.replace(steers, "\u{fffd}")) } else { Cow::Borrowed(text) }
+}
+
+/// A JSON document with the same characters written as escapes, which mean the same.
+#[must_use]
+pub fn visible_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(|c| steers(c) && c != '\n') {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        if steers(c) && c != '\n' { out.push_str(&format!("\\u{:04x}", u32::from(c))) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
+
+fn steers(c: char) -> bool {
+    (c.is_control() && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Byte at which the n-th character starts, or the end.

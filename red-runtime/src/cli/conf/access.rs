@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<Exit, ConfError> {
                 text.push_str(&format!("  {label:<5}  {value}\n"));
             }
         }
-        out.data(&text)?;
+        out.text(&text)?;
     }
     Ok(Exit::Success)
 }

@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args, out: &mut Output, least: Severity) -> Result<Exit
     } else {
         out.report(&report, &sources, least);
         let path = args.redpath.path();
-        out.data(&format!("{}: {errors} errors, {warnings} warnings\n", path.display()))?;
+        out.text(&format!("{}: {errors} errors, {warnings} warnings\n", path.display()))?;
     }
     Ok(if report.has_errors() { Exit::Failure } else { Exit::Success })
 }

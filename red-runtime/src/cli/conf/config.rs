@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<Exit, ConfError> {
             "config": tree.json(),
         }))?,
         Form::Yaml => out.data(&yaml::document(&tree))?,
-        Form::Text => out.data(&format!("# {file}\n{}", yaml::document(&tree)))?,
+        Form::Text => out.text(&format!("# {file}\n{}", yaml::document(&tree)))?,
     }
     Ok(Exit::Success)
 }

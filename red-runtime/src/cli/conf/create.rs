@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<Exit, ConfError> {
         other => other.into(),
     })?;
     let verb = if args.update { "updated" } else { "created" };
-    out.data(&format!(
+    out.text(&format!(
         "{verb} node `{}` at {}: {}\n",
         created.alias,
         created.path.display(),

@@ -39,14 +39,14 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<Exit, ConfError> {
         let side = |plan: &crate::spec::plan::Plan| json!({"redpath": plan.redpath, "digest": plan.digest.to_string()});
         out.json(&json!({"schema": "red/diff/v1", "first": side(&a), "second": side(&b), "more": more}))?;
     } else if more.is_empty() {
-        out.data(&format!("{} may touch nothing that {} may not\n", b.redpath, a.redpath))?;
+        out.text(&format!("{} may touch nothing that {} may not\n", b.redpath, a.redpath))?;
     } else {
         let mut table = Table::default();
         table.heading(format!("what {} may and {} may not", b.redpath, a.redpath));
         for one in &more {
             table.row([one.kind, &one.what, &format!("{} -> {}", one.first, one.second)]);
         }
-        out.data(&table.render())?;
+        out.text(&table.render())?;
     }
     Ok(if more.is_empty() { Exit::Success } else { Exit::Failure })
 }

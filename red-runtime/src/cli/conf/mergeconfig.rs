@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, out: &mut Output, least: Severity) -> Result<Exit
     match args.form() {
         Form::Json => out.json(&as_json(family, &provenance, &report)?)?,
         Form::Yaml => out.data(&as_yaml(family, &provenance))?,
-        Form::Text => out.data(&as_text(family, &provenance))?,
+        Form::Text => out.text(&as_text(family, &provenance))?,
     }
     if args.form() != Form::Json {
         out.report(&report, &family.sources, least);

@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, out: &mut Output, least: Severity) -> Result<Exit
     } else if args.json {
         out.json(&as_json(family, &plan, &report)?)?;
     } else {
-        out.data(&as_text(family, &plan))?;
+        out.text(&as_text(family, &plan))?;
         out.report(&report, &family.sources, least);
     }
     Ok(Exit::Success)

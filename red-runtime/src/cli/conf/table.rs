@@ -1,5 +1,7 @@
 //! Columns for people.
 
+use crate::node::render::visible;
+
 /// Lines of cells, padded so that columns stand under each other.
 #[derive(Default)]
 pub(super) struct Table {
@@ -24,7 +26,7 @@ impl Table {
 
     /// A line of cells.
     pub(super) fn row<const N: usize>(&mut self, cells: [&str; N]) {
-        self.rows.push(Row::Cells(cells.map(printable).to_vec()));
+        self.rows.push(Row::Cells(cells.map(|cell| visible(cell).into_owned()).to_vec()));
     }
 
     /// The text.
@@ -53,9 +55,4 @@ impl Table {
         }
         out
     }
-}
-
-/// Keeps control characters of foreign texts out of terminals.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<Exit, ConfError> {
                 draw(nodes, &root, "", out.unicode, &mut text);
             }
         }
-        out.data(&text)?;
+        out.text(&text)?;
     }
     out.report(&loader.report, &loader.sources, crate::node::diagnostic::Severity::Error);
     Ok(if loader.report.has_errors() { Exit::Failure } else { Exit::Success })

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::node::normalize::Tree;
+use crate::node::render::visible_json;
 
 /// A text as a YAML scalar: plain where nothing in it could mean anything, else in double quotes,
 /// for which JSON's notation is valid YAML (YAML 1.2.2, §7.3.1).
@@ -17,7 +18,7 @@ pub(crate) fn scalar(text: &str) -> String {
     if plain || (text.parse::<u32>().is_ok() && !text.is_empty()) {
         text.to_owned()
     } else {
-        Value::from(text).to_string()
+        visible_json(&Value::from(text).to_string()).into_owned()
     }
 }
 
@@ -82,6 +83,7 @@ mod tests {
             ("", "\"\""),
             ("1.5", "\"1.5\""),
             ("line\nbreak", "\"line\\nbreak\""),
+            ("\u{9b}31m\u{202e}", "\"\\u009b31m\\u202e\""),
         ] {
             assert_eq!(scalar(text), expected);
         }
