@@ -1,7 +1,7 @@
 //! Commands of a configuration: `$(…)`, Execfd exports and Execfd variables.
 //!
 //! They are a packager's words and run on the host, so they run in a box (see
-//! [`sys::confined`](crate::sys)), for two seconds and 64 KiB at most. What most files
+//! `sys::confined`), for two seconds and 64 KiB at most. What most files
 //! ask for (a line of passwd or group, a value of os-release) needs no command at all.
 
 pub(crate) mod accounts;

@@ -1,4 +1,4 @@
-//! The tables of [`schema`](super::schema) as JSON Schema (draft 2020-12), for editors.
+//! The tables of [`schema`] as JSON Schema (draft 2020-12), for editors.
 //!
 //! JSON Schema knows no case-insensitive keys or words, so it asks for the schema's own spelling;
 //! and what YAML tools take for numbers or booleans is allowed where a text is.
