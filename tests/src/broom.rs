@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
@@ -48,7 +49,8 @@ impl User {
     /// The caller may not.
     #[must_use]
     pub fn make() -> Self {
-        let name = format!("redtest{}", std::process::id());
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("redtest{}x{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let made = run(Command::new("useradd").args(["--create-home", "--shell", "/bin/bash"]).arg(&name));
         assert_eq!(made.code, 0, "useradd: {}", made.err);
         let uid =
