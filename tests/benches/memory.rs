@@ -4,11 +4,9 @@
 
 mod cases;
 
-use std::sync::LazyLock;
-
 use divan::{AllocProfiler, Bencher};
 
-use cases::{SEED, wide};
+use cases::wide;
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
@@ -20,8 +18,8 @@ fn main() {
 /// The seed's case.
 #[divan::bench(sample_count = 10)]
 fn seed(bencher: Bencher<'_, '_>) {
-    LazyLock::force(&SEED);
-    bencher.bench_local(|| SEED.plan());
+    let case = cases::seed();
+    bencher.bench_local(|| case.plan());
 }
 
 /// Ten nodes with a growing number of exports.

@@ -5,11 +5,9 @@
 
 mod cases;
 
-use std::sync::LazyLock;
-
 use divan::Bencher;
 
-use cases::{SEED, wide};
+use cases::wide;
 
 fn main() {
     divan::main();
@@ -18,17 +16,17 @@ fn main() {
 /// The seed's case, files in the page cache.
 #[divan::bench(sample_count = 500)]
 fn seed(bencher: Bencher<'_, '_>) {
-    LazyLock::force(&SEED);
-    bencher.bench_local(|| SEED.plan());
+    let case = cases::seed();
+    bencher.bench_local(|| case.plan());
 }
 
 /// The seed's case, nothing in the page cache.
 #[divan::bench(sample_count = 30)]
 fn seed_cold(bencher: Bencher<'_, '_>) {
-    LazyLock::force(&SEED);
+    let case = cases::seed();
     bencher
         .with_inputs(|| drop(std::fs::write("/proc/sys/vm/drop_caches", "3")))
-        .bench_local_values(|()| SEED.plan());
+        .bench_local_values(|()| case.plan());
 }
 
 /// Ten nodes with a growing number of exports.

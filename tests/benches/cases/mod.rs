@@ -1,7 +1,6 @@
 //! Families for benches, with what a launch does before it launches.
 
 use std::path::PathBuf;
-use std::sync::LazyLock;
 
 use red_runtime::node::expand::Launch;
 use red_runtime::node::load::{LoadOptions, MainFile, load};
@@ -31,7 +30,7 @@ impl Case {
 }
 
 /// The seed's case: three nodes and redmain, 25 mounts.
-pub(crate) static SEED: LazyLock<Case> = LazyLock::new(|| {
+pub(crate) fn seed() -> Case {
     let pool = Pool::new();
     let dir = |below: &str| pool.mkdir(below).display().to_string();
     let shared: Vec<String> = (0..9).map(|n| dir(&format!("host/{n}"))).collect();
@@ -63,7 +62,7 @@ pub(crate) static SEED: LazyLock<Case> = LazyLock::new(|| {
     let plan = case.plan();
     assert_eq!(plan.layout.mounts.len(), 25, "nine of the host, nine of the nodes, seven of the kernel's");
     case
-});
+}
 
 /// Ten nodes with so many exports in all.
 pub(crate) fn wide(exports: usize) -> Case {
