@@ -3,6 +3,8 @@
 
 pub mod cli;
 pub mod command;
+#[cfg(feature = "launch")]
+pub mod launch;
 pub mod node;
 pub mod policy;
 pub mod spec;

@@ -1,15 +1,27 @@
 //! The command line: one binary that answers to several names, one file a subcommand.
 
+#[cfg(feature = "launch")]
+mod bundle;
 pub mod conf;
+#[cfg(feature = "launch")]
+mod doctor;
 pub mod exit;
 mod output;
+#[cfg(feature = "launch")]
+mod runtime;
+#[cfg(feature = "launch")]
+mod seal;
+#[cfg(feature = "launch")]
+mod signal;
+#[cfg(feature = "launch")]
+mod wrap;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches};
 
 use exit::Exit;
 use output::Output;
@@ -17,19 +29,8 @@ use output::Output;
 /// The names under which the binary is `red-conf`.
 const CONF_NAMES: [&str; 2] = ["red-conf", "redconf"];
 
-/// redpak nodes as OCI containers.
-#[derive(Debug, Parser)]
-#[command(name = "red-runtime", version, propagate_version = true, disable_help_subcommand = true)]
-pub struct Runtime {
-    #[command(subcommand)]
-    command: RuntimeCommand,
-}
-
-#[derive(Debug, Subcommand)]
-enum RuntimeCommand {
-    /// Look at nodes and their configuration, the same as `red-conf`
-    Conf(conf::Conf),
-}
+/// The names under which the binary is `red-wrap`.
+const WRAP_NAMES: [&str; 2] = ["red-wrap", "redwrap"];
 
 /// The command tree of `red-conf`, for man pages and completion scripts.
 #[must_use]
@@ -38,26 +39,52 @@ pub fn conf_command() -> clap::Command {
 }
 
 /// The command tree of `red-runtime`, for man pages and completion scripts.
+#[cfg(feature = "launch")]
 #[must_use]
 pub fn runtime_command() -> clap::Command {
-    Runtime::command()
+    runtime::Runtime::command()
+}
+
+/// The command tree of `red-wrap`, for man pages and completion scripts.
+#[cfg(feature = "launch")]
+#[must_use]
+pub fn wrap_command() -> clap::Command {
+    wrap::command()
 }
 
 /// Runs the tool that the first argument names.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let name = args.first().map(Path::new).and_then(Path::file_name).and_then(|name| name.to_str());
-    let is_conf = name.is_some_and(|name| CONF_NAMES.contains(&name));
-    let conf = if is_conf {
-        parse::<conf::Conf>(args)
+    let is = |names: &[&str]| name.is_some_and(|name| names.contains(&name));
+    let exit = if is(&CONF_NAMES) {
+        match parse::<conf::Conf>(args) {
+            Ok(conf) => conf::run(&conf, &mut Output::standard(conf.color())),
+            Err(error) => usage(&error),
+        }
     } else {
-        parse::<Runtime>(args).map(|Runtime { command: RuntimeCommand::Conf(conf) }| conf)
-    };
-    let exit = match conf {
-        Ok(conf) => conf::run(&conf, &mut Output::standard(conf.color())),
-        Err(error) => usage(&error),
+        launching(is(&WRAP_NAMES), args)
     };
     exit.into()
+}
+
+#[cfg(feature = "launch")]
+fn launching(wrap: bool, args: Vec<OsString>) -> Exit {
+    if wrap {
+        return wrap::main(args);
+    }
+    match parse::<runtime::Runtime>(args) {
+        Ok(call) => runtime::main(&call),
+        Err(error) => usage(&error),
+    }
+}
+
+#[cfg(not(feature = "launch"))]
+fn launching(_wrap: bool, args: Vec<OsString>) -> Exit {
+    match parse::<conf::Conf>(args) {
+        Ok(conf) => conf::run(&conf, &mut Output::standard(conf.color())),
+        Err(error) => usage(&error),
+    }
 }
 
 fn parse<T: CommandFactory + FromArgMatches>(args: Vec<OsString>) -> Result<T, clap::Error> {

@@ -55,6 +55,13 @@ pub(crate) fn user(name: &str) -> Option<Account> {
     account.or(number.map(|uid| Account { uid, gid: None }))
 }
 
+/// The name of a user, or its number when it has none.
+#[cfg(feature = "launch")]
+pub(crate) fn name_of(uid: u32) -> String {
+    let number = uid.to_string();
+    find("/etc/passwd", &number).and_then(|(line, _)| line.into_iter().next()).unwrap_or(number)
+}
+
 /// A group by name or number.
 pub(crate) fn group(name: &str) -> Option<u32> {
     if let Ok(number) = name.parse::<u32>() {

@@ -215,7 +215,7 @@ fn file(path: &Path, mode: u32) -> Result<(), BundleError> {
 }
 
 /// Makes a directory of a node, component by component below the node and following nothing.
-fn create(created: &Created) -> Result<(), BundleError> {
+pub(crate) fn create(created: &Created) -> Result<(), BundleError> {
     let path = Path::new(&created.path);
     let (mut dir, _) = place::open_walk(&created.node).at(&created.node)?;
     let below = path.strip_prefix(&created.node).unwrap_or(path);

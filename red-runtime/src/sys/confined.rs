@@ -4,9 +4,11 @@
 
 use std::ffi::{CString, c_char, c_int};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::clone::{Cloned, clone3};
 
 /// What is run.
 pub(crate) struct Command {
@@ -88,30 +90,10 @@ pub(crate) fn spawn(command: &Command) -> io::Result<Child> {
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWUTS
         | user;
-    let pidfd = clone_into(namespaces, &prepared)?;
-    Ok(Child { pidfd, stdout, stderr, trouble })
-}
-
-/// Clones; the child never returns from here.
-fn clone_into(namespaces: c_int, prepared: &Prepared<'_>) -> io::Result<OwnedFd> {
-    let mut pidfd: RawFd = -1;
-    // SAFETY: an all-zero clone_args is valid (clone(2)); zero means "not asked for".
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = u64::try_from(namespaces | libc::CLONE_PIDFD).unwrap_or(0);
-    args.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
-    // SAFETY: without CLONE_VM the child gets a copy of this address space, as after fork(2), and
-    // goes on at this very place with this very stack. `args` lives until the call returns in
-    // either process. What the child then does is limited to system calls on memory prepared
-    // before, so locks that other threads held at this moment are never waited for.
-    let pid = unsafe {
-        libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of::<libc::clone_args>())
-    };
-    match pid {
-        -1 => Err(io::Error::last_os_error()),
-        0 => become_command(prepared),
-        // SAFETY: the kernel stored a fresh descriptor there, which nobody else owns.
-        _ => Ok(unsafe { OwnedFd::from_raw_fd(pidfd) }),
+    // What the child does is limited to system calls on memory prepared before.
+    match clone3(u64::try_from(namespaces).unwrap_or(0), None)? {
+        Cloned::Child => become_command(&prepared),
+        Cloned::Parent { pidfd, .. } => Ok(Child { pidfd, stdout, stderr, trouble }),
     }
 }
 

@@ -7,10 +7,10 @@ mod config;
 mod create;
 mod diff;
 mod mergeconfig;
-mod plan;
+pub(super) mod plan;
 mod schema;
-mod session;
-mod table;
+pub(super) mod session;
+pub(super) mod table;
 mod tree;
 mod yaml;
 
@@ -97,7 +97,7 @@ enum Form {
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-enum ConfError {
+pub(super) enum ConfError {
     /// There is no family.
     #[error(transparent)]
     Load(#[from] LoadError),

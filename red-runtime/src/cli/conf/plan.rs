@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, out: &mut Output, least: Severity) -> Result<Exit
 }
 
 /// The whole plan. What differs per launch stands in `launch`.
-fn as_json(family: &Family, plan: &Plan, report: &Report) -> Result<Value, ConfError> {
+pub(in crate::cli) fn as_json(family: &Family, plan: &Plan, report: &Report) -> Result<Value, ConfError> {
     let speller = Speller::new(family);
     let from = |export: usize| plan.merged.exports.get(export).map(|export| speller.from(export.origin));
     let root: Vec<Value> = plan.layout.skeleton.iter().map(|(path, entry)| skeleton(path, entry)).collect();
@@ -145,7 +145,7 @@ fn files(plan: &Plan) -> Vec<Value> {
         .collect()
 }
 
-fn as_text(family: &Family, plan: &Plan) -> String {
+pub(in crate::cli) fn as_text(family: &Family, plan: &Plan) -> String {
     let speller = Speller::new(family);
     let mut table = Table::default();
     table.heading(plan.redpath.clone());

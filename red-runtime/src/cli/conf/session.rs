@@ -18,7 +18,7 @@ use crate::spec::plan::{self, Plan, Planned, Request};
 
 /// Which family.
 #[derive(Clone, Debug, Args)]
-pub(super) struct RedpathArgs {
+pub(in crate::cli) struct RedpathArgs {
     /// The node, as an option
     #[arg(short = 'r', long = "redpath", visible_aliases = ["rpath", "rp"], value_name = "REDPATH",
           conflicts_with = "positional", required_unless_present = "positional")]
@@ -30,14 +30,14 @@ pub(super) struct RedpathArgs {
 
 impl RedpathArgs {
     /// The redpath; clap has seen to it that there is one.
-    pub(super) fn path(&self) -> PathBuf {
+    pub(in crate::cli) fn path(&self) -> PathBuf {
         self.option.clone().or_else(|| self.positional.clone()).unwrap_or_default()
     }
 }
 
 /// Which files are in force.
-#[derive(Clone, Debug, Args)]
-pub(super) struct ModeArgs {
+#[derive(Clone, Debug, Default, Args)]
+pub(in crate::cli) struct ModeArgs {
     /// Admin mode: admin files are in force; FILE replaces main-admin.yaml
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     admin: Option<Option<PathBuf>>,
@@ -55,7 +55,7 @@ enum YesNo {
 
 /// How the launch is planned.
 #[derive(Clone, Debug, Args)]
-pub(super) struct PlanArgs {
+pub(in crate::cli) struct PlanArgs {
     /// What is missing is an error
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
     strict: Option<YesNo>,
@@ -84,7 +84,7 @@ pub(super) struct PlanArgs {
 
 /// Whether the commands of a configuration are run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Commands {
+pub(in crate::cli) enum Commands {
     /// Never: the plan is only looked at.
     Show,
     /// As the policy has it: the plan is for a launch.
@@ -92,15 +92,15 @@ pub(super) enum Commands {
 }
 
 /// A family that was read.
-pub(super) struct Session {
-    pub(super) family: Family,
-    pub(super) report: Report,
+pub(in crate::cli) struct Session {
+    pub(in crate::cli) family: Family,
+    pub(in crate::cli) report: Report,
     launch: Launch,
     caller: Caller,
 }
 
 /// Options for the loader.
-pub(super) fn load_options(mode: &ModeArgs, launch: &Launch) -> LoadOptions {
+pub(in crate::cli) fn load_options(mode: &ModeArgs, launch: &Launch) -> LoadOptions {
     let file = |path: Option<&PathBuf>| path.map_or(MainFile::Default, |path| MainFile::Path(path.clone()));
     LoadOptions {
         admin: mode.admin.is_some(),
@@ -112,14 +112,14 @@ pub(super) fn load_options(mode: &ModeArgs, launch: &Launch) -> LoadOptions {
 
 impl Session {
     /// Reads a family.
-    pub(super) fn open(redpath: &std::path::Path, mode: &ModeArgs) -> Result<Self, ConfError> {
+    pub(in crate::cli) fn open(redpath: &std::path::Path, mode: &ModeArgs) -> Result<Self, ConfError> {
         let launch = Launch::of_this_process();
         let loaded = load::load(redpath, &load_options(mode, &launch))?;
         Self::of(loaded, launch)
     }
 
     /// A family that was read already.
-    pub(super) fn of(loaded: load::Loaded, launch: Launch) -> Result<Self, ConfError> {
+    pub(in crate::cli) fn of(loaded: load::Loaded, launch: Launch) -> Result<Self, ConfError> {
         let caller = Caller { uid: launch.uid, gid: launch.gid };
         match loaded.family {
             Some(family) => Ok(Self { family, report: loaded.report, launch, caller }),
@@ -128,23 +128,27 @@ impl Session {
     }
 
     /// Who calls.
-    pub(super) fn starter(&self) -> Starter {
+    pub(in crate::cli) fn starter(&self) -> Starter {
         Starter::Direct { uid: self.caller.uid }
     }
 
     /// A launch by the caller.
-    pub(super) fn launch(&self) -> &Launch {
+    pub(in crate::cli) fn launch(&self) -> &Launch {
         &self.launch
     }
 
     /// The host's policy.
-    pub(super) fn policy(&self) -> Result<Policy, ConfError> {
+    pub(in crate::cli) fn policy(&self) -> Result<Policy, ConfError> {
         let loaded = policy::load(&policy::path(self.launch.prefix()));
         loaded.policy.ok_or_else(|| ConfError::Mistakes(loaded.report, Arc::new(loaded.sources)))
     }
 
     /// Plans a launch. The report has what the files had, and what the plan had.
-    pub(super) fn plan(&self, args: &PlanArgs, commands: Commands) -> Result<Planned, ConfError> {
+    pub(in crate::cli) fn plan(&self, args: &PlanArgs, commands: Commands) -> Result<Planned, ConfError> {
+        self.plan_for(&self.request(args), commands)
+    }
+
+    fn plan_for(&self, request: &Request, commands: Commands) -> Result<Planned, ConfError> {
         let mut report = self.report.clone();
         let mut shell = match commands {
             Commands::Show => None,
@@ -158,20 +162,19 @@ impl Session {
             }
         };
         let shell = shell.as_mut().map(|shell| -> &mut dyn Shell { shell });
-        let planned = plan::plan(
-            &self.family,
-            &self.request(args),
-            self.launch.clone(),
-            &mut SystemHost::default(),
-            shell,
-        );
+        let planned =
+            plan::plan(&self.family, request, self.launch.clone(), &mut SystemHost::default(), shell);
         report.append(planned.report);
         let plan = planned.plan.filter(|_| !report.has_errors());
         Ok(Planned { plan, report })
     }
 
     /// Plans, and fails with the report when there is no plan.
-    pub(super) fn planned(&self, args: &PlanArgs, commands: Commands) -> Result<(Plan, Report), ConfError> {
+    pub(in crate::cli) fn planned(
+        &self,
+        args: &PlanArgs,
+        commands: Commands,
+    ) -> Result<(Plan, Report), ConfError> {
         let Planned { plan, report } = self.plan(args, commands)?;
         match plan {
             Some(plan) => Ok((plan, report)),
@@ -181,6 +184,18 @@ impl Session {
 
     fn shell(&self, permission: Permission) -> HostShell {
         HostShell::new(permission, (self.caller.uid, self.caller.gid))
+    }
+
+    /// Plans a launch for a request of one's own.
+    pub(in crate::cli) fn launchable(&self, request: &Request) -> Result<(Plan, Report), ConfError> {
+        let Planned { plan, report } = self.plan_for(request, Commands::Run)?;
+        plan.map(|plan| (plan, report.clone()))
+            .ok_or_else(|| ConfError::Mistakes(report, Arc::clone(&self.family.sources)))
+    }
+
+    /// Who calls.
+    pub(in crate::cli) fn caller(&self) -> Caller {
+        self.caller
     }
 
     fn request(&self, args: &PlanArgs) -> Request {
@@ -199,12 +214,26 @@ impl Session {
 
 impl PlanArgs {
     /// User and group that were asked for.
-    pub(super) fn asked(&self) -> Asked {
+    pub(in crate::cli) fn asked(&self) -> Asked {
         Asked { user: self.user.clone(), group: self.group.clone() }
     }
 
+    /// What a request says.
+    pub(in crate::cli) fn like(request: &Request) -> Self {
+        Self {
+            strict: request.strict.then_some(YesNo::Yes),
+            force: false,
+            unsafe_: request.unsafe_,
+            user: request.asked.user.clone(),
+            group: request.asked.group.clone(),
+            smack: request.smack.clone(),
+            tty: request.terminal,
+            command: request.args.clone(),
+        }
+    }
+
     /// A launch without anything special, strict or not.
-    pub(super) fn strict(strict: bool) -> Self {
+    pub(in crate::cli) fn strict(strict: bool) -> Self {
         Self {
             strict: strict.then_some(YesNo::Yes),
             force: false,
@@ -215,5 +244,12 @@ impl PlanArgs {
             tty: false,
             command: Vec::new(),
         }
+    }
+}
+
+impl ModeArgs {
+    /// Admin mode, and files in place of redmain's.
+    pub(in crate::cli) fn of(admin: Option<Option<PathBuf>>, rmain: Option<PathBuf>) -> Self {
+        Self { admin, rmain }
     }
 }

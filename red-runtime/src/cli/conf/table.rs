@@ -4,7 +4,7 @@ use crate::node::render::visible;
 
 /// Lines of cells, padded so that columns stand under each other.
 #[derive(Default)]
-pub(super) struct Table {
+pub(in crate::cli) struct Table {
     rows: Vec<Row>,
 }
 
@@ -20,17 +20,17 @@ const WIDEST: usize = 44;
 
 impl Table {
     /// A heading.
-    pub(super) fn heading(&mut self, text: impl Into<String>) {
+    pub(in crate::cli) fn heading(&mut self, text: impl Into<String>) {
         self.rows.push(Row::Plain(text.into()));
     }
 
     /// A line of cells.
-    pub(super) fn row<const N: usize>(&mut self, cells: [&str; N]) {
+    pub(in crate::cli) fn row<const N: usize>(&mut self, cells: [&str; N]) {
         self.rows.push(Row::Cells(cells.map(|cell| visible(cell).into_owned()).to_vec()));
     }
 
     /// The text.
-    pub(super) fn render(&self) -> String {
+    pub(in crate::cli) fn render(&self) -> String {
         let mut widths: Vec<usize> = Vec::new();
         for row in &self.rows {
             let Row::Cells(cells) = row else { continue };

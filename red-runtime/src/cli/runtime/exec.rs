@@ -1,0 +1,246 @@
+//! `red-runtime exec`
+
+use std::collections::HashSet;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec, UserBuilder};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use super::{Exit, Global, RunError};
+use crate::launch::console::connect_to;
+use crate::launch::enter::{self, Terms};
+use crate::launch::error::LaunchError;
+use crate::launch::foreground::{self, Signals, Watched};
+use crate::launch::record::{Record, Store, write_pid_file};
+use crate::launch::sync::receive_descriptor;
+use crate::node::capability::CAPABILITIES;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The process as in an OCI configuration
+    #[arg(short, long, value_name = "FILE")]
+    process: Option<PathBuf>,
+    /// Working directory
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<PathBuf>,
+    /// Set a variable
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    env: Vec<String>,
+    /// User, and group after a colon, by number
+    #[arg(short, long, value_name = "UID[:GID]")]
+    user: Option<String>,
+    /// Further groups, by number
+    #[arg(short = 'g', long, value_name = "GID")]
+    additional_gids: Vec<u32>,
+    /// Give it a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// Add a capability
+    #[arg(short, long, value_name = "CAP")]
+    cap: Vec<String>,
+    /// AppArmor profile
+    #[arg(long, value_name = "PROFILE")]
+    apparmor: Option<String>,
+    /// It cannot gain privileges
+    #[arg(long)]
+    no_new_privs: bool,
+    /// A cgroup below the container's
+    #[arg(long, value_name = "PATH")]
+    cgroup: Option<PathBuf>,
+    /// Do not wait for it
+    #[arg(short, long)]
+    detach: bool,
+    /// File that its number is written to
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
+    /// Socket that the outer side of the terminal is sent to
+    #[arg(long, value_name = "SOCKET")]
+    console_socket: Option<PathBuf>,
+    /// So many descriptors after the standard streams are passed on
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    preserve_fds: u32,
+    /// Accepted for the sake of engines; SELinux is not supported
+    #[arg(long, value_name = "LABEL")]
+    process_label: Option<String>,
+    /// Name of the container
+    id: String,
+    /// The command and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
+    super::super::seal::seal()?;
+    let store = global.store();
+    let record = store.read(&args.id)?;
+    let spec = store.spec(&args.id)?;
+    let process = match &args.process {
+        Some(path) => from_file(path)?,
+        None => args.over(&spec)?,
+    };
+    let process = enter::like_first(process, &record, &spec);
+    let mut terms = Terms {
+        console: args.console_socket.as_deref().map(connect_to).transpose()?,
+        preserve: args.preserve_fds,
+        cgroup: args.cgroup.clone(),
+    };
+    let ours = own_terminal(&process, args.detach, &mut terms)?;
+    let signals = Signals::hold()?;
+    let entered = enter::enter(&store, &args.id, &process, &terms, signals.mask)?;
+    terms.console = None;
+    if let Some(path) = &args.pid_file {
+        write_pid_file(path, entered.pid.as_raw_nonzero().get())?;
+    }
+    if args.detach {
+        return Ok(Exit::Success);
+    }
+    wait(&entered, ours, &signals)
+}
+
+fn wait(
+    entered: &enter::Entered,
+    ours: Option<std::os::fd::OwnedFd>,
+    signals: &Signals,
+) -> Result<Exit, RunError> {
+    let terminal = match &ours {
+        Some(socket) => receive_descriptor(socket)
+            .map_err(|errno| LaunchError::Call { what: "the terminal".into(), errno })?,
+        None => None,
+    };
+    let watched = Watched {
+        pidfd: entered.pidfd.as_fd(),
+        pid: entered.pid,
+        reaper: false,
+        shares_terminal: false,
+        terminal,
+    };
+    let code = foreground::wait(&watched, signals)?;
+    Ok(Exit::Command(u8::try_from(code).unwrap_or(255)))
+}
+
+/// The near end of a terminal of our own, when nobody else brings one.
+fn own_terminal(
+    process: &Process,
+    detach: bool,
+    terms: &mut Terms,
+) -> Result<Option<std::os::fd::OwnedFd>, RunError> {
+    if terms.console.is_some() || detach || !process.terminal().unwrap_or(false) {
+        return Ok(None);
+    }
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .map_err(|errno| LaunchError::Call { what: "a socket".into(), errno })?;
+    terms.console = Some(theirs);
+    Ok(Some(ours))
+}
+
+/// Runs a command as the container's own would be, in the foreground.
+///
+/// # Errors
+/// The container does not run, or something is refused.
+pub(in crate::cli) fn in_foreground(
+    store: &Store,
+    record: &Record,
+    command: Vec<String>,
+) -> Result<Exit, LaunchError> {
+    super::super::seal::seal()?;
+    let spec = store.spec(&record.id)?;
+    let mut process = spec.process().clone().unwrap_or_default();
+    process.set_args(Some(command));
+    process.set_terminal(Some(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()));
+    let process = enter::like_first(process, record, &spec);
+    let mut terms = Terms::default();
+    let lost = |error: RunError| match error {
+        RunError::Launch(error) => error,
+        other => LaunchError::refused("enter", other.to_string()),
+    };
+    let ours = own_terminal(&process, false, &mut terms).map_err(lost)?;
+    let signals = Signals::hold()?;
+    let entered = enter::enter(store, &record.id, &process, &terms, signals.mask)?;
+    terms.console = None;
+    wait(&entered, ours, &signals).map_err(lost)
+}
+
+fn from_file(path: &std::path::Path) -> Result<Process, RunError> {
+    use std::io::Read;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(4 << 20).read_to_string(&mut text)?;
+    let process = serde_json::from_str(&text);
+    Ok(process.map_err(|source| LaunchError::Json { path: path.display().to_string(), source })?)
+}
+
+impl Args {
+    /// The container's own process with what the options change.
+    fn over(&self, spec: &Spec) -> Result<Process, RunError> {
+        let refused = |what: String, why: &str| LaunchError::Refused { what, why: why.to_owned() };
+        let mut process = spec.process().clone().unwrap_or_default();
+        process.set_args(Some(self.command.clone()));
+        process.set_terminal(Some(self.tty));
+        if let Some(cwd) = &self.cwd {
+            process.set_cwd(cwd.clone());
+        }
+        let mut env = process.env().clone().unwrap_or_default();
+        for one in &self.env {
+            let key = one.split_once('=').map_or(one.as_str(), |(key, _)| key);
+            env.retain(|held| held.split_once('=').is_none_or(|(held, _)| held != key));
+            env.push(one.clone());
+        }
+        process.set_env(Some(env));
+        if let Some(user) = &self.user {
+            let (uid, gid) = user.split_once(':').unwrap_or((user, ""));
+            let number = |text: &str| {
+                text.parse::<u32>().map_err(|_name| {
+                    refused(
+                        format!("--user {user}"),
+                        "it has to be numbers: the container's names are its own",
+                    )
+                })
+            };
+            let gid = if gid.is_empty() { process.user().gid() } else { number(gid)? };
+            let new = UserBuilder::default().uid(number(uid)?).gid(gid);
+            let new = new.umask(process.user().umask().unwrap_or(0o022)).build();
+            process.set_user(new.map_err(|error| refused(format!("--user {user}"), &error.to_string()))?);
+        }
+        if !self.additional_gids.is_empty() {
+            let mut user = process.user().clone();
+            user.set_additional_gids(Some(self.additional_gids.clone()));
+            process.set_user(user);
+        }
+        if !self.cap.is_empty() {
+            let mut all = process.capabilities().clone().unwrap_or_default();
+            for name in &self.cap {
+                add(
+                    &mut all,
+                    capability(name)
+                        .ok_or_else(|| refused(format!("--cap {name}"), "there is no such capability"))?,
+                );
+            }
+            process.set_capabilities(Some(all));
+        }
+        if let Some(profile) = &self.apparmor {
+            process.set_apparmor_profile(Some(profile.clone()));
+        }
+        if self.no_new_privs {
+            process.set_no_new_privileges(Some(true));
+        }
+        Ok(process)
+    }
+}
+
+fn capability(name: &str) -> Option<Capability> {
+    let name = name.to_ascii_uppercase();
+    let name = if name.starts_with("CAP_") { name } else { format!("CAP_{name}") };
+    CAPABILITIES.iter().find(|(known, _)| *known == name).map(|(_, one)| *one)
+}
+
+fn add(all: &mut LinuxCapabilities, one: Capability) {
+    let with = |set: &Option<HashSet<Capability>>| {
+        let mut set = set.clone().unwrap_or_default();
+        set.insert(one);
+        Some(set)
+    };
+    all.set_bounding(with(all.bounding()));
+    all.set_effective(with(all.effective()));
+    all.set_permitted(with(all.permitted()));
+}

@@ -1,0 +1,22 @@
+//! `red-runtime kill`
+
+use super::super::signal;
+use super::{Exit, Global, RunError};
+use crate::launch::container;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Every process of the container
+    #[arg(short, long)]
+    all: bool,
+    /// Name of the container
+    id: String,
+    /// The signal, by name or number
+    #[arg(default_value = "TERM", value_parser = signal::parse)]
+    signal: i32,
+}
+
+pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
+    container::kill(&global.store(), &args.id, args.signal, args.all)?;
+    Ok(Exit::Success)
+}

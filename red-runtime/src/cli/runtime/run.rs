@@ -1,0 +1,85 @@
+//! `red-runtime run`
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::process::{PidfdFlags, pidfd_open};
+
+use super::super::bundle::Loaded;
+use super::super::wrap::{self, What};
+use super::{Exit, Global, RunError, create};
+use crate::launch::container;
+use crate::launch::create as making;
+use crate::launch::error::LaunchError;
+use crate::launch::foreground::{self, Signals, Watched};
+use crate::launch::standalone::console_socket;
+use crate::launch::sync::receive_descriptor;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    making: create::Making,
+    /// Run a node instead of a bundle: its path
+    #[arg(short = 'r', long, visible_aliases = ["rpath", "rp"], value_name = "PATH", conflicts_with_all = ["bundle", "console_socket", "pid_file", "no_pivot"])]
+    redpath: Option<PathBuf>,
+    #[command(flatten)]
+    plain: wrap::Plain,
+    /// Do not remove the container when it has ended
+    #[arg(long)]
+    keep: bool,
+    /// Name of the container; with --redpath the program and its arguments
+    #[arg(
+        value_name = "ID | PROGRAM ARGS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required = true
+    )]
+    words: Vec<String>,
+}
+
+pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
+    if let Some(redpath) = &args.redpath {
+        return Ok(args.plain.clone().or_root(global.root.as_ref()).run(redpath, &args.words, What::Launch));
+    }
+    let [id] = args.words.as_slice() else {
+        return Err(LaunchError::refused(
+            args.words.join(" "),
+            "a bundle is run under one name; the program stands in its configuration",
+        )
+        .into());
+    };
+    super::super::seal::seal()?;
+    let create = create::Args { making: args.making.clone(), id: id.clone() };
+    let loaded = Loaded::read(&args.making.bundle)?;
+    let detach = args.plain.detaches();
+    let store = global.store();
+    let signals = Signals::hold()?;
+    let mut request = create::request(global, &create, &loaded)?;
+    let wants = loaded.terminal() && args.making.console_socket.is_none() && !detach;
+    let socket: Option<OwnedFd> = if wants { Some(console_socket(&mut request.terms)?) } else { None };
+    request.terms.engine = detach;
+    let pid = making::create(&store, request)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())
+        .map_err(|errno| LaunchError::Call { what: "the container's first process".into(), errno })?;
+    let end = |error: RunError| -> RunError {
+        match container::delete(&store, id, true) {
+            Ok(()) => error,
+            Err(second) => second.into(),
+        }
+    };
+    let terminal = match &socket {
+        Some(socket) => receive_descriptor(socket)
+            .map_err(|errno| end(LaunchError::Call { what: "the terminal".into(), errno }.into()))?,
+        None => None,
+    };
+    container::start(&store, id).map_err(|error| end(error.into()))?;
+    if detach {
+        return Ok(Exit::Success);
+    }
+    let watched = Watched { pidfd: pidfd.as_fd(), pid, reaper: false, shares_terminal: false, terminal };
+    let code = foreground::wait(&watched, &signals)?;
+    if !args.keep {
+        container::delete(&store, id, true)?;
+    }
+    Ok(Exit::Command(u8::try_from(code).unwrap_or(255)))
+}

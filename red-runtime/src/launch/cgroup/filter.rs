@@ -1,0 +1,242 @@
+//! Which devices a container may open or make: everything is denied that no rule allows.
+
+use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
+use rustix::fs::{Mode, OFlags, open};
+
+use super::{Cgroups, Layout, MOUNT, write};
+use crate::launch::error::{Doing, LaunchError};
+use crate::sys::bpf::{Insn, attach_device_filter};
+
+/// Devices every container may use (runtime specification, config-linux.md, "Default Devices";
+/// 136 are the terminals).
+const DEFAULT: [(i64, Option<i64>); 9] = [
+    (1, Some(3)),
+    (1, Some(5)),
+    (1, Some(7)),
+    (1, Some(8)),
+    (1, Some(9)),
+    (5, Some(0)),
+    (5, Some(1)),
+    (5, Some(2)),
+    (136, None),
+];
+
+/// One rule, plain.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Rule {
+    allow: bool,
+    /// `b` or `c`; `None` is both.
+    kind: Option<char>,
+    major: Option<i64>,
+    minor: Option<i64>,
+    /// Bits as the kernel's filter has them (linux/bpf.h, BPF_DEVCG_ACC_…).
+    access: i32,
+}
+
+const MKNOD: i32 = 1;
+const READ: i32 = 2;
+const WRITE: i32 = 4;
+const ALL: i32 = MKNOD | READ | WRITE;
+
+fn rule(said: &LinuxDeviceCgroup) -> Rule {
+    let access = said.access().as_deref().unwrap_or("rwm");
+    let bit = |letter: char, bit: i32| if access.contains(letter) { bit } else { 0 };
+    let number = |number: Option<i64>| number.filter(|number| *number >= 0);
+    Rule {
+        allow: said.allow(),
+        kind: match said.typ() {
+            Some(LinuxDeviceType::C | LinuxDeviceType::U) => Some('c'),
+            Some(LinuxDeviceType::B) => Some('b'),
+            _ => None,
+        },
+        major: number(said.major()),
+        minor: number(said.minor()),
+        access: bit('m', MKNOD) | bit('r', READ) | bit('w', WRITE),
+    }
+}
+
+/// Every rule, in the order they override each other.
+fn rules(said: &[LinuxDeviceCgroup]) -> Vec<Rule> {
+    let deny = Rule { allow: false, kind: None, major: None, minor: None, access: ALL };
+    let default = DEFAULT.map(|(major, minor)| Rule {
+        allow: true,
+        kind: Some('c'),
+        major: Some(major),
+        minor,
+        access: ALL,
+    });
+    std::iter::once(deny).chain(said.iter().map(rule)).chain(default).collect()
+}
+
+/// Sets the filter of a container's cgroups.
+///
+/// # Errors
+/// The kernel refuses. A container without a filter does not start.
+pub(super) fn apply(cgroups: &Cgroups, said: &[LinuxDeviceCgroup]) -> Result<(), LaunchError> {
+    let rules = rules(said);
+    match cgroups.layout {
+        Layout::None => Ok(()),
+        Layout::V2 => {
+            let Some(path) = cgroups.unified() else { return Ok(()) };
+            let what = || format!("device filter of cgroup {}", cgroups.path);
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let directory = open(&path, flags, Mode::empty()).doing(what)?;
+            attach_device_filter(&directory, &program(&rules)).doing(what)
+        }
+        Layout::V1 => {
+            let leaf = std::path::Path::new(MOUNT).join("devices").join(cgroups.path.trim_start_matches('/'));
+            for rule in rules {
+                let file = if rule.allow { "devices.allow" } else { "devices.deny" };
+                for line in v1(&rule) {
+                    write(&leaf.join(file), &line)?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A rule as version 1 has it (devices.rst).
+fn v1(rule: &Rule) -> Vec<String> {
+    if rule.kind.is_none() && rule.major.is_none() && rule.minor.is_none() && rule.access == ALL {
+        return vec!["a".to_owned()];
+    }
+    let number = |number: Option<i64>| number.map_or("*".to_owned(), |number| number.to_string());
+    let letters: String = [('r', READ), ('w', WRITE), ('m', MKNOD)]
+        .iter()
+        .filter(|(_, bit)| rule.access & bit != 0)
+        .map(|(letter, _)| letter)
+        .collect();
+    let kinds = rule.kind.map_or(vec!['b', 'c'], |kind| vec![kind]);
+    let line = |kind| format!("{kind} {}:{} {letters}", number(rule.major), number(rule.minor));
+    kinds.into_iter().map(line).collect()
+}
+
+// Operations of the kernel's filter machine (linux/bpf.h, instruction-set.rst).
+const LOAD: u8 = 0x61;
+const MOVE_IMM: u8 = 0xb7;
+const MOVE32: u8 = 0xbc;
+const AND32: u8 = 0x54;
+const SHIFT_RIGHT32: u8 = 0x74;
+const JUMP_NOT_EQUAL: u8 = 0x55;
+const JUMP_EQUAL: u8 = 0x15;
+const EXIT: u8 = 0x95;
+
+fn insn(code: u8, to: u8, from: u8, off: i16, imm: i32) -> Insn {
+    Insn { code, regs: to | from << 4, off, imm }
+}
+
+/// The filter: the last rule that speaks of an access decides, so they are asked from the end.
+/// Register 2 holds the type, 3 the access, 4 and 5 the numbers.
+fn program(rules: &[Rule]) -> Vec<Insn> {
+    let mut all = vec![
+        insn(LOAD, 2, 1, 0, 0),
+        insn(MOVE32, 3, 2, 0, 0),
+        insn(SHIFT_RIGHT32, 3, 0, 0, 16),
+        insn(AND32, 2, 0, 0, 0xffff),
+        insn(LOAD, 4, 1, 4, 0),
+        insn(LOAD, 5, 1, 8, 0),
+    ];
+    for rule in rules.iter().rev() {
+        let mut checks: Vec<Insn> = Vec::new();
+        if let Some(kind) = rule.kind {
+            let number = if kind == 'b' { 1 } else { 2 };
+            checks.push(insn(JUMP_NOT_EQUAL, 2, 0, 0, number));
+        }
+        if rule.access != ALL {
+            checks.push(insn(MOVE32, 6, 3, 0, 0));
+            // An allowance covers an access that it names wholly, a denial any part of it.
+            let (mask, jump) =
+                if rule.allow { (!rule.access & ALL, JUMP_NOT_EQUAL) } else { (rule.access, JUMP_EQUAL) };
+            checks.push(insn(AND32, 6, 0, 0, mask));
+            checks.push(insn(jump, 6, 0, 0, 0));
+        }
+        for (register, number) in [(4, rule.major), (5, rule.minor)] {
+            if let Some(number) = number.and_then(|number| i32::try_from(number).ok()) {
+                checks.push(insn(JUMP_NOT_EQUAL, register, 0, 0, number));
+            }
+        }
+        let verdict = [insn(MOVE_IMM, 0, 0, 0, i32::from(rule.allow)), insn(EXIT, 0, 0, 0, 0)];
+        let length = checks.len();
+        for (index, mut check) in checks.into_iter().enumerate() {
+            if matches!(check.code, JUMP_NOT_EQUAL | JUMP_EQUAL) {
+                // Over the checks that follow and the verdict.
+                check.off = i16::try_from(length - index - 1 + verdict.len()).unwrap_or(i16::MAX);
+            }
+            all.push(check);
+        }
+        all.extend(verdict);
+    }
+    all.extend([insn(MOVE_IMM, 0, 0, 0, 0), insn(EXIT, 0, 0, 0, 0)]);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel would do with a program: the few operations that [`program`] uses.
+    fn run(program: &[Insn], context: [u32; 3]) -> bool {
+        let mut registers = [0_i64; 10];
+        let mut at = 0;
+        loop {
+            let insn = program[at];
+            let (to, from) = (usize::from(insn.regs & 15), usize::from(insn.regs >> 4));
+            at += 1;
+            match insn.code {
+                LOAD => registers[to] = i64::from(context[usize::try_from(insn.off).unwrap() / 4]),
+                MOVE_IMM => registers[to] = i64::from(insn.imm),
+                MOVE32 => registers[to] = registers[from],
+                AND32 => registers[to] &= i64::from(insn.imm),
+                SHIFT_RIGHT32 => registers[to] >>= insn.imm,
+                JUMP_NOT_EQUAL if registers[to] != i64::from(insn.imm) => {
+                    at += usize::try_from(insn.off).unwrap()
+                }
+                JUMP_EQUAL if registers[to] == i64::from(insn.imm) => {
+                    at += usize::try_from(insn.off).unwrap()
+                }
+                EXIT => return registers[0] != 0,
+                _ => {}
+            }
+        }
+    }
+
+    fn asks(rules: &[Rule], kind: char, access: i32, major: u32, minor: u32) -> bool {
+        let number = if kind == 'b' { 1 } else { 2 };
+        run(&program(rules), [u32::try_from(access << 16).unwrap() | number, major, minor])
+    }
+
+    #[test]
+    fn default_devices_and_nothing_else() {
+        let rules = rules(&[]);
+        for (major, minor) in [(1, 3), (1, 5), (1, 9), (5, 0), (5, 2), (136, 0), (136, 77)] {
+            assert!(asks(&rules, 'c', READ | WRITE, major, minor), "{major}:{minor}");
+        }
+        for (kind, major, minor) in [('c', 1, 1), ('b', 1, 3), ('c', 10, 200), ('b', 8, 0), ('c', 4, 1)] {
+            assert!(!asks(&rules, kind, READ, major, minor), "{kind} {major}:{minor}");
+        }
+    }
+
+    #[test]
+    fn the_last_rule_decides() {
+        let allow = Rule { allow: true, kind: Some('b'), major: Some(8), minor: None, access: READ };
+        let deny = Rule { allow: false, kind: Some('b'), major: Some(8), minor: Some(1), access: ALL };
+        let both = [allow, deny];
+        assert!(asks(&both, 'b', READ, 8, 0));
+        assert!(!asks(&both, 'b', READ, 8, 1));
+        assert!(!asks(&both, 'b', READ | WRITE, 8, 0), "an allowance of reading is none of writing");
+        assert!(asks(&[deny, allow], 'b', READ, 8, 1));
+        let some = Rule { allow: false, kind: None, major: None, minor: None, access: WRITE };
+        assert!(!asks(&[allow, some], 'b', READ | WRITE, 8, 0), "a denial of a part denies the whole");
+        assert!(asks(&[allow, some], 'b', READ, 8, 0));
+    }
+
+    #[test]
+    fn version_one_has_its_own_words() {
+        let words: Vec<String> = rules(&[]).iter().take(3).flat_map(v1).collect();
+        assert_eq!(words, ["a", "c 1:3 rwm", "c 1:5 rwm"]);
+        let mknod = Rule { allow: true, kind: Some('b'), major: None, minor: None, access: MKNOD };
+        assert_eq!(v1(&mknod), ["b *:* m"]);
+        assert_eq!(v1(&Rule { kind: None, ..mknod }), ["b *:* m", "c *:* m"]);
+    }
+}

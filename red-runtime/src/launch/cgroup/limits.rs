@@ -1,0 +1,90 @@
+//! Limits and statistics, through libcgroups.
+
+use libcgroups::common::{
+    AnyCgroupManager, CgroupConfig, CgroupManager, ControllerOpt, create_cgroup_manager,
+};
+use libcgroups::stats::Stats;
+use oci_spec::runtime::LinuxResources;
+use rustix::process::Pid;
+
+use super::{Cgroups, Layout, filter};
+use crate::launch::error::LaunchError;
+use crate::launch::process::chain;
+
+fn error(cgroups: &Cgroups, error: &dyn std::error::Error) -> LaunchError {
+    LaunchError::Cgroup { path: cgroups.path.clone(), why: chain(error) }
+}
+
+fn manager(cgroups: &Cgroups) -> Result<AnyCgroupManager, LaunchError> {
+    let config = CgroupConfig {
+        cgroup_path: cgroups.systemd.as_ref().unwrap_or(&cgroups.path).into(),
+        systemd_cgroup: cgroups.systemd.is_some(),
+        container_name: cgroups.path.trim_start_matches('/').to_owned(),
+    };
+    create_cgroup_manager(config).map_err(|source| error(cgroups, &source))
+}
+
+/// Whether a configuration limits anything but devices.
+pub(crate) fn limits(resources: &LinuxResources) -> bool {
+    let mut rest = resources.clone();
+    rest.set_devices(None);
+    rest != LinuxResources::default()
+}
+
+/// Has systemd make the scope with a process in it, and finds out where that is.
+///
+/// # Errors
+/// systemd does not answer, or refuses.
+pub(crate) fn scope(cgroups: &mut Cgroups, pid: Pid) -> Result<(), LaunchError> {
+    let manager = manager(cgroups)?;
+    let number = nix_pid(pid);
+    manager.add_task(number).map_err(|source| error(cgroups, &source))?;
+    let text = std::fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).unwrap_or_default();
+    let wanted = if cgroups.layout == Layout::V2 { "0::" } else { ":name=systemd:" };
+    if let Some((_, path)) = text.lines().find_map(|line| line.split_once(wanted)) {
+        path.clone_into(&mut cgroups.path);
+    }
+    Ok(())
+}
+
+/// Ends a scope of systemd.
+///
+/// # Errors
+/// systemd does not answer, or refuses.
+pub(crate) fn end_scope(cgroups: &Cgroups) -> Result<(), LaunchError> {
+    manager(cgroups)?.remove().map_err(|source| error(cgroups, &source))
+}
+
+fn nix_pid(pid: Pid) -> nix::unistd::Pid {
+    nix::unistd::Pid::from_raw(pid.as_raw_nonzero().get())
+}
+
+/// Sets limits, and the device filter when `devices` says so.
+///
+/// # Errors
+/// A controller is missing, or the kernel refuses a value.
+pub(crate) fn apply(cgroups: &Cgroups, resources: &LinuxResources, devices: bool) -> Result<(), LaunchError> {
+    if limits(resources) {
+        let mut rest = resources.clone();
+        rest.set_devices(None);
+        let options = ControllerOpt {
+            resources: &rest,
+            disable_oom_killer: false,
+            oom_score_adj: None,
+            freezer_state: None,
+        };
+        manager(cgroups)?.apply(&options).map_err(|source| error(cgroups, &source))?;
+    }
+    if devices {
+        filter::apply(cgroups, resources.devices().as_deref().unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+/// What the cgroups have counted.
+///
+/// # Errors
+/// A file cannot be read or understood.
+pub(crate) fn stats(cgroups: &Cgroups) -> Result<Stats, LaunchError> {
+    manager(cgroups)?.stats().map_err(|source| error(cgroups, &source))
+}

@@ -1,0 +1,175 @@
+//! Where a container's cgroups go, and making them.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
+
+use super::{Cgroups, Layout, MOUNT, hierarchies, write};
+use crate::launch::error::{Doing, LaunchError, tried};
+
+/// Cgroups that are wanted, checked, and not made yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// How they are laid out.
+    pub(crate) layout: Layout,
+    /// Path below each hierarchy.
+    pub(crate) path: String,
+    /// Directories that are missing, outer ones first.
+    pub(crate) missing: Vec<PathBuf>,
+    /// `slice:prefix:name` when systemd makes it.
+    pub(crate) systemd: Option<String>,
+    /// Whether a launch goes on without them when they cannot be made.
+    pub(crate) optional: bool,
+}
+
+/// The cgroup of this process: of version 2, or on version 1 where systemd would keep it.
+pub(crate) fn own_path() -> String {
+    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let of =
+        |prefix: &str| text.lines().find_map(|line| line.split_once(prefix)).map(|(_, path)| path.to_owned());
+    let path = of("0::").unwrap_or_default();
+    if path.is_empty() { "/".to_owned() } else { path }
+}
+
+impl Wanted {
+    /// What a configuration asks for. Refused are paths that would make somebody else's cgroup the
+    /// container's: deleting the container would end everything in it.
+    ///
+    /// # Errors
+    /// The path is one of those.
+    pub(crate) fn of(spec: &Spec, id: &str, systemd: bool) -> Result<Option<Self>, LaunchError> {
+        let layout = Layout::here();
+        if layout == Layout::None {
+            return Ok(None);
+        }
+        let asked = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
+        let asked = asked.map(|path| path.to_string_lossy().into_owned());
+        if let (true, Some(path)) = (systemd, &asked) {
+            return Self::scope(layout, path, id).map(Some);
+        }
+        let root = rustix::process::geteuid().is_root();
+        let (path, optional) = match asked {
+            Some(path) => (path, !root),
+            None if root => (format!("/red-runtime/{id}"), false),
+            None => (format!("{}/red-{id}", own_path().trim_end_matches('/')), true),
+        };
+        Self::at(layout, &path, optional).map(Some)
+    }
+
+    fn scope(layout: Layout, path: &str, id: &str) -> Result<Self, LaunchError> {
+        if path.split(':').count() != 3 {
+            return Err(LaunchError::refused(
+                format!("linux.cgroupsPath `{path}`"),
+                "with --systemd-cgroup it is `slice:prefix:name`",
+            ));
+        }
+        Ok(Self {
+            layout,
+            path: format!("/{id}"),
+            missing: Vec::new(),
+            systemd: Some(path.to_owned()),
+            optional: false,
+        })
+    }
+
+    /// Cgroups at a path.
+    ///
+    /// # Errors
+    /// The path is refused.
+    pub(crate) fn at(layout: Layout, path: &str, optional: bool) -> Result<Self, LaunchError> {
+        let bad = |why: &str| Err(LaunchError::refused(format!("linux.cgroupsPath `{path}`"), why));
+        let clean = format!(
+            "/{}",
+            path.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/")
+        );
+        if clean == "/" {
+            return bad("it is the cgroup of everything");
+        }
+        if clean.split('/').any(|part| part == "..") {
+            return bad("it leads upwards");
+        }
+        let user = rustix::process::geteuid().as_raw();
+        let mut missing = Vec::new();
+        for mount in hierarchies(layout) {
+            let leaf = mount.join(&clean[1..]);
+            if let Ok(facts) = std::fs::symlink_metadata(&leaf) {
+                if facts.uid() != user {
+                    return bad(&format!("{} belongs to user {}", leaf.display(), facts.uid()));
+                }
+                if super::members::populated(&leaf) {
+                    return bad(&format!("{} has processes of others", leaf.display()));
+                }
+            }
+            let below = Path::new(&clean[1..]);
+            let mut steps: Vec<PathBuf> = below
+                .ancestors()
+                .filter(|step| !step.as_os_str().is_empty())
+                .map(|step| mount.join(step))
+                .collect();
+            steps.reverse();
+            missing.extend(steps.into_iter().filter(|step| !step.exists()));
+        }
+        Ok(Self { layout, path: clean, missing, systemd: None, optional })
+    }
+
+    /// What will be recorded before anything is made.
+    pub(crate) fn record(&self) -> Cgroups {
+        Cgroups {
+            layout: self.layout,
+            path: self.path.clone(),
+            made: self.missing.clone(),
+            systemd: self.systemd.clone(),
+        }
+    }
+
+    /// Makes the directories. `None` when that is not allowed and not needed.
+    ///
+    /// # Errors
+    /// What mkdir(2) says.
+    pub(crate) fn make(&self) -> Result<Option<Cgroups>, LaunchError> {
+        for step in &self.missing {
+            match std::fs::create_dir(step) {
+                Ok(()) => prepare(step)?,
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(_) if self.optional => return Ok(None),
+                Err(error) => return Err(error).doing(|| format!("cgroup {}", step.display())),
+            }
+        }
+        if self.layout == Layout::V2 && self.systemd.is_none() {
+            delegate(&self.path);
+        }
+        Ok(Some(self.record()))
+    }
+}
+
+/// A fresh cpuset of version 1 is empty, and nothing can run in it (cpuset(7)).
+fn prepare(directory: &Path) -> Result<(), LaunchError> {
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        let file = directory.join(name);
+        let empty = std::fs::read_to_string(&file).is_ok_and(|text| text.trim().is_empty());
+        let v1 = !directory.join("cgroup.controllers").exists();
+        if empty && v1 {
+            let above = directory.parent().unwrap_or(directory).join(name);
+            let text = std::fs::read_to_string(&above).doing(|| above.display().to_string())?;
+            write(&file, text.trim())?;
+        }
+    }
+    Ok(())
+}
+
+/// Hands every controller down to the parent of a leaf, as far as that is allowed. A limit whose
+/// controller is missing fails when it is set, and says so then.
+fn delegate(path: &str) {
+    let mut directory = PathBuf::from(MOUNT);
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        let controllers = std::fs::read_to_string(directory.join("cgroup.controllers")).unwrap_or_default();
+        let enabled = std::fs::read_to_string(directory.join("cgroup.subtree_control")).unwrap_or_default();
+        for one in controllers.split_ascii_whitespace() {
+            if !enabled.split_ascii_whitespace().any(|held| held == one) {
+                tried(std::fs::write(directory.join("cgroup.subtree_control"), format!("+{one}")));
+            }
+        }
+        directory.push(part);
+    }
+}

@@ -1,0 +1,404 @@
+//! A container that was made: what it is now, signals, its end.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
+use serde_json::{Value, json};
+
+use super::cgroup::{self, Layout};
+use super::error::{Doing, LaunchError, tried};
+use super::record::{Held, Process, Record, Stage, Store};
+use super::{hooks, start};
+use crate::sys::signal;
+
+/// How long the end of a first process is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a container is now (runtime specification, runtime.md, "State").
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Status {
+    /// It is being made.
+    Creating,
+    /// It waits to be started.
+    Created,
+    /// Its command runs.
+    Running,
+    /// Everything in it is stopped.
+    Paused,
+    /// It has ended.
+    Stopped,
+}
+
+impl Status {
+    /// The word for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl Process {
+    /// A process that exists.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(crate) fn of(pid: Pid) -> Result<Self, LaunchError> {
+        let pid = pid.as_raw_nonzero().get();
+        let (start, _) = stat(pid).ok_or(LaunchError::Died("its creation"))?;
+        Ok(Self { pid, start })
+    }
+
+    /// It as a descriptor, when it is still the same and has not ended.
+    pub(crate) fn alive(&self) -> Option<OwnedFd> {
+        let pidfd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
+        // Asked after it was opened: whatever has the number now is what the descriptor is of.
+        let (start, state) = stat(self.pid)?;
+        (start == self.start && !matches!(state, b'Z' | b'X')).then_some(pidfd)
+    }
+}
+
+/// When a process started, and the letter of its state (proc_pid_stat(5)).
+fn stat(pid: i32) -> Option<(u64, u8)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may have anything in it.
+    let rest = text.rsplit_once(')')?.1;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    Some((fields.get(19)?.parse().ok()?, *fields.first()?.as_bytes().first()?))
+}
+
+impl Record {
+    /// What the container is now.
+    pub(crate) fn status(&self, store: &Store) -> Status {
+        let alive = self.process.is_some_and(|process| process.alive().is_some());
+        match self.stage {
+            Stage::Creating if alive || (self.process.is_none() && store.is_held(&self.id)) => {
+                Status::Creating
+            }
+            _ if !alive => Status::Stopped,
+            Stage::Creating => Status::Creating,
+            // Whoever started it may have been killed before it could write that down; a process that
+            // became the command no longer listens.
+            Stage::Created if store.waits(&self.id) => Status::Created,
+            Stage::Created => Status::Running,
+            Stage::Started if self.cgroups.as_ref().is_some_and(cgroup::Cgroups::frozen) => Status::Paused,
+            Stage::Started => Status::Running,
+        }
+    }
+
+    /// The state that engines read.
+    pub(crate) fn state(&self, status: Status) -> Value {
+        let pid = if status == Status::Stopped { 0 } else { self.process.map_or(0, |process| process.pid) };
+        let mut annotations = self.annotations.clone();
+        let mut note = |key: &str, value: &Option<String>| {
+            if let Some(value) = value {
+                annotations.insert(format!("{}.{key}", crate::spec::oci::ANNOTATION), value.clone());
+            }
+        };
+        note("redpath", &self.redpath);
+        note("digest", &self.digest);
+        json!({
+            "ociVersion": self.oci,
+            "id": self.id,
+            "status": status.name(),
+            "pid": pid,
+            "bundle": self.bundle,
+            "rootfs": self.root,
+            "created": self.created,
+            "owner": crate::command::accounts::name_of(self.owner),
+            "annotations": annotations,
+        })
+    }
+
+    /// Its first process as a descriptor.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(crate) fn first(&self) -> Result<(Process, OwnedFd), LaunchError> {
+        let alive = self.process.and_then(|process| Some((process, process.alive()?)));
+        alive.ok_or_else(|| LaunchError::NotRunning { id: self.id.clone() })
+    }
+}
+
+/// Sends a signal to the first process of a container, or to all of them. Nothing else changes.
+///
+/// # Errors
+/// It is not running, or the signal may not be sent.
+pub(crate) fn kill(store: &Store, id: &str, number: i32, all: bool) -> Result<(), LaunchError> {
+    let record = store.read(id)?;
+    let what = || format!("signal {number} for container `{id}`");
+    let everything = record.cgroups.as_ref().filter(|_| all);
+    if let Some(cgroups) = everything {
+        let members = cgroups.members();
+        if members.is_empty() {
+            return Err(LaunchError::NotRunning { id: id.to_owned() });
+        }
+        for pid in members {
+            // What has ended meanwhile needs no signal.
+            if let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) {
+                ignore_ended(signal::send(&pidfd, number)).doing(what)?;
+            }
+        }
+    } else {
+        let (first, pidfd) = record.first()?;
+        // A signal to end it all is for the first process, others are for the command.
+        let command = if record.reaper && number != libc::SIGKILL { command_of(first.pid) } else { None };
+        match signal::send(command.as_ref().unwrap_or(&pidfd), number) {
+            Err(rustix::io::Errno::SRCH) => return Err(LaunchError::NotRunning { id: id.to_owned() }),
+            other => other.doing(what)?,
+        }
+    }
+    // The freezer of version 1 keeps even this signal from what it holds (freezer-subsystem.rst).
+    match record.cgroups {
+        Some(cgroups) if number == libc::SIGKILL && cgroups.layout == Layout::V1 && cgroups.frozen() => {
+            cgroups.freeze(false)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The command below a first process of ours.
+pub(super) fn command_of(first: i32) -> Option<OwnedFd> {
+    let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).ok()?;
+    let pid = children.split_ascii_whitespace().next()?.parse().ok().and_then(Pid::from_raw)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    // Whoever has the number now is still its child.
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let parent = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse::<i32>().ok()?;
+    (parent == first).then_some(pidfd)
+}
+
+fn ignore_ended(result: rustix::io::Result<()>) -> rustix::io::Result<()> {
+    match result {
+        Err(rustix::io::Errno::SRCH) => Ok(()),
+        other => other,
+    }
+}
+
+/// Stops or continues everything in a container.
+///
+/// # Errors
+/// It is not running, or has no freezer.
+pub(crate) fn pause(store: &Store, id: &str, pause: bool) -> Result<(), LaunchError> {
+    let held = hold_known(store, id)?;
+    let record = held.read()?;
+    let status = record.status(store);
+    let wanted = if pause { Status::Running } else { Status::Paused };
+    if status != wanted {
+        let verb = if pause { "paused" } else { "resumed" };
+        return Err(LaunchError::State { id: id.to_owned(), status: status.name(), verb });
+    }
+    let cgroups = record.cgroups.ok_or_else(|| {
+        LaunchError::refused(format!("container `{id}`"), "it has no cgroup to be stopped in")
+    })?;
+    cgroups.freeze(pause)
+}
+
+/// Takes the lock of a container that exists.
+///
+/// # Errors
+/// It does not.
+pub(crate) fn hold_known(store: &Store, id: &str) -> Result<Held, LaunchError> {
+    let unknown = || LaunchError::Unknown { id: id.to_owned() };
+    super::record::check_id(id)?;
+    if !store.names()?.iter().any(|name| name == id) {
+        return Err(unknown());
+    }
+    let held = store.hold(id)?;
+    if held.exists() {
+        return Ok(held);
+    }
+    held.unlock()?;
+    Err(unknown())
+}
+
+/// Starts a container that was created.
+///
+/// # Errors
+/// It is not in that state, or its command cannot be executed.
+pub(crate) fn start(store: &Store, id: &str) -> Result<(), LaunchError> {
+    let held = hold_known(store, id)?;
+    let mut record = held.read()?;
+    let status = record.status(store);
+    if status != Status::Created {
+        return Err(LaunchError::State { id: id.to_owned(), status: status.name(), verb: "started" });
+    }
+    let directory = held.open()?;
+    let waiting = start::reach(&directory)?;
+    waiting.go()?;
+    record.stage = Stage::Started;
+    held.update(&directory, &record)?;
+    tried(rustix::fs::unlinkat(&directory, start::NAME, rustix::fs::AtFlags::empty()));
+    let spec = store.spec(id)?;
+    let after = spec.hooks().as_ref().and_then(|hooks| hooks.poststart().as_ref());
+    if after.is_some() {
+        hooks::run("poststart", after, &record.state(Status::Running).to_string())?;
+    }
+    Ok(())
+}
+
+/// Removes a container, and with `force` ends it first. Needs nothing but its record; with `force`
+/// not even that.
+///
+/// # Errors
+/// It runs, or something of it does not end or cannot be removed: then it can be tried again.
+pub(crate) fn delete(store: &Store, id: &str, force: bool) -> Result<(), LaunchError> {
+    let held = match hold_known(store, id) {
+        Err(LaunchError::Unknown { .. }) if force => return Ok(()),
+        held => held?,
+    };
+    let record = match held.read() {
+        Ok(record) => record,
+        Err(LaunchError::Damaged { .. }) if force => return bury(held),
+        Err(error) => return Err(error),
+    };
+    let status = record.status(store);
+    if !force && matches!(status, Status::Running | Status::Paused | Status::Creating) {
+        return Err(LaunchError::State {
+            id: id.to_owned(),
+            status: status.name(),
+            verb: "deleted without --force",
+        });
+    }
+    take_down(&record)?;
+    let spec = store.spec(id).ok();
+    held.forget()?;
+    let after = spec.as_ref().and_then(|spec| spec.hooks().as_ref()?.poststop().as_ref());
+    if after.is_some() {
+        // The container is gone whatever they say; their failure is told all the same.
+        hooks::run("poststop", after, &record.state(Status::Stopped).to_string())?;
+    }
+    Ok(())
+}
+
+/// Ends everything of a container and removes its cgroups.
+///
+/// # Errors
+/// Something does not end or cannot be removed.
+pub(crate) fn take_down(record: &Record) -> Result<(), LaunchError> {
+    if let Some(pidfd) = record.process.and_then(|process| process.alive()) {
+        ignore_ended(pidfd_send_signal(&pidfd, Signal::KILL)).doing(|| "ending the first process")?;
+        if let Some(cgroups) = &record.cgroups {
+            if cgroups.layout == Layout::V1 && cgroups.frozen() {
+                cgroups.freeze(false)?;
+            }
+        }
+        wait_end(&pidfd, &record.id)?;
+    }
+    let Some(cgroups) = &record.cgroups else { return Ok(()) };
+    cgroups.end()?;
+    if cgroups.systemd.is_some() {
+        return cgroup::end_scope(cgroups);
+    }
+    cgroups.remove()
+}
+
+/// Waits for the end of a process, which may be somebody else's child.
+fn wait_end(pidfd: &OwnedFd, id: &str) -> Result<(), LaunchError> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(LaunchError::refused(
+                format!("container `{id}`"),
+                format!("its first process does not end within {} s; try again later", PATIENCE.as_secs()),
+            ));
+        }
+        let timeout = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(10),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&timeout)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => break,
+            Err(errno) => return Err(errno).doing(|| "waiting for the first process"),
+        }
+    }
+    // When it is our child it is not left behind as a zombie; when it is not, this says so.
+    tried(waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG));
+    Ok(())
+}
+
+/// Removes a container whose record cannot be read: whatever runs in the cgroup that it has when
+/// nobody says otherwise, and its directory.
+fn bury(held: Held) -> Result<(), LaunchError> {
+    let path = format!("/red-runtime/{}", held.id);
+    let mut cgroups = cgroup::Cgroups { layout: Layout::here(), path, made: Vec::new(), systemd: None };
+    cgroups.made = cgroups.leaves().into_iter().filter(|leaf| leaf.is_dir()).collect();
+    if !cgroups.made.is_empty() {
+        cgroups.end()?;
+        cgroups.remove()?;
+    }
+    held.forget()
+}
+
+/// Everything that is known, with what could not be read.
+pub(crate) struct Listed {
+    /// Containers, by name.
+    pub(crate) records: Vec<Record>,
+    /// Why others are missing.
+    pub(crate) bad: Vec<LaunchError>,
+}
+
+/// Lists containers. One that cannot be read is named, and the others are shown all the same.
+///
+/// # Errors
+/// The directory cannot be read.
+pub(crate) fn list(store: &Store) -> Result<Listed, LaunchError> {
+    let mut listed = Listed { records: Vec::new(), bad: Vec::new() };
+    for name in store.names()? {
+        match store.read(&name) {
+            Ok(record) => listed.records.push(record),
+            // It was deleted meanwhile.
+            Err(LaunchError::Unknown { .. }) => {}
+            Err(error) => listed.bad.push(error),
+        }
+    }
+    Ok(listed)
+}
+
+/// Removes what was left behind: containers whose making was interrupted, those of the foreground
+/// whose launcher was killed and which have ended, and damaged records.
+///
+/// # Errors
+/// The directory cannot be read. What cannot be removed is told with its name.
+pub(crate) fn collect(store: &Store) -> Result<BTreeMap<String, Result<(), LaunchError>>, LaunchError> {
+    let mut done = BTreeMap::new();
+    for name in store.names()? {
+        if store.is_held(&name) {
+            continue;
+        }
+        let left = match store.read(&name) {
+            Ok(record) => {
+                let status = record.status(store);
+                status == Status::Stopped && (!record.engine || record.stage == Stage::Creating)
+            }
+            Err(LaunchError::Damaged { .. }) => true,
+            Err(_) => false,
+        };
+        if left {
+            let result = delete(store, &name, true);
+            done.insert(name, result);
+        }
+    }
+    Ok(done)
+}
+
+/// A name for a container that nobody else has: a path below `/` without slashes, and a number.
+pub(crate) fn fresh_id(path: &str) -> String {
+    let last =
+        Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let plain: String =
+        last.chars().map(|c| if c.is_ascii_alphanumeric() || "+-_".contains(c) { c } else { '-' }).collect();
+    format!("{}-{}", plain.trim_start_matches('.').chars().take(100).collect::<String>(), std::process::id())
+}

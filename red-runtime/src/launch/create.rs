@@ -1,0 +1,366 @@
+//! Making containers: for an engine, which starts them later, and in the foreground.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{LinuxResources, Spec};
+use rustix::process::Pid;
+
+use super::cgroup::{self, Cgroups, Wanted};
+use super::container::take_down;
+use super::error::{Doing, LaunchError};
+use super::job::{Job, Manner};
+use super::record::{Held, Process, Record, SCHEMA, Stage, Store, write_pid_file};
+use super::root::Root;
+use super::spawn::{Spawned, spawn};
+use super::start;
+use crate::sys::signal::SignalSet;
+
+/// What is to be made, and for whom.
+pub(crate) struct Request<'a> {
+    /// Its name.
+    pub(crate) id: &'a str,
+    /// Its bundle.
+    pub(crate) bundle: &'a Path,
+    /// Its configuration.
+    pub(crate) spec: &'a Spec,
+    /// Its root.
+    pub(crate) root: &'a Root,
+    /// The node it runs, and the digest of its plan.
+    pub(crate) node: Option<(String, String)>,
+    /// Limits of its cgroup.
+    pub(crate) resources: Option<&'a LinuxResources>,
+    /// Where its cgroup goes, when its configuration does not say.
+    pub(crate) cgroup: Option<Wanted>,
+    /// Cgroups above its own and their limits: path and limits.
+    pub(crate) chain: Vec<(String, LinuxResources)>,
+    /// What engines ask for.
+    pub(crate) terms: Terms,
+}
+
+/// How it is made.
+#[derive(Debug, Default)]
+pub(crate) struct Terms {
+    /// Cgroups are made by systemd.
+    pub(crate) systemd: bool,
+    /// There are to be none.
+    pub(crate) no_cgroups: bool,
+    /// An engine looks after it.
+    pub(crate) engine: bool,
+    /// Where the outer side of its terminal goes.
+    pub(crate) console: Option<OwnedFd>,
+    /// Where its number is written.
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Where a descriptor of its first process is sent.
+    pub(crate) pidfd_socket: Option<OwnedFd>,
+    /// Descriptors above the standard streams that the command gets.
+    pub(crate) preserve: u32,
+    /// Root is changed without pivot_root(2).
+    pub(crate) no_pivot: bool,
+    /// The session keyring stays the launcher's.
+    pub(crate) no_new_keyring: bool,
+    /// Where its output goes.
+    pub(crate) output: Option<PathBuf>,
+    /// Standard streams in place of the launcher's: input, and output of both kinds.
+    pub(crate) streams: Option<(OwnedFd, OwnedFd)>,
+    /// Its first process is ours, where it has processes of its own.
+    pub(crate) reaper: bool,
+}
+
+impl Request<'_> {
+    fn record(&self, cgroups: Option<Cgroups>) -> Record {
+        let (redpath, digest) = self.node.clone().unzip();
+        let annotations = self.spec.annotations().iter().flatten();
+        Record {
+            schema: SCHEMA.to_owned(),
+            id: self.id.to_owned(),
+            bundle: self.bundle.to_owned(),
+            root: match &self.root.base {
+                super::root::Base::Directory(path) => path.clone(),
+                super::root::Base::Skeleton { .. } => redpath.clone().unwrap_or_default().into(),
+            },
+            stage: Stage::Creating,
+            process: None,
+            cgroups,
+            created: jiff::Timestamp::now().to_string(),
+            owner: rustix::process::geteuid().as_raw(),
+            redpath,
+            digest,
+            engine: self.terms.engine,
+            oci: self.spec.version().clone(),
+            annotations: annotations
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect::<BTreeMap<_, _>>(),
+            output: self.terms.output.clone(),
+            reaper: self.terms.reaper,
+        }
+    }
+
+    fn job(&mut self, cgroups: Option<Cgroups>, manner: Manner) -> Job<'_> {
+        Job {
+            id: self.id,
+            bundle: self.bundle.to_owned(),
+            spec: self.spec,
+            root: self.root,
+            cgroups,
+            resources: self.resources,
+            manner,
+            console: self.terms.console.take(),
+            streams: self.terms.streams.take(),
+            preserve: self.terms.preserve,
+            no_pivot: self.terms.no_pivot,
+            no_new_keyring: self.terms.no_new_keyring,
+        }
+    }
+}
+
+/// Makes a container that waits to be started.
+///
+/// # Errors
+/// Something is refused; then nothing of it is left.
+pub(crate) fn create(store: &Store, request: Request<'_>) -> Result<Pid, LaunchError> {
+    let held = store.hold(request.id)?;
+    if held.exists() {
+        return Err(LaunchError::Exists { id: request.id.to_owned() });
+    }
+    let wanted = match check(&request) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            held.unlock()?;
+            return Err(error);
+        }
+    };
+    let record = request.record(wanted.as_ref().map(Wanted::record));
+    let directory = held.begin(&record, Some(request.spec))?;
+    make(&held, &directory, record, wanted, request).or_else(|(record, error)| undo(held, &record, error))
+}
+
+/// Everything that can be found wrong before anything is made.
+fn check(request: &Request<'_>) -> Result<Option<Wanted>, LaunchError> {
+    let process = request.spec.process().as_ref();
+    let terminal = process.is_some_and(|process| process.terminal().unwrap_or(false));
+    match (terminal, request.terms.console.is_some()) {
+        (true, false) => {
+            return Err(LaunchError::refused(
+                "process.terminal",
+                "a terminal needs --console-socket, or the foreground",
+            ));
+        }
+        (false, true) => {
+            return Err(LaunchError::refused("--console-socket", "the process has no terminal"));
+        }
+        _ => {}
+    }
+    super::process::Setup::of(request.spec)?;
+    let wanted = match &request.cgroup {
+        Some(wanted) => Some(wanted.clone()),
+        None if request.terms.no_cgroups => None,
+        None => Wanted::of(request.spec, request.id, request.terms.systemd)?,
+    };
+    let resources = request.resources;
+    if wanted.is_none() && resources.is_some_and(cgroup::limits) {
+        return Err(LaunchError::refused(
+            "linux.resources",
+            "this machine has no cgroups to limit anything with",
+        ));
+    }
+    Ok(wanted)
+}
+
+type Failed = (Box<Record>, LaunchError);
+
+fn make(
+    held: &Held,
+    directory: &OwnedFd,
+    mut record: Record,
+    wanted: Option<Wanted>,
+    mut request: Request<'_>,
+) -> Result<Pid, Failed> {
+    let pid_file = request.terms.pid_file.take();
+    let pidfd_socket = request.terms.pidfd_socket.take();
+    let result = (|| {
+        let cgroups = prepare(&request, wanted)?;
+        record.cgroups.clone_from(&cgroups);
+        let socket = start::offer(directory)?;
+        let reaper = request.terms.reaper;
+        let mut job = request.job(cgroups, Manner::Created { socket, reaper });
+        let mask = SignalSet::empty().block().unwrap_or(SignalSet::empty());
+        let spawned = spawn(&mut job, mask)?;
+        record.cgroups.clone_from(&job.cgroups);
+        let handed = tell(pidfd_socket.as_ref(), &spawned)
+            .and_then(|()| hand_over(held, directory, &mut record, &spawned, pid_file.as_deref()));
+        if handed.is_err() {
+            spawned.abandon();
+        }
+        handed.map(|()| spawned.pid)
+    })();
+    result.map_err(|error| (Box::new(record), error))
+}
+
+/// Cgroups with their limits, before anything runs in them.
+fn prepare(request: &Request<'_>, wanted: Option<Wanted>) -> Result<Option<Cgroups>, LaunchError> {
+    let Some(wanted) = wanted else { return Ok(None) };
+    if wanted.systemd.is_some() {
+        return Ok(Some(wanted.record()));
+    }
+    let made = wanted.make()?;
+    match (&made, request.resources) {
+        (Some(cgroups), resources) => {
+            let mut above = cgroups.clone();
+            for (path, limits) in &request.chain {
+                above.path.clone_from(path);
+                cgroup::apply(&above, limits, false)?;
+            }
+            let none = LinuxResources::default();
+            let result = cgroup::apply(cgroups, resources.unwrap_or(&none), true);
+            if wanted.optional { forgive(result, resources)? } else { result? }
+        }
+        (None, Some(resources)) if cgroup::limits(resources) => {
+            return Err(LaunchError::Cgroup {
+                path: wanted.path,
+                why: "it cannot be made by this user, and the configuration asks for limits; have the cgroup delegated (`red-runtime doctor` says how)".into(),
+            });
+        }
+        (None, _) => {}
+    }
+    Ok(made)
+}
+
+/// An ordinary user's container cannot make devices, so it needs no filter that only root may load.
+fn forgive(result: Result<(), LaunchError>, resources: Option<&LinuxResources>) -> Result<(), LaunchError> {
+    match result {
+        Err(LaunchError::Call { errno: rustix::io::Errno::PERM | rustix::io::Errno::ACCESS, .. })
+            if !resources.is_some_and(cgroup::limits) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// Sends the first process as a descriptor to whoever asked.
+fn tell(socket: Option<&OwnedFd>, spawned: &Spawned) -> Result<(), LaunchError> {
+    let Some(socket) = socket else { return Ok(()) };
+    super::sync::send_descriptor(socket, b"pidfd", &spawned.pidfd).doing(|| "--pidfd-socket")
+}
+
+fn hand_over(
+    held: &Held,
+    directory: &OwnedFd,
+    record: &mut Record,
+    spawned: &Spawned,
+    pid_file: Option<&Path>,
+) -> Result<(), LaunchError> {
+    record.process = Some(Process::of(spawned.pid)?);
+    record.stage = Stage::Created;
+    held.update(directory, record)?;
+    if let Some(file) = pid_file {
+        write_pid_file(file, spawned.pid.as_raw_nonzero().get())?;
+    }
+    spawned.release()
+}
+
+/// Takes away what was made of a container that did not come to be.
+fn undo<T>(held: Held, record: &Record, error: LaunchError) -> Result<T, LaunchError> {
+    match take_down(record).and_then(|()| held.forget()) {
+        Ok(()) => Err(error),
+        // The first error is the reason; the second says what is left, and by what name.
+        Err(second) => Err(LaunchError::refused(
+            error.to_string(),
+            format!(
+                "and its remains could not be removed ({second}); `red-runtime delete --force {}`",
+                record.id
+            ),
+        )),
+    }
+}
+
+/// A container in the foreground, and its record.
+pub(crate) struct Foreground {
+    /// Its first process.
+    pub(crate) spawned: Spawned,
+    store: Store,
+    recorded: bool,
+    record: Record,
+}
+
+/// Makes a container in the foreground; it starts at once.
+///
+/// # Errors
+/// Something is refused; then nothing of it is left.
+pub(crate) fn foreground(
+    store: &Store,
+    mut request: Request<'_>,
+    manner: Manner,
+    mask: SignalSet,
+) -> Result<Foreground, LaunchError> {
+    let wanted = request.cgroup.take();
+    let mut record = request.record(wanted.as_ref().map(Wanted::record));
+    // Cgroups outlive processes, so they are written down before they are made. Without them there
+    // is nothing to take away, and the record can wait until the command is on its way.
+    let mut held = match &wanted {
+        None => None,
+        Some(_) => {
+            let held = store.hold(request.id)?;
+            held.begin(&record, Some(request.spec))?;
+            Some(held)
+        }
+    };
+    let result = (|| {
+        let cgroups = prepare(&request, wanted)?;
+        record.cgroups.clone_from(&cgroups);
+        let mut job = request.job(cgroups, manner);
+        let spawned = spawn(&mut job, mask)?;
+        Ok(spawned)
+    })();
+    let spawned = match result {
+        Ok(spawned) => spawned,
+        Err(error) => match held {
+            Some(held) => return undo(held, &record, error),
+            None => return Err(error),
+        },
+    };
+    let written = (|| {
+        record.process = Some(Process::of(spawned.pid)?);
+        record.stage = Stage::Started;
+        match &held {
+            Some(held) => held.update(&held.open()?, &record),
+            None => {
+                let claimed = store.hold(request.id)?;
+                claimed.begin(&record, Some(request.spec))?;
+                held = Some(claimed);
+                Ok(())
+            }
+        }
+    })();
+    match written {
+        // One that has ended already needs no record. The lock is let go: others may look, and end it.
+        Ok(()) | Err(LaunchError::Died(_)) => {
+            let recorded = held.take().is_some();
+            Ok(Foreground { spawned, store: store.clone(), recorded, record })
+        }
+        Err(error) => {
+            spawned.abandon();
+            Err(error)
+        }
+    }
+}
+
+impl Foreground {
+    /// Takes away what the container leaves behind.
+    ///
+    /// # Errors
+    /// Something does not end or cannot be removed.
+    pub(crate) fn finish(self) -> Result<(), LaunchError> {
+        if let Some(cgroups) = &self.record.cgroups {
+            cgroups.end()?;
+            cgroups.remove()?;
+        }
+        if !self.recorded {
+            return Ok(());
+        }
+        let held = self.store.hold(&self.record.id)?;
+        held.forget()
+    }
+}

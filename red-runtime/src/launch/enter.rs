@@ -1,0 +1,297 @@
+//! A further process in a running container, under everything its first process is under.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use oci_spec::runtime::{Capability, LinuxCapabilities, Process as OciProcess, Spec};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
+
+use super::cgroup::{Layout, MOUNT};
+use super::console;
+use super::container::Status;
+use super::error::{Doing, LaunchError, tried};
+use super::namespaces::name;
+use super::process::{self, Setup};
+use super::record::{Process, Record, Store};
+use super::sync::{Message, Sync};
+use crate::sys;
+use crate::sys::clone::{Cloned, clone3};
+use crate::sys::signal::SignalSet;
+
+/// What is to be run, and how.
+#[derive(Debug, Default)]
+pub(crate) struct Terms {
+    /// Where the outer side of its terminal goes.
+    pub(crate) console: Option<OwnedFd>,
+    /// Descriptors above the standard streams that it gets.
+    pub(crate) preserve: u32,
+    /// A cgroup below the container's.
+    pub(crate) cgroup: Option<PathBuf>,
+}
+
+/// A process that has entered.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    /// Its number.
+    pub(crate) pid: Pid,
+    /// It.
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// What a process that enters gets: what was asked for, and in everything else what the first
+/// process has. In a container of a node it gets no capability that the plan does not name.
+#[must_use]
+pub(crate) fn like_first(mut process: OciProcess, record: &Record, spec: &Spec) -> OciProcess {
+    let Some(first) = spec.process() else { return process };
+    if process.capabilities().is_none() {
+        process.set_capabilities(first.capabilities().clone());
+    }
+    if process.rlimits().is_none() {
+        process.set_rlimits(first.rlimits().clone());
+    }
+    if process.apparmor_profile().is_none() {
+        process.set_apparmor_profile(first.apparmor_profile().clone());
+    }
+    if process.oom_score_adj().is_none() {
+        process.set_oom_score_adj(first.oom_score_adj());
+    }
+    let first_never_gains = first.no_new_privileges().unwrap_or(false);
+    if process.no_new_privileges().is_none() || (record.redpath.is_some() && first_never_gains) {
+        process.set_no_new_privileges(first.no_new_privileges());
+    }
+    if record.redpath.is_some() {
+        let most = first.capabilities().clone().unwrap_or_default();
+        let mut asked = process.capabilities().clone().unwrap_or_default();
+        narrow(&mut asked, &most);
+        process.set_capabilities(Some(asked));
+    }
+    process
+}
+
+/// Leaves of `asked` only what `most` has.
+pub(crate) fn narrow(asked: &mut LinuxCapabilities, most: &LinuxCapabilities) {
+    type Set = Option<std::collections::HashSet<Capability>>;
+    let both = |asked: &Set, most: &Set| -> Set {
+        let most = most.clone().unwrap_or_default();
+        Some(asked.iter().flatten().copied().filter(|one| most.contains(one)).collect())
+    };
+    asked.set_bounding(both(asked.bounding(), most.bounding()));
+    asked.set_effective(both(asked.effective(), most.effective()));
+    asked.set_permitted(both(asked.permitted(), most.permitted()));
+    asked.set_inheritable(both(asked.inheritable(), most.inheritable()));
+    asked.set_ambient(both(asked.ambient(), most.ambient()));
+}
+
+/// Runs a process in a container; returns once it has become its command.
+///
+/// # Errors
+/// The container does not run, or something is refused; then no process is left.
+pub(crate) fn enter(
+    store: &Store,
+    id: &str,
+    process: &OciProcess,
+    terms: &Terms,
+    mask: SignalSet,
+) -> Result<Entered, LaunchError> {
+    let record = store.read(id)?;
+    let status = record.status(store);
+    if !matches!(status, Status::Running | Status::Created) {
+        return match status {
+            Status::Stopped => Err(LaunchError::NotRunning { id: id.to_owned() }),
+            _ => Err(LaunchError::State { id: id.to_owned(), status: status.name(), verb: "entered" }),
+        };
+    }
+    let spec = store.spec(id)?;
+    let setup = Setup::with(process, spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?;
+    if setup.terminal() != terms.console.is_some() {
+        return Err(LaunchError::refused(
+            "process.terminal",
+            "a terminal needs --console-socket, and the other way round",
+        ));
+    }
+    let (first, pidfd) = record.first()?;
+    let place = Place::of(&record, first, terms)?;
+    let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
+    let inside = Inside { setup, theirs, terms, mask, namespaces: different(first)?, container: &pidfd };
+    let entered = split(&inside, &ours, place.unified.as_ref())?;
+    drop(inside);
+    let result = (|| {
+        for file in &place.procs {
+            std::fs::write(file, entered.pid.as_raw_nonzero().to_string())
+                .doing(|| format!("cgroup {}", file.display()))?;
+        }
+        process::limit(entered.pid, process.rlimits().as_deref().unwrap_or_default())?;
+        if let Some(adjust) = process.oom_score_adj() {
+            super::spawn::oom(entered.pid, adjust)?;
+        }
+        ours.say(&Message::Go).doing(|| "the process inside")?;
+        match ours.hear().doing(|| "the process inside")? {
+            Some(Message::Ready) => {}
+            Some(Message::Failed(error)) => return Err(error),
+            _ => return Err(LaunchError::Died("entering")),
+        }
+        match ours.hear().doing(|| "the process inside")? {
+            None => Ok(()),
+            Some(Message::Failed(error)) => Err(error),
+            Some(_) => Err(LaunchError::Died("entering")),
+        }
+    })();
+    match result {
+        Ok(()) => Ok(entered),
+        Err(error) => {
+            tried(pidfd_send_signal(&entered.pidfd, Signal::KILL));
+            tried(waitid(WaitId::PidFd(entered.pidfd.as_fd()), WaitIdOptions::EXITED));
+            Err(error)
+        }
+    }
+}
+
+/// Where the new process is accounted for.
+struct Place {
+    /// A directory of version 2 to be cloned into.
+    unified: Option<OwnedFd>,
+    /// Files of version 1 its number is written to.
+    procs: Vec<PathBuf>,
+}
+
+impl Place {
+    fn of(record: &Record, first: Process, terms: &Terms) -> Result<Self, LaunchError> {
+        let mut place = Self { unified: None, procs: Vec::new() };
+        let Some(cgroups) = &record.cgroups else { return Ok(place) };
+        let below = terms.cgroup.clone().unwrap_or_default();
+        if below.components().any(|part| !matches!(part, std::path::Component::Normal(_)))
+            && !below.as_os_str().is_empty()
+        {
+            return Err(LaunchError::refused(
+                format!("--cgroup {}", below.display()),
+                "it has to be a path below the container's cgroup",
+            ));
+        }
+        if cgroups.layout == Layout::V2 {
+            // The first process may have moved itself further down; a group with groups below it
+            // takes no processes (cgroup-v2.rst, "No Internal Process Constraint").
+            let text = std::fs::read_to_string(format!("/proc/{}/cgroup", first.pid)).unwrap_or_default();
+            let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or(&cgroups.path);
+            let base = if below.as_os_str().is_empty() { path } else { cgroups.path.as_str() };
+            let path = PathBuf::from(MOUNT).join(base.trim_start_matches('/')).join(below);
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            place.unified =
+                Some(open(&path, flags, Mode::empty()).doing(|| format!("cgroup {}", path.display()))?);
+        } else {
+            place.procs =
+                cgroups.leaves().iter().map(|leaf| leaf.join(&below).join("cgroup.procs")).collect();
+        }
+        Ok(place)
+    }
+}
+
+/// Namespaces of the container that are not the launcher's own.
+fn different(first: Process) -> Result<i32, LaunchError> {
+    let mut all = 0;
+    let kinds = [
+        libc::CLONE_NEWUSER,
+        libc::CLONE_NEWNS,
+        libc::CLONE_NEWCGROUP,
+        libc::CLONE_NEWUTS,
+        libc::CLONE_NEWIPC,
+        libc::CLONE_NEWPID,
+        libc::CLONE_NEWNET,
+        0x80,
+    ];
+    for kind in kinds {
+        let file = name(kind).trim_end_matches("_for_children");
+        let inode =
+            |path: String| rustix::fs::stat(&*path).doing(|| path).map(|stat| (stat.st_dev, stat.st_ino));
+        let theirs = inode(format!("/proc/{}/ns/{file}", first.pid));
+        // A kernel without this kind has neither.
+        let Ok(ours) = inode(format!("/proc/self/ns/{file}")) else { continue };
+        if theirs? != ours {
+            all |= kind;
+        }
+    }
+    Ok(all)
+}
+
+/// Everything the process inside needs.
+struct Inside<'a> {
+    setup: Setup<'a>,
+    theirs: Sync,
+    terms: &'a Terms,
+    mask: SignalSet,
+    namespaces: i32,
+    container: &'a OwnedFd,
+}
+
+/// A pid namespace is entered by children only, and a user namespace has to be entered before it:
+/// a helper enters all of them and makes the process as its sibling.
+fn split(inside: &Inside<'_>, ours: &Sync, cgroup: Option<&OwnedFd>) -> Result<Entered, LaunchError> {
+    let (heard, tell) = Sync::pair().doing(|| "a socket")?;
+    match clone3(0, None).doing(|| "a helper process")? {
+        Cloned::Child => {
+            let made = sys::namespace::join(inside.container, inside.namespaces)
+                .doing(|| "entering the container")
+                .and_then(|()| {
+                    let flags = u64::try_from(libc::CLONE_PARENT).unwrap_or(0);
+                    clone3(flags, cgroup.map(AsFd::as_fd)).doing(|| "a process inside")
+                });
+            match made {
+                Ok(Cloned::Child) => begin(inside),
+                Ok(Cloned::Parent { pid, .. }) => {
+                    tried(tell.say(&Message::Made(pid.as_raw_nonzero().get())));
+                    sys::exec::leave(0)
+                }
+                Err(error) => super::child::give_up(&tell, error),
+            }
+        }
+        Cloned::Parent { pidfd, .. } => {
+            drop(tell);
+            let _stays_open = ours;
+            let answer = heard.hear().doing(|| "a helper process");
+            tried(waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED));
+            match answer? {
+                Some(Message::Made(pid)) => {
+                    let pid = Pid::from_raw(pid).ok_or(LaunchError::Died("entering"))?;
+                    let pidfd = pidfd_open(pid, PidfdFlags::empty()).doing(|| "the process inside")?;
+                    Ok(Entered { pid, pidfd })
+                }
+                Some(Message::Failed(error)) => Err(error),
+                _ => Err(LaunchError::Died("entering")),
+            }
+        }
+    }
+}
+
+fn begin(inside: &Inside<'_>) -> ! {
+    super::child::give_up(&inside.theirs, become_command(inside))
+}
+
+/// Returns only when that fails.
+fn become_command(inside: &Inside<'_>) -> LaunchError {
+    let program = match confined(inside) {
+        Ok(program) => program,
+        Err(error) => return error,
+    };
+    if let Err(error) = inside.theirs.say(&Message::Ready).doing(|| "the launcher") {
+        return error;
+    }
+    match inside.setup.filter() {
+        Ok(_) => inside.setup.exec(&program),
+        Err(error) => error,
+    }
+}
+
+fn confined(inside: &Inside<'_>) -> Result<process::Program, LaunchError> {
+    inside.theirs.wait_go()?;
+    let Inside { setup, terms, .. } = inside;
+    rustix::process::setsid().doing(|| "a session of its own")?;
+    if let Some(socket) = &terms.console {
+        console::make(None, socket, None)?.take(setup.uid())?;
+    }
+    setup.become_user()?;
+    inside.mask.mask().doing(|| "the signal mask")?;
+    sys::exec::close_from_on_exec(3 + terms.preserve).doing(|| "descriptors of the launcher")?;
+    setup.find()
+}

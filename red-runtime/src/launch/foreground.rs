@@ -1,0 +1,214 @@
+//! Waiting for a command in the foreground: its end, signals for it, its terminal.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+
+use super::container::command_of;
+use super::error::{Doing, LaunchError, tried};
+use crate::sys::signal::{self, SignalSet};
+
+/// Signals that whoever holds the launcher means for the command.
+const FORWARDED: [i32; 9] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGWINCH,
+    libc::SIGCONT,
+];
+
+/// Signals of the launcher, held back while it waits.
+pub(crate) struct Signals {
+    descriptor: OwnedFd,
+    /// The mask before.
+    pub(crate) mask: SignalSet,
+}
+
+impl Signals {
+    /// Holds them back. Done before anything is started, so that none is lost; the end of children
+    /// is told even when whoever called us did not want to hear of it.
+    ///
+    /// # Errors
+    /// Descriptors ran out.
+    pub(crate) fn hold() -> Result<Self, LaunchError> {
+        signal::default(libc::SIGCHLD);
+        let set = SignalSet::of(&FORWARDED);
+        let mask = set.block().doing(|| "signals")?;
+        Ok(Self { descriptor: set.descriptor().doing(|| "signals")?, mask })
+    }
+}
+
+/// What is waited for.
+pub(crate) struct Watched<'a> {
+    /// The process whose end is the end.
+    pub(crate) pidfd: BorrowedFd<'a>,
+    /// Its number.
+    pub(crate) pid: Pid,
+    /// Whether it is our own and the command is its child.
+    pub(crate) reaper: bool,
+    /// Whether a terminal's signals reach the command without us.
+    pub(crate) shares_terminal: bool,
+    /// The outer side of its terminal.
+    pub(crate) terminal: Option<OwnedFd>,
+}
+
+/// Waits for the end; returns the status as a shell would have it.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn wait(watched: &Watched<'_>, signals: &Signals) -> Result<i32, LaunchError> {
+    let relay = watched.terminal.as_ref().map(Relay::begin).transpose()?;
+    let mut input = relay.is_some();
+    loop {
+        let stdin = rustix::stdio::stdin();
+        let mut fds =
+            vec![PollFd::new(&watched.pidfd, PollFlags::IN), PollFd::new(&signals.descriptor, PollFlags::IN)];
+        if let Some(terminal) = &watched.terminal {
+            fds.push(PollFd::new(terminal, PollFlags::IN));
+            if input {
+                fds.push(PollFd::new(&stdin, PollFlags::IN));
+            }
+        }
+        match poll(&mut fds, None) {
+            Err(Errno::INTR) => continue,
+            other => other.doing(|| "waiting for the command")?,
+        };
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        if ready[1] {
+            forward(watched, signals)?;
+        }
+        if let Some(relay) = &relay {
+            if ready[2] {
+                relay.output();
+            }
+            if ready.get(3).copied().unwrap_or(false) {
+                input = relay.input();
+            }
+        }
+        if ready[0] {
+            let code = status(watched.pidfd)?;
+            if let Some(relay) = &relay {
+                relay.drain();
+            }
+            return Ok(code);
+        }
+    }
+}
+
+/// How a process ended that is our child.
+pub(crate) fn status(pidfd: BorrowedFd<'_>) -> Result<i32, LaunchError> {
+    loop {
+        match waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED) {
+            Err(Errno::INTR) | Ok(None) => {}
+            Err(errno) => return Err(errno).doing(|| "the end of the command"),
+            Ok(Some(end)) => {
+                let signal = end.terminating_signal().map(|signal| 128 + signal);
+                return Ok(end.exit_status().or(signal).unwrap_or(255));
+            }
+        }
+    }
+}
+
+fn forward(watched: &Watched<'_>, signals: &Signals) -> Result<(), LaunchError> {
+    while let Some(received) = signal::next(&signals.descriptor).doing(|| "signals")? {
+        if received.number == libc::SIGWINCH {
+            if let Some(terminal) = &watched.terminal {
+                copy_size(terminal);
+                continue;
+            }
+        }
+        if received.by_kernel && watched.shares_terminal {
+            continue;
+        }
+        let command = if watched.reaper { command_of(watched.pid.as_raw_nonzero().get()) } else { None };
+        let sent = match &command {
+            Some(command) => signal::send(command, received.number),
+            None => signal::send(watched.pidfd, received.number),
+        };
+        match sent {
+            // It has just ended.
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(errno) => return Err(errno).doing(|| format!("passing on signal {}", received.number)),
+        }
+    }
+    Ok(())
+}
+
+fn copy_size(terminal: &OwnedFd) {
+    // A size that cannot be told or taken changes nothing.
+    if let Ok(size) = tcgetwinsize(rustix::stdio::stdin()) {
+        tried(tcsetwinsize(terminal, size));
+    }
+}
+
+/// Passes bytes between two terminals.
+struct Relay<'a> {
+    inner: &'a OwnedFd,
+    before: Termios,
+}
+
+impl<'a> Relay<'a> {
+    /// Our own terminal passes everything on untouched: the inner one has the meaning.
+    fn begin(inner: &'a OwnedFd) -> Result<Self, LaunchError> {
+        let before = tcgetattr(rustix::stdio::stdin()).doing(|| "the terminal")?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &raw).doing(|| "the terminal")?;
+        copy_size(inner);
+        Ok(Self { inner, before })
+    }
+
+    /// Input for the command; `false` at its end.
+    fn input(&self) -> bool {
+        pass(rustix::stdio::stdin(), self.inner.as_fd())
+    }
+
+    fn output(&self) -> bool {
+        pass(self.inner.as_fd(), rustix::stdio::stdout())
+    }
+
+    /// What the command has written before it ended.
+    fn drain(&self) {
+        loop {
+            let mut fds = [PollFd::new(self.inner, PollFlags::IN)];
+            let none = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+            let ready = poll(&mut fds, Some(&none)).is_ok_and(|count| count > 0);
+            if !ready || !fds[0].revents().contains(PollFlags::IN) || !self.output() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Relay<'_> {
+    fn drop(&mut self) {
+        // There is no better state to leave the terminal in than the one it had.
+        tried(tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &self.before));
+    }
+}
+
+fn pass(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
+    let mut buffer = [0_u8; 16 << 10];
+    let count = match rustix::io::read(from, &mut buffer) {
+        // A terminal whose other side is closed says EIO.
+        Ok(0) | Err(_) => return false,
+        Ok(count) => count,
+    };
+    let mut rest = &buffer[..count];
+    while !rest.is_empty() {
+        match rustix::io::write(to, rest) {
+            Ok(count) => rest = &rest[count..],
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}

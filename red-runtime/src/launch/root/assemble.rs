@@ -1,0 +1,497 @@
+//! Puts a root together. Runs in the container's own mount namespace, before it has a root.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat, fstat, mkdirat, mknodat, openat, symlinkat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_bind, mount_change,
+    move_mount, open_tree,
+};
+
+use super::place::{Kind, Places, host, path_of, split};
+use super::sources::Opener;
+use super::{Base, DeviceNode, Mount, Otherwise, Root, What, cgroups, devices};
+use crate::launch::error::{Doing, LaunchError};
+use crate::spec::layout::Entry;
+use crate::sys::mount_attr::{self, MountAttr, flag};
+
+/// What putting a root together needs to know of the container.
+pub(crate) struct Terms<'a> {
+    /// Device nodes cannot be made in a user namespace; those of the host are bound.
+    pub(crate) bind_devices: bool,
+    /// Text of `/proc/self/cgroup` from before a cgroup namespace was entered.
+    pub(crate) cgroups: &'a str,
+    /// Whether there is a cgroup namespace.
+    pub(crate) cgroup_namespace: bool,
+}
+
+/// A root that is attached, and not yet entered.
+pub(crate) struct Assembled {
+    pub(super) places: Places,
+    /// Files that locks are held on. They stay open while the container lives.
+    pub(crate) locks: Vec<OwnedFd>,
+}
+
+impl Assembled {
+    /// The root's topmost directory.
+    pub(crate) fn root(&self) -> &OwnedFd {
+        &self.places.root
+    }
+}
+
+/// Puts a root together and attaches it.
+///
+/// # Errors
+/// Something is missing or refused; what was made so far goes with the mount namespace.
+pub(crate) fn assemble(root: &Root, terms: &Terms<'_>) -> Result<Assembled, LaunchError> {
+    detach_from_host(root)?;
+    let mut builder = Builder::on(root)?;
+    let mut opener = Opener::new(&root.nodes);
+    for mount in &root.mounts {
+        match builder.mount(mount, &mut opener, terms) {
+            Err(LaunchError::Call { errno: Errno::NOENT | Errno::NOTDIR | Errno::ISDIR, .. })
+                if mount.otherwise == Otherwise::Skip => {}
+            other => other?,
+        }
+    }
+    builder.devices(&root.devices, terms)?;
+    for (path, entry) in &root.within {
+        builder.within(path, entry)?;
+    }
+    for path in &root.host_locks {
+        builder.locks.push(opener.lock(path)?);
+    }
+    Ok(Assembled { places: builder.places, locks: builder.locks })
+}
+
+/// Whatever is mounted from here on stays in this namespace. What the host mounts later is seen
+/// only where somebody asked for it.
+fn detach_from_host(root: &Root) -> Result<(), LaunchError> {
+    let follows = |attr: MountAttr| attr.propagation & (libc::MS_SLAVE | libc::MS_SHARED) != 0;
+    let follow = root.propagation.is_some()
+        || root.mounts.iter().any(|mount| follows(mount.attr) || follows(mount.recursive));
+    let kind = if follow { MountPropagationFlags::DOWNSTREAM } else { MountPropagationFlags::PRIVATE };
+    mount_change("/", kind | MountPropagationFlags::REC).doing(|| "a private mount tree")
+}
+
+struct Builder {
+    places: Places,
+    locks: Vec<OwnedFd>,
+}
+
+impl Builder {
+    /// Makes the base and attaches it over the host's root.
+    fn on(root: &Root) -> Result<Self, LaunchError> {
+        let mut locks = Vec::new();
+        let (base, device) = match &root.base {
+            Base::Skeleton { entries, owner } => {
+                let options = ["mode=0755".to_owned()];
+                let base = fresh("tmpfs", "red-root", &options, flag::NOSUID | flag::NODEV)?;
+                skeleton(&base, entries, *owner, &mut locks)?;
+                let device = fstat(&base).doing(|| "the root")?.st_dev;
+                (base, device)
+            }
+            Base::Directory(path) => directory(path)?,
+        };
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        move_mount(&base, "", CWD, "/", flags).doing(|| "the root")?;
+        Ok(Self { places: Places { root: base, ours: vec![device] }, locks })
+    }
+
+    fn mount(
+        &mut self,
+        mount: &Mount,
+        opener: &mut Opener<'_>,
+        terms: &Terms<'_>,
+    ) -> Result<(), LaunchError> {
+        let destination = mount.destination.as_str();
+        match &mount.what {
+            What::Bind { source, all } => {
+                let (source, is_dir) = opener.open(source)?;
+                let kind = if is_dir { Kind::Dir } else { Kind::File };
+                let tree = clone_tree(&source, *all && is_dir).doing(|| format!("mount {destination}"))?;
+                self.attach(&tree, mount, kind)
+            }
+            What::New { fstype, source, options, copy_up } => {
+                let tree = match fresh(fstype, source, options, mount.attr.set) {
+                    // A user namespace may show only the network it owns in /sys.
+                    Err(LaunchError::Call { errno: Errno::PERM, .. }) if fstype == "sysfs" => {
+                        let tree = clone_tree(host("/sys")?, true).doing(|| "mount /sys")?;
+                        return self.attach(&tree, &read_only(mount), Kind::Dir);
+                    }
+                    tree => tree?,
+                };
+                if *copy_up {
+                    self.copy_up(destination, &tree)?;
+                }
+                self.places.ours.push(fstat(&tree).doing(|| destination)?.st_dev);
+                self.attach(&tree, mount, Kind::Dir)
+            }
+            What::File(contents) => self.file(mount, contents),
+            What::Cgroups => {
+                let tree = cgroups::tree(terms, mount.attr.set).doing_cgroups(destination)?;
+                self.attach_with(&tree.mount, mount, Kind::Dir)?;
+                cgroups::fill(&self.places, destination, &tree, terms)?;
+                self.remount(destination, mount.attr)
+            }
+        }
+    }
+
+    fn attach(&self, tree: &OwnedFd, mount: &Mount, kind: Kind) -> Result<(), LaunchError> {
+        let destination = &mount.destination;
+        // What is said of all below holds for the mount itself.
+        let rest = MountAttr {
+            set: mount.attr.set & !mount.recursive.set,
+            propagation: if mount.recursive.propagation == 0 { mount.attr.propagation } else { 0 },
+            ..mount.attr
+        };
+        mount_attr::set(tree, true, mount.recursive).doing(|| format!("flags of mount {destination}"))?;
+        mount_attr::set(tree, false, rest).doing(|| format!("flags of mount {destination}"))?;
+        self.attach_with(tree, mount, kind)
+    }
+
+    fn attach_with(&self, tree: &OwnedFd, mount: &Mount, kind: Kind) -> Result<(), LaunchError> {
+        let destination = &mount.destination;
+        let point =
+            self.places.mount_point(destination, kind).doing(|| format!("mount point {destination}"))?;
+        attach_at(tree, &point).doing(|| format!("mount {destination}"))
+    }
+
+    fn remount(&self, destination: &str, attr: MountAttr) -> Result<(), LaunchError> {
+        let top = self.places.open(destination, OFlags::PATH).doing(|| destination)?;
+        mount_attr::set(&top, true, attr).doing(|| format!("flags of mount {destination}"))
+    }
+
+    /// A file of the launch. Where the mount point is ours it holds the contents itself and is
+    /// mounted onto itself, read-only.
+    fn file(&self, mount: &Mount, contents: &[u8]) -> Result<(), LaunchError> {
+        let destination = mount.destination.as_str();
+        let what = || format!("file {destination}");
+        let point = self.places.mount_point(destination, Kind::File).doing(what)?;
+        let ours = self.places.may_write(&point).is_ok();
+        let (parent, name) = if ours {
+            let (parent, name) = split(destination);
+            (self.places.open(parent, OFlags::PATH | OFlags::DIRECTORY).doing(what)?, name)
+        } else {
+            (self.places.open("/", OFlags::PATH | OFlags::DIRECTORY).doing(what)?, ".red-file")
+        };
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&parent, name, flags, Mode::from_raw_mode(0o444)).doing(what)?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o444)).doing(what)?;
+        write_all(&file, contents).doing(what)?;
+        let tree = clone_tree(&file, false).doing(what)?;
+        if !ours {
+            rustix::fs::unlinkat(&parent, name, AtFlags::empty()).doing(what)?;
+        }
+        mount_attr::set(&tree, false, mount.attr).doing(what)?;
+        attach_at(&tree, &point).doing(what)
+    }
+
+    /// Fills a new tmpfs with what it is going to cover.
+    fn copy_up(&self, destination: &str, tree: &OwnedFd) -> Result<(), LaunchError> {
+        match self.places.open(destination, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno).doing(|| destination),
+            Ok(old) => copy(Path::new(&path_of(old.as_fd())), Path::new(&path_of(tree.as_fd())))
+                .doing(|| format!("copy of {destination}")),
+        }
+    }
+
+    fn devices(&self, nodes: &[DeviceNode], terms: &Terms<'_>) -> Result<(), LaunchError> {
+        for device in nodes {
+            self.device(device, terms.bind_devices).doing(|| format!("device {}", device.path))?;
+        }
+        if nodes.iter().any(|device| device.path == "/dev/null") {
+            let dev = self.places.directory("/dev").doing(|| "/dev")?;
+            for (name, target) in devices::LINKS {
+                match symlinkat(target, &dev, name) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(errno).doing(|| format!("link /dev/{name}")),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn device(&self, device: &DeviceNode, bind: bool) -> rustix::io::Result<()> {
+        let (parent, name) = split(&device.path);
+        let parent = self.places.directory(parent)?;
+        // The root itself carries `nodev`, which would make a node in it useless.
+        let nodev =
+            !bind && rustix::fs::fstatvfs(&parent)?.f_flag.contains(rustix::fs::StatVfsMountFlags::NODEV);
+        if bind || nodev {
+            return self.bind_device(device);
+        }
+        let kind = rustix::fs::FileType::from_raw_mode(device.kind);
+        let number = rustix::fs::makedev(device.number.0, device.number.1);
+        match mknodat(&parent, name, kind, Mode::from_raw_mode(device.mode), number) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(()),
+            Err(Errno::PERM) => return self.bind_device(device),
+            Err(errno) => return Err(errno),
+        }
+        if device.owner == (0, 0) {
+            return Ok(());
+        }
+        let (uid, gid) = (Uid::from_raw(device.owner.0), Gid::from_raw(device.owner.1));
+        chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    fn bind_device(&self, device: &DeviceNode) -> rustix::io::Result<()> {
+        let source = rustix::fs::open(&*device.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let stat = fstat(&source)?;
+        let number = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        if number != device.number {
+            return Err(Errno::NODEV);
+        }
+        let point = self.places.mount_point(&device.path, Kind::File)?;
+        attach_at(&clone_tree(&source, false)?, &point)
+    }
+
+    fn within(&mut self, path: &str, entry: &Entry) -> Result<(), LaunchError> {
+        let (parent, name) = split(path);
+        let parent = self.places.directory(parent).doing(|| path)?;
+        self.places.may_write(&parent).doing(|| path)?;
+        make(&parent, name, entry, (0, 0), &mut self.locks).doing(|| path)
+    }
+
+    /// Puts a terminal at `/dev/console`.
+    fn console(&self, terminal: &OwnedFd) -> Result<(), LaunchError> {
+        let point = self.places.mount_point("/dev/console", Kind::File).doing(|| "/dev/console")?;
+        // Only a path can name the file of a descriptor that is not O_PATH to a bind.
+        let (from, to) = (path_of(terminal.as_fd()), path_of(point.as_fd()));
+        mount_bind(&*from, &*to).doing(|| "/dev/console")
+    }
+}
+
+impl Assembled {
+    /// Puts a terminal at `/dev/console`, where there is a `/dev` of the container's own.
+    ///
+    /// # Errors
+    /// What mount(2) says.
+    pub(crate) fn console(self, terminal: &OwnedFd) -> Result<Self, LaunchError> {
+        let builder = Builder { places: self.places, locks: self.locks };
+        let result = builder.console(terminal);
+        let assembled = Self { places: builder.places, locks: builder.locks };
+        match result {
+            // A node without a /dev has no place for it, and no need.
+            Err(LaunchError::Call { errno: Errno::NOENT, .. }) | Ok(()) => Ok(assembled),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A directory inside, made where it is missing and may be made.
+    ///
+    /// # Errors
+    /// It is no directory, or lies in something that is not ours.
+    pub(crate) fn directory(&self, path: &str) -> rustix::io::Result<OwnedFd> {
+        self.places.directory(path)
+    }
+
+    /// Opens a path inside.
+    pub(crate) fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        self.places.open(path, flags)
+    }
+
+    /// Covers files with `/dev/null` and directories with an empty one, read-only.
+    ///
+    /// # Errors
+    /// What the kernel says; what is missing needs no cover.
+    pub(crate) fn mask(&self, paths: &[String]) -> Result<(), LaunchError> {
+        let mut null: Option<OwnedFd> = None;
+        for path in paths {
+            let found = match self.places.open(path, OFlags::PATH) {
+                Err(Errno::NOENT | Errno::NOTDIR) => continue,
+                found => found.doing(|| format!("masked path {path}"))?,
+            };
+            let is_dir = crate::node::place::Facts::of(&found).doing(|| path)?.is_dir();
+            let cover = if is_dir {
+                fresh("tmpfs", "tmpfs", &["size=0k".to_owned()], flag::RDONLY)?
+            } else {
+                let null = match null.take() {
+                    Some(null) => null,
+                    None => host("/dev/null")?,
+                };
+                clone_tree(&null, false).doing(|| format!("masked path {path}"))?
+            };
+            attach_at(&cover, &found).doing(|| format!("masked path {path}"))?;
+        }
+        Ok(())
+    }
+
+    /// Makes what is at paths read-only, with all below.
+    ///
+    /// # Errors
+    /// What the kernel says; what is missing is left out.
+    pub(crate) fn freeze(&self, paths: &[String]) -> Result<(), LaunchError> {
+        for path in paths {
+            let found = match self.places.open(path, OFlags::PATH) {
+                Err(Errno::NOENT | Errno::NOTDIR) => continue,
+                found => found.doing(|| format!("read-only path {path}"))?,
+            };
+            let tree = clone_tree(&found, true).doing(|| format!("read-only path {path}"))?;
+            let attr = MountAttr { set: flag::RDONLY, ..MountAttr::default() };
+            mount_attr::set(&tree, true, attr).doing(|| format!("read-only path {path}"))?;
+            attach_at(&tree, &found).doing(|| format!("read-only path {path}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn read_only(mount: &Mount) -> Mount {
+    let mut mount = mount.clone();
+    mount.recursive.set |= mount.attr.set | flag::RDONLY;
+    mount.recursive.propagation = libc::MS_PRIVATE;
+    mount
+}
+
+/// A copy of a mount, or of the part of it from a directory or file on.
+pub(super) fn clone_tree(source: impl AsFd, all: bool) -> rustix::io::Result<OwnedFd> {
+    let all = if all { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(source, "", flags | all)
+}
+
+/// Attaches a mount.
+pub(super) fn attach_at(tree: impl AsFd, point: impl AsFd) -> rustix::io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, "", point, "", flags)
+}
+
+/// A new file system, mounted nowhere yet.
+pub(super) fn fresh(
+    fstype: &str,
+    source: &str,
+    options: &[String],
+    flags: u64,
+) -> Result<OwnedFd, LaunchError> {
+    let what = || format!("file system {fstype}");
+    let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).doing(what)?;
+    let source = if source.is_empty() { fstype } else { source };
+    fsconfig_set_string(&context, "source", source).doing(what)?;
+    for option in options {
+        match option.split_once('=') {
+            Some((key, value)) => fsconfig_set_string(&context, key, value),
+            None => fsconfig_set_flag(&context, option.as_str()),
+        }
+        .doing(|| format!("option `{option}` of a {fstype}"))?;
+    }
+    fsconfig_create(&context).doing(what)?;
+    let flags = MountAttrFlags::from_bits_retain(u32::try_from(flags).unwrap_or(0));
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags).doing(what)
+}
+
+/// The root directory of a plain bundle, with everything mounted in it. `/dev`, `/proc` and `/sys`
+/// must be directories: a link there would put the container's own file systems elsewhere.
+fn directory(path: &Path) -> Result<(OwnedFd, u64), LaunchError> {
+    let what = || format!("root {}", path.display());
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let source = rustix::fs::open(path, flags, Mode::empty()).doing(what)?;
+    for name in ["dev", "proc", "sys"] {
+        match openat(&source, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+            Err(Errno::NOENT) => {}
+            found => {
+                let found = crate::node::place::Facts::of(found.doing(what)?).doing(what)?;
+                if !found.is_dir() {
+                    return Err(LaunchError::refused(what(), format!("/{name} in it is not a directory")));
+                }
+            }
+        }
+    }
+    let tree = clone_tree(&source, true).doing(what)?;
+    let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
+    mount_attr::set(&tree, true, private).doing(what)?;
+    let device = fstat(&tree).doing(what)?.st_dev;
+    Ok((tree, device))
+}
+
+/// Fills an empty root. Paths come sorted, so that a directory comes before what is in it.
+fn skeleton(
+    root: &OwnedFd,
+    entries: &BTreeMap<String, Entry>,
+    owner: (u32, u32),
+    locks: &mut Vec<OwnedFd>,
+) -> Result<(), LaunchError> {
+    for (path, entry) in entries {
+        make(root, path.trim_start_matches('/'), entry, owner, locks)
+            .doing(|| format!("{path} in the root"))?;
+    }
+    Ok(())
+}
+
+fn make(
+    directory: impl AsFd,
+    name: &str,
+    entry: &Entry,
+    owner: (u32, u32),
+    locks: &mut Vec<OwnedFd>,
+) -> rustix::io::Result<()> {
+    let directory = directory.as_fd();
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match entry {
+        Entry::Dir => match mkdirat(directory, name, Mode::from_raw_mode(0o755)) {
+            Err(Errno::EXIST) => Ok(()),
+            other => other,
+        },
+        Entry::Anonymous => {
+            mkdirat(directory, name, Mode::from_raw_mode(0o755))?;
+            let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+            chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+        }
+        Entry::File => openat(directory, name, flags, Mode::from_raw_mode(0o444)).map(drop),
+        Entry::Symlink { target } => symlinkat(target.as_str(), directory, name),
+        Entry::Lock => {
+            locks.push(openat(directory, name, flags, Mode::from_raw_mode(0o644))?);
+            Ok(())
+        }
+    }
+}
+
+fn write_all(file: &OwnedFd, mut contents: &[u8]) -> rustix::io::Result<()> {
+    while !contents.is_empty() {
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(file, contents))?;
+        contents = &contents[written..];
+    }
+    Ok(())
+}
+
+/// Copies what is in a directory: directories, files and links, with modes and owners.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, lchown, symlink};
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let facts = entry.metadata()?;
+        if facts.is_dir() {
+            std::fs::create_dir(&target)?;
+            copy(&source, &target)?;
+        } else if facts.is_symlink() {
+            symlink(std::fs::read_link(&source)?, &target)?;
+        } else if facts.is_file() {
+            std::fs::copy(&source, &target)?;
+        } else {
+            continue;
+        }
+        lchown(&target, Some(facts.uid()), Some(facts.gid()))?;
+        if !facts.is_symlink() {
+            std::fs::set_permissions(&target, facts.permissions())?;
+        }
+    }
+    Ok(())
+}
+
+/// Words for what failed on the way to the container's cgroups.
+trait DoingCgroups<T> {
+    fn doing_cgroups(self, destination: &str) -> Result<T, LaunchError>;
+}
+
+impl<T> DoingCgroups<T> for Result<T, LaunchError> {
+    fn doing_cgroups(self, destination: &str) -> Result<T, LaunchError> {
+        self.map_err(|error| LaunchError::refused(format!("mount {destination}"), error.to_string()))
+    }
+}

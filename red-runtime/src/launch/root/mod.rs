@@ -1,0 +1,146 @@
+//! The root a container sees: what it is made of (as data), and how it is put together.
+//!
+//! A root is a base and a list of steps. A node's base is an empty tmpfs with a skeleton, a plain
+//! bundle's base is a directory. The list comes from a plan's layout (`layout`), from an OCI
+//! configuration (`oci`), or from both; one function acts on it (`assemble`).
+
+pub(super) mod assemble;
+pub(super) mod cgroups;
+pub(super) mod devices;
+pub(super) mod layout;
+pub(crate) mod oci;
+mod place;
+mod sources;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::spec::layout::Entry;
+use crate::sys::mount_attr::MountAttr;
+
+/// What a root is made of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Root {
+    /// What everything stands on.
+    pub(crate) base: Base,
+    /// The mounts, in the order they are made.
+    pub(crate) mounts: Vec<Mount>,
+    /// What is made in fresh file systems once everything is mounted, by path.
+    pub(crate) within: BTreeMap<String, Entry>,
+    /// Directories of nodes that sources must be opened below: path, device and inode.
+    pub(crate) nodes: Vec<NodeDir>,
+    /// Files in writable exports that a lock is held on while the container lives, by their paths
+    /// on the host.
+    pub(crate) host_locks: Vec<String>,
+    /// Whether the root is made read-only in the end.
+    pub(crate) readonly: bool,
+    /// Device nodes, made when everything is mounted.
+    pub(crate) devices: Vec<DeviceNode>,
+    /// Propagation of the root in the end (`MS_SHARED` and the like), when it is not private.
+    pub(crate) propagation: Option<u64>,
+}
+
+/// What everything stands on.
+#[derive(Clone, Debug)]
+pub(crate) enum Base {
+    /// A fresh tmpfs with this in it, by path.
+    Skeleton {
+        /// Directories, links and files.
+        entries: BTreeMap<String, Entry>,
+        /// Owner of directories the command may write into.
+        owner: (u32, u32),
+    },
+    /// A directory of the host.
+    Directory(PathBuf),
+}
+
+impl Default for Base {
+    fn default() -> Self {
+        Self::Skeleton { entries: BTreeMap::new(), owner: (0, 0) }
+    }
+}
+
+/// A node's directory, as the plan saw it.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeDir {
+    /// Its path, without symbolic links.
+    pub(crate) path: PathBuf,
+    /// Device and inode.
+    pub(crate) id: (u64, u64),
+}
+
+/// One mount.
+#[derive(Clone, Debug)]
+pub(crate) struct Mount {
+    /// Where, inside.
+    pub(crate) destination: String,
+    /// What.
+    pub(crate) what: What,
+    /// Flags of the mount itself.
+    pub(crate) attr: MountAttr,
+    /// Flags of the mount and all below it.
+    pub(crate) recursive: MountAttr,
+    /// What is done when it cannot stand there.
+    pub(crate) otherwise: Otherwise,
+}
+
+/// What is done when a mount point is missing and cannot be made.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Otherwise {
+    /// The launch fails.
+    #[default]
+    Fail,
+    /// The mount is left out.
+    Skip,
+}
+
+/// What a mount is made of.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    /// Something of the host.
+    Bind {
+        /// Where it is.
+        source: Source,
+        /// With everything mounted below it.
+        all: bool,
+    },
+    /// A new file system.
+    New {
+        /// Its type.
+        fstype: String,
+        /// What `mount` shows as its source.
+        source: String,
+        /// Its own options.
+        options: Vec<String>,
+        /// Whether it starts as a copy of what it covers.
+        copy_up: bool,
+    },
+    /// A file with these contents, read-only.
+    File(Vec<u8>),
+    /// The container's cgroups.
+    Cgroups,
+}
+
+/// Something of the host that is bound.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// A path, opened without following links.
+    Straight(PathBuf),
+    /// A path of an engine's configuration, opened as it is.
+    Path(PathBuf),
+}
+
+/// A device node to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct DeviceNode {
+    /// Where, inside.
+    pub(crate) path: String,
+    /// `b`, `c` or `p`, as the type bits of a mode.
+    pub(crate) kind: u32,
+    /// Major and minor number.
+    pub(crate) number: (u32, u32),
+    /// Permission bits.
+    pub(crate) mode: u32,
+    /// Owner and group.
+    pub(crate) owner: (u32, u32),
+}

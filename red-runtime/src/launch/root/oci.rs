@@ -1,0 +1,261 @@
+//! Mounts of an OCI configuration → mounts of a root (runtime specification, config.md, "Mounts").
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{Mount as OciMount, Spec};
+
+use super::{Base, Mount, Otherwise, Root, Source, What, devices};
+use crate::launch::error::LaunchError;
+use crate::sys::mount_attr::{MountAttr, flag};
+
+/// The root of a plain bundle.
+///
+/// # Errors
+/// An option that is not supported, or a path that is none.
+pub(crate) fn root(spec: &Spec, bundle: &Path) -> Result<Root, LaunchError> {
+    let Some(root) = spec.root() else {
+        return Err(LaunchError::refused("root", "the configuration has none"));
+    };
+    let mounts: Result<Vec<Mount>, LaunchError> =
+        spec.mounts().iter().flatten().map(|one| mount(one, bundle)).collect();
+    let mounts = mounts?;
+    let dev_is_hosts = mounts.iter().any(|mount| is_host_dev(mount));
+    let mut devices = devices::of(spec)?;
+    if !dev_is_hosts {
+        devices::add_default(&mut devices);
+    }
+    let propagation = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref());
+    Ok(Root {
+        base: Base::Directory(bundle.join(root.path())),
+        mounts,
+        devices,
+        readonly: root.readonly().unwrap_or(false),
+        propagation: propagation.map(rootfs_propagation).transpose()?.flatten(),
+        ..Root::default()
+    })
+}
+
+/// A `/dev` that is bound from the host has its devices.
+fn is_host_dev(mount: &Mount) -> bool {
+    mount.destination == "/dev" && matches!(mount.what, What::Bind { .. })
+}
+
+fn rootfs_propagation(word: &str) -> Result<Option<u64>, LaunchError> {
+    match word.trim_start_matches('r') {
+        "" | "private" => Ok(None),
+        "shared" => Ok(Some(libc::MS_SHARED)),
+        "slave" => Ok(Some(libc::MS_SLAVE)),
+        "unbindable" => Ok(Some(libc::MS_UNBINDABLE)),
+        _ => Err(LaunchError::refused("linux.rootfsPropagation", format!("`{word}` is not a propagation"))),
+    }
+}
+
+/// One mount.
+///
+/// # Errors
+/// An option that is not supported, or a path that is none.
+pub(crate) fn mount(mount: &OciMount, bundle: &Path) -> Result<Mount, LaunchError> {
+    let destination = inside_path(mount.destination())?;
+    let parsed = options(mount.options().as_deref().unwrap_or_default(), &destination)?;
+    let fstype = mount.typ().as_deref().unwrap_or("");
+    let source = mount.source().clone().unwrap_or_default();
+    let what = if parsed.bind || fstype == "bind" {
+        if source.as_os_str().is_empty() {
+            return Err(LaunchError::refused(format!("mount {destination}"), "a bind has no source"));
+        }
+        What::Bind { source: Source::Path(bundle.join(source)), all: parsed.all }
+    } else if fstype == "cgroup" || fstype == "cgroup2" {
+        What::Cgroups
+    } else if fstype.is_empty() || fstype == "none" {
+        return Err(LaunchError::refused(format!("mount {destination}"), "it has no type"));
+    } else {
+        What::New {
+            fstype: fstype.to_owned(),
+            source: text(source, &destination)?,
+            options: parsed.data,
+            copy_up: parsed.copy_up,
+        }
+    };
+    let (attr, recursive) = (parsed.attr, parsed.recursive);
+    Ok(Mount { destination, what, attr, recursive, otherwise: Otherwise::Fail })
+}
+
+fn text(path: PathBuf, destination: &str) -> Result<String, LaunchError> {
+    path.into_os_string()
+        .into_string()
+        .map_err(|_path| LaunchError::refused(format!("mount {destination}"), "its source is not UTF-8"))
+}
+
+/// A path inside, from `/` and without `.` and `..`.
+///
+/// # Errors
+/// It is relative, or leads upwards.
+pub(crate) fn inside_path(path: &Path) -> Result<String, LaunchError> {
+    let Some(text) = path.to_str() else {
+        return Err(LaunchError::refused(format!("path {}", path.display()), "it is not UTF-8"));
+    };
+    // The specification wants absolute destinations; older configurations have relative ones,
+    // which mean the same (config.md, "Mounts").
+    let mut parts = Vec::new();
+    for part in text.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => return Err(LaunchError::refused(format!("path {text}"), "it leads through `..`")),
+            part => parts.push(part),
+        }
+    }
+    Ok(format!("/{}", parts.join("/")))
+}
+
+/// Options of a mount, read.
+#[derive(Debug, Default)]
+struct Options {
+    bind: bool,
+    all: bool,
+    copy_up: bool,
+    attr: MountAttr,
+    recursive: MountAttr,
+    data: Vec<String>,
+}
+
+fn options(words: &[String], destination: &str) -> Result<Options, LaunchError> {
+    let mut options = Options::default();
+    for word in words {
+        match word.as_str() {
+            "defaults" | "async" | "auto" | "noauto" | "remount" | "nomand" | "mand" | "silent" | "loud"
+            | "newinstance" => {}
+            "bind" => options.bind = true,
+            "rbind" => (options.bind, options.all) = (true, true),
+            "tmpcopyup" => options.copy_up = true,
+            "idmap" | "ridmap" => {
+                return Err(LaunchError::refused(
+                    format!("mount {destination}"),
+                    "idmapped mounts are not supported",
+                ));
+            }
+            word => options.other(word),
+        }
+    }
+    Ok(options)
+}
+
+impl Options {
+    fn other(&mut self, word: &str) {
+        if let Some((propagation, recursive)) = propagation(word) {
+            let attr = if recursive { &mut self.recursive } else { &mut self.attr };
+            attr.propagation = propagation;
+        } else if let Some(change) = change(word) {
+            change.apply(&mut self.attr);
+            // What a mount brings along is taken away only when that is said of all below it: a
+            // bind stays as strict as what it is of.
+            self.attr.clear &= flag::ATIME;
+        } else if let Some(change) = word.strip_prefix('r').and_then(change) {
+            change.apply(&mut self.recursive);
+        } else {
+            self.data.push(word.to_owned());
+        }
+    }
+}
+
+fn propagation(word: &str) -> Option<(u64, bool)> {
+    let (word, recursive) = match word.strip_prefix('r') {
+        Some(rest) => (rest, true),
+        None => (word, false),
+    };
+    let kind = match word {
+        "private" => libc::MS_PRIVATE,
+        "shared" => libc::MS_SHARED,
+        "slave" => libc::MS_SLAVE,
+        "unbindable" => libc::MS_UNBINDABLE,
+        _ => return None,
+    };
+    Some((kind, recursive))
+}
+
+/// What one word does to the flags.
+enum Change {
+    Set(u64),
+    Clear(u64),
+    /// Flags about access times take each other's place.
+    Atime(u64),
+}
+
+impl Change {
+    fn apply(self, attr: &mut MountAttr) {
+        match self {
+            Self::Set(flag) => {
+                attr.set |= flag;
+                attr.clear &= !flag;
+            }
+            Self::Clear(flag) => {
+                attr.set &= !flag;
+                attr.clear |= flag;
+            }
+            Self::Atime(flag) => {
+                attr.set = attr.set & !flag::ATIME | flag;
+                attr.clear |= flag::ATIME;
+            }
+        }
+    }
+}
+
+fn change(word: &str) -> Option<Change> {
+    Some(match word {
+        "ro" => Change::Set(flag::RDONLY),
+        "rw" => Change::Clear(flag::RDONLY),
+        "nosuid" => Change::Set(flag::NOSUID),
+        "suid" => Change::Clear(flag::NOSUID),
+        "nodev" => Change::Set(flag::NODEV),
+        "dev" => Change::Clear(flag::NODEV),
+        "noexec" => Change::Set(flag::NOEXEC),
+        "exec" => Change::Clear(flag::NOEXEC),
+        "nodiratime" => Change::Set(flag::NODIRATIME),
+        "diratime" => Change::Clear(flag::NODIRATIME),
+        "nosymfollow" => Change::Set(flag::NOSYMFOLLOW),
+        "symfollow" => Change::Clear(flag::NOSYMFOLLOW),
+        "noatime" => Change::Atime(flag::NOATIME),
+        "strictatime" | "norelatime" => Change::Atime(flag::STRICTATIME),
+        "relatime" | "atime" | "nostrictatime" => Change::Atime(0),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &[&str]) -> Options {
+        options(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>(), "/x").unwrap()
+    }
+
+    #[test]
+    fn tells_flags_from_data() {
+        let options = read(&["nosuid", "mode=755", "size=64k", "ro", "rw", "strictatime"]);
+        assert_eq!(options.attr.set, flag::NOSUID | flag::STRICTATIME);
+        assert_eq!(options.attr.clear, flag::ATIME);
+        assert_eq!(options.data, ["mode=755", "size=64k"]);
+    }
+
+    #[test]
+    fn tells_a_mount_from_all_below_it() {
+        let options = read(&["rbind", "ro", "rro", "rnosuid", "rprivate"]);
+        assert!(options.bind && options.all);
+        assert_eq!(options.attr.set, flag::RDONLY);
+        assert_eq!(options.recursive.set, flag::RDONLY | flag::NOSUID);
+        assert_eq!(options.recursive.propagation, libc::MS_PRIVATE);
+        assert_eq!(read(&["private"]).attr.propagation, libc::MS_PRIVATE);
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_do() {
+        let words = ["rbind".to_owned(), "idmap".to_owned()];
+        assert!(options(&words, "/x").unwrap_err().to_string().contains("idmapped"));
+    }
+
+    #[test]
+    fn paths_inside_stay_inside() {
+        assert_eq!(inside_path(Path::new("/a//b/./c/")).unwrap(), "/a/b/c");
+        assert_eq!(inside_path(Path::new("a")).unwrap(), "/a");
+        assert!(inside_path(Path::new("/a/../b")).is_err());
+    }
+}

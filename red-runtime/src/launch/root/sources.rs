@@ -1,0 +1,78 @@
+//! Opens what is bound, each path once, so that what was opened is what is mounted.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, open, openat, openat2};
+
+use super::{NodeDir, Source};
+use crate::launch::error::{Doing, LaunchError};
+use crate::node::place::{Facts, open_walk};
+
+/// Opens sources.
+pub(super) struct Opener<'a> {
+    nodes: &'a [NodeDir],
+    open: HashMap<&'a Path, OwnedFd>,
+}
+
+impl<'a> Opener<'a> {
+    pub(super) fn new(nodes: &'a [NodeDir]) -> Self {
+        Self { nodes, open: HashMap::new() }
+    }
+
+    /// A source as a descriptor, and whether it is a directory.
+    pub(super) fn open(&mut self, source: &Source) -> Result<(OwnedFd, bool), LaunchError> {
+        let fd = match source {
+            Source::Straight(path) => self.straight(path)?,
+            Source::Path(path) => open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                .doing(|| format!("source {}", path.display()))?,
+        };
+        let facts = Facts::of(&fd).doing(|| "a source")?;
+        Ok((fd, facts.is_dir()))
+    }
+
+    /// A file to hold a lock on, made where it is missing.
+    pub(super) fn lock(&mut self, path: &str) -> Result<OwnedFd, LaunchError> {
+        let path = PathBuf::from(path);
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(LaunchError::refused(format!("lock {}", path.display()), "it is no path of a file"));
+        };
+        let parent = self.straight(&parent.to_path_buf())?;
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&parent, name, flags, Mode::from_raw_mode(0o644)).doing(|| format!("lock {}", path.display()))
+    }
+
+    /// A path of a plan has no links left. One that has got some since then is refused: somebody
+    /// changes the node while it is launched.
+    fn straight(&mut self, path: &PathBuf) -> Result<OwnedFd, LaunchError> {
+        let nodes: &'a [NodeDir] = self.nodes;
+        let node = nodes.iter().rev().find(|node| path.starts_with(&node.path));
+        let straight = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let opened = match node {
+            None => openat2(CWD, path, flags, Mode::empty(), straight),
+            Some(node) => {
+                let below = path.strip_prefix(&node.path).unwrap_or(path);
+                let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+                openat2(self.node(node)?, below, flags, Mode::empty(), straight | ResolveFlags::BENEATH)
+            }
+        };
+        opened.doing(|| format!("source {}", path.display()))
+    }
+
+    fn node(&mut self, node: &'a NodeDir) -> Result<BorrowedFd<'_>, LaunchError> {
+        let path = node.path.as_path();
+        if !self.open.contains_key(path) {
+            let (dir, facts) = open_walk(path).doing(|| format!("node {}", path.display()))?;
+            if (facts.dev, facts.ino) != node.id {
+                return Err(LaunchError::refused(
+                    format!("node {}", path.display()),
+                    "another directory took its place during the launch",
+                ));
+            }
+            self.open.insert(path, dir);
+        }
+        Ok(self.open[path].as_fd())
+    }
+}

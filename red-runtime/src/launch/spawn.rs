@@ -1,0 +1,305 @@
+//! The launcher's part while a container is made.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Command;
+
+use oci_spec::runtime::{LinuxIdMapping, Spec};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
+
+use super::cgroup::{self, Layout};
+use super::child::{self, Inheritance};
+use super::error::{Doing, LaunchError, tried};
+use super::hooks;
+use super::job::Job;
+use super::namespaces::{Away, Namespaces};
+use super::process::{self, Setup};
+use super::sync::{Message, Sync};
+use crate::sys;
+use crate::sys::clone::{Cloned, clone3};
+use crate::sys::signal::SignalSet;
+
+/// A container whose first process has done everything but to become the command.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    /// Its number.
+    pub(crate) pid: Pid,
+    /// It.
+    pub(crate) pidfd: OwnedFd,
+    /// The conversation with it.
+    pub(crate) sync: Sync,
+}
+
+impl Spawned {
+    /// Ends it and waits for that.
+    pub(crate) fn abandon(&self) {
+        // It may have ended by itself; there is nothing else to be done about a child.
+        tried(pidfd_send_signal(&self.pidfd, Signal::KILL));
+        tried(waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED));
+    }
+
+    /// Hands it over to itself: it no longer ends with the launcher.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub(crate) fn release(&self) -> Result<(), LaunchError> {
+        self.sync.say(&Message::Go).doing(|| "the container's first process")
+    }
+
+    /// Waits until it has become the command.
+    ///
+    /// # Errors
+    /// It could not.
+    pub(crate) fn wait_exec(&self) -> Result<(), LaunchError> {
+        match self.sync.hear().doing(|| "the container's first process")? {
+            None => Ok(()),
+            Some(Message::Failed(error)) => Err(error),
+            Some(_) => Err(LaunchError::Died("its start")),
+        }
+    }
+}
+
+/// Makes a container. Its first process waits, or in the foreground goes on by itself.
+///
+/// # Errors
+/// Something is refused; then no process of it is left. Its cgroups are the caller's.
+pub(crate) fn spawn(job: &mut Job<'_>, mask: SignalSet) -> Result<Spawned, LaunchError> {
+    let namespaces = Namespaces::of(job.spec)?;
+    let setup = Setup::of(job.spec)?;
+    let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
+    let cgroup = unified(job)?;
+    let maps = Maps::of(job.spec, &namespaces)?;
+    let limits =
+        job.spec.process().as_ref().and_then(|process| process.rlimits().clone()).unwrap_or_default();
+    let adjust = job.spec.process().as_ref().and_then(|process| process.oom_score_adj());
+    let joins_later =
+        job.cgroups.as_ref().is_some_and(|cgroups| cgroups.layout == Layout::V1 || cgroups.systemd.is_some());
+    let wait = maps.is_some() || joins_later || !limits.is_empty() || adjust.is_some();
+    let listener = super::seccomp::listener(job.spec)?;
+    let inheritance = Inheritance { sync: theirs, mask, wait, listener };
+    let made = start(job, &namespaces, setup, inheritance, cgroup.as_ref())?;
+    let spawned = Spawned { pid: made.0, pidfd: made.1, sync: ours };
+    let result = (|| {
+        if wait {
+            attend(job, &spawned, maps.as_ref())?;
+            process::limit(spawned.pid, &limits)?;
+            if let Some(adjust) = adjust {
+                oom(spawned.pid, adjust)?;
+            }
+            spawned.sync.say(&Message::Go).doing(|| "the container's first process")?;
+        }
+        listen(job, &spawned)
+    })();
+    match result {
+        Ok(()) => Ok(spawned),
+        Err(error) => {
+            spawned.abandon();
+            Err(error)
+        }
+    }
+}
+
+/// The cgroup to be cloned into. Without systemd's help version 2 allows that.
+fn unified(job: &Job<'_>) -> Result<Option<OwnedFd>, LaunchError> {
+    let path =
+        job.cgroups.as_ref().filter(|cgroups| cgroups.systemd.is_none()).and_then(cgroup::Cgroups::unified);
+    let open = |path: std::path::PathBuf| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        open(&path, flags, Mode::empty()).doing(|| format!("cgroup {}", path.display()))
+    };
+    path.map(open).transpose()
+}
+
+/// Clones. A user namespace to join has to be entered before anything is made in it, from where
+/// there is no way back; so a process of its own does that and makes the container as its sibling.
+fn start(
+    job: &Job<'_>,
+    namespaces: &Namespaces,
+    setup: Setup<'_>,
+    inheritance: Inheritance,
+    cgroup: Option<&OwnedFd>,
+) -> Result<(Pid, OwnedFd), LaunchError> {
+    let cgroup = cgroup.map(AsFd::as_fd);
+    let new = namespaces.new & !libc::CLONE_NEWCGROUP;
+    let flags = u64::try_from(new).unwrap_or(0);
+    if !namespaces.joins(libc::CLONE_NEWUSER) {
+        let away = Away::to(&namespaces.joined)?;
+        let cloned = clone3(flags, cgroup);
+        if matches!(cloned, Ok(Cloned::Child)) {
+            begin(job, namespaces, setup, inheritance);
+        }
+        away.back()?;
+        return match cloned.doing(|| "new namespaces")? {
+            Cloned::Parent { pid, pidfd } => Ok((pid, pidfd)),
+            // It has begun, and never gets here.
+            Cloned::Child => sys::exec::leave(1),
+        };
+    }
+    let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
+    match clone3(0, None).doing(|| "a helper process")? {
+        Cloned::Child => {
+            let made = namespaces
+                .joined
+                .iter()
+                .filter(|one| one.kind != libc::CLONE_NEWNS)
+                .try_for_each(super::namespaces::Joined::join)
+                .and_then(|()| {
+                    clone3(flags | u64::try_from(libc::CLONE_PARENT).unwrap_or(0), cgroup)
+                        .doing(|| "new namespaces")
+                });
+            match made {
+                Ok(Cloned::Child) => begin(job, namespaces, setup, inheritance),
+                Ok(Cloned::Parent { pid, .. }) => {
+                    tried(theirs.say(&Message::Made(pid.as_raw_nonzero().get())));
+                    sys::exec::leave(0)
+                }
+                Err(error) => child::give_up(&theirs, error),
+            }
+        }
+        Cloned::Parent { pidfd, .. } => {
+            drop(inheritance);
+            drop(theirs);
+            let heard = ours.hear().doing(|| "a helper process");
+            tried(waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED));
+            match heard? {
+                Some(Message::Made(pid)) => {
+                    let pid = Pid::from_raw(pid).ok_or(LaunchError::Died("its creation"))?;
+                    // It is our child, so its number stays its own until we wait for it.
+                    Ok((pid, pidfd_open(pid, PidfdFlags::empty()).doing(|| "the container's first process")?))
+                }
+                Some(Message::Failed(error)) => Err(error),
+                _ => Err(LaunchError::Died("its creation")),
+            }
+        }
+    }
+}
+
+/// The child's first steps.
+fn begin(job: &Job<'_>, namespaces: &Namespaces, setup: Setup<'_>, inheritance: Inheritance) -> ! {
+    for one in namespaces.joined.iter().filter(|one| one.kind == libc::CLONE_NEWNS) {
+        if let Err(error) = one.join() {
+            child::give_up(&inheritance.sync, error);
+        }
+    }
+    child::run(job, namespaces, setup, &inheritance)
+}
+
+/// Does for the new process what only the launcher may.
+fn attend(job: &mut Job<'_>, spawned: &Spawned, maps: Option<&Maps>) -> Result<(), LaunchError> {
+    if let Some(maps) = maps {
+        maps.write(spawned.pid)?;
+    }
+    let Some(cgroups) = &mut job.cgroups else { return Ok(()) };
+    if cgroups.systemd.is_some() {
+        cgroup::scope(cgroups, spawned.pid)?;
+        if let Some(resources) = job.resources {
+            cgroup::apply(cgroups, resources, true)?;
+        }
+    } else if cgroups.layout == Layout::V1 {
+        cgroups.join(spawned.pid)?;
+    }
+    Ok(())
+}
+
+/// Listens until the process inside is ready.
+fn listen(job: &Job<'_>, spawned: &Spawned) -> Result<(), LaunchError> {
+    loop {
+        match spawned.sync.hear().doing(|| "the container's first process")? {
+            Some(Message::Ready) => return Ok(()),
+            Some(Message::Mounted) => {
+                outside(job, spawned.pid)?;
+                spawned.sync.say(&Message::Go).doing(|| "the container's first process")?;
+            }
+            Some(Message::Failed(error)) => return Err(error),
+            _ => return Err(LaunchError::Died("its creation")),
+        }
+    }
+}
+
+#[expect(deprecated, reason = "prestart is deprecated, and engines still send it")]
+fn outside(job: &Job<'_>, pid: Pid) -> Result<(), LaunchError> {
+    let Some(all) = job.spec.hooks() else { return Ok(()) };
+    let state = job.state("creating", Some(pid.as_raw_nonzero().get()));
+    hooks::run("prestart", all.prestart().as_ref(), &state)?;
+    hooks::run("createRuntime", all.create_runtime().as_ref(), &state)
+}
+
+pub(super) fn oom(pid: Pid, adjust: i32) -> Result<(), LaunchError> {
+    let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
+    match std::fs::write(&path, adjust.to_string()) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            // An ordinary user may only raise it; one that stands there already needs no writing.
+            let now = std::fs::read_to_string(&path).unwrap_or_default();
+            let now: i32 = now.trim().parse().unwrap_or(i32::MIN);
+            if now >= adjust && !rustix::process::geteuid().is_root() {
+                return Ok(());
+            }
+            Err(error).doing(|| format!("process.oomScoreAdj {adjust}"))
+        }
+    }
+}
+
+/// Ids of a new user namespace.
+struct Maps {
+    users: Vec<LinuxIdMapping>,
+    groups: Vec<LinuxIdMapping>,
+}
+
+impl Maps {
+    fn of(spec: &Spec, namespaces: &Namespaces) -> Result<Option<Self>, LaunchError> {
+        if !namespaces.makes(libc::CLONE_NEWUSER) {
+            return Ok(None);
+        }
+        let linux = spec.linux().as_ref();
+        let users = linux.and_then(|linux| linux.uid_mappings().clone()).unwrap_or_default();
+        let groups = linux.and_then(|linux| linux.gid_mappings().clone()).unwrap_or_default();
+        if users.is_empty() || groups.is_empty() {
+            return Err(LaunchError::refused(
+                "linux.uidMappings",
+                "a new user namespace needs mappings of users and groups",
+            ));
+        }
+        Ok(Some(Self { users, groups }))
+    }
+
+    /// Writes them. An ordinary user maps itself; more than that the set-user-id helpers do, which
+    /// know what it may (newuidmap(1)).
+    fn write(&self, pid: Pid) -> Result<(), LaunchError> {
+        let pid = pid.as_raw_nonzero().get();
+        let root = rustix::process::geteuid().is_root();
+        let single = |maps: &[LinuxIdMapping], own: u32| matches!(maps, [one] if one.size() == 1 && one.host_id() == own);
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        if root || (single(&self.users, uid) && single(&self.groups, gid)) {
+            if !root {
+                std::fs::write(format!("/proc/{pid}/setgroups"), "deny").doing(|| "setgroups")?;
+            }
+            direct(pid, "uid_map", &self.users)?;
+            return direct(pid, "gid_map", &self.groups);
+        }
+        helper("newgidmap", pid, &self.groups)?;
+        helper("newuidmap", pid, &self.users)
+    }
+}
+
+fn direct(pid: i32, file: &str, maps: &[LinuxIdMapping]) -> Result<(), LaunchError> {
+    let lines: String =
+        maps.iter().map(|map| format!("{} {} {}\n", map.container_id(), map.host_id(), map.size())).collect();
+    std::fs::write(format!("/proc/{pid}/{file}"), &lines)
+        .doing(|| format!("{file} ({})", lines.trim_end().replace('\n', ", ")))
+}
+
+fn helper(program: &str, pid: i32, maps: &[LinuxIdMapping]) -> Result<(), LaunchError> {
+    let mut command = Command::new(program);
+    command.arg(pid.to_string());
+    for map in maps {
+        command.args([map.container_id(), map.host_id(), map.size()].map(|number| number.to_string()));
+    }
+    let output = command.output().doing(|| format!("{program} (package uidmap)"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(LaunchError::refused(program, String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}

@@ -1,0 +1,306 @@
+//! Launching a plan by ourselves, in the foreground or detached.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use oci_spec::runtime::{Capability, LinuxResources, LinuxResourcesBuilder, Spec};
+use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use sha2::{Digest as _, Sha256};
+
+use super::cgroup::{Layout, Wanted, own_path};
+use super::container;
+use super::create::{self, Request, Terms};
+use super::error::{Doing, LaunchError, tried};
+use super::foreground::{self, Signals, Watched};
+use super::job::Manner;
+use super::record::Store;
+use super::root::{Mount, Otherwise, Root, Source, What, layout};
+use super::sync::receive_descriptor;
+use crate::node::config::Namespace;
+use crate::node::diagnostic::Report;
+use crate::node::family::Family;
+use crate::node::merge::Sharing;
+use crate::spec::host::CgroupMode;
+use crate::spec::plan::Plan;
+use crate::spec::{bundle, resources};
+use crate::sys::mount_attr::MountAttr;
+
+/// How a plan is launched.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Name of the container; one is made up without it.
+    pub name: Option<String>,
+    /// Directory of states.
+    pub root: Option<PathBuf>,
+    /// Nobody waits for it, and its output goes to a file.
+    pub detach: bool,
+    /// It ends with the launcher, whatever the nodes say.
+    pub die_with_parent: bool,
+    /// It is in a session of its own, whatever the nodes say.
+    pub new_session: bool,
+}
+
+/// When each phase of a launch was over.
+#[derive(Debug)]
+pub struct Phases {
+    begin: Instant,
+    marks: Vec<(&'static str, Instant)>,
+}
+
+impl Default for Phases {
+    fn default() -> Self {
+        Self { begin: Instant::now(), marks: Vec::new() }
+    }
+}
+
+impl Phases {
+    /// A phase is over.
+    pub fn mark(&mut self, name: &'static str) {
+        self.marks.push((name, Instant::now()));
+    }
+
+    /// Each phase with its microseconds.
+    #[must_use]
+    pub fn micros(&self) -> Vec<(&'static str, u128)> {
+        let mut before = self.begin;
+        let mut all = Vec::new();
+        for (name, end) in &self.marks {
+            all.push((*name, end.duration_since(before).as_micros()));
+            before = *end;
+        }
+        all
+    }
+}
+
+/// Launches a plan. Returns the status of its command as a shell would have it; detached, 0 once
+/// it runs.
+///
+/// # Errors
+/// Something is refused; then nothing of it is left.
+pub fn launch(
+    plan: &mut Plan,
+    family: &Family,
+    options: &Options,
+    phases: &mut Phases,
+) -> Result<i32, LaunchError> {
+    let store = Store::of(options.root.as_deref());
+    for created in &plan.layout.create {
+        bundle::create(created).map_err(|error| {
+            LaunchError::refused(format!("directory {}", created.path), error.to_string())
+        })?;
+    }
+    refuse_smack(plan)?;
+    let mut root = layout::root(plan, family)?;
+    let preserve = handed_descriptors(plan, &mut root)?;
+    let id = options.name.clone().unwrap_or_else(|| container::fresh_id(&plan.redpath));
+    super::record::check_id(&id)?;
+    let (cgroup, chain) = chain(plan, family, &id)?;
+    let devices = plan.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()?.devices().clone());
+    let devices = LinuxResourcesBuilder::default().devices(devices.unwrap_or_default()).build();
+    let devices = devices.unwrap_or_default();
+    let reaper = *sharing(plan, Namespace::Pid) == Sharing::New;
+    let die_with_parent = plan.die_with_parent() || options.die_with_parent;
+    let new_session = plan.new_session() || options.new_session;
+    let spec = &plan.spec;
+    let request = Request {
+        id: &id,
+        bundle: Path::new(&plan.redpath),
+        spec,
+        root: &root,
+        node: Some((plan.redpath.clone(), plan.digest.to_string())),
+        resources: Some(&devices),
+        cgroup,
+        chain,
+        terms: Terms { preserve, reaper, ..Terms::default() },
+    };
+    phases.mark("prepare");
+    if options.detach {
+        return detached(&store, request, phases);
+    }
+    let manner = Manner::Foreground { die_with_parent, new_session, reaper };
+    in_foreground(&store, request, manner, phases)
+}
+
+fn in_foreground(
+    store: &Store,
+    mut request: Request<'_>,
+    manner: Manner,
+    phases: &mut Phases,
+) -> Result<i32, LaunchError> {
+    let Manner::Foreground { new_session, reaper, .. } = manner else { return Ok(0) };
+    let terminal = wants_terminal(request.spec);
+    let ours = terminal.then(|| console_socket(&mut request.terms)).transpose()?;
+    let signals = Signals::hold()?;
+    let foreground = create::foreground(store, request, manner, signals.mask)?;
+    phases.mark("spawn");
+    let terminal = match &ours {
+        Some(socket) => receive_descriptor(socket).doing(|| "the terminal")?,
+        None => None,
+    };
+    let spawned = &foreground.spawned;
+    let started = spawned.wait_exec();
+    phases.mark("exec");
+    let watched = Watched {
+        pidfd: spawned.pidfd.as_fd(),
+        pid: spawned.pid,
+        reaper,
+        shares_terminal: !new_session && terminal.is_none(),
+        terminal,
+    };
+    let code = match started {
+        Ok(()) => foreground::wait(&watched, &signals),
+        Err(error) => {
+            spawned.abandon();
+            Err(error)
+        }
+    };
+    drop(watched);
+    phases.mark("run");
+    let finished = foreground.finish();
+    phases.mark("clean up");
+    let code = code?;
+    finished.map(|()| code)
+}
+
+fn detached(store: &Store, mut request: Request<'_>, phases: &mut Phases) -> Result<i32, LaunchError> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    let null = rustix::fs::open("/dev/null", flags, Mode::empty()).doing(|| "/dev/null")?;
+    let path = store.output(request.id)?;
+    let flags =
+        OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let output =
+        rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).doing(|| path.display().to_string())?;
+    request.terms.streams = Some((null, output));
+    request.terms.output = Some(path.clone());
+    if wants_terminal(request.spec) {
+        return Err(LaunchError::refused("--detach", "there is no terminal to give to the command"));
+    }
+    let id = request.id.to_owned();
+    let result = create::create(store, request).and_then(|_| {
+        container::start(store, &id).or_else(|error| {
+            container::delete(store, &id, true)?;
+            Err(error)
+        })
+    });
+    phases.mark("start");
+    if result.is_err() {
+        tried(std::fs::remove_file(path));
+    }
+    result.map(|()| 0)
+}
+
+fn sharing(plan: &Plan, namespace: Namespace) -> &Sharing {
+    &plan.merged.shares.get(namespace).value
+}
+
+fn wants_terminal(spec: &Spec) -> bool {
+    spec.process().as_ref().is_some_and(|process| process.terminal().unwrap_or(false))
+}
+
+/// A pair of sockets for the outer side of a terminal; the far end goes to the container.
+///
+/// # Errors
+/// Descriptors ran out.
+pub(crate) fn console_socket(terms: &mut Terms) -> Result<OwnedFd, LaunchError> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .doing(|| "a socket")?;
+    terms.console = Some(theirs);
+    Ok(ours)
+}
+
+fn refuse_smack(plan: &Plan) -> Result<(), LaunchError> {
+    match &plan.smack {
+        Some(label) if !Path::new("/sys/fs/smackfs").exists() => Err(LaunchError::refused(
+            format!("smack label `{label}`"),
+            "this kernel has no Smack; drop `smack` from the configuration, or start a kernel that has it",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What a service manager hands down: open sockets (sd_listen_fds(3)) and where to report to
+/// (sd_notify(3)). Returns how many descriptors the command gets.
+fn handed_descriptors(plan: &mut Plan, root: &mut Root) -> Result<u32, LaunchError> {
+    let text = |key: &str| plan.launch.environment.get(key).cloned();
+    let own = text("LISTEN_PID").is_some_and(|pid| pid == std::process::id().to_string());
+    let count = text("LISTEN_FDS").filter(|_| own).and_then(|count| count.parse::<u32>().ok()).unwrap_or(0);
+    let mut add = Vec::new();
+    if count > 0 {
+        add.push(format!("LISTEN_FDS={count}"));
+        add.extend(text("LISTEN_FDNAMES").map(|names| format!("LISTEN_FDNAMES={names}")));
+    }
+    if let Some(path) = text("NOTIFY_SOCKET") {
+        if path.starts_with('/') && Path::new(&path).exists() {
+            let destination = super::root::oci::inside_path(Path::new(&path))?;
+            let what = What::Bind { source: Source::Path(PathBuf::from(&path)), all: false };
+            root.mounts.push(Mount {
+                destination,
+                what,
+                attr: MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() },
+                recursive: MountAttr::default(),
+                otherwise: Otherwise::Skip,
+            });
+        }
+        add.push(format!("NOTIFY_SOCKET={path}"));
+    }
+    if !add.is_empty() {
+        if let Some(process) = plan.spec.process_mut() {
+            let mut env = process.env().clone().unwrap_or_default();
+            env.extend(add);
+            process.set_env(Some(env));
+        }
+    }
+    Ok(count)
+}
+
+type Chain = (Option<Wanted>, Vec<(String, LinuxResources)>);
+
+/// Cgroups of a family: one a node, each with its own limits and the next one in it, so that an
+/// ancestor's limit holds for the sum of all that runs below it. Where nothing is limited, a
+/// launch that cannot outlive its pid namespace or make devices needs none.
+fn chain(plan: &Plan, family: &Family, id: &str) -> Result<Chain, LaunchError> {
+    let limited = plan.merged.levels.iter().any(|level| !level.limits.is_empty());
+    let root = plan.merged.tags.cgrouproot.as_ref().map(|root| root.value.actual.clone());
+    let granted: HashSet<Capability> = plan.merged.capabilities.granted().map(|(one, _)| one).collect();
+    let devices = plan.inside.user_namespace == Sharing::Host
+        && (granted.contains(&Capability::Mknod) || granted.contains(&Capability::SysAdmin));
+    let outlives = *sharing(plan, Namespace::Pid) != Sharing::New;
+    let layout = Layout::here();
+    if !limited && root.is_none() && !devices && !outlives {
+        return Ok((None, Vec::new()));
+    }
+    if layout == Layout::None {
+        return if limited || devices {
+            Err(LaunchError::refused("cgroups", "the nodes set limits, and this machine has no cgroups"))
+        } else {
+            Ok((None, Vec::new()))
+        };
+    }
+    let mode = if layout == Layout::V2 { CgroupMode::V2 } else { CgroupMode::V1 };
+    let as_root = rustix::process::geteuid().is_root();
+    let mut path = match root {
+        Some(root) => {
+            root.strip_prefix(super::cgroup::MOUNT).unwrap_or(&root).trim_end_matches('/').to_owned()
+        }
+        None if as_root => "/red-runtime".to_owned(),
+        None => format!("{}/red-runtime", own_path().trim_end_matches('/')),
+    };
+    let mut chain = Vec::new();
+    for level in &plan.merged.levels {
+        let node = &family.nodes[level.node];
+        let place = Sha256::digest(node.vars.path.as_bytes());
+        let place: String = place.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        // An alias is unique in its family only, so a part of the path's digest goes with it.
+        path = format!("{path}/{}-{place}", node.vars.alias);
+        // What cannot hold here was warned of when the plan was made.
+        let limits = resources::resources(&level.limits, mode, &mut Report::default())
+            .map_err(|error| LaunchError::refused("cgroups", error.to_string()))?;
+        chain.push((path.clone(), limits));
+    }
+    let optional = !limited && !devices;
+    let wanted = Wanted::at(layout, &format!("{path}/{id}"), optional)?;
+    Ok((Some(wanted), chain))
+}

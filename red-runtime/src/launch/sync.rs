@@ -1,0 +1,163 @@
+//! What the launcher and the process inside say to each other while a container is made.
+
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    recv, send, sendmsg, socketpair,
+};
+
+use super::error::{LaunchError, tried};
+
+/// Bytes of the longest message; an error is cut to that.
+const LONGEST: usize = 4096;
+
+/// One end of the conversation. Both ends close on exec, which is how the launcher learns that the
+/// process inside has become the command.
+#[derive(Debug)]
+pub(crate) struct Sync(OwnedFd);
+
+impl From<OwnedFd> for Sync {
+    fn from(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+}
+
+/// What is said.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// Go on.
+    Go,
+    /// Everything is mounted; hooks of the runtime's namespace may run.
+    Mounted,
+    /// Everything is done but to become the command.
+    Ready,
+    /// It failed.
+    Failed(LaunchError),
+    /// A process was made, with this number.
+    Made(i32),
+}
+
+impl Sync {
+    /// A conversation.
+    ///
+    /// # Errors
+    /// Descriptors ran out.
+    pub(crate) fn pair() -> rustix::io::Result<(Self, Self)> {
+        let (a, b) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok((Self(a), Self(b)))
+    }
+
+    /// Says something.
+    ///
+    /// # Errors
+    /// The other end is gone.
+    pub(crate) fn say(&self, message: &Message) -> rustix::io::Result<()> {
+        let mut bytes = match message {
+            Message::Go => vec![b'g'],
+            Message::Mounted => vec![b'm'],
+            Message::Ready => vec![b'r'],
+            Message::Made(pid) => format!("p{pid}").into_bytes(),
+            Message::Failed(error) => match error {
+                LaunchError::CommandMissing { program } => format!("n{program}").into_bytes(),
+                LaunchError::CommandRefused { program, reason } => {
+                    format!("i{reason}\0{program}").into_bytes()
+                }
+                other => format!("e{other}").into_bytes(),
+            },
+        };
+        bytes.truncate(LONGEST);
+        retry_on_intr(|| send(&self.0, &bytes, SendFlags::NOSIGNAL)).map(drop)
+    }
+
+    /// Waits for the next message. `None` when the other end is gone.
+    ///
+    /// # Errors
+    /// What recv(2) says.
+    pub(crate) fn hear(&self) -> rustix::io::Result<Option<Message>> {
+        let mut bytes = [0_u8; LONGEST];
+        let (count, _) = match retry_on_intr(|| recv(&self.0, &mut bytes, RecvFlags::empty())) {
+            Err(Errno::CONNRESET) => return Ok(None),
+            other => other?,
+        };
+        let Some((kind, rest)) = bytes[..count].split_first() else { return Ok(None) };
+        let text = || String::from_utf8_lossy(rest).into_owned();
+        Ok(Some(match kind {
+            b'g' => Message::Go,
+            b'm' => Message::Mounted,
+            b'r' => Message::Ready,
+            b'p' => Message::Made(text().parse().unwrap_or(0)),
+            b'n' => Message::Failed(LaunchError::CommandMissing { program: text() }),
+            b'i' => {
+                let text = text();
+                let (reason, program) = text.split_once('\0').unwrap_or((&text, ""));
+                Message::Failed(LaunchError::CommandRefused {
+                    program: program.into(),
+                    reason: reason.into(),
+                })
+            }
+            _ => Message::Failed(LaunchError::Inside(text())),
+        }))
+    }
+
+    /// Says no more, and lets the other end hear the end of whoever else speaks.
+    pub(crate) fn hang_up(&self) {
+        // SHUT_RDWR would silence the command too, which shares the socket: a descriptor that
+        // refers to nothing else takes its place.
+        if let Ok(null) = rustix::fs::open(
+            "/",
+            rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        ) {
+            use std::os::fd::{AsFd, AsRawFd};
+            tried(crate::sys::exec::place(&null, self.0.as_fd().as_raw_fd()));
+        }
+    }
+
+    /// Waits to be told to go on.
+    ///
+    /// # Errors
+    /// The other end is gone, or what recv(2) says.
+    pub(crate) fn wait_go(&self) -> Result<(), LaunchError> {
+        match self.hear() {
+            Ok(Some(Message::Go)) => Ok(()),
+            Ok(_) => Err(LaunchError::Died("its preparation")),
+            Err(errno) => Err(LaunchError::Call { what: "waiting for the launcher".into(), errno }),
+        }
+    }
+}
+
+/// Sends a descriptor with a few bytes over a connected socket (unix(7), SCM_RIGHTS).
+///
+/// # Errors
+/// What sendmsg(2) says.
+pub(crate) fn send_descriptor(socket: &OwnedFd, bytes: &[u8], fd: &OwnedFd) -> rustix::io::Result<()> {
+    use std::os::fd::AsFd;
+    let fds = [fd.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(Errno::NOBUFS);
+    }
+    let data = [std::io::IoSlice::new(bytes)];
+    retry_on_intr(|| sendmsg(socket, &data, &mut control, SendFlags::NOSIGNAL)).map(drop)
+}
+
+/// Receives a descriptor. `None` when the other end is gone.
+///
+/// # Errors
+/// What recvmsg(2) says.
+pub(crate) fn receive_descriptor(socket: &OwnedFd) -> rustix::io::Result<Option<OwnedFd>> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, recvmsg};
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [0_u8; 256];
+    let mut data = [std::io::IoSliceMut::new(&mut bytes)];
+    retry_on_intr(|| recvmsg(socket, &mut data, &mut control, RecvFlags::CMSG_CLOEXEC))?;
+    Ok(control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    }))
+}

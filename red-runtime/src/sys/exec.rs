@@ -1,0 +1,100 @@
+//! Becoming another program.
+
+use std::ffi::{CStr, CString, c_char};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::io::Errno;
+
+use super::last;
+
+fn pointers(texts: &[CString]) -> Vec<*const c_char> {
+    texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// Becomes a program. Returns only when that fails.
+pub(crate) fn execve(program: &CStr, args: &[CString], env: &[CString]) -> Errno {
+    let (argv, envp) = (pointers(args), pointers(env));
+    // SAFETY: all pointers are to null-terminated strings, the lists end with a null pointer, and
+    // all outlive the call.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    last()
+}
+
+/// Becomes the program that a descriptor is of. Returns only when that fails.
+pub(crate) fn execve_of(program: impl AsFd, args: &[CString], env: &[CString]) -> Errno {
+    let (argv, envp) = (pointers(args), pointers(env));
+    // SAFETY: as in `execve`; an empty path with AT_EMPTY_PATH means the descriptor itself.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            program.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            argv.as_ptr(),
+            envp.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    last()
+}
+
+/// Lets every descriptor from `first` on close on exec.
+///
+/// # Errors
+/// What close_range(2) says.
+pub(crate) fn close_from_on_exec(first: u32) -> rustix::io::Result<()> {
+    // SAFETY: plain numbers; nothing is closed now.
+    let result = unsafe { libc::close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+    if result == 0 { Ok(()) } else { Err(last()) }
+}
+
+/// Makes `fd` this process's descriptor `number`, which stays open over exec.
+///
+/// # Errors
+/// What dup3(2) says.
+pub(crate) fn place(fd: impl AsFd, number: RawFd) -> rustix::io::Result<()> {
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: plain numbers. What `number` was is a standard stream or a descriptor that nothing
+    // in this process holds any more, as the callers see to.
+    let result =
+        unsafe { if fd == number { libc::fcntl(fd, libc::F_SETFD, 0) } else { libc::dup2(fd, number) } };
+    if result < 0 { Err(last()) } else { Ok(()) }
+}
+
+/// A descriptor that was handed to this process, by number.
+///
+/// # Errors
+/// It is not open.
+pub(crate) fn inherited(number: RawFd) -> rustix::io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC makes a new descriptor and leaves the old one alone.
+    let fd = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
+    // SAFETY: it is fresh, and nobody else owns it.
+    if fd < 0 { Err(last()) } else { Ok(unsafe { OwnedFd::from_raw_fd(fd) }) }
+}
+
+/// Gives this process a session keyring of its own (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING).
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn new_session_keyring(name: &CStr) -> rustix::io::Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: the name is null-terminated and outlives the call.
+    let result = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, name.as_ptr()) };
+    if result < 0 { Err(last()) } else { Ok(()) }
+}
+
+/// Ends this process at once: nothing of what was copied from its parent is run.
+pub(crate) fn leave(code: i32) -> ! {
+    // SAFETY: always sound.
+    unsafe { libc::_exit(code) }
+}
+
+/// Closes the standard streams of this process, which holds them for nobody any more.
+pub(crate) fn let_go_of_streams() {
+    // SAFETY: the caller uses neither stream afterwards, nor opens anything that could take their
+    // numbers; everything above closes when it ends.
+    unsafe {
+        libc::close(0);
+        libc::close(1);
+        libc::close(2);
+    }
+}

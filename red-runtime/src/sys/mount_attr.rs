@@ -1,0 +1,78 @@
+//! mount_setattr(2): flags of mounts, also of all mounts below one.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use super::last;
+
+/// Flags to set and to clear (`MOUNT_ATTR_…`), and a propagation (`MS_PRIVATE` and the like, 0 for
+/// none).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct MountAttr {
+    /// Flags that are set.
+    pub(crate) set: u64,
+    /// Flags that are cleared before.
+    pub(crate) clear: u64,
+    /// What becomes of mounts made below later.
+    pub(crate) propagation: u64,
+}
+
+impl MountAttr {
+    /// Whether it changes nothing.
+    pub(crate) fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// The flags of mount_setattr(2).
+pub(crate) mod flag {
+    /// Nothing can be written through the mount.
+    pub(crate) const RDONLY: u64 = libc::MOUNT_ATTR_RDONLY;
+    /// Set-user-id has no effect.
+    pub(crate) const NOSUID: u64 = libc::MOUNT_ATTR_NOSUID;
+    /// Device files cannot be opened.
+    pub(crate) const NODEV: u64 = libc::MOUNT_ATTR_NODEV;
+    /// Nothing can be executed.
+    pub(crate) const NOEXEC: u64 = libc::MOUNT_ATTR_NOEXEC;
+    /// All that is about access times of files.
+    pub(crate) const ATIME: u64 = libc::MOUNT_ATTR__ATIME;
+    /// Access times are not kept.
+    pub(crate) const NOATIME: u64 = libc::MOUNT_ATTR_NOATIME;
+    /// Access times are always kept.
+    pub(crate) const STRICTATIME: u64 = libc::MOUNT_ATTR_STRICTATIME;
+    /// Access times of directories are not kept.
+    pub(crate) const NODIRATIME: u64 = libc::MOUNT_ATTR_NODIRATIME;
+    /// Symbolic links are not followed.
+    pub(crate) const NOSYMFOLLOW: u64 = libc::MOUNT_ATTR_NOSYMFOLLOW;
+}
+
+/// Changes the mount that `mount` is the root of, and with `recursive` all mounts below it.
+///
+/// # Errors
+/// What mount_setattr(2) says; then nothing is changed.
+pub(crate) fn set(mount: impl AsFd, recursive: bool, attr: MountAttr) -> rustix::io::Result<()> {
+    if attr.is_empty() {
+        return Ok(());
+    }
+    let below = if recursive { libc::AT_RECURSIVE } else { 0 };
+    let result = {
+        let raw = libc::mount_attr {
+            attr_set: attr.set,
+            attr_clr: attr.clear,
+            propagation: attr.propagation,
+            userns_fd: 0,
+        };
+        // SAFETY: an empty path with AT_EMPTY_PATH means the descriptor itself, which lives for the
+        // call; the structure is passed with its size, as mount_setattr(2) wants.
+        unsafe {
+            libc::syscall(
+                libc::SYS_mount_setattr,
+                mount.as_fd().as_raw_fd(),
+                c"".as_ptr(),
+                libc::AT_EMPTY_PATH | below,
+                std::ptr::from_ref(&raw),
+                size_of::<libc::mount_attr>(),
+            )
+        }
+    };
+    if result == 0 { Ok(()) } else { Err(last()) }
+}

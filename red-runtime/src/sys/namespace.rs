@@ -1,0 +1,50 @@
+//! Joining namespaces, and the loopback device of a new one.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use super::last;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+
+/// Moves this thread into namespaces: those (`CLONE_NEW…`) of a process when `of` is a pidfd, the
+/// one that `of` is otherwise (setns(2)).
+///
+/// # Errors
+/// What setns(2) says.
+pub(crate) fn join(of: impl AsFd, namespaces: i32) -> rustix::io::Result<()> {
+    // SAFETY: plain numbers. The process has one thread, so it has one view of its namespaces.
+    let result = unsafe { libc::setns(of.as_fd().as_raw_fd(), namespaces) };
+    if result == 0 { Ok(()) } else { Err(last()) }
+}
+
+/// Takes a namespace of its own, or for pid and time namespaces: for its children.
+///
+/// # Errors
+/// What unshare(2) says.
+pub(crate) fn unshare(namespaces: i32) -> rustix::io::Result<()> {
+    // SAFETY: plain numbers; see `join`. Descriptors and memory stay as they are.
+    let result = unsafe { libc::unshare(namespaces) };
+    if result == 0 { Ok(()) } else { Err(last()) }
+}
+
+/// Brings up the loopback device (netdevice(7)).
+///
+/// # Errors
+/// What the ioctl says.
+pub(crate) fn loopback_up() -> rustix::io::Result<()> {
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    // SAFETY: an all-zero ifreq is valid; the name is shorter than its field, so it stays
+    // null-terminated. SIOCGIFFLAGS writes the flags, SIOCSIFFLAGS reads them.
+    let result = unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+            *to = from.cast_signed();
+        }
+        let mut result = libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request);
+        if result == 0 {
+            request.ifr_ifru.ifru_flags |= libc::IFF_UP as i16;
+            result = libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request);
+        }
+        result
+    };
+    if result == 0 { Ok(()) } else { Err(last()) }
+}
