@@ -125,6 +125,8 @@ fn finish(
         Manner::Created { socket, .. } => {
             sync.wait_go()?;
             set_parent_process_death_signal(None).doing(|| "the signal at the launcher's end")?;
+            // Only now may the launcher end without this process ending too.
+            sync.say(&Message::Ready).doing(|| "the launcher")?;
             Some(super::start::wait(socket)?)
         }
         Manner::Foreground { die_with_parent, .. } => {
@@ -240,7 +242,6 @@ fn run_hooks_before_pivot(job: &Job<'_>, sync: &Sync) -> Result<(), LaunchError>
 }
 
 /// Whether there are hooks that the launcher runs while the container is made.
-#[expect(deprecated, reason = "prestart is deprecated, and engines still send it")]
 pub(super) fn outside(hooks: &Hooks) -> bool {
     let some = |list: &Option<Vec<_>>| list.as_ref().is_some_and(|list: &Vec<_>| !list.is_empty());
     some(hooks.prestart()) || some(hooks.create_runtime())

@@ -45,7 +45,12 @@ impl Spawned {
     /// # Errors
     /// It is gone.
     pub(crate) fn release(&self) -> Result<(), LaunchError> {
-        self.sync.say(&Message::Go).doing(|| "the container's first process")
+        self.sync.say(&Message::Go).doing(|| "the container's first process")?;
+        match self.sync.hear().doing(|| "the container's first process")? {
+            Some(Message::Ready) => Ok(()),
+            Some(Message::Failed(error)) => Err(error),
+            _ => Err(LaunchError::Died("its creation")),
+        }
     }
 
     /// Waits until it has become the command.
@@ -218,7 +223,6 @@ fn listen(job: &Job<'_>, spawned: &Spawned) -> Result<(), LaunchError> {
     }
 }
 
-#[expect(deprecated, reason = "prestart is deprecated, and engines still send it")]
 fn outside(job: &Job<'_>, pid: Pid) -> Result<(), LaunchError> {
     let Some(all) = job.spec.hooks() else { return Ok(()) };
     let state = job.state("creating", Some(pid.as_raw_nonzero().get()));

@@ -43,6 +43,8 @@ codes! {
     DeviceExport = "device-export",
     /// A key stands twice in one map.
     DuplicateKey = "duplicate-key",
+    /// An engine demands what a node forbids, or would cover what it exports.
+    EngineConflict = "engine-conflict",
     /// A text does not expand: too deep, too long, a command that is not closed or not allowed.
     Expansion = "expansion",
     /// A node makes writable what an ancestor gives read-only.
@@ -73,6 +75,10 @@ codes! {
     Overloaded = "overloaded",
     /// A mount or path goes through `..`.
     ParentPath = "parent-path",
+    /// The plan is not the one that was pinned.
+    PlanDigest = "plan-digest",
+    /// An engine asks for admin mode, and the policy does not allow it for the node.
+    PolicyAdmin = "policy-admin",
     /// The policy file could have been written by somebody who is not root.
     PolicyOwner = "policy-owner",
     /// An engine asks for a node that is in none of the pools.

@@ -71,13 +71,16 @@ pub fn policy(file: FileId, text: &str, report: &mut Report) -> Option<PolicyFil
             let owner = fields.text(reader, "owner");
             Some((path?, owner))
         });
-        let execfd = fields.map("execfd").map(|node| reader.map(node, schema::EXECFD, "`execfd`"));
-        let nodes = execfd
-            .map(|fields| {
+        let mut nodes = |key: &str, table, name: &'static str| {
+            let map = fields.map(key).map(|node| reader.map(node, table, name));
+            map.map(|fields| {
                 fields.list(reader, "nodes", |reader, node| fields::entry(reader, node, value::absolute))
             })
-            .unwrap_or_default();
-        Some(PolicyFile { pools, execfd_nodes: nodes })
+            .unwrap_or_default()
+        };
+        let execfd_nodes = nodes("execfd", schema::EXECFD, "`execfd`");
+        let admin_nodes = nodes("admin", schema::ADMIN, "`admin`");
+        Some(PolicyFile { pools, execfd_nodes, admin_nodes })
     });
     if report.diagnostics().len() > from { None } else { policy }
 }
@@ -89,6 +92,35 @@ pub struct PolicyFile {
     pub pools: Vec<(Located<String>, Option<Located<String>>)>,
     /// Redpaths whose commands may run under an engine.
     pub execfd_nodes: Vec<Located<String>>,
+    /// Redpaths that an engine may start in admin mode.
+    pub admin_nodes: Vec<Located<String>>,
+}
+
+/// What stands for a node in an image.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Reference {
+    /// The node.
+    pub redpath: Located<String>,
+    /// Admin mode.
+    pub admin: bool,
+    /// What is missing is an error.
+    pub strict: bool,
+    /// The digest the plan must have.
+    pub digest: Option<String>,
+}
+
+/// Reads a reference file. Mistakes go to `report`; `None` when there are any.
+pub fn reference(file: FileId, text: &str, report: &mut Report) -> Option<Reference> {
+    let from = report.diagnostics().len();
+    let reference = read(file, text, report, |reader, root| {
+        let fields = reader.map(root, schema::REFERENCE, "a reference to a node");
+        let redpath = fields.parsed(reader, "redpath", value::absolute);
+        let mut flag = |key: &str| fields.parsed(reader, key, value::boolean).is_some_and(|flag| flag.value);
+        let (admin, strict) = (flag("admin"), flag("strict"));
+        let digest = fields.text(reader, "plan-digest").map(|digest| digest.value);
+        Some(Reference { redpath: redpath?, admin, strict, digest })
+    });
+    if report.diagnostics().len() > from { None } else { reference }
 }
 
 /// What all files share: parse, decode, and keep the number of mistakes within bounds.

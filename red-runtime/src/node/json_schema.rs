@@ -27,6 +27,12 @@ pub fn policy() -> Value {
     document("red-runtime policy", schema::POLICY)
 }
 
+/// The schema of a reference file.
+#[must_use]
+pub fn reference() -> Value {
+    document("redpak reference to a node", schema::REFERENCE)
+}
+
 fn document(title: &str, table: &'static [Field]) -> Value {
     let mut value = object(table);
     if let Some(map) = value.as_object_mut() {

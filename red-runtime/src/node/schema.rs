@@ -215,6 +215,7 @@ pub const STATUS: &[Field] = &[
 pub const POLICY: &[Field] = &[
     field("pools", Kind::List(POOL), "Directories whose nodes engines may start"),
     field("execfd", Kind::Map(EXECFD), "Commands of nodes that an engine starts"),
+    field("admin", Kind::Map(ADMIN), "Admin mode of nodes that an engine starts"),
 ];
 
 /// One of `pools`.
@@ -225,6 +226,21 @@ pub const POOL: &[Field] = &[
         Kind::Text,
         "Who besides root may write there, by name or number; absent, the owner of the directory",
     ),
+];
+
+/// `admin`.
+pub const ADMIN: &[Field] = &[field(
+    "nodes",
+    Kind::TextList,
+    "Redpaths that an engine may start in admin mode; with a closing slash, all nodes below too",
+)];
+
+/// `.redpath.yaml`: what an image holds that stands for a node.
+pub const REFERENCE: &[Field] = &[
+    required("redpath", Kind::Text, "The node, absolute"),
+    field("admin", Kind::Bool, "Admin mode, if the policy allows it"),
+    field("strict", Kind::Bool, "What is missing is an error"),
+    field("plan-digest", Kind::Text, "The digest the plan must have"),
 ];
 
 /// `execfd`.

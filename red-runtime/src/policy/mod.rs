@@ -46,12 +46,13 @@ pub struct Policy {
     /// Pools, in the order of the file.
     pub pools: Vec<Pool>,
     execfd: Vec<String>,
+    admin: Vec<String>,
 }
 
 impl Default for Policy {
     /// Without a policy file: one pool, and no commands under an engine.
     fn default() -> Self {
-        Self { pools: vec![Pool { path: DEFAULT_POOL.into(), owner: None }], execfd: Vec::new() }
+        Self { pools: vec![Pool { path: DEFAULT_POOL.into(), owner: None }], execfd: Vec::new(), admin: Vec::new() }
     }
 }
 
@@ -129,7 +130,8 @@ impl Policy {
             let owner = owner.and_then(|name| account(&name, report));
             pools.push(Pool { path: path.value.into(), owner });
         }
-        Some(Self { pools, execfd: file.execfd_nodes.into_iter().map(|node| node.value).collect() })
+        let nodes = |list: Vec<Located<String>>| list.into_iter().map(|node| node.value).collect();
+        Some(Self { pools, execfd: nodes(file.execfd_nodes), admin: nodes(file.admin_nodes) })
     }
 
     /// The innermost pool that holds a path.
@@ -146,15 +148,23 @@ impl Policy {
         if !trusted {
             return denied("the node's files could have been written by others");
         }
-        let named = |entry: &String| {
-            if entry.ends_with('/') { leaf.starts_with(entry) } else { leaf == Path::new(entry) }
-        };
         match starter {
             Starter::Direct { .. } => Permission::Granted,
-            Starter::Engine if self.execfd.iter().any(named) => Permission::Granted,
+            Starter::Engine if names(&self.execfd, leaf) => Permission::Granted,
             Starter::Engine => {
                 denied("an engine starts the node, and the policy does not name it under `execfd`")
             }
         }
     }
+
+    /// Whether an engine may start a leaf in admin mode.
+    #[must_use]
+    pub fn admin(&self, leaf: &Path) -> bool {
+        names(&self.admin, leaf)
+    }
+}
+
+/// Whether a list of redpaths names a leaf.
+fn names(list: &[String], leaf: &Path) -> bool {
+    list.iter().any(|entry| if entry.ends_with('/') { leaf.starts_with(entry) } else { leaf == Path::new(entry) })
 }

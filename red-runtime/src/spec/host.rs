@@ -73,6 +73,11 @@ pub trait Host {
     fn subordinate(&mut self, uid: u32) -> Option<Subordinate>;
     /// The layout of cgroups.
     fn cgroup_mode(&mut self) -> CgroupMode;
+    /// Users and groups that exist where this runs: first and how many. In the initial user
+    /// namespace that is all of them; in that of an engine without root it is what it was given.
+    fn mapped(&mut self) -> [Vec<(u32, u32)>; 2] {
+        [vec![(0, u32::MAX)], vec![(0, u32::MAX)]]
+    }
 }
 
 /// The machine this runs on.
@@ -107,6 +112,18 @@ impl Host for SystemHost {
         // The unified hierarchy has this file at its root; the tmpfs of a version 1 or hybrid
         // layout has not (cgroup-v2.rst, "Mounting").
         if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { CgroupMode::V2 } else { CgroupMode::V1 }
+    }
+
+    fn mapped(&mut self) -> [Vec<(u32, u32)>; 2] {
+        ["uid_map", "gid_map"].map(|file| {
+            let text = std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
+            let line = |line: &str| {
+                let mut fields = line.split_ascii_whitespace();
+                let first = fields.next()?.parse().ok()?;
+                Some((first, fields.nth(1)?.parse().ok()?))
+            };
+            text.lines().filter_map(line).collect()
+        })
     }
 }
 

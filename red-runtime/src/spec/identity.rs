@@ -160,13 +160,19 @@ pub fn inside(
     let (uid_map, gid_map) = if !new {
         (Vec::new(), Vec::new())
     } else if caller.is_root() && !(mapped && target.uid != 0) {
-        (vec![mapping(0, 0, u32::MAX)?], vec![mapping(0, 0, u32::MAX)?])
+        let [users, groups] = host.mapped();
+        (themselves(&users)?, themselves(&groups)?)
     } else {
         let others = if caller.is_root() { None } else { host.subordinate(caller.uid) };
         let users = map(uid, target.uid, others.map(|others| others.users))?;
         (users, map(gid, target.gid, others.map(|others| others.groups))?)
     };
     Ok(Inside { uid, gid, user_namespace, uid_map, gid_map })
+}
+
+/// Every id that there is, mapped to itself.
+fn themselves(ranges: &[(u32, u32)]) -> Result<Vec<LinuxIdMapping>, OciSpecError> {
+    ranges.iter().map(|(first, count)| mapping(*first, *first, *count)).collect()
 }
 
 /// One id mapped to another, and as many around it as there are others to map them to.

@@ -4,6 +4,7 @@ pub mod access;
 pub mod bundle;
 pub mod diff;
 pub mod digest;
+pub mod engine;
 pub mod environment;
 pub mod files;
 pub mod host;

@@ -15,6 +15,8 @@ enum File {
     Status,
     /// /etc/redpak/policy.yaml.
     Policy,
+    /// .redpath.yaml of an image that stands for a node.
+    Reference,
 }
 
 #[derive(Debug, clap::Args)]
@@ -29,6 +31,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<Exit, ConfError> {
         File::Config => json_schema::config(),
         File::Status => json_schema::status(),
         File::Policy => json_schema::policy(),
+        File::Reference => json_schema::reference(),
     })?;
     Ok(Exit::Success)
 }

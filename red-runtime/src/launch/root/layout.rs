@@ -3,10 +3,11 @@
 use oci_spec::runtime::Mount as OciMount;
 use std::path::Path;
 
-use super::{Base, DeviceNode, Mount, NodeDir, Root, Source, What, devices, oci};
+use super::{Base, DeviceNode, Mount, NodeDir, Otherwise, Root, Source, What, devices, oci};
 use crate::launch::error::LaunchError;
 use crate::node::family::Family;
-use crate::spec::layout::{Mount as Placed, MountKind};
+use crate::spec::engine::{Combined, Placed};
+use crate::spec::layout::{Mount as InLayout, MountKind};
 use crate::spec::plan::Plan;
 use crate::sys::mount_attr::{MountAttr, flag};
 
@@ -16,22 +17,54 @@ use crate::sys::mount_attr::{MountAttr, flag};
 /// # Errors
 /// None for a plan of this program.
 pub(crate) fn root(plan: &Plan, family: &Family) -> Result<Root, LaunchError> {
+    let mounts = own(plan)?;
+    let dev = plan.layout.mounts.iter().any(|mount| mount.kind == MountKind::Dev);
+    Ok(around(plan, family, mounts, dev))
+}
+
+/// The root of a plan that an engine starts, whose own mounts stand among the plan's.
+///
+/// # Errors
+/// An option of the engine's mounts is not supported.
+pub(crate) fn of_engine(
+    plan: &Plan,
+    family: &Family,
+    combined: &Combined,
+    bundle: &Path,
+) -> Result<Root, LaunchError> {
+    let mut own: Vec<Option<Mount>> = own(plan)?.into_iter().map(Some).collect();
+    let mut mounts = Vec::with_capacity(combined.mounts.len());
+    for placed in &combined.mounts {
+        match placed {
+            Placed::Node(index) => mounts.extend(own.get_mut(*index).and_then(Option::take)),
+            Placed::Engine { mount, optional } => {
+                let mut mount = oci::mount(mount, bundle)?;
+                if *optional {
+                    mount.otherwise = Otherwise::Skip;
+                }
+                mounts.push(mount);
+            }
+        }
+    }
+    let dev = mounts.iter().any(|mount| mount.destination == "/dev");
+    let mut root = around(plan, family, mounts, dev);
+    root.readonly = combined.readonly;
+    Ok(root)
+}
+
+fn around(plan: &Plan, family: &Family, mounts: Vec<Mount>, dev: bool) -> Root {
     let layout = &plan.layout;
-    let mut contents = plan.files.iter().map(|file| file.content.clone().unwrap_or_default());
-    let said = plan.spec.mounts().iter().flatten();
-    let mounts: Result<Vec<Mount>, LaunchError> =
-        layout.mounts.iter().zip(said).map(|(placed, said)| mount(placed, said, &mut contents)).collect();
     let mut nodes: Vec<DeviceNode> = Vec::new();
-    if layout.mounts.iter().any(|mount| mount.kind == MountKind::Dev) {
+    if dev {
         devices::add_default(&mut nodes);
     }
     for directory in &layout.devices {
         devices::add_default_in(directory, &mut nodes);
     }
     let owner = (plan.inside.uid, plan.inside.gid);
-    Ok(Root {
+    Root {
         base: Base::Skeleton { entries: layout.skeleton.clone(), owner },
-        mounts: mounts?,
+        mounts,
         within: layout.within.clone(),
         nodes: family
             .nodes
@@ -41,11 +74,18 @@ pub(crate) fn root(plan: &Plan, family: &Family) -> Result<Root, LaunchError> {
         host_locks: layout.host_locks.iter().map(|lock| lock.path.clone()).collect(),
         devices: nodes,
         ..Root::default()
-    })
+    }
+}
+
+/// The mounts of a plan, in its order.
+fn own(plan: &Plan) -> Result<Vec<Mount>, LaunchError> {
+    let mut contents = plan.files.iter().map(|file| file.content.clone().unwrap_or_default());
+    let said = plan.spec.mounts().iter().flatten();
+    plan.layout.mounts.iter().zip(said).map(|(placed, said)| mount(placed, said, &mut contents)).collect()
 }
 
 fn mount(
-    placed: &Placed,
+    placed: &InLayout,
     said: &OciMount,
     contents: &mut impl Iterator<Item = Vec<u8>>,
 ) -> Result<Mount, LaunchError> {

@@ -7,7 +7,7 @@
 pub(super) mod assemble;
 pub(super) mod cgroups;
 pub(super) mod devices;
-pub(super) mod layout;
+pub(crate) mod layout;
 pub(crate) mod oci;
 mod place;
 mod sources;

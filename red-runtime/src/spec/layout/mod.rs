@@ -147,11 +147,21 @@ impl Layout {
     /// circle stays as it is.
     #[must_use]
     pub fn resolve(&self, path: &str) -> String {
+        links::whole(path, &self.links()).unwrap_or_else(|links::Loop| path.to_owned())
+    }
+
+    /// The same, but for the last component, which may itself be a link of the plan.
+    #[must_use]
+    pub fn resolve_parent(&self, path: &str) -> String {
+        links::parent_of(path, &self.links()).unwrap_or_else(|links::Loop| path.to_owned())
+    }
+
+    fn links(&self) -> BTreeMap<String, String> {
         let links = self.skeleton.iter().chain(&self.within).filter_map(|(path, entry)| match entry {
             Entry::Symlink { target } => Some((path.clone(), target.clone())),
             _ => None,
         });
-        links::whole(path, &links.collect()).unwrap_or_else(|links::Loop| path.to_owned())
+        links.collect()
     }
 }
 

@@ -1,0 +1,109 @@
+//! Limits: where an engine dictates the cgroup, the tighter of both. Devices: the node's.
+
+use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, Spec};
+
+use super::refused;
+use crate::node::diagnostic::Report;
+use crate::spec::plan::Plan;
+
+pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
+    let Some(mut linux) = spec.linux().clone() else { return };
+    if let Some(device) = linux.devices().iter().flatten().next() {
+        let message = format!(
+            "the engine demands device {}, and a node has no devices but the usual ones",
+            device.path().display()
+        );
+        report.push(refused(message).help("start it without `--device` and `--privileged`"));
+    }
+    let own = plan.spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
+    let theirs = linux.resources().clone().unwrap_or_default();
+    linux.set_resources(Some(both(theirs, &own)));
+    let paths = |mine: Option<Vec<String>>, own: Option<&Vec<String>>| {
+        let mut all = mine.unwrap_or_default();
+        all.extend(own.into_iter().flatten().filter(|path| !all.contains(path)).cloned().collect::<Vec<_>>());
+        Some(all)
+    };
+    let own = plan.spec.linux().as_ref();
+    linux.set_masked_paths(paths(linux.masked_paths().clone(), own.and_then(|own| own.masked_paths().as_ref())));
+    linux.set_readonly_paths(paths(
+        linux.readonly_paths().clone(),
+        own.and_then(|own| own.readonly_paths().as_ref()),
+    ));
+    spec.set_linux(Some(linux));
+}
+
+fn both(mut theirs: LinuxResources, own: &LinuxResources) -> LinuxResources {
+    theirs.set_devices(own.devices().clone());
+    if let Some(own) = own.memory() {
+        let mut memory: LinuxMemory = (*theirs.memory()).unwrap_or_default();
+        memory.set_limit(tighter(memory.limit(), own.limit()));
+        memory.set_swap(tighter(memory.swap(), own.swap()));
+        memory.set_reservation(tighter(memory.reservation(), own.reservation()));
+        theirs.set_memory(Some(memory));
+    }
+    if let Some(own) = own.pids() {
+        let limit = theirs.pids().as_ref().map(LinuxPids::limit);
+        let mut pids = (*theirs.pids()).unwrap_or_default();
+        pids.set_limit(tighter(limit, Some(own.limit())).unwrap_or(-1));
+        theirs.set_pids(Some(pids));
+    }
+    if let Some(own) = own.cpu() {
+        let cpu = theirs.cpu().clone().unwrap_or_default();
+        theirs.set_cpu(Some(processor(cpu, own)));
+    }
+    if theirs.block_io().is_none() {
+        theirs.set_block_io(own.block_io().clone());
+    }
+    let mut unified = own.unified().clone().unwrap_or_default();
+    // The engine's own files of version 2 come from whoever may talk to it, and only add to ours.
+    for (file, value) in theirs.unified().iter().flatten() {
+        unified.entry(file.clone()).or_insert_with(|| value.clone());
+    }
+    theirs.set_unified((!unified.is_empty()).then_some(unified));
+    theirs
+}
+
+/// The smaller of two limits, of which a negative one is none.
+fn tighter(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+    match (a.filter(|a| *a >= 0), b.filter(|b| *b >= 0)) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (limit, None) | (None, limit) => limit.or(a).or(b),
+    }
+}
+
+fn processor(mut cpu: LinuxCpu, own: &LinuxCpu) -> LinuxCpu {
+    const PERIOD: u64 = 100_000;
+    let share = |cpu: &LinuxCpu| {
+        let quota = cpu.quota().filter(|quota| *quota > 0)?;
+        let period = i64::try_from(cpu.period().filter(|period| *period > 0).unwrap_or(PERIOD)).ok()?;
+        // Millionths of a processor compare without fractions.
+        quota.checked_mul(1_000_000)?.checked_div(period)
+    };
+    if share(own).is_some_and(|own| share(&cpu).is_none_or(|theirs| own < theirs)) {
+        cpu.set_quota(own.quota());
+        cpu.set_period(own.period());
+    }
+    if let Some(shares) = own.shares() {
+        cpu.set_shares(Some(cpu.shares().map_or(shares, |theirs| theirs.min(shares))));
+    }
+    // A set of the node's holds; the engine's is kept where the node has none.
+    if own.cpus().is_some() {
+        cpu.set_cpus(narrower(cpu.cpus().as_deref(), own.cpus().as_deref()));
+    }
+    if own.mems().is_some() {
+        cpu.set_mems(narrower(cpu.mems().as_deref(), own.mems().as_deref()));
+    }
+    cpu
+}
+
+fn narrower(theirs: Option<&str>, own: Option<&str>) -> Option<String> {
+    use crate::node::limit_values::number_set;
+    let parse = |text: &str| number_set(text).ok();
+    match (theirs.and_then(parse), own.and_then(parse)) {
+        (Some(theirs), Some(own)) => {
+            let both = own.intersection(&theirs);
+            Some(if both.is_empty() { own.to_string() } else { both.to_string() })
+        }
+        _ => own.or(theirs).map(str::to_owned),
+    }
+}

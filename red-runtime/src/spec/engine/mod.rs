@@ -1,0 +1,69 @@
+//! An engine's configuration and a node's plan → one configuration (DESIGN §4).
+//!
+//! The root is the node's. API file systems and the engine's own files come from the engine, the
+//! node's exports next, the user's volumes last, and a volume that would cover an export is
+//! refused. Of namespaces, capabilities and limits the stricter holds; where the node forbids what
+//! the engine demands, nothing starts.
+
+mod limits;
+mod mounts;
+mod namespaces;
+mod process;
+#[cfg(test)]
+mod tests;
+
+use oci_spec::runtime::{Mount, Spec};
+
+use super::plan::Plan;
+use crate::node::diagnostic::{Code, Diagnostic, Report};
+use crate::node::family::Family;
+
+/// One mount of what runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Placed {
+    /// The plan's, by its position in the layout.
+    Node(usize),
+    /// The engine's.
+    Engine {
+        /// It, its destination behind the plan's own links.
+        mount: Mount,
+        /// Whether it is left out where there is nothing to mount it on.
+        optional: bool,
+    },
+}
+
+/// What runs.
+#[derive(Clone, Debug)]
+pub struct Combined {
+    /// The configuration, but for its mounts.
+    pub spec: Spec,
+    /// The mounts, in the order they are made.
+    pub mounts: Vec<Placed>,
+    /// Whether the root is read-only in the end.
+    pub readonly: bool,
+}
+
+/// Combines. `None` when the report has errors, each of which names the node's line and the
+/// engine's entry.
+#[must_use]
+pub fn combine(engine: &Spec, plan: &Plan, family: &Family) -> (Option<Combined>, Report) {
+    let mut report = Report::default();
+    let mut spec = engine.clone();
+    namespaces::combine(&mut spec, plan, &mut report);
+    process::combine(&mut spec, plan, &mut report);
+    limits::combine(&mut spec, plan, &mut report);
+    let mounts = mounts::combine(engine, plan, family, &mut report);
+    spec.set_mounts(None);
+    let mut annotations = spec.annotations().clone().unwrap_or_default();
+    for (key, value) in plan.spec.annotations().iter().flatten() {
+        annotations.insert(key.clone(), value.clone());
+    }
+    spec.set_annotations(Some(annotations));
+    let readonly = engine.root().as_ref().is_some_and(|root| root.readonly().unwrap_or(false));
+    (!report.has_errors()).then_some(Combined { spec, mounts, readonly }).map_or((None, report.clone()), |combined| (Some(combined), report))
+}
+
+/// A refusal.
+fn refused(message: String) -> Diagnostic {
+    Diagnostic::error(Code::EngineConflict, message)
+}
