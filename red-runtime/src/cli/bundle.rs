@@ -80,7 +80,8 @@ impl Loaded {
     /// There is none, its configuration is wrong, or the node it names may not start.
     pub(super) fn read(bundle: &Path) -> Result<Self, super::runtime::RunError> {
         let refused = |why: String| LaunchError::refused(format!("bundle {}", bundle.display()), why);
-        let bundle = std::fs::canonicalize(bundle).map_err(|error| refused(error.to_string().to_lowercase()))?;
+        let bundle =
+            std::fs::canonicalize(bundle).map_err(|error| refused(error.to_string().to_lowercase()))?;
         let path = bundle.join("config.json");
         let mut text = String::new();
         std::fs::File::open(&path)
@@ -121,7 +122,9 @@ fn choose(spec: &Spec, bundle: &Path) -> Result<Option<Choice>, NodeError> {
     let mut choice = match said("redpath") {
         Some(path) => Choice { redpath: path.into(), ..Choice::default() },
         None => match spec.root().as_ref().map(|root| bundle.join(root.path())) {
-            Some(root) if root.join(STATUS_NAME).is_file() => Choice { redpath: root, ..Choice::default() },
+            Some(root) if root.join(STATUS_NAME).is_file() => {
+                Choice { redpath: itself(root)?, ..Choice::default() }
+            }
             Some(root) if root.join(REFERENCE).symlink_metadata().is_ok() => reference(&root)?,
             _ => return Ok(None),
         },
@@ -134,12 +137,58 @@ fn choose(spec: &Spec, bundle: &Path) -> Result<Option<Choice>, NodeError> {
     Ok(Some(choice))
 }
 
+/// The node that a root is: itself, or the one it is an overlay or a copy of. That one is then
+/// chosen as a reference would choose it; nothing of the copy is believed but its name.
+fn itself(root: PathBuf) -> Result<PathBuf, NodeError> {
+    let directory = open_directory(&root)?;
+    let mut sources = Sources::default();
+    let text = place::text_below(&directory, &root, STATUS_NAME)?.map(|text| text.text).unwrap_or_default();
+    let file = sources.add(&root.join(STATUS_NAME), text);
+    let status = decode::status(file, sources.text(file), &mut Report::default());
+    let Some(status) = status else { return Ok(root) };
+    let recorded = PathBuf::from(status.realpath.value);
+    let same = |a: &Path, b: &Path| match (rustix::fs::stat(a), rustix::fs::stat(b)) {
+        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
+        _ => false,
+    };
+    if same(&root, &recorded) {
+        undo_mtab(&directory)?;
+        return Ok(root);
+    }
+    // A node that was moved is no copy: its record leads nowhere, and the plan says so.
+    Ok(if recorded.join(STATUS_NAME).is_file() { recorded } else { root })
+}
+
+fn open_directory(path: &Path) -> Result<std::os::fd::OwnedFd, NodeError> {
+    use rustix::fs::{Mode, OFlags, open};
+    let opened = open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    Ok(opened.map_err(|errno| PlaceError::Refused { path: path.display().to_string(), errno })?)
+}
+
+/// podman makes a link `etc/mtab` in every root it is given (libpod, `createEtcMtab`). In a node
+/// nothing is made: a link of just now that is exactly that one goes again.
+fn undo_mtab(node: &std::os::fd::OwnedFd) -> Result<(), NodeError> {
+    use rustix::fs::{AtFlags, readlinkat, statat, unlinkat};
+    const MTAB: &str = "etc/mtab";
+    let is_podmans =
+        readlinkat(node, MTAB, Vec::new()).is_ok_and(|target| target.as_bytes() == b"/proc/mounts");
+    let fresh = || {
+        let made = statat(node, MTAB, AtFlags::SYMLINK_NOFOLLOW).ok()?.st_ctime;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
+        Some(i64::try_from(now).ok()? - made < 10)
+    };
+    if is_podmans && fresh().unwrap_or(false) {
+        unlinkat(node, MTAB, AtFlags::empty())
+            .map_err(|errno| PlaceError::Refused { path: format!("{MTAB} that the engine made"), errno })?;
+    }
+    Ok(())
+}
+
 /// Reads the file of an image that stands for a node. Whoever made the image wrote it.
 fn reference(root: &Path) -> Result<Choice, NodeError> {
     let mut sources = Sources::default();
     let mut report = Report::default();
-    let directory = rustix::fs::open(root, rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
-        .map_err(|errno| PlaceError::Refused { path: root.display().to_string(), errno })?;
+    let directory = open_directory(root)?;
     let text = place::text_below(&directory, root, REFERENCE)?.map(|text| text.text).unwrap_or_default();
     let file = sources.add(&root.join(REFERENCE), text);
     let read = decode::reference(file, sources.text(file), &mut report);
@@ -162,7 +211,8 @@ fn planned(spec: &Spec, choice: &Choice) -> Result<(Plan, Family, Combined), Nod
     let Some(policy) = loaded_policy.policy else {
         return Err(NodeError::Mistakes(loaded_policy.report, Arc::new(loaded_policy.sources)));
     };
-    let options = LoadOptions { admin: choice.admin, prefix: launch.prefix().to_owned(), ..LoadOptions::default() };
+    let options =
+        LoadOptions { admin: choice.admin, prefix: launch.prefix().to_owned(), ..LoadOptions::default() };
     let loaded = load::load(&choice.redpath, &options)?;
     let mut report = loaded.report;
     let Some(family) = loaded.family else {

@@ -57,6 +57,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let name = args.first().map(Path::new).and_then(Path::file_name).and_then(|name| name.to_str());
     let is = |names: &[&str]| name.is_some_and(|name| names.contains(&name));
+    #[cfg(feature = "launch")]
+    if is(&[crate::launch::reaper::NAME]) {
+        crate::launch::reaper::main(args);
+    }
     let exit = if is(&CONF_NAMES) {
         match parse::<conf::Conf>(args) {
             Ok(conf) => conf::run(&conf, &mut Output::standard(conf.color())),
@@ -70,6 +74,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 #[cfg(feature = "launch")]
 fn launching(wrap: bool, args: Vec<OsString>) -> Exit {
+    if seal::enters(wrap, &args) {
+        if let Err(error) = seal::seal() {
+            Output::standard(anstream::ColorChoice::Auto).say(&format!("red-runtime: {error}\n"));
+            return if wrap { Exit::Launch } else { Exit::Failure };
+        }
+    }
     if wrap {
         return wrap::main(args);
     }

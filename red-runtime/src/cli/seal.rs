@@ -4,7 +4,7 @@
 //! reached through `/proc`. So the program first makes itself run from a mount of its file that is
 //! read-only and attached nowhere. Nothing is copied.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
@@ -16,6 +16,20 @@ use crate::sys::exec::execve_of;
 use crate::sys::mount_attr::{self, MountAttr, flag};
 
 const SELF: &str = "/proc/self/exe";
+
+/// Words of calls that enter a container, or let one begin.
+const ENTERING: [&str; 4] = ["create", "run", "exec", "enter"];
+
+/// Whether a call may enter a container. Done before the arguments are understood, so that nothing
+/// is done twice: a word that means something else makes it careful for nothing.
+pub(super) fn enters(wrap: bool, args: &[OsString]) -> bool {
+    let enters = |arg: &OsString| arg.to_str().is_some_and(|arg| ENTERING.contains(&arg));
+    if wrap {
+        // What red-wrap launches seals itself, inside (`launch::reaper`).
+        return args.get(1).is_some_and(enters);
+    }
+    args.iter().skip(1).any(enters)
+}
 
 /// Runs this program again from where nobody can write to it, unless nobody can already.
 ///
@@ -50,7 +64,7 @@ pub(super) fn seal() -> Result<(), LaunchError> {
     Err(failed("running from there", execve_of(&tree, &args, &env)))
 }
 
-fn texts(all: impl Iterator<Item = std::ffi::OsString>) -> Vec<CString> {
+fn texts(all: impl Iterator<Item = OsString>) -> Vec<CString> {
     // The kernel handed them over as such texts, so they are.
     all.filter_map(|text| CString::new(text.as_bytes()).ok()).collect()
 }

@@ -12,9 +12,10 @@ use super::error::{Doing, LaunchError, tried};
 use super::job::{Job, Manner};
 use super::namespaces::Namespaces;
 use super::process::Setup;
+use super::reaper::{Orders, Sealed};
 use super::root::assemble::{self, Assembled, Terms};
 use super::sync::{Message, Sync};
-use super::{console, hooks, reaper};
+use super::{console, hooks};
 use crate::sys;
 use crate::sys::mount_attr::{self, MountAttr, flag};
 use crate::sys::signal::SignalSet;
@@ -61,6 +62,10 @@ fn prepare(
     if inheritance.wait {
         sync.wait_go()?;
     }
+    // Whoever is in a namespace that this process joins cannot look at it. Not before: the helpers
+    // that map ids look at it, too.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .doing(|| "hiding from the container")?;
     let own_session = job.of_engine() || setup.terminal() || new_session(&job.manner);
     if own_session {
         rustix::process::setsid().doing(|| "a session of its own")?;
@@ -84,6 +89,7 @@ fn prepare(
         None => assembled,
     };
     run_hooks_before_pivot(job, sync)?;
+    let sealed = job.ours().then(Sealed::new).transpose()?;
     let locks = enter(job, assembled)?;
     if let Some(terminal) = &terminal {
         terminal.take(setup.uid())?;
@@ -98,13 +104,7 @@ fn prepare(
     hand_over(job, inheritance, early)?;
     inheritance.mask.mask().doing(|| "the signal mask")?;
     sys::exec::close_from_on_exec(3 + job.preserve).doing(|| "descriptors of the launcher")?;
-    if job.reaps() {
-        if let Some(command) = reaper::split()? {
-            // The launcher hears from the command alone.
-            return reaper::reap(&command, inheritance);
-        }
-    }
-    finish(job, setup, inheritance, locks)
+    finish(job, setup, inheritance, (locks, sealed))
 }
 
 /// The last steps, in the process that becomes the command.
@@ -112,17 +112,21 @@ fn finish(
     job: &Job<'_>,
     mut setup: Setup<'_>,
     inheritance: &Inheritance,
-    locks: Vec<OwnedFd>,
+    (locks, sealed): (Vec<OwnedFd>, Option<Sealed>),
 ) -> Result<Never, LaunchError> {
     let sync = &inheritance.sync;
     if job.preserve > 0 && setup.listens() {
         setup.set_env("LISTEN_PID", &rustix::process::getpid().as_raw_nonzero().to_string());
     }
     let program = setup.find()?;
-    let told = sync.say(&Message::Ready);
-    told.doing(|| "the launcher")?;
+    // Locks are the first process's, and stay with it over exec as long as their files are open.
+    for lock in &locks {
+        rustix::io::fcntl_setfd(lock, rustix::io::FdFlags::empty()).doing(|| "a lock")?;
+    }
+    let mut orders = Orders { reap: job.reaps(), die_with_parent: false, preserve: job.preserve };
     let starter = match &job.manner {
         Manner::Created { socket, .. } => {
+            sync.say(&Message::Ready).doing(|| "the launcher")?;
             sync.wait_go()?;
             set_parent_process_death_signal(None).doing(|| "the signal at the launcher's end")?;
             // Only now may the launcher end without this process ending too.
@@ -130,8 +134,7 @@ fn finish(
             Some(super::start::wait(socket)?)
         }
         Manner::Foreground { die_with_parent, .. } => {
-            let signal = die_with_parent.then_some(Signal::KILL);
-            set_parent_process_death_signal(signal).doing(|| "the signal at the launcher's end")?;
+            orders.die_with_parent = *die_with_parent;
             None
         }
     };
@@ -141,11 +144,13 @@ fn finish(
     if let Err(error) = result {
         give_up(teller, error);
     }
-    // Locks are the process's, and stay with it over exec as long as their files are open.
-    for lock in &locks {
-        rustix::io::fcntl_setfd(lock, rustix::io::FdFlags::empty()).doing(|| "a lock")?;
-    }
-    give_up(teller, setup.exec(&program))
+    give_up(
+        teller,
+        match sealed {
+            Some(sealed) => setup.exec_under(&sealed, orders, teller, &program),
+            None => setup.exec(&program),
+        },
+    )
 }
 
 fn started(job: &Job<'_>, setup: &Setup<'_>, inheritance: &Inheritance) -> Result<(), LaunchError> {

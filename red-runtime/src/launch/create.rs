@@ -48,6 +48,8 @@ pub(crate) struct Terms {
     pub(crate) no_cgroups: bool,
     /// An engine looks after it.
     pub(crate) engine: bool,
+    /// We launch it ourselves.
+    pub(crate) own: bool,
     /// Where the outer side of its terminal goes.
     pub(crate) console: Option<OwnedFd>,
     /// Where its number is written.
@@ -100,6 +102,7 @@ impl Request<'_> {
     fn job(&mut self, cgroups: Option<Cgroups>, manner: Manner) -> Job<'_> {
         Job {
             id: self.id,
+            own: self.terms.own,
             bundle: self.bundle.to_owned(),
             spec: self.spec,
             root: self.root,

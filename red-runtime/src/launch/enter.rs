@@ -285,6 +285,9 @@ fn become_command(inside: &Inside<'_>) -> LaunchError {
 
 fn confined(inside: &Inside<'_>) -> Result<process::Program, LaunchError> {
     inside.theirs.wait_go()?;
+    // Processes of the container see this one; they are not to look at it.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .doing(|| "hiding from the container")?;
     let Inside { setup, terms, .. } = inside;
     rustix::process::setsid().doing(|| "a session of its own")?;
     if let Some(socket) = &terms.console {

@@ -12,6 +12,8 @@ use super::root::Root;
 pub(crate) struct Job<'a> {
     /// Its name.
     pub(crate) id: &'a str,
+    /// No engine has to do with it.
+    pub(crate) own: bool,
     /// Where its bundle is, for hooks and state.
     pub(crate) bundle: PathBuf,
     /// Process, namespaces, hooks and the rest.
@@ -58,7 +60,12 @@ pub(crate) enum Manner {
 }
 
 impl Job<'_> {
-    /// Whether its first process is ours.
+    /// Whether we launch it ourselves: then its first process is this program.
+    pub(crate) fn ours(&self) -> bool {
+        self.own
+    }
+
+    /// Whether the command is a child of its first process.
     pub(crate) fn reaps(&self) -> bool {
         let (Manner::Created { reaper, .. } | Manner::Foreground { reaper, .. }) = &self.manner;
         *reaper

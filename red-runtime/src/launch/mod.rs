@@ -16,7 +16,7 @@ mod hooks;
 pub(crate) mod job;
 mod namespaces;
 pub(crate) mod process;
-mod reaper;
+pub(crate) mod reaper;
 pub(crate) mod record;
 pub(crate) mod root;
 mod seccomp;

@@ -3,7 +3,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use oci_spec::runtime::{Capability, LinuxSeccomp, PosixRlimit, PosixRlimitType, Process, Spec};
@@ -13,6 +13,8 @@ use rustix::process::{Gid, Resource, Rlimit, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::error::{Doing, LaunchError};
+use super::reaper::{Orders, Sealed};
+use super::sync::Sync;
 use crate::node::capability::CAPABILITIES;
 use crate::sys;
 
@@ -76,6 +78,17 @@ impl<'a> Setup<'a> {
     /// Owner of its standard streams.
     pub(crate) fn uid(&self) -> u32 {
         self.process.user().uid()
+    }
+
+    /// Becomes our own first process, which starts the command. Returns only when that fails.
+    pub(super) fn exec_under(
+        &self,
+        sealed: &Sealed,
+        orders: Orders,
+        sync: &Sync,
+        program: &Program,
+    ) -> LaunchError {
+        sealed.run(orders, sync, &program.0, &self.args, &self.env)
     }
 
     /// Sets a variable.
@@ -209,6 +222,16 @@ impl<'a> Setup<'a> {
     }
 }
 
+/// The environment of this process, as it was handed over.
+pub(super) fn environment() -> Vec<CString> {
+    let entry = |(mut key, value): (std::ffi::OsString, std::ffi::OsString)| {
+        key.push("=");
+        key.push(value);
+        CString::new(key.into_vec()).ok()
+    };
+    std::env::vars_os().filter_map(entry).collect()
+}
+
 /// An error with its causes.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -236,7 +259,8 @@ fn check(path: &Path) -> rustix::io::Result<()> {
     rustix::fs::accessat(rustix::fs::CWD, path, rustix::fs::Access::EXEC_OK, rustix::fs::AtFlags::EACCESS)
 }
 
-fn refused(program: String, errno: Errno) -> LaunchError {
+/// Why a command was not executed.
+pub(super) fn refused(program: String, errno: Errno) -> LaunchError {
     match errno {
         Errno::NOENT | Errno::NOTDIR => LaunchError::CommandMissing { program },
         // The words engines look for are the C library's, in lower case.

@@ -114,7 +114,7 @@ pub fn launch(
         resources: Some(&devices),
         cgroup,
         chain,
-        terms: Terms { preserve, reaper, ..Terms::default() },
+        terms: Terms { preserve, reaper, own: true, ..Terms::default() },
     };
     phases.mark("prepare");
     if options.detach {

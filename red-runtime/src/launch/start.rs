@@ -71,10 +71,14 @@ impl Waiting {
     /// It could not.
     pub(super) fn go(self) -> Result<(), LaunchError> {
         self.0.say(&Message::Go).doing(|| "the start socket")?;
-        match self.0.hear().doing(|| "the start socket")? {
-            None => Ok(()),
-            Some(Message::Failed(error)) => Err(error),
-            Some(_) => Err(LaunchError::Died("its start")),
+        loop {
+            match self.0.hear().doing(|| "the start socket")? {
+                None => return Ok(()),
+                // A first process of ours says so before it starts the command.
+                Some(Message::Ready) => {}
+                Some(Message::Failed(error)) => return Err(error),
+                Some(_) => return Err(LaunchError::Died("its start")),
+            }
         }
     }
 }

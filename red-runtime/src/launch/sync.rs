@@ -1,7 +1,7 @@
 //! What the launcher and the process inside say to each other while a container is made.
 
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
@@ -9,7 +9,7 @@ use rustix::net::{
     recv, send, sendmsg, socketpair,
 };
 
-use super::error::{LaunchError, tried};
+use super::error::LaunchError;
 
 /// Bytes of the longest message; an error is cut to that.
 const LONGEST: usize = 4096;
@@ -22,6 +22,12 @@ pub(crate) struct Sync(OwnedFd);
 impl From<OwnedFd> for Sync {
     fn from(socket: OwnedFd) -> Self {
         Self(socket)
+    }
+}
+
+impl AsFd for Sync {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -102,18 +108,28 @@ impl Sync {
         }))
     }
 
-    /// Says no more, and lets the other end hear the end of whoever else speaks.
-    pub(crate) fn hang_up(&self) {
-        // SHUT_RDWR would silence the command too, which shares the socket: a descriptor that
-        // refers to nothing else takes its place.
-        if let Ok(null) = rustix::fs::open(
-            "/",
-            rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
-            rustix::fs::Mode::empty(),
-        ) {
-            use std::os::fd::{AsFd, AsRawFd};
-            tried(crate::sys::exec::place(&null, self.0.as_fd().as_raw_fd()));
-        }
+    /// Its number, for this process under another program.
+    pub(crate) fn number(&self) -> i32 {
+        use std::os::fd::AsRawFd;
+        self.0.as_raw_fd()
+    }
+
+    /// Keeps it open over the next exec.
+    ///
+    /// # Errors
+    /// None for an open descriptor.
+    pub(crate) fn keep_over_exec(&self) -> rustix::io::Result<()> {
+        rustix::io::fcntl_setfd(&self.0, rustix::io::FdFlags::empty())
+    }
+
+    /// The one that [`Sync::keep_over_exec`] has kept, by its number.
+    ///
+    /// # Errors
+    /// It is not open.
+    pub(crate) fn inherited(number: i32) -> rustix::io::Result<Self> {
+        let own = crate::sys::exec::inherited(number)?;
+        crate::sys::exec::let_go(number);
+        Ok(Self(own))
     }
 
     /// Waits to be told to go on.
@@ -134,7 +150,6 @@ impl Sync {
 /// # Errors
 /// What sendmsg(2) says.
 pub(crate) fn send_descriptor(socket: &OwnedFd, bytes: &[u8], fd: &OwnedFd) -> rustix::io::Result<()> {
-    use std::os::fd::AsFd;
     let fds = [fd.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);

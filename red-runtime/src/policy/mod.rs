@@ -52,7 +52,11 @@ pub struct Policy {
 impl Default for Policy {
     /// Without a policy file: one pool, and no commands under an engine.
     fn default() -> Self {
-        Self { pools: vec![Pool { path: DEFAULT_POOL.into(), owner: None }], execfd: Vec::new(), admin: Vec::new() }
+        Self {
+            pools: vec![Pool { path: DEFAULT_POOL.into(), owner: None }],
+            execfd: Vec::new(),
+            admin: Vec::new(),
+        }
     }
 }
 
@@ -166,5 +170,6 @@ impl Policy {
 
 /// Whether a list of redpaths names a leaf.
 fn names(list: &[String], leaf: &Path) -> bool {
-    list.iter().any(|entry| if entry.ends_with('/') { leaf.starts_with(entry) } else { leaf == Path::new(entry) })
+    list.iter()
+        .any(|entry| if entry.ends_with('/') { leaf.starts_with(entry) } else { leaf == Path::new(entry) })
 }

@@ -5,7 +5,10 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 
+use rustix::process::Pid;
+
 use super::last;
+use super::signal::SignalSet;
 
 fn pointers(texts: &[CString]) -> Vec<*const c_char> {
     texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
@@ -88,13 +91,64 @@ pub(crate) fn leave(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Closes the standard streams of this process, which holds them for nobody any more.
-pub(crate) fn let_go_of_streams() {
-    // SAFETY: the caller uses neither stream afterwards, nor opens anything that could take their
-    // numbers; everything above closes when it ends.
+/// Closes a descriptor of this process that nothing in it uses any more.
+pub(crate) fn let_go(number: RawFd) {
+    // SAFETY: the caller neither uses it afterwards nor opens anything that could take its number.
+    unsafe { libc::close(number) };
+}
+
+/// What a child that shares this process's memory is given.
+struct Shared<'a> {
+    program: &'a CStr,
+    argv: *const *const c_char,
+    envp: *const *const c_char,
+    mask: SignalSet,
+    errno: i32,
+}
+
+/// Starts a program as a child, without a copy of this process: the child borrows its memory until
+/// it has become the program, and this process sleeps meanwhile (clone(2), CLONE_VM, CLONE_VFORK).
+/// The inner error is why it could not become the program.
+///
+/// # Errors
+/// There is no process to be had.
+pub(crate) fn spawn(
+    program: &CStr,
+    args: &[CString],
+    env: &[CString],
+    mask: SignalSet,
+) -> rustix::io::Result<Result<Pid, Errno>> {
+    let (argv, envp) = (pointers(args), pointers(env));
+    let mut shared = Shared { program, argv: argv.as_ptr(), envp: envp.as_ptr(), mask, errno: 0 };
+    let mut stack = vec![0_u128; 2048];
+    // SAFETY: the stack belongs to the child until the call returns, for CLONE_VFORK holds this
+    // process until the child has left its memory; it grows down from its end, which is aligned
+    // as an array of 16 bytes is. `shared` and what it points to outlive that moment too.
+    let pid = unsafe {
+        libc::clone(
+            become_program,
+            stack.as_mut_ptr_range().end.cast(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            (&raw mut shared).cast(),
+        )
+    };
+    let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else { return Err(last()) };
+    // SAFETY: the child may have written it before it ended, through the pointer made above.
+    let errno = unsafe { std::ptr::read_volatile(&raw const shared.errno) };
+    Ok(if errno == 0 { Ok(pid) } else { Err(Errno::from_raw_os_error(errno)) })
+}
+
+extern "C" fn become_program(shared: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: it is the structure of `spawn`, whose frame sleeps until this has ended; nothing else
+    // looks at it. Only system calls are made.
     unsafe {
-        libc::close(0);
-        libc::close(1);
-        libc::close(2);
+        let shared = shared.cast::<Shared<'_>>();
+        // Setting a mask that was read before cannot fail.
+        if (*shared).mask.mask().is_err() {
+            libc::_exit(127)
+        }
+        libc::execve((*shared).program.as_ptr(), (*shared).argv, (*shared).envp);
+        (*shared).errno = *libc::__errno_location();
+        libc::_exit(127)
     }
 }

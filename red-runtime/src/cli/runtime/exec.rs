@@ -72,7 +72,6 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
-    super::super::seal::seal()?;
     let store = global.store();
     let record = store.read(&args.id)?;
     let spec = store.spec(&args.id)?;
@@ -144,7 +143,6 @@ pub(in crate::cli) fn in_foreground(
     record: &Record,
     command: Vec<String>,
 ) -> Result<Exit, LaunchError> {
-    super::super::seal::seal()?;
     let spec = store.spec(&record.id)?;
     let mut process = spec.process().clone().unwrap_or_default();
     process.set_args(Some(command));

@@ -8,12 +8,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use serde_json::json;
 
 use super::{Global, LogFormat, Output, RunError};
-use crate::launch::process::chain;
 use crate::node::render;
 
 /// Writes an error where it was asked for, and to stderr.
 pub(super) fn error(global: &Global, error: &RunError, out: &mut Output) {
-    let text = chain(error);
+    let text = error.to_string();
     if let Some(path) = &global.log {
         let time = jiff::Timestamp::now().to_string();
         let line = match global.log_format {

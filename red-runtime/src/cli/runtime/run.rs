@@ -48,7 +48,6 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
         )
         .into());
     };
-    super::super::seal::seal()?;
     let create = create::Args { making: args.making.clone(), id: id.clone() };
     let loaded = Loaded::read(&args.making.bundle)?;
     let detach = args.plain.detaches();

@@ -144,10 +144,6 @@ impl Plain {
     /// Runs a command in a node, or shows how.
     pub(in crate::cli) fn run(&self, redpath: &std::path::Path, command: &[String], what: What) -> Exit {
         let mut out = Output::standard(anstream::ColorChoice::Auto);
-        if let Err(error) = super::super::seal::seal() {
-            out.say(&format!("red-wrap: {error}\n"));
-            return Exit::Launch;
-        }
         let mut phases = Phases::default();
         let result = self.planned(redpath, command, what, &mut phases);
         let (mut plan, family, report) = match result {

@@ -358,7 +358,7 @@ pub(super) fn clone_tree(source: impl AsFd, all: bool) -> rustix::io::Result<Own
 }
 
 /// Attaches a mount.
-pub(super) fn attach_at(tree: impl AsFd, point: impl AsFd) -> rustix::io::Result<()> {
+pub(in crate::launch) fn attach_at(tree: impl AsFd, point: impl AsFd) -> rustix::io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(tree, "", point, "", flags)
 }
@@ -432,7 +432,8 @@ fn make(
     locks: &mut Vec<OwnedFd>,
 ) -> rustix::io::Result<()> {
     let directory = directory.as_fd();
-    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Not for writing: a root with a file that is open for that could not become read-only.
+    let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match entry {
         Entry::Dir => match mkdirat(directory, name, Mode::from_raw_mode(0o755)) {
             Err(Errno::EXIST) => Ok(()),

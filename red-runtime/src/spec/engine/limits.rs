@@ -24,7 +24,10 @@ pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
         Some(all)
     };
     let own = plan.spec.linux().as_ref();
-    linux.set_masked_paths(paths(linux.masked_paths().clone(), own.and_then(|own| own.masked_paths().as_ref())));
+    linux.set_masked_paths(paths(
+        linux.masked_paths().clone(),
+        own.and_then(|own| own.masked_paths().as_ref()),
+    ));
     linux.set_readonly_paths(paths(
         linux.readonly_paths().clone(),
         own.and_then(|own| own.readonly_paths().as_ref()),

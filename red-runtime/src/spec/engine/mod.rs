@@ -60,7 +60,9 @@ pub fn combine(engine: &Spec, plan: &Plan, family: &Family) -> (Option<Combined>
     }
     spec.set_annotations(Some(annotations));
     let readonly = engine.root().as_ref().is_some_and(|root| root.readonly().unwrap_or(false));
-    (!report.has_errors()).then_some(Combined { spec, mounts, readonly }).map_or((None, report.clone()), |combined| (Some(combined), report))
+    (!report.has_errors())
+        .then_some(Combined { spec, mounts, readonly })
+        .map_or((None, report.clone()), |combined| (Some(combined), report))
 }
 
 /// A refusal.

@@ -136,10 +136,8 @@ fn volume(mount: &Mount, destination: &str, plan: &Plan, family: &Family, report
     let read_only = matches!(outer.kind, MountKind::Bind { writable: false, .. } | MountKind::File(_));
     if read_only {
         let node = owner(export, family);
-        let message = format!(
-            "{entry} would cover a part of {}, which {node} exports read-only",
-            export.mount.actual
-        );
+        let message =
+            format!("{entry} would cover a part of {}, which {node} exports read-only", export.mount.actual);
         report.push(refused(message).at(export.origin.at).help("mount the volume elsewhere"));
     }
 }

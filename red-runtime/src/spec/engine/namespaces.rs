@@ -3,9 +3,7 @@
 
 use std::path::Path;
 
-use oci_spec::runtime::{
-    Linux, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, Spec,
-};
+use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, Spec};
 
 use super::refused;
 use crate::node::config::Namespace;
@@ -48,8 +46,10 @@ pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
             (Sharing::Host, _) | (Sharing::New, Some(_)) => {}
             (Sharing::New, None) if implied(namespace) => all.extend(new(typ, None)),
             (Sharing::New, None) => {
+                let leaf = &plan.redpath;
+                let by = if share.origin.is_some() { "" } else { " by default" };
                 let message = format!(
-                    "the engine demands {}, and the node has `{}: Disabled`",
+                    "the engine demands {}, and node {leaf} has `{}: Disabled`{by}",
                     option(namespace),
                     namespace.tag()
                 );
@@ -77,8 +77,8 @@ pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
         all.extend(new(LinuxNamespaceType::Mount, None));
     }
     let user = all.iter().find(|one| one.typ() == LinuxNamespaceType::User);
-    let made_for_node = user.is_some_and(|one| one.path().is_none())
-        && spec_maps(&linux).is_none_or(|maps| maps == 0);
+    let made_for_node =
+        user.is_some_and(|one| one.path().is_none()) && spec_maps(&linux).is_none_or(|maps| maps == 0);
     if made_for_node {
         linux.set_uid_mappings(Some(plan.inside.uid_map.clone()));
         linux.set_gid_mappings(Some(plan.inside.gid_map.clone()));
@@ -120,6 +120,6 @@ fn placed(diagnostic: Diagnostic, origin: Option<crate::node::family::Origin>) -
     debug_assert_eq!(diagnostic.code, Code::EngineConflict);
     match origin {
         Some(origin) => diagnostic.at(origin.at),
-        None => diagnostic.label("by default"),
+        None => diagnostic,
     }
 }
