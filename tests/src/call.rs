@@ -75,3 +75,22 @@ pub fn run(command: &mut Command) -> Said {
 pub fn conf<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> Said {
     run(red_conf().args(args))
 }
+
+/// `red-wrap`, with an environment of the test's own and states below `root`.
+#[must_use]
+pub fn red_wrap(root: &Path) -> Command {
+    let mut command = Command::new(built("red-runtime"));
+    command.arg0("red-wrap").env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.env("LANG", "C.UTF-8").env("XDG_RUNTIME_DIR", root).arg("--root").arg(root);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// `red-runtime`, with states below `root`.
+#[must_use]
+pub fn red_runtime(root: &Path) -> Command {
+    let mut command = Command::new(built("red-runtime"));
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").arg("--root").arg(root);
+    command.stdin(Stdio::null());
+    command
+}

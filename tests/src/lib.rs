@@ -4,6 +4,7 @@ pub mod broom;
 pub mod call;
 pub mod pages;
 pub mod pool;
+pub mod stage;
 
 /// Whether everything must work: set in CI. There a missing tool is a failure, for a person it is
 /// a reason to skip.

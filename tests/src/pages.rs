@@ -10,8 +10,8 @@ use clap::Command;
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
-use red_runtime::cli::exit::Exit;
-use red_runtime::cli::{conf_command, runtime_command};
+use red_runtime::cli::exit::{Meanings, OF_EXEC, OF_LAUNCHES, OF_TOOLS};
+use red_runtime::cli::{conf_command, runtime_command, wrap_command};
 use red_runtime::node::diagnostic::Code;
 use red_runtime::node::limits;
 use red_runtime::node::schema::{self, Field, Kind};
@@ -33,7 +33,7 @@ pub fn root() -> PathBuf {
 /// A page cannot be put into words.
 pub fn pages() -> io::Result<BTreeMap<String, String>> {
     let mut pages = BTreeMap::new();
-    for mut command in [conf_command(), runtime_command()] {
+    for mut command in [conf_command(), runtime_command(), wrap_command()] {
         command.build();
         completions(&mut command, &mut pages)?;
         man(&command, command.get_name(), &mut pages)?;
@@ -42,6 +42,7 @@ pub fn pages() -> io::Result<BTreeMap<String, String>> {
         ("config", json_schema::config()),
         ("status", json_schema::status()),
         ("policy", json_schema::policy()),
+        ("reference", json_schema::reference()),
     ] {
         pages.insert(format!("schemas/{name}.json"), format!("{schema:#}\n"));
     }
@@ -86,15 +87,15 @@ fn man(command: &Command, name: &str, pages: &mut BTreeMap<String, String>) -> i
     if command.get_subcommands().next().is_some() {
         man.render_subcommands_section(&mut bytes)?;
     }
-    exit_status().to_writer(&mut bytes)?;
+    exit_status(statuses(&title)).to_writer(&mut bytes)?;
     man.render_version_section(&mut bytes)?;
     // Nothing stands behind a line's end, so that every tool leaves the page as it is.
     let text: Vec<&str> =
         std::str::from_utf8(&bytes).map_err(io::Error::other)?.lines().map(str::trim_end).collect();
     pages.insert(format!("man/{title}.1"), format!("{}\n", text.join("\n")));
     for below in command.get_subcommands() {
-        // `red-runtime conf` is `red-conf`, which has its pages.
-        if title != "red-runtime" || below.get_name() != "conf" {
+        // `red-runtime conf` is `red-conf`, and `wrap` is `red-wrap`, which have their pages.
+        if title != "red-runtime" || !matches!(below.get_name(), "conf" | "wrap") {
             man_below(below, &title, pages)?;
         }
     }
@@ -105,13 +106,21 @@ fn man_below(command: &Command, above: &str, pages: &mut BTreeMap<String, String
     man(command, &format!("{above} {}", command.get_name()), pages)
 }
 
-fn exit_status() -> Roff {
+fn statuses(title: &str) -> Meanings {
+    match title {
+        "red-wrap" | "red-runtime-run" => OF_LAUNCHES,
+        "red-runtime-exec" | "red-wrap-enter" => OF_EXEC,
+        _ => OF_TOOLS,
+    }
+}
+
+fn exit_status(meanings: Meanings) -> Roff {
     let mut roff = Roff::default();
     roff.control("SH", ["EXIT STATUS"]);
-    for (_, code, meaning) in Exit::ALL {
+    for (code, meaning) in meanings {
         roff.control("TP", []);
-        roff.text([roman(code.to_string())]);
-        roff.text([roman(meaning)]);
+        roff.text([roman(*code)]);
+        roff.text([roman(*meaning)]);
     }
     roff
 }
@@ -128,10 +137,11 @@ fn configuration() -> String {
         "Configuration keys",
         "Keys and words are matched whatever their case. What each of them does is told in [The model](../model.md).",
     );
-    let files: [(&str, &[Field]); 3] = [
+    let files: [(&str, &[Field]); 4] = [
         ("`etc/redpak.yaml`, `etc/redpak-admin.yaml`, `main.yaml`", schema::CONFIG),
         ("`.rednode.yaml`", schema::STATUS),
         ("`/etc/redpak/policy.yaml`", schema::POLICY),
+        ("`.redpath.yaml` of an image", schema::REFERENCE),
     ];
     for (title, table) in files {
         let _never = write!(page, "\n## {title}\n");

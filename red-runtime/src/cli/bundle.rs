@@ -143,7 +143,7 @@ fn itself(root: PathBuf) -> Result<PathBuf, NodeError> {
     let directory = open_directory(&root)?;
     let mut sources = Sources::default();
     let text = place::text_below(&directory, &root, STATUS_NAME)?.map(|text| text.text).unwrap_or_default();
-    let file = sources.add(&root.join(STATUS_NAME), text);
+    let file = sources.add(root.join(STATUS_NAME), text);
     let status = decode::status(file, sources.text(file), &mut Report::default());
     let Some(status) = status else { return Ok(root) };
     let recorded = PathBuf::from(status.realpath.value);
@@ -190,7 +190,7 @@ fn reference(root: &Path) -> Result<Choice, NodeError> {
     let mut report = Report::default();
     let directory = open_directory(root)?;
     let text = place::text_below(&directory, root, REFERENCE)?.map(|text| text.text).unwrap_or_default();
-    let file = sources.add(&root.join(REFERENCE), text);
+    let file = sources.add(root.join(REFERENCE), text);
     let read = decode::reference(file, sources.text(file), &mut report);
     match read {
         Some(read) => Ok(Choice {

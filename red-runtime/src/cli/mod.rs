@@ -74,11 +74,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 #[cfg(feature = "launch")]
 fn launching(wrap: bool, args: Vec<OsString>) -> Exit {
-    if seal::enters(wrap, &args) {
-        if let Err(error) = seal::seal() {
-            Output::standard(anstream::ColorChoice::Auto).say(&format!("red-runtime: {error}\n"));
-            return if wrap { Exit::Launch } else { Exit::Failure };
-        }
+    crate::sys::keep_heap();
+    if seal::enters(wrap, &args)
+        && let Err(error) = seal::seal()
+    {
+        Output::standard(anstream::ColorChoice::Auto).say(&format!("red-runtime: {error}\n"));
+        return if wrap { Exit::Launch } else { Exit::Failure };
     }
     if wrap {
         return wrap::main(args);

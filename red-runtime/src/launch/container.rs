@@ -288,10 +288,11 @@ pub(crate) fn delete(store: &Store, id: &str, force: bool) -> Result<(), LaunchE
 pub(crate) fn take_down(record: &Record) -> Result<(), LaunchError> {
     if let Some(pidfd) = record.process.and_then(|process| process.alive()) {
         ignore_ended(pidfd_send_signal(&pidfd, Signal::KILL)).doing(|| "ending the first process")?;
-        if let Some(cgroups) = &record.cgroups {
-            if cgroups.layout == Layout::V1 && cgroups.frozen() {
-                cgroups.freeze(false)?;
-            }
+        if let Some(cgroups) = &record.cgroups
+            && cgroups.layout == Layout::V1
+            && cgroups.frozen()
+        {
+            cgroups.freeze(false)?;
         }
         wait_end(&pidfd, &record.id)?;
     }

@@ -119,11 +119,11 @@ pub(crate) fn status(pidfd: BorrowedFd<'_>) -> Result<i32, LaunchError> {
 
 fn forward(watched: &Watched<'_>, signals: &Signals) -> Result<(), LaunchError> {
     while let Some(received) = signal::next(&signals.descriptor).doing(|| "signals")? {
-        if received.number == libc::SIGWINCH {
-            if let Some(terminal) = &watched.terminal {
-                copy_size(terminal);
-                continue;
-            }
+        if received.number == libc::SIGWINCH
+            && let Some(terminal) = &watched.terminal
+        {
+            copy_size(terminal);
+            continue;
         }
         if received.by_kernel && watched.shares_terminal {
             continue;

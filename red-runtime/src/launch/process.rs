@@ -88,7 +88,7 @@ impl<'a> Setup<'a> {
         sync: &Sync,
         program: &Program,
     ) -> LaunchError {
-        sealed.run(orders, sync, &program.0, &self.args, &self.env)
+        sealed.run(orders, sync, (&program.0, &self.args, &self.env))
     }
 
     /// Sets a variable.

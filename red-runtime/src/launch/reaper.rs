@@ -94,9 +94,7 @@ impl Sealed {
         &self,
         orders: Orders,
         sync: &Sync,
-        program: &CString,
-        args: &[CString],
-        env: &[CString],
+        (program, args, env): (&CString, &[CString], &[CString]),
     ) -> LaunchError {
         let mut words = vec![NAME.to_owned(), sync.number().to_string()];
         words.push(u8::from(orders.reap).to_string());

@@ -246,12 +246,12 @@ fn handed_descriptors(plan: &mut Plan, root: &mut Root) -> Result<u32, LaunchErr
         }
         add.push(format!("NOTIFY_SOCKET={path}"));
     }
-    if !add.is_empty() {
-        if let Some(process) = plan.spec.process_mut() {
-            let mut env = process.env().clone().unwrap_or_default();
-            env.extend(add);
-            process.set_env(Some(env));
-        }
+    if !add.is_empty()
+        && let Some(process) = plan.spec.process_mut()
+    {
+        let mut env = process.env().clone().unwrap_or_default();
+        env.extend(add);
+        process.set_env(Some(env));
     }
     Ok(count)
 }

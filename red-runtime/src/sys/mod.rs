@@ -19,6 +19,19 @@ pub(crate) mod namespace;
 #[cfg(feature = "launch")]
 pub(crate) mod signal;
 
+/// Keeps the heap from giving memory back and taking it again: every page that is touched anew costs
+/// more than all that is computed on it, and this process ends soon.
+#[cfg(feature = "launch")]
+pub(crate) fn keep_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt(3) takes plain numbers and is called before there is a second thread.
+    unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 << 20);
+        libc::mallopt(libc::M_TOP_PAD, 1 << 20);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 16 << 20);
+    }
+}
+
 /// What the last system call of this thread failed with.
 #[cfg(feature = "launch")]
 fn last() -> rustix::io::Errno {

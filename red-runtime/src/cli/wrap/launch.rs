@@ -40,7 +40,7 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     plan: bool,
     /// The program and its arguments
-    #[arg(value_name = "PROGRAM", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "PROGRAM", trailing_var_arg = true)]
     command: Vec<String>,
 }
 

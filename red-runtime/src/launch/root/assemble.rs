@@ -1,6 +1,6 @@
 //! Puts a root together. Runs in the container's own mount namespace, before it has a root.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -78,14 +78,18 @@ fn detach_from_host(root: &Root) -> Result<(), LaunchError> {
     mount_change("/", kind | MountPropagationFlags::REC).doing(|| "a private mount tree")
 }
 
-struct Builder {
+struct Builder<'a> {
     places: Places,
     locks: Vec<OwnedFd>,
+    /// What the skeleton has, by path.
+    skeleton: Option<&'a BTreeMap<String, Entry>>,
+    /// Where something is mounted by now.
+    mounted: HashSet<String>,
 }
 
-impl Builder {
+impl<'a> Builder<'a> {
     /// Makes the base and attaches it over the host's root.
-    fn on(root: &Root) -> Result<Self, LaunchError> {
+    fn on(root: &'a Root) -> Result<Self, LaunchError> {
         let mut locks = Vec::new();
         let (base, device) = match &root.base {
             Base::Skeleton { entries, owner } => {
@@ -99,7 +103,23 @@ impl Builder {
         };
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         move_mount(&base, "", CWD, "/", flags).doing(|| "the root")?;
-        Ok(Self { places: Places { root: base, ours: vec![device] }, locks })
+        let skeleton = match &root.base {
+            Base::Skeleton { entries, .. } => Some(entries),
+            Base::Directory(_) => None,
+        };
+        let places = Places { root: base, ours: vec![device] };
+        Ok(Self { places, locks, skeleton, mounted: HashSet::new() })
+    }
+
+    /// Whether a path is a directory or file of the skeleton with nothing mounted on the way to it:
+    /// then there is no link on the way either, and the kernel may go there by itself.
+    fn is_bare(&self, path: &str) -> bool {
+        let stands = self
+            .skeleton
+            .and_then(|skeleton| skeleton.get(path))
+            .is_some_and(|entry| matches!(entry, Entry::Dir | Entry::Anonymous | Entry::File));
+        let above = |path: &str| self.mounted.contains(path);
+        stands && !Path::new(path).ancestors().filter_map(Path::to_str).any(above)
     }
 
     fn mount(
@@ -141,7 +161,7 @@ impl Builder {
         }
     }
 
-    fn attach(&self, tree: &OwnedFd, mount: &Mount, kind: Kind) -> Result<(), LaunchError> {
+    fn attach(&mut self, tree: &OwnedFd, mount: &Mount, kind: Kind) -> Result<(), LaunchError> {
         let destination = &mount.destination;
         // What is said of all below holds for the mount itself.
         let rest = MountAttr {
@@ -154,11 +174,19 @@ impl Builder {
         self.attach_with(tree, mount, kind)
     }
 
-    fn attach_with(&self, tree: &OwnedFd, mount: &Mount, kind: Kind) -> Result<(), LaunchError> {
-        let destination = &mount.destination;
-        let point =
-            self.places.mount_point(destination, kind).doing(|| format!("mount point {destination}"))?;
-        attach_at(tree, &point).doing(|| format!("mount {destination}"))
+    fn attach_with(&mut self, tree: &OwnedFd, mount: &Mount, kind: Kind) -> Result<(), LaunchError> {
+        let destination = mount.destination.as_str();
+        let what = || format!("mount {destination}");
+        if self.is_bare(destination) {
+            let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+            move_mount(tree, "", &self.places.root, &destination[1..], flags).doing(what)?;
+        } else {
+            let point = self.places.mount_point(destination, kind);
+            let point = point.doing(|| format!("mount point {destination}"))?;
+            attach_at(tree, &point).doing(what)?;
+        }
+        self.mounted.insert(destination.to_owned());
+        Ok(())
     }
 
     fn remount(&self, destination: &str, attr: MountAttr) -> Result<(), LaunchError> {
@@ -168,7 +196,7 @@ impl Builder {
 
     /// A file of the launch. Where the mount point is ours it holds the contents itself and is
     /// mounted onto itself, read-only.
-    fn file(&self, mount: &Mount, contents: &[u8]) -> Result<(), LaunchError> {
+    fn file(&mut self, mount: &Mount, contents: &[u8]) -> Result<(), LaunchError> {
         let destination = mount.destination.as_str();
         let what = || format!("file {destination}");
         let point = self.places.mount_point(destination, Kind::File).doing(what)?;
@@ -188,7 +216,9 @@ impl Builder {
             rustix::fs::unlinkat(&parent, name, AtFlags::empty()).doing(what)?;
         }
         mount_attr::set(&tree, false, mount.attr).doing(what)?;
-        attach_at(&tree, &point).doing(what)
+        attach_at(&tree, &point).doing(what)?;
+        self.mounted.insert(destination.to_owned());
+        Ok(())
     }
 
     /// Fills a new tmpfs with what it is going to cover.
@@ -274,7 +304,8 @@ impl Assembled {
     /// # Errors
     /// What mount(2) says.
     pub(crate) fn console(self, terminal: &OwnedFd) -> Result<Self, LaunchError> {
-        let builder = Builder { places: self.places, locks: self.locks };
+        let builder =
+            Builder { places: self.places, locks: self.locks, skeleton: None, mounted: HashSet::new() };
         let result = builder.console(terminal);
         let assembled = Self { places: builder.places, locks: builder.locks };
         match result {

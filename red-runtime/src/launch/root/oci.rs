@@ -19,7 +19,7 @@ pub(crate) fn root(spec: &Spec, bundle: &Path) -> Result<Root, LaunchError> {
     let mounts: Result<Vec<Mount>, LaunchError> =
         spec.mounts().iter().flatten().map(|one| mount(one, bundle)).collect();
     let mounts = mounts?;
-    let dev_is_hosts = mounts.iter().any(|mount| is_host_dev(mount));
+    let dev_is_hosts = mounts.iter().any(is_host_dev);
     let mut devices = devices::of(spec)?;
     if !dev_is_hosts {
         devices::add_default(&mut devices);

@@ -35,7 +35,7 @@ fn option(namespace: Namespace) -> &'static str {
 }
 
 pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
-    let mut linux = spec.linux().clone().unwrap_or_else(Linux::default);
+    let mut linux = spec.linux().clone().unwrap_or_default();
     let mut all: Vec<LinuxNamespace> = linux.namespaces().clone().unwrap_or_default();
     for (namespace, share) in plan.merged.shares.iter() {
         let typ = kind(namespace);
@@ -84,10 +84,10 @@ pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
         linux.set_gid_mappings(Some(plan.inside.gid_map.clone()));
     }
     linux.set_namespaces(Some(all));
-    if let Some(propagation) = linux.rootfs_propagation() {
-        if propagation.contains("shared") {
-            linux.set_rootfs_propagation(Some("rslave".to_owned()));
-        }
+    if let Some(propagation) = linux.rootfs_propagation()
+        && propagation.contains("shared")
+    {
+        linux.set_rootfs_propagation(Some("rslave".to_owned()));
     }
     spec.set_linux(Some(linux));
     if let Some(hostname) = &plan.merged.tags.hostname {
