@@ -259,7 +259,7 @@ pub(crate) fn delete(store: &Store, id: &str, force: bool) -> Result<(), LaunchE
     };
     let record = match held.read() {
         Ok(record) => record,
-        Err(LaunchError::Damaged { .. }) if force => return bury(held),
+        Err(LaunchError::Damaged { .. }) if force => return bury(held, &store.scope()),
         Err(error) => return Err(error),
     };
     let status = record.status(store);
@@ -332,8 +332,8 @@ fn wait_end(pidfd: &OwnedFd, id: &str) -> Result<(), LaunchError> {
 
 /// Removes a container whose record cannot be read: whatever runs in the cgroup that it has when
 /// nobody says otherwise, and its directory.
-fn bury(held: Held) -> Result<(), LaunchError> {
-    let path = format!("/red-runtime/{}", held.id);
+fn bury(held: Held, scope: &str) -> Result<(), LaunchError> {
+    let path = cgroup::default_path(&held.id, scope);
     let mut cgroups = cgroup::Cgroups { layout: Layout::here(), path, made: Vec::new(), systemd: None };
     cgroups.made = cgroups.leaves().into_iter().filter(|leaf| leaf.is_dir()).collect();
     if !cgroups.made.is_empty() {

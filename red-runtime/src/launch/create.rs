@@ -127,7 +127,7 @@ pub(crate) fn create(store: &Store, request: Request<'_>) -> Result<Pid, LaunchE
     if held.exists() {
         return Err(LaunchError::Exists { id: request.id.to_owned() });
     }
-    let wanted = match check(&request) {
+    let wanted = match check(store, &request) {
         Ok(wanted) => wanted,
         Err(error) => {
             held.unlock()?;
@@ -140,7 +140,7 @@ pub(crate) fn create(store: &Store, request: Request<'_>) -> Result<Pid, LaunchE
 }
 
 /// Everything that can be found wrong before anything is made.
-fn check(request: &Request<'_>) -> Result<Option<Wanted>, LaunchError> {
+fn check(store: &Store, request: &Request<'_>) -> Result<Option<Wanted>, LaunchError> {
     let process = request.spec.process().as_ref();
     let terminal = process.is_some_and(|process| process.terminal().unwrap_or(false));
     match (terminal, request.terms.console.is_some()) {
@@ -159,7 +159,7 @@ fn check(request: &Request<'_>) -> Result<Option<Wanted>, LaunchError> {
     let wanted = match &request.cgroup {
         Some(wanted) => Some(wanted.clone()),
         None if request.terms.no_cgroups => None,
-        None => Wanted::of(request.spec, request.id, request.terms.systemd)?,
+        None => Wanted::of(request.spec, (request.id, &store.scope()), request.terms.systemd)?,
     };
     let resources = request.resources;
     if wanted.is_none() && resources.is_some_and(cgroup::limits) {

@@ -13,6 +13,7 @@ use oci_spec::runtime::Spec;
 use rustix::fs::{CWD, Mode, OFlags, open, openat, renameat};
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::cgroup::Cgroups;
 use super::error::{Doing, LaunchError};
@@ -132,6 +133,16 @@ impl Store {
             }
         };
         Self { path: root.map_or_else(own, Path::to_path_buf) }
+    }
+
+    /// What tells containers of this store from those of another one with the same names: nothing
+    /// for the usual one.
+    pub(crate) fn scope(&self) -> String {
+        if self.path == Path::new("/run/red-runtime") {
+            return String::new();
+        }
+        let digest = Sha256::digest(self.path.as_os_str().as_encoded_bytes());
+        digest.iter().take(4).fold("-".to_owned(), |text, byte| format!("{text}{byte:02x}"))
     }
 
     fn make(&self) -> Result<(), LaunchError> {

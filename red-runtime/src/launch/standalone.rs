@@ -97,7 +97,7 @@ pub fn launch(
     let preserve = handed_descriptors(plan, &mut root)?;
     let id = options.name.clone().unwrap_or_else(|| container::fresh_id(&plan.redpath));
     super::record::check_id(&id)?;
-    let (cgroup, chain) = chain(plan, family, &id)?;
+    let (cgroup, chain) = chain(plan, family, &format!("{id}{}", store.scope()))?;
     let devices = plan.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()?.devices().clone());
     let devices = LinuxResourcesBuilder::default().devices(devices.unwrap_or_default()).build();
     let devices = devices.unwrap_or_default();

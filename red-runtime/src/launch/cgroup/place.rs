@@ -38,7 +38,11 @@ impl Wanted {
     ///
     /// # Errors
     /// The path is one of those.
-    pub(crate) fn of(spec: &Spec, id: &str, systemd: bool) -> Result<Option<Self>, LaunchError> {
+    pub(crate) fn of(
+        spec: &Spec,
+        (id, scope): (&str, &str),
+        systemd: bool,
+    ) -> Result<Option<Self>, LaunchError> {
         let layout = Layout::here();
         if layout == Layout::None {
             return Ok(None);
@@ -51,8 +55,8 @@ impl Wanted {
         let root = rustix::process::geteuid().is_root();
         let (path, optional) = match asked {
             Some(path) => (path, !root),
-            None if root => (format!("/red-runtime/{id}"), false),
-            None => (format!("{}/red-{id}", own_path().trim_end_matches('/')), true),
+            None if root => (default_path(id, scope), false),
+            None => (format!("{}/red-{id}{scope}", own_path().trim_end_matches('/')), true),
         };
         Self::at(layout, &path, optional).map(Some)
     }
@@ -123,6 +127,10 @@ impl Wanted {
         }
     }
 
+    fn is_leaf(&self, step: &Path) -> bool {
+        hierarchies(self.layout).iter().any(|mount| mount.join(&self.path[1..]) == *step)
+    }
+
     /// Makes the directories. `None` when that is not allowed and not needed.
     ///
     /// # Errors
@@ -131,6 +139,13 @@ impl Wanted {
         for step in &self.missing {
             match std::fs::create_dir(step) {
                 Ok(()) => prepare(step)?,
+                // One of two that want the same place at once gets it.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && self.is_leaf(step) => {
+                    return Err(LaunchError::Cgroup {
+                        path: self.path.clone(),
+                        why: "another container is being made in it".into(),
+                    });
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(_) if self.optional => return Ok(None),
                 Err(error) => return Err(error).doing(|| format!("cgroup {}", step.display())),
@@ -141,6 +156,12 @@ impl Wanted {
         }
         Ok(Some(self.record()))
     }
+}
+
+/// Where a container of root goes when nobody says otherwise. `scope` tells directories of states
+/// apart.
+pub(crate) fn default_path(id: &str, scope: &str) -> String {
+    format!("/red-runtime/{id}{scope}")
 }
 
 /// A fresh cpuset of version 1 is empty, and nothing can run in it (cpuset(7)).
