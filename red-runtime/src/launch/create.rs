@@ -198,7 +198,15 @@ fn make(
         }
         handed.map(|()| spawned.pid)
     })();
-    result.map_err(|error| (Box::new(record), error))
+    result.map_err(|error| (Box::new(without_others(record, &error)), error))
+}
+
+/// A record that names nothing of somebody else's, so that nothing of theirs is taken away.
+fn without_others(mut record: Record, error: &LaunchError) -> Record {
+    if matches!(error, LaunchError::CgroupTaken { .. }) {
+        record.cgroups = None;
+    }
+    record
 }
 
 /// Cgroups with their limits, before anything runs in them.
@@ -320,7 +328,7 @@ pub(crate) fn foreground(
     let spawned = match result {
         Ok(spawned) => spawned,
         Err(error) => match held {
-            Some(held) => return undo(held, &record, error),
+            Some(held) => return undo(held, &without_others(record, &error), error),
             None => return Err(error),
         },
     };

@@ -92,6 +92,12 @@ pub enum LaunchError {
         /// How.
         why: String,
     },
+    /// The cgroup is somebody else's.
+    #[error("cgroup {path}: another container is being made in it")]
+    CgroupTaken {
+        /// Which.
+        path: String,
+    },
     /// A cgroup operation failed.
     #[error("cgroup {path}: {why}")]
     Cgroup {

@@ -141,10 +141,7 @@ impl Wanted {
                 Ok(()) => prepare(step)?,
                 // One of two that want the same place at once gets it.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && self.is_leaf(step) => {
-                    return Err(LaunchError::Cgroup {
-                        path: self.path.clone(),
-                        why: "another container is being made in it".into(),
-                    });
+                    return Err(LaunchError::CgroupTaken { path: self.path.clone() });
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(_) if self.optional => return Ok(None),
