@@ -94,7 +94,8 @@ fn a_number_that_somebody_else_has_by_now_is_nobodys() {
         let mut innocent = Innocent::new();
         stage.start(&bundle, "c");
         let record = stage.root.join("c/record.json");
-        let mut value: Value = serde_json::from_slice(&fs::read(&record).expect("it is there")).expect("it is JSON");
+        let mut value: Value =
+            serde_json::from_slice(&fs::read(&record).expect("it is there")).expect("it is JSON");
         let first = value["process"]["pid"].to_string();
         run(Command::new("kill").args(["-9", &first])).good();
         eventually("it has ended", || stage.status("c") == "stopped");
@@ -135,7 +136,11 @@ fn of_eight_creates_of_one_name_one_wins_and_lives() {
             command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
         };
         let all: Vec<Child> = (0..8).map(|_| create()).collect();
-        let won = all.into_iter().filter_map(|mut one| one.wait().ok()).filter(std::process::ExitStatus::success).count();
+        let won = all
+            .into_iter()
+            .filter_map(|mut one| one.wait().ok())
+            .filter(std::process::ExitStatus::success)
+            .count();
         assert_eq!(won, 1, "round {round}");
         assert_eq!(stage.status("c"), "created", "round {round}");
         stage.runtime(["start", "c"]).good();
@@ -173,7 +178,8 @@ fn damaged_records_are_named_and_can_be_removed() {
         }
         fs::write(&file, &bytes).expect("it is ours");
         let listed = stage.runtime(["list", "--format", "json"]).good();
-        let names: Vec<String> = listed.json().as_array().into_iter().flatten().map(|one| one["id"].to_string()).collect();
+        let names: Vec<String> =
+            listed.json().as_array().into_iter().flatten().map(|one| one["id"].to_string()).collect();
         assert!(names.contains(&"\"good\"".to_owned()), "{names:?}");
         if names.len() == 1 {
             assert!(listed.err.contains("`bad`"), "{}", listed.err);
@@ -252,10 +258,20 @@ print('tried', tries > 0)
     stage.pool.write("core/mid/app/private/script", "#!/proc/self/exe\n");
     let script = stage.pool.join("core/mid/app/private/script");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it is ours");
-    for command in [&["/proc/self/exe", "--version"][..], &["/nodes/app/private/script"], &["python3", "-c", attack, "1", &size]] {
+    for command in [
+        &["/proc/self/exe", "--version"][..],
+        &["/nodes/app/private/script"],
+        &["python3", "-c", attack, "1", &size],
+    ] {
         let mut launch = Command::new("bash");
         launch.args(["-c", "exec -a red-wrap \"$@\"", "bash"]).arg(&red).arg("--root").arg(&stage.root);
-        launch.arg("--redpath").arg(&stage.leaf).arg("--").args(command).env_clear().env("PATH", "/usr/bin:/bin");
+        launch
+            .arg("--redpath")
+            .arg(&stage.leaf)
+            .arg("--")
+            .args(command)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin");
         let said = run(&mut launch);
         assert!(!said.out.contains("WRITTEN") && !said.out.contains("CHANGED"), "{}", said.out);
     }
@@ -273,8 +289,18 @@ fn no_descriptor_leaks() {
     assert_eq!(count(stage.wrap(&["sh", "-c", script])), "4\n");
     let mut noisy = Command::new("bash");
     let call = "exec 7</etc/passwd 8</sys 9</proc; exec -a red-wrap \"$@\"";
-    noisy.args(["-c", call, "bash"]).arg(built("red-runtime")).arg("--root").arg(&stage.root).arg("--redpath");
-    noisy.arg(&stage.leaf).args(["--", "sh", "-c", script]).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+    noisy
+        .args(["-c", call, "bash"])
+        .arg(built("red-runtime"))
+        .arg("--root")
+        .arg(&stage.root)
+        .arg("--redpath");
+    noisy
+        .arg(&stage.leaf)
+        .args(["--", "sh", "-c", script])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .stdin(Stdio::null());
     assert_eq!(count(run(&mut noisy)), "4\n");
     let bundle = stage.plain("b", &LIVES, |_| {});
     stage.start(&bundle, "c");

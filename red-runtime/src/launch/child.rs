@@ -192,10 +192,12 @@ fn world(job: &Job<'_>, namespaces: &Namespaces) -> Result<Assembled, LaunchErro
         // Only now is it where it belongs; a namespace of cgroups starts where its first process is.
         sys::namespace::unshare(libc::CLONE_NEWCGROUP).doing(|| "a cgroup namespace")?;
     }
-    if let Some(name) = spec.hostname() {
+    // In a namespace of others the name is theirs.
+    let own_name = namespaces.makes(libc::CLONE_NEWUTS);
+    if let Some(name) = spec.hostname().as_ref().filter(|_| own_name) {
         rustix::system::sethostname(name.as_bytes()).doing(|| format!("host name `{name}`"))?;
     }
-    if let Some(name) = spec.domainname() {
+    if let Some(name) = spec.domainname().as_ref().filter(|_| own_name) {
         rustix::system::setdomainname(name.as_bytes()).doing(|| format!("domain name `{name}`"))?;
     }
     if namespaces.makes(libc::CLONE_NEWNET) {

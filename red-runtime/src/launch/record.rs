@@ -118,13 +118,19 @@ pub(crate) fn check_id(id: &str) -> Result<(), LaunchError> {
     Ok(())
 }
 
+/// Whether this is root of the machine, and not of a user namespace.
+pub(crate) fn is_machines_root() -> bool {
+    let maps = || std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    rustix::process::geteuid().is_root() && maps().trim_end().ends_with("4294967295")
+}
+
 impl Store {
     /// The store at `root`, or the caller's own.
     #[must_use]
     pub(crate) fn of(root: Option<&Path>) -> Self {
         let own = || {
             let run = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
-            match (rustix::process::geteuid().is_root(), run) {
+            match (is_machines_root(), run) {
                 (false, Some(run)) => PathBuf::from(run).join("red-runtime"),
                 (false, None) => {
                     PathBuf::from(format!("/tmp/red-runtime-{}", rustix::process::geteuid().as_raw()))

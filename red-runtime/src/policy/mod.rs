@@ -47,6 +47,8 @@ pub struct Policy {
     pub pools: Vec<Pool>,
     execfd: Vec<String>,
     admin: Vec<String>,
+    /// What root is called where it is not mapped: in the user namespace of an engine without root.
+    pub root_elsewhere: Option<u32>,
 }
 
 impl Default for Policy {
@@ -56,6 +58,7 @@ impl Default for Policy {
             pools: vec![Pool { path: DEFAULT_POOL.into(), owner: None }],
             execfd: Vec::new(),
             admin: Vec::new(),
+            root_elsewhere: None,
         }
     }
 }
@@ -82,10 +85,11 @@ pub fn path(prefix: &str) -> PathBuf {
 #[must_use]
 pub fn load(path: &Path) -> Loaded {
     let mut loaded = Loaded { policy: None, sources: Sources::default(), report: Report::default() };
+    let root_elsewhere = root_elsewhere();
     let text = match place::text_at(path) {
         Ok(text) => text,
         Err(error) if place::is_missing(&error) => {
-            return Loaded { policy: Some(Policy::default()), ..loaded };
+            return Loaded { policy: Some(Policy { root_elsewhere, ..Policy::default() }), ..loaded };
         }
         Err(error) => {
             loaded.report.push(unreadable(&error));
@@ -95,7 +99,8 @@ pub fn load(path: &Path) -> Loaded {
     let file = loaded.sources.add(path, text.text);
     for deciding in &text.deciding {
         let facts = deciding.facts;
-        if facts.uid != 0 || facts.mode & 0o022 != 0 {
+        let root = facts.uid == 0 || root_elsewhere == Some(facts.uid);
+        if !root || facts.mode & 0o022 != 0 {
             loaded.report.push(
                 Diagnostic::error(
                     Code::PolicyOwner,
@@ -107,7 +112,8 @@ pub fn load(path: &Path) -> Loaded {
         }
     }
     let policy = Policy::read(file, loaded.sources.text(file), &mut loaded.report);
-    loaded.policy = policy.filter(|_| !loaded.report.has_errors());
+    loaded.policy =
+        policy.filter(|_| !loaded.report.has_errors()).map(|policy| Policy { root_elsewhere, ..policy });
     loaded
 }
 
@@ -125,6 +131,17 @@ fn unreadable(error: &PlaceError) -> Diagnostic {
         .help("nothing starts under an engine until the policy can be read")
 }
 
+/// What the initial user namespace's root is called in one that does not map it (user_namespaces(7),
+/// "Unmapped user and group IDs"). Files of every user that is not mapped look like that, so it is
+/// believed only where nobody but the caller is at stake: an engine without root runs nothing for
+/// others.
+fn root_elsewhere() -> Option<u32> {
+    let maps = std::fs::read_to_string("/proc/self/uid_map").ok()?;
+    let all = maps.split_ascii_whitespace().collect::<Vec<_>>() == ["0", "0", "4294967295"];
+    let overflow = std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?;
+    overflow.trim().parse().ok().filter(|_| !all)
+}
+
 impl Policy {
     /// Reads a policy. Mistakes go to `report`; `None` when it cannot be used at all.
     pub fn read(file: FileId, text: &str, report: &mut Report) -> Option<Self> {
@@ -135,7 +152,12 @@ impl Policy {
             pools.push(Pool { path: path.value.into(), owner });
         }
         let nodes = |list: Vec<Located<String>>| list.into_iter().map(|node| node.value).collect();
-        Some(Self { pools, execfd: nodes(file.execfd_nodes), admin: nodes(file.admin_nodes) })
+        Some(Self {
+            pools,
+            execfd: nodes(file.execfd_nodes),
+            admin: nodes(file.admin_nodes),
+            root_elsewhere: None,
+        })
     }
 
     /// The innermost pool that holds a path.

@@ -31,6 +31,7 @@ pub fn verify(policy: &Policy, family: &Family, starter: Starter) -> Report {
     let top = pool.map_or_else(|| oldest.parent().unwrap_or(oldest), |pool| pool.path.as_path());
     let owner = pool.and_then(|pool| pool.owner).or_else(|| facts_of(family, top).map(|facts| facts.uid));
     let mut trusted = vec![0];
+    trusted.extend(policy.root_elsewhere);
     trusted.extend(owner);
     if let Starter::Direct { uid } = starter {
         trusted.push(uid);

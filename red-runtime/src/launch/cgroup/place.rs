@@ -52,7 +52,7 @@ impl Wanted {
         if let (true, Some(path)) = (systemd, &asked) {
             return Self::scope(layout, path, id).map(Some);
         }
-        let root = rustix::process::geteuid().is_root();
+        let root = crate::launch::record::is_machines_root();
         let (path, optional) = match asked {
             Some(path) => (path, !root),
             None if root => (default_path(id, scope), false),

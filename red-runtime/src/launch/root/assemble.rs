@@ -143,6 +143,12 @@ impl<'a> Builder<'a> {
                         let tree = clone_tree(host("/sys")?, true).doing(|| "mount /sys")?;
                         return self.attach(&tree, &read_only(mount), Kind::Dir);
                     }
+                    // Queues of another user namespace cannot be shown in this one.
+                    Err(LaunchError::Call { errno: Errno::PERM, .. })
+                        if fstype == "mqueue" && mount.otherwise == Otherwise::Skip =>
+                    {
+                        return Ok(());
+                    }
                     tree => tree?,
                 };
                 if *copy_up {
