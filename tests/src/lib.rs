@@ -3,6 +3,7 @@
 pub mod broom;
 pub mod call;
 pub mod pages;
+pub mod podman;
 pub mod pool;
 pub mod stage;
 

@@ -351,14 +351,14 @@ while True:
         stage.leaf.display()
     );
     let flipper = Innocent(Command::new("python3").args(["-c", &flip]).spawn().expect("it starts"));
-    let (mut ran, mut refused) = (0, 0);
+    let mut ran = 0;
     for _ in 0..times(60, 1000) {
         let said = stage.wrap(&["sh", "-c", "ls /nodes/a /nodes/d"]);
         assert!(!said.out.contains("secret"), "something of outside was mounted");
-        if said.code == 0 { ran += 1 } else { refused += 1 }
+        ran += usize::from(said.code == 0);
     }
     drop(flipper);
-    assert!(ran + refused > 0);
+    assert!(ran > 0, "none of them ran, so nothing was shown");
     assert!(stage.sweep());
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use oci_spec::runtime::Spec;
 
 use crate::command::{HostShell, Shell};
+use crate::launch::create::OfNode;
 use crate::launch::error::LaunchError;
 use crate::launch::root::{Root, layout, oci};
 use crate::node::decode;
@@ -60,8 +61,8 @@ pub(super) struct Loaded {
     pub(super) spec: Spec,
     /// Its root.
     pub(super) root: Root,
-    /// The node it names, and the digest of the plan.
-    pub(super) node: Option<(String, String)>,
+    /// The node it names.
+    pub(super) node: Option<OfNode>,
 }
 
 /// Which node, and how.
@@ -101,7 +102,7 @@ impl Loaded {
             bundle::create(created).map_err(NodeError::from)?;
         }
         let root = layout::of_engine(&plan, &family, &combined, &bundle)?;
-        let node = Some((plan.redpath.clone(), plan.digest.to_string()));
+        let node = Some(OfNode::of(&plan));
         Ok(Self { bundle, spec: combined.spec, root, node })
     }
 

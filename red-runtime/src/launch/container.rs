@@ -254,7 +254,7 @@ pub(crate) fn start(store: &Store, id: &str) -> Result<(), LaunchError> {
 /// It runs, or something of it does not end or cannot be removed: then it can be tried again.
 pub(crate) fn delete(store: &Store, id: &str, force: bool) -> Result<(), LaunchError> {
     let held = match hold_known(store, id) {
-        Err(LaunchError::Unknown { .. }) if force => return Ok(()),
+        Err(LaunchError::Unknown { .. }) if force => return sweep(store, id),
         held => held?,
     };
     let record = match held.read() {
@@ -279,6 +279,17 @@ pub(crate) fn delete(store: &Store, id: &str, force: bool) -> Result<(), LaunchE
         hooks::run("poststop", after, &record.state(Status::Stopped).to_string())?;
     }
     Ok(())
+}
+
+/// Removes what a killed command has left of a container that does not exist: one that was not yet
+/// there, or no longer.
+fn sweep(store: &Store, id: &str) -> Result<(), LaunchError> {
+    if !store.remains(id) {
+        return Ok(());
+    }
+    let held = store.hold(id)?;
+    // Somebody may have made one meanwhile, and that one is not what was asked for.
+    if held.exists() { Ok(()) } else { held.forget() }
 }
 
 /// Ends everything of a container and removes its cgroups.
@@ -375,6 +386,9 @@ pub(crate) fn list(store: &Store) -> Result<Listed, LaunchError> {
 /// The directory cannot be read. What cannot be removed is told with its name.
 pub(crate) fn collect(store: &Store) -> Result<BTreeMap<String, Result<(), LaunchError>>, LaunchError> {
     let mut done = BTreeMap::new();
+    for name in store.remainders()? {
+        sweep(store, &name)?;
+    }
     for name in store.names()? {
         if store.is_held(&name) {
             continue;

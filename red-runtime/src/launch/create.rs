@@ -27,8 +27,8 @@ pub(crate) struct Request<'a> {
     pub(crate) spec: &'a Spec,
     /// Its root.
     pub(crate) root: &'a Root,
-    /// The node it runs, and the digest of its plan.
-    pub(crate) node: Option<(String, String)>,
+    /// The node it runs.
+    pub(crate) node: Option<OfNode>,
     /// Limits of its cgroup.
     pub(crate) resources: Option<&'a LinuxResources>,
     /// Where its cgroup goes, when its configuration does not say.
@@ -37,6 +37,29 @@ pub(crate) struct Request<'a> {
     pub(crate) chain: Vec<(String, LinuxResources)>,
     /// What engines ask for.
     pub(crate) terms: Terms,
+}
+
+/// What is known of the node that a container runs.
+#[derive(Clone, Debug)]
+pub(crate) struct OfNode {
+    /// Its path.
+    pub(crate) redpath: String,
+    /// Digest of its plan.
+    pub(crate) digest: String,
+    /// Variables that it defines.
+    pub(crate) variables: Vec<String>,
+}
+
+impl OfNode {
+    /// That of a plan.
+    pub(crate) fn of(plan: &crate::spec::plan::Plan) -> Self {
+        let defined = plan.environment.iter().filter(|entry| entry.origin.is_some());
+        Self {
+            redpath: plan.redpath.clone(),
+            digest: plan.digest.to_string(),
+            variables: defined.map(|entry| entry.key.clone()).collect(),
+        }
+    }
 }
 
 /// How it is made.
@@ -72,7 +95,8 @@ pub(crate) struct Terms {
 
 impl Request<'_> {
     fn record(&self, cgroups: Option<Cgroups>) -> Record {
-        let (redpath, digest) = self.node.clone().unzip();
+        let node = self.node.clone();
+        let redpath = node.as_ref().map(|node| node.redpath.clone());
         let annotations = self.spec.annotations().iter().flatten();
         Record {
             schema: SCHEMA.to_owned(),
@@ -88,7 +112,8 @@ impl Request<'_> {
             created: jiff::Timestamp::now().to_string(),
             owner: rustix::process::geteuid().as_raw(),
             redpath,
-            digest,
+            digest: node.as_ref().map(|node| node.digest.clone()),
+            variables: node.map(|node| node.variables).unwrap_or_default(),
             engine: self.terms.engine,
             oci: self.spec.version().clone(),
             annotations: annotations

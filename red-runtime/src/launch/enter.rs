@@ -63,12 +63,23 @@ pub(crate) fn like_first(mut process: OciProcess, record: &Record, spec: &Spec) 
         process.set_no_new_privileges(first.no_new_privileges());
     }
     if record.redpath.is_some() {
+        let env = with_node(process.env().as_deref().unwrap_or_default(), first, record);
+        process.set_env(Some(env));
         let most = first.capabilities().clone().unwrap_or_default();
         let mut asked = process.capabilities().clone().unwrap_or_default();
         narrow(&mut asked, &most);
         process.set_capabilities(Some(asked));
     }
     process
+}
+
+/// An environment in which what the node defines wins: engines do not know of it, so theirs lacks it.
+fn with_node(engine: &[String], first: &OciProcess, record: &Record) -> Vec<String> {
+    let of_node = |entry: &&String| {
+        entry.split_once('=').is_some_and(|(key, _)| record.variables.iter().any(|one| one == key))
+    };
+    let own = first.env().iter().flatten().filter(of_node);
+    engine.iter().filter(|entry| !of_node(entry)).chain(own).cloned().collect()
 }
 
 /// Leaves of `asked` only what `most` has.

@@ -70,6 +70,9 @@ pub(crate) struct Record {
     pub(crate) redpath: Option<String>,
     /// Digest of its plan.
     pub(crate) digest: Option<String>,
+    /// Variables that the node defines.
+    #[serde(default)]
+    pub(crate) variables: Vec<String>,
     /// Whether an engine looks after it.
     pub(crate) engine: bool,
     /// Version of the specification its configuration keeps to.
@@ -232,6 +235,37 @@ impl Store {
             .collect();
         names.sort();
         Ok(names)
+    }
+
+    /// Whether anything of a container is left besides its directory.
+    pub(crate) fn remains(&self, id: &str) -> bool {
+        [format!(".{id}.new"), format!(".{id}.old"), format!("{id}.lock"), format!("{id}.log")]
+            .iter()
+            .any(|name| self.path.join(name).symlink_metadata().is_ok())
+    }
+
+    /// Names of containers that are not there, and of which something is left.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub(crate) fn remainders(&self) -> Result<Vec<String>, LaunchError> {
+        let known = self.names()?;
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let of = |name: String| {
+            let hidden = name.strip_prefix('.');
+            let id = match hidden {
+                Some(hidden) => hidden.strip_suffix(".new").or_else(|| hidden.strip_suffix(".old"))?,
+                None => name.strip_suffix(".lock").or_else(|| name.strip_suffix(".log"))?,
+            };
+            check_id(id).ok()?;
+            Some(id.to_owned())
+        };
+        let mut left: Vec<String> = names.filter_map(of).filter(|id| !known.contains(id)).collect();
+        left.sort();
+        left.dedup();
+        left.retain(|id| !self.is_held(id));
+        Ok(left)
     }
 
     /// The record of a container, without its lock.

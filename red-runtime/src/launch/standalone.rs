@@ -110,7 +110,7 @@ pub fn launch(
         bundle: Path::new(&plan.redpath),
         spec,
         root: &root,
-        node: Some((plan.redpath.clone(), plan.digest.to_string())),
+        node: Some(create::OfNode::of(plan)),
         resources: Some(&devices),
         cgroup,
         chain,
