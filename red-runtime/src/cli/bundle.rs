@@ -10,6 +10,7 @@ use crate::command::{HostShell, Shell};
 use crate::launch::create::OfNode;
 use crate::launch::error::LaunchError;
 use crate::launch::root::{Root, layout, oci};
+use crate::launch::smack;
 use crate::node::decode;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::expand::Launch;
@@ -63,6 +64,8 @@ pub(super) struct Loaded {
     pub(super) root: Root,
     /// The node it names.
     pub(super) node: Option<OfNode>,
+    /// Smack label of its process.
+    pub(super) smack: Option<String>,
 }
 
 /// Which node, and how.
@@ -91,7 +94,7 @@ impl Loaded {
         let spec: Spec = serde_json::from_str(&text)
             .map_err(|source| LaunchError::Json { path: path.display().to_string(), source })?;
         match choose(&spec, &bundle)? {
-            None => Ok(Self { root: oci::root(&spec, &bundle)?, bundle, spec, node: None }),
+            None => Ok(Self { root: oci::root(&spec, &bundle)?, bundle, spec, node: None, smack: None }),
             Some(choice) => Self::of_node(bundle, &spec, &choice),
         }
     }
@@ -103,7 +106,8 @@ impl Loaded {
         }
         let root = layout::of_engine(&plan, &family, &combined, &bundle)?;
         let node = Some(OfNode::of(&plan));
-        Ok(Self { bundle, spec: combined.spec, root, node })
+        smack::check(plan.smack.as_deref())?;
+        Ok(Self { bundle, spec: combined.spec, root, node, smack: plan.smack })
     }
 
     /// Whether its process gets a terminal.

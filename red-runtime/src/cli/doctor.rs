@@ -1,7 +1,16 @@
-//! `red-runtime doctor`
+//! `red-runtime doctor`: what this machine lacks, and how to get it.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
 
 use super::exit::Exit;
 use super::output::Output;
+use crate::launch::cgroup::Layout;
+use crate::node::diagnostic::Severity;
+use crate::policy;
+use crate::spec::host::{Host, SystemHost};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -10,6 +19,330 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(_args: &Args, _out: &mut Output) -> Exit {
-    Exit::Success
+/// How something stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Grade {
+    Good,
+    /// Something works less well.
+    Poor,
+    /// Something does not work.
+    Bad,
+}
+
+impl Grade {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Poor => "poor",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// One thing that was looked at.
+struct Finding {
+    about: &'static str,
+    grade: Grade,
+    text: String,
+    fix: Option<String>,
+}
+
+fn finding(about: &'static str, grade: Grade, text: impl Into<String>, fix: Option<&str>) -> Finding {
+    Finding { about, grade, text: text.into(), fix: fix.map(str::to_owned) }
+}
+
+pub(super) fn run(args: &Args, out: &mut Output) -> Exit {
+    let findings = [
+        kernel(),
+        cgroups(),
+        delegation(),
+        user_namespaces(),
+        subordinate_ids(),
+        own_file(),
+        states(),
+        check_policy(out, !args.json),
+        podman(),
+        containerd(),
+        smack(),
+    ];
+    let written = if args.json {
+        let all: Vec<_> = findings
+            .iter()
+            .map(|one| json!({"about": one.about, "grade": one.grade.name(), "text": one.text, "fix": one.fix}))
+            .collect();
+        out.json(&json!({"schema": "red/doctor/v1", "findings": all}))
+    } else {
+        let mut text = String::new();
+        for one in &findings {
+            text.push_str(&format!("{:<5}{}: {}\n", one.grade.name(), one.about, one.text));
+            if let Some(fix) = &one.fix {
+                text.push_str(&format!("     = {fix}\n"));
+            }
+        }
+        out.text(&text)
+    };
+    let bad = written.is_err() || findings.iter().any(|one| one.grade == Grade::Bad);
+    if bad { Exit::Failure } else { Exit::Success }
+}
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+/// open_tree, move_mount and fsopen are of 5.2, openat2 of 5.6, mount_setattr of 5.12, cgroup.kill of
+/// 5.14.
+fn kernel() -> Finding {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    match version {
+        (major, minor) if (major, minor) < (5, 12) => finding(
+            "kernel",
+            Grade::Bad,
+            format!("{release} lacks mount_setattr(2)"),
+            Some("start a kernel of 5.12 or later"),
+        ),
+        (major, minor) if (major, minor) < (5, 14) => finding(
+            "kernel",
+            Grade::Poor,
+            format!("{release} lacks cgroup.kill; containers are ended one process at a time"),
+            Some("start a kernel of 5.14 or later"),
+        ),
+        _ => finding("kernel", Grade::Good, release, None),
+    }
+}
+
+fn cgroups() -> Finding {
+    match Layout::here() {
+        Layout::V2 => finding("cgroups", Grade::Good, "version 2", None),
+        Layout::V1 => finding(
+            "cgroups",
+            Grade::Poor,
+            "version 1: limits that only version 2 has do nothing, and starting takes longer",
+            Some("boot with `systemd.unified_cgroup_hierarchy=1`, or mount cgroup2 at /sys/fs/cgroup"),
+        ),
+        Layout::None => finding(
+            "cgroups",
+            Grade::Bad,
+            "none at /sys/fs/cgroup: nothing can be limited, and devices are not filtered",
+            Some("mount -t cgroup2 none /sys/fs/cgroup"),
+        ),
+    }
+}
+
+fn delegation() -> Finding {
+    let about = "delegation";
+    if crate::launch::record::is_machines_root() {
+        return finding(about, Grade::Good, "root needs none", None);
+    }
+    let own = crate::launch::cgroup::own_path();
+    let directory = format!("{}{own}", crate::launch::cgroup::MOUNT);
+    let writable = rustix::fs::accessat(
+        rustix::fs::CWD,
+        &*directory,
+        rustix::fs::Access::WRITE_OK,
+        rustix::fs::AtFlags::EACCESS,
+    );
+    if writable.is_ok() && Layout::here() == Layout::V2 {
+        finding(about, Grade::Good, format!("{directory} is this user's"), None)
+    } else {
+        finding(
+            about,
+            Grade::Poor,
+            format!("{directory} is not this user's: nodes with limits do not start"),
+            Some("systemd-run --user --scope --property=Delegate=yes COMMAND"),
+        )
+    }
+}
+
+fn user_namespaces() -> Finding {
+    let about = "user namespaces";
+    let off = |path: &str, value: &str| read(path).is_some_and(|text| text == value);
+    if read("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
+        return finding(about, Grade::Bad, "none may be made", Some("sysctl user.max_user_namespaces=15000"));
+    }
+    if off("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        return finding(
+            about,
+            Grade::Poor,
+            "only root may make them",
+            Some("sysctl kernel.unprivileged_userns_clone=1"),
+        );
+    }
+    if off("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+        return finding(
+            about,
+            Grade::Poor,
+            "AppArmor keeps ordinary users from them",
+            Some("sysctl kernel.apparmor_restrict_unprivileged_userns=0, or a profile for red-runtime"),
+        );
+    }
+    finding(about, Grade::Good, "everybody may make them", None)
+}
+
+fn subordinate_ids() -> Finding {
+    let about = "subordinate ids";
+    let uid = rustix::process::geteuid();
+    if uid.is_root() {
+        return finding(about, Grade::Good, "root needs none", None);
+    }
+    match SystemHost::default().subordinate(uid.as_raw()) {
+        Some(ids) => finding(about, Grade::Good, format!("{} users from {}", ids.users.1, ids.users.0), None),
+        None => finding(
+            about,
+            Grade::Poor,
+            "none: only this user exists in its containers",
+            Some(
+                "apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
+            ),
+        ),
+    }
+}
+
+fn own_file() -> Finding {
+    let about = "own file";
+    use rustix::fs::{StatVfsMountFlags, statvfs};
+    let read_only =
+        statvfs("/proc/self/exe").is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY));
+    if read_only {
+        return finding(about, Grade::Good, "on a read-only mount: protected at no cost", None);
+    }
+    let mut bytes = [0_u8; 4096];
+    let file = fs::File::open("/proc/self/exe");
+    let count = file.and_then(|mut file| std::io::Read::read(&mut file, &mut bytes)).unwrap_or(0);
+    let dynamic = bytes[..count].windows(4).any(|window| window == b"/ld-")
+        || bytes[..count].windows(8).any(|window| window == b"ld-linux");
+    if dynamic {
+        return finding(
+            about,
+            Grade::Poor,
+            "needs the dynamic loader at every start",
+            Some("build it with `.ci/static`"),
+        );
+    }
+    finding(about, Grade::Good, "protected by a read-only mount of its own for each container", None)
+}
+
+fn states() -> Finding {
+    let about = "states";
+    let directory = if rustix::process::geteuid().is_root() {
+        "/run".to_owned()
+    } else {
+        std::env::var("XDG_RUNTIME_DIR").unwrap_or_default()
+    };
+    if directory.is_empty() {
+        return finding(
+            about,
+            Grade::Poor,
+            "XDG_RUNTIME_DIR is not set; /tmp is used",
+            Some("log in through PAM, or set it"),
+        );
+    }
+    const TMPFS_MAGIC: i64 = 0x0102_1994;
+    match rustix::fs::statfs(&*directory) {
+        Ok(facts) if i64::try_from(facts.f_type).unwrap_or(0) == TMPFS_MAGIC => {
+            finding(about, Grade::Good, format!("{directory} is in memory"), None)
+        }
+        Ok(_) => finding(
+            about,
+            Grade::Poor,
+            format!("{directory} is on a disk: every start writes to it and waits for it"),
+            Some("mount a tmpfs there"),
+        ),
+        Err(errno) => finding(about, Grade::Bad, format!("{directory}: {errno}"), None),
+    }
+}
+
+fn check_policy(out: &mut Output, show: bool) -> Finding {
+    let about = "policy";
+    let prefix = std::env::var("NODE_PREFIX").unwrap_or_default();
+    let path = policy::path(&prefix);
+    let loaded = policy::load(&path);
+    let Some(policy) = loaded.policy else {
+        if show {
+            out.report(&loaded.report, &loaded.sources, Severity::Warning);
+        }
+        let text = loaded.report.one_line(&loaded.sources);
+        return finding(about, Grade::Bad, text, Some("until it can be read, engines start no node"));
+    };
+    let pools: Vec<String> = policy.pools.iter().map(|pool| pool.path.display().to_string()).collect();
+    let missing: Vec<&String> = pools.iter().filter(|pool| !Path::new(pool).is_dir()).collect();
+    if missing.is_empty() {
+        finding(about, Grade::Good, format!("engines may start nodes of {}", pools.join(", ")), None)
+    } else {
+        let fix = format!("make a directory, or list another pool in {}", path.display());
+        finding(about, Grade::Poor, format!("pool {} does not exist", missing[0]), Some(&fix))
+    }
+}
+
+fn installed(program: &str) -> bool {
+    ["/usr/local/bin", "/usr/bin", "/usr/sbin"].iter().any(|dir| Path::new(dir).join(program).exists())
+}
+
+fn podman() -> Finding {
+    let about = "podman";
+    if !installed("podman") {
+        return finding(about, Grade::Good, "not installed", None);
+    }
+    let mut files = vec![
+        "/etc/containers/containers.conf".to_owned(),
+        "/usr/share/containers/containers.conf".to_owned(),
+    ];
+    files.extend(std::env::var("CONTAINERS_CONF"));
+    for entry in fs::read_dir("/etc/containers/containers.conf.d").into_iter().flatten().flatten() {
+        files.push(entry.path().display().to_string());
+    }
+    let plain = |text: &str| {
+        text.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
+    };
+    let texts: Vec<String> = files.iter().filter_map(|file| read(file)).map(|text| plain(&text)).collect();
+    let named = texts.iter().any(|text| text.contains("red-runtime"));
+    let json = texts.iter().any(|text| {
+        text.lines().any(|line| line.starts_with("runtime_supports_json") && line.contains("red-runtime"))
+    });
+    match (named, json) {
+        (true, true) => finding(about, Grade::Good, "knows red-runtime, and reads its errors", None),
+        (true, false) => finding(
+            about,
+            Grade::Poor,
+            "knows red-runtime, but does not read its errors as JSON",
+            Some(
+                "`[engine] runtime_supports_json = [\"red-runtime\", {append = true}]` in containers.conf.d/red-runtime.conf",
+            ),
+        ),
+        (false, _) => finding(
+            about,
+            Grade::Poor,
+            "does not know red-runtime",
+            Some("copy docs/podman/red-runtime.conf to /etc/containers/containers.conf.d/"),
+        ),
+    }
+}
+
+fn containerd() -> Finding {
+    let about = "containerd";
+    if !installed("containerd") {
+        return finding(about, Grade::Good, "not installed", None);
+    }
+    let config = read("/etc/containerd/config.toml").unwrap_or_default();
+    if config.contains("red-runtime") {
+        finding(about, Grade::Good, "knows red-runtime", None)
+    } else {
+        finding(
+            about,
+            Grade::Poor,
+            "does not know red-runtime",
+            Some("`ctr run --runc-binary /usr/bin/red-runtime`, or BinaryName of a runtime in config.toml"),
+        )
+    }
+}
+
+fn smack() -> Finding {
+    let there = Path::new("/sys/fs/smackfs").exists();
+    let text = if there {
+        "labels are checked, and set by the kernel's rules"
+    } else {
+        "not in this kernel: nodes with a label do not start"
+    };
+    finding("smack", Grade::Good, text, None)
 }

@@ -90,6 +90,9 @@ fn prepare(
     };
     run_hooks_before_pivot(job, sync)?;
     let sealed = job.ours().then(Sealed::new).transpose()?;
+    if let Some(label) = &job.smack {
+        super::smack::take(label)?;
+    }
     let locks = enter(job, assembled)?;
     if let Some(terminal) = &terminal {
         terminal.take(setup.uid())?;

@@ -73,6 +73,8 @@ pub(crate) struct Terms {
     pub(crate) engine: bool,
     /// We launch it ourselves.
     pub(crate) own: bool,
+    /// Its Smack label.
+    pub(crate) smack: Option<String>,
     /// Where the outer side of its terminal goes.
     pub(crate) console: Option<OwnedFd>,
     /// Where its number is written.
@@ -128,6 +130,7 @@ impl Request<'_> {
         Job {
             id: self.id,
             own: self.terms.own,
+            smack: self.terms.smack.take(),
             bundle: self.bundle.to_owned(),
             spec: self.spec,
             root: self.root,

@@ -26,6 +26,8 @@ pub(crate) struct Job<'a> {
     pub(crate) resources: Option<&'a LinuxResources>,
     /// How its first process stands to whoever started it.
     pub(crate) manner: Manner,
+    /// Its Smack label.
+    pub(crate) smack: Option<String>,
     /// Where the outer side of its terminal goes.
     pub(crate) console: Option<OwnedFd>,
     /// Standard streams in place of the launcher's: input, and output of both kinds.

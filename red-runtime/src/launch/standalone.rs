@@ -92,7 +92,7 @@ pub fn launch(
             LaunchError::refused(format!("directory {}", created.path), error.to_string())
         })?;
     }
-    refuse_smack(plan)?;
+    super::smack::check(plan.smack.as_deref())?;
     let mut root = layout::root(plan, family)?;
     let preserve = handed_descriptors(plan, &mut root)?;
     let id = options.name.clone().unwrap_or_else(|| container::fresh_id(&plan.redpath));
@@ -114,7 +114,7 @@ pub fn launch(
         resources: Some(&devices),
         cgroup,
         chain,
-        terms: Terms { preserve, reaper, own: true, ..Terms::default() },
+        terms: Terms { preserve, reaper, own: true, smack: plan.smack.clone(), ..Terms::default() },
     };
     phases.mark("prepare");
     if options.detach {
@@ -209,16 +209,6 @@ pub(crate) fn console_socket(terms: &mut Terms) -> Result<OwnedFd, LaunchError> 
         .doing(|| "a socket")?;
     terms.console = Some(theirs);
     Ok(ours)
-}
-
-fn refuse_smack(plan: &Plan) -> Result<(), LaunchError> {
-    match &plan.smack {
-        Some(label) if !Path::new("/sys/fs/smackfs").exists() => Err(LaunchError::refused(
-            format!("smack label `{label}`"),
-            "this kernel has no Smack; drop `smack` from the configuration, or start a kernel that has it",
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// What a service manager hands down: open sockets (sd_listen_fds(3)) and where to report to

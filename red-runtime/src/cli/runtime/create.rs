@@ -71,6 +71,8 @@ pub(super) fn request<'a>(
     args: &'a Args,
     loaded: &'a Loaded,
 ) -> Result<Request<'a>, RunError> {
+    let mut terms = args.making.terms(global)?;
+    terms.smack.clone_from(&loaded.smack);
     Ok(Request {
         id: &args.id,
         bundle: &loaded.bundle,
@@ -80,6 +82,6 @@ pub(super) fn request<'a>(
         resources: loaded.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()),
         cgroup: None,
         chain: Vec::new(),
-        terms: args.making.terms(global)?,
+        terms,
     })
 }
