@@ -120,7 +120,7 @@ fn ends_with_its_launcher_when_that_was_asked_for() {
         });
         let pid = stage.tool("ps", &["--json"]).json()["running"][0]["pid"].to_string();
         let alive = || Path::new("/proc").join(&pid).join("exe").exists();
-        eventually("it has become the command", || alive());
+        eventually("it has become the command", &alive);
         child.kill().expect("it is ours");
         assert_eq!(child.wait().expect("it ends").signal(), Some(9));
         if ends {

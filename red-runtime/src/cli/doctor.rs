@@ -39,6 +39,9 @@ impl Grade {
     }
 }
 
+/// The type of file systems in memory (statfs(2)).
+const TMPFS_MAGIC: u32 = 0x0102_1994;
+
 /// One thing that was looked at.
 struct Finding {
     about: &'static str,
@@ -238,9 +241,8 @@ fn states() -> Finding {
             Some("log in through PAM, or set it"),
         );
     }
-    const TMPFS_MAGIC: i64 = 0x0102_1994;
     match rustix::fs::statfs(&*directory) {
-        Ok(facts) if i64::try_from(facts.f_type).unwrap_or(0) == TMPFS_MAGIC => {
+        Ok(facts) if facts.f_type == i64::from(TMPFS_MAGIC) => {
             finding(about, Grade::Good, format!("{directory} is in memory"), None)
         }
         Ok(_) => finding(

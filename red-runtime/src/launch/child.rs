@@ -24,6 +24,8 @@ use crate::sys::signal::SignalSet;
 pub(super) struct Inheritance {
     /// The conversation with the launcher.
     pub(super) sync: Sync,
+    /// Number of the launcher's end of it.
+    pub(super) far: i32,
     /// Signals as they were before the launcher blocked some.
     pub(super) mask: SignalSet,
     /// Whether the launcher has something to do first: mapping ids, joining cgroups.

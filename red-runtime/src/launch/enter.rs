@@ -242,6 +242,9 @@ fn split(inside: &Inside<'_>, ours: &Sync, cgroup: Option<&OwnedFd>) -> Result<E
     let (heard, tell) = Sync::pair().doing(|| "a socket")?;
     match clone3(0, None).doing(|| "a helper process")? {
         Cloned::Child => {
+            // Copies of the launcher's ends would keep anybody here from hearing that it is gone.
+            sys::exec::let_go(ours.number());
+            sys::exec::let_go(heard.number());
             let made = sys::namespace::join(inside.container, inside.namespaces)
                 .doing(|| "entering the container")
                 .and_then(|()| {
@@ -259,7 +262,6 @@ fn split(inside: &Inside<'_>, ours: &Sync, cgroup: Option<&OwnedFd>) -> Result<E
         }
         Cloned::Parent { pidfd, .. } => {
             drop(tell);
-            let _stays_open = ours;
             let answer = heard.hear().doing(|| "a helper process");
             tried(waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED));
             match answer? {

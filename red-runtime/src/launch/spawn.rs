@@ -83,7 +83,7 @@ pub(crate) fn spawn(job: &mut Job<'_>, mask: SignalSet) -> Result<Spawned, Launc
         job.cgroups.as_ref().is_some_and(|cgroups| cgroups.layout == Layout::V1 || cgroups.systemd.is_some());
     let wait = maps.is_some() || joins_later || !limits.is_empty() || adjust.is_some();
     let listener = super::seccomp::listener(job.spec)?;
-    let inheritance = Inheritance { sync: theirs, mask, wait, listener };
+    let inheritance = Inheritance { sync: theirs, far: ours.number(), mask, wait, listener };
     let made = start(job, &namespaces, setup, inheritance, cgroup.as_ref())?;
     let spawned = Spawned { pid: made.0, pidfd: made.1, sync: ours };
     let result = (|| {
@@ -145,6 +145,7 @@ fn start(
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
     match clone3(0, None).doing(|| "a helper process")? {
         Cloned::Child => {
+            sys::exec::let_go(ours.number());
             let made = namespaces
                 .joined
                 .iter()
@@ -183,6 +184,8 @@ fn start(
 
 /// The child's first steps.
 fn begin(job: &Job<'_>, namespaces: &Namespaces, setup: Setup<'_>, inheritance: Inheritance) -> ! {
+    // Its copy of the launcher's end would keep it from hearing that the launcher is gone.
+    sys::exec::let_go(inheritance.far);
     for one in namespaces.joined.iter().filter(|one| one.kind == libc::CLONE_NEWNS) {
         if let Err(error) = one.join() {
             child::give_up(&inheritance.sync, error);

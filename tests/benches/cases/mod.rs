@@ -1,5 +1,7 @@
 //! Families for benches, with what a launch does before it launches.
 
+#![allow(dead_code, reason = "each bench uses a part")]
+
 use std::path::PathBuf;
 
 use red_runtime::node::expand::Launch;
@@ -11,7 +13,7 @@ use red_tests::pool::Pool;
 
 /// A pool that lives as long as the bench, with what is to be planned in it.
 pub(crate) struct Case {
-    _pool: Pool,
+    pool: Pool,
     redpath: PathBuf,
     main: PathBuf,
 }
@@ -58,7 +60,7 @@ pub(crate) fn seed() -> Case {
             ),
         );
     }
-    let case = Case { _pool: pool, redpath, main };
+    let case = Case { pool, redpath, main };
     let plan = case.plan();
     assert_eq!(plan.layout.mounts.len(), 25, "nine of the host, nine of the nodes, seven of the kernel's");
     case
@@ -79,5 +81,85 @@ pub(crate) fn wide(exports: usize) -> Case {
         });
         redpath = pool.node(&below, &list);
     }
-    Case { _pool: pool, redpath, main }
+    Case { pool, redpath, main }
+}
+
+/// The seed's case with so many mounts in all (at least 25), and programs in it that can run.
+pub(crate) fn runnable(mounts: usize) -> Case {
+    let pool = Pool::new();
+    let extra = mounts.saturating_sub(25);
+    let host: String = (0..6 + extra)
+        .map(|n| {
+            format!(
+                "  - {{mode: Restricted, mount: /host/{n}, path: {}}}\n",
+                pool.mkdir(format!("host/{n}")).display()
+            )
+        })
+        .collect();
+    let main = pool.write(
+        "main.yaml",
+        format!(
+            "headers: {{alias: core-os, name: core}}
+config: {{umask: 027, path: /usr/bin, share_all: disabled, share_net: enabled, hostname: $LEAF_ALIAS, chdir: /home/$LEAF_ALIAS, die-with-parent: enabled}}
+environ:
+  - {{key: PS1, value: Rednode($LEAF_ALIAS)>}}
+  - {{key: HOME, value: /home/$LEAF_ALIAS}}
+exports:
+{host}  - {{mount: /usr, mode: Restricted}}
+  - {{mount: /bin, path: /usr/bin, mode: Restricted}}
+  - {{mount: /sbin, path: /usr/sbin, mode: Restricted}}
+  - {{mount: /lib, path: usr/lib, mode: Symlink}}
+  - {{mount: /lib64, path: usr/lib64, mode: Symlink}}
+  - {{mount: /proc, mode: Procfs}}
+  - {{mount: /dev, mode: Devfs}}
+  - {{mount: /tmp, mode: Tmpfs}}
+  - {{mount: /run, mode: Anonymous}}
+  - {{mount: /var, mode: Anonymous}}
+  - {{mount: /etc/passwd, path: getent passwd $UID 65534, mode: Execfd}}
+  - {{mount: /etc/group, path: getent group $(id -g) 65534, mode: Execfd}}
+  - {{mount: /home/$LEAF_ALIAS, path: /nodes/_private, mode: Symlink}}
+"
+        ),
+    );
+    let mut redpath = PathBuf::new();
+    for (index, below) in
+        ["platform", "platform/middleware", "platform/middleware/app"].into_iter().enumerate()
+    {
+        for part in ["usr", "var", "private", "local", "rpm"] {
+            pool.mkdir(format!("{below}/{part}"));
+        }
+        redpath = pool.node(
+            below,
+            &format!(
+                "config: {{path: /nodes/$NODE_ALIAS/usr/bin, ldpath: '/nodes/$NODE_ALIAS/usr/lib:/nodes/$NODE_ALIAS/usr/lib64'}}
+environ: [{{key: VAR_{index}, value: $NODE_NAME}}]
+exports:
+  - {{mode: Private, mount: /nodes/_private, path: $NODE_PATH/private}}
+  - {{mode: Private, mount: /var/local, path: $NODE_PATH/local}}
+  - {{mode: Private, mount: /var/lib/rpm, path: $NODE_PATH/rpm}}
+  - {{mode: Restricted, mount: /nodes/$NODE_ALIAS/usr, path: $NODE_PATH/usr}}
+  - {{mode: Public, mount: /nodes/$NODE_ALIAS/var, path: $NODE_PATH/var}}"
+            ),
+        );
+    }
+    let case = Case { pool, redpath, main };
+    assert_eq!(case.plan().layout.mounts.len(), mounts.max(25));
+    case
+}
+
+impl Case {
+    /// The node.
+    pub(crate) fn redpath(&self) -> &std::path::Path {
+        &self.redpath
+    }
+
+    /// The core OS's layer.
+    pub(crate) fn main(&self) -> &std::path::Path {
+        &self.main
+    }
+
+    /// A path in the pool.
+    pub(crate) fn join(&self, below: &str) -> PathBuf {
+        self.pool.join(below)
+    }
 }
