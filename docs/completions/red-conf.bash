@@ -399,7 +399,7 @@ _red__conf() {
             return 0
             ;;
         red__subcmd__conf__subcmd__schema)
-            opts="-v -h -V --color --verbose --help --version config status policy"
+            opts="-v -h -V --color --verbose --help --version config status policy reference"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

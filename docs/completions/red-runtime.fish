@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_red_runtime_global_optspecs
-    string join \n h/help V/version
+    string join \n root= log= log-format= debug systemd-cgroup cgroup-manager= rootless= h/help V/version
 end
 
 function __fish_red_runtime_needs_command
@@ -24,9 +24,145 @@ function __fish_red_runtime_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c red-runtime -n "__fish_red_runtime_needs_command" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -l root -d 'Directory of states' -r -F
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -l log -d 'File that errors are written to, besides stderr' -r -F
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -l log-format -d 'In which form' -r -f -a "text\t'A line for people'
+json\t'One JSON object'"
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -l cgroup-manager -d 'Who makes cgroups' -r -f -a "cgroupfs\t'This program'
+systemd\t'systemd'
+disabled\t'Nobody: a container stays in its launcher\'s cgroup'"
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -l rootless -d 'Accepted for the sake of engines; whether the caller is root is seen' -r
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -l debug -d 'Accepted for the sake of engines; there is nothing more to say'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -l systemd-cgroup -d 'Have systemd make cgroups; `cgroupsPath` is `slice:prefix:name` then'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "create" -d 'Make a container from a bundle; it waits to be started'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "start" -d 'Start a container that was made'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "state" -d 'Print the state of a container'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "kill" -d 'Send a signal to a container'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "delete" -d 'Remove a container'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "run" -d 'Make and start a container from a bundle or a node, and wait for it'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "exec" -d 'Run a further process in a container'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "list" -d 'List containers'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "ps" -d 'List the processes of a container'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "spec" -d 'Write a configuration to start from'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "features" -d 'Print what this runtime can do, as JSON'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "pause" -d 'Stop everything in a container'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "resume" -d 'Let what was stopped go on'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "update" -d 'Change the limits of a container'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "events" -d 'Print what the cgroups of a container have counted'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "checkpoint" -d 'Not supported'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "restore" -d 'Not supported'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "gc" -d 'Remove what interrupted commands have left behind'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "doctor" -d 'Say what this machine lacks, and how to get it'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "conf" -d 'Look at nodes and their configuration, the same as `red-conf`'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "wrap" -d 'Run a command in a node, the same as `red-wrap`'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -s b -l bundle -d 'Directory of the bundle' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -l console-socket -d 'Socket that the outer side of the terminal is sent to' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -l pid-file -d 'File that the number of the first process is written to' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -l pidfd-socket -d 'Socket that a descriptor of the first process is sent to' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -l preserve-fds -d 'So many descriptors after the standard streams are passed on' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -l no-pivot -d 'Change the root without pivot_root, for a root on a ramdisk'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -l no-new-keyring -d 'Keep the launcher\'s session keyring'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand start" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand start" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand state" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand state" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand kill" -s a -l all -d 'Every process of the container'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand kill" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand kill" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand delete" -s f -l force -d 'End it first, whatever its state; one that does not exist is fine'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand delete" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand delete" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -s b -l bundle -d 'Directory of the bundle' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l console-socket -d 'Socket that the outer side of the terminal is sent to' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l pid-file -d 'File that the number of the first process is written to' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l pidfd-socket -d 'Socket that a descriptor of the first process is sent to' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l preserve-fds -d 'So many descriptors after the standard streams are passed on' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -s r -l redpath -l rpath -l rp -d 'Run a node instead of a bundle: its path' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l rmain -d 'Replaces main.yaml' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l strict -d 'What is missing is an error' -r -f -a "yes\t''
+no\t''"
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l user -d 'User the command runs as, by name or number' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l group -d 'Group the command runs as, by name or number' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l smack -d 'Smack label of the command' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -s e -l env -d 'Set a variable for the command, or pass on the launcher\'s' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l name -d 'Name of what runs, for `red-wrap ps` and the like' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -s v -l verbose -d 'Say more' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l root -d 'Directory of states' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l no-pivot -d 'Change the root without pivot_root, for a root on a ramdisk'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l no-new-keyring -d 'Keep the launcher\'s session keyring'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l force -d 'The opposite of --strict'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l unsafe -d 'Nodes that were moved start all the same'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l detach -d 'Run it in the background; its output goes to a file (`red-wrap logs`)'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l die-with-parent -d 'It ends with the launcher'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l new-session -d 'It is in a session of its own'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l timings -d 'Say when each phase of the launch was over, on stderr'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l keep -d 'Do not remove the container when it has ended'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s p -l process -d 'The process as in an OCI configuration' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l cwd -d 'Working directory' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s e -l env -d 'Set a variable' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s u -l user -d 'User, and group after a colon, by number' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s g -l additional-gids -d 'Further groups, by number' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s c -l cap -d 'Add a capability' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l apparmor -d 'AppArmor profile' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l cgroup -d 'A cgroup below the container\'s' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l pid-file -d 'File that its number is written to' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l console-socket -d 'Socket that the outer side of the terminal is sent to' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l preserve-fds -d 'So many descriptors after the standard streams are passed on' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l process-label -d 'Accepted for the sake of engines; SELinux is not supported' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s t -l tty -d 'Give it a terminal'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l no-new-privs -d 'It cannot gain privileges'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s d -l detach -d 'Do not wait for it'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand list" -s f -l format -d 'In which form' -r -f -a "table\t''
+json\t''"
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand list" -s q -l quiet -d 'Names only'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand list" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand list" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand ps" -s f -l format -d 'In which form' -r -f -a "table\t''
+json\t''"
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand ps" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand ps" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand spec" -s b -l bundle -d 'Directory of the bundle' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand spec" -l rootless -d 'For an ordinary user'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand spec" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand spec" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand features" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand features" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand pause" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand pause" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand resume" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand resume" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -s r -l resources -d 'File with resources as in an OCI configuration, `-` is stdin' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l memory -d 'Bytes of memory' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l memory-swap -d 'Bytes of memory and swap together' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l pids-limit -d 'Number of processes' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l cpu-quota -d 'Microseconds of processor time in a period' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l cpu-period -d 'Microseconds of a period' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l cpu-share -d 'Share of the processors among containers' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l cpuset-cpus -d 'Processors' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand events" -l interval -d 'How often' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand events" -l stats -d 'Once, and no more'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand events" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand events" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand checkpoint" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand checkpoint" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand restore" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand restore" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand gc" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand gc" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand doctor" -l json -d 'Print one JSON document'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand doctor" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -l color -d 'Controls when to use color' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -158,3 +294,4 @@ never\t''"
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from schema" -s v -l verbose -d 'Say more: notes too'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from schema" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand wrap" -s V -l version -d 'Print version'

@@ -38,7 +38,7 @@ struct Launch {
 
 /// Look after what runs in nodes
 #[derive(Debug, Parser)]
-#[command(name = "red-wrap", version, disable_help_subcommand = true)]
+#[command(name = "red-wrap", version, propagate_version = true, disable_help_subcommand = true)]
 struct Tools {
     #[command(subcommand)]
     tool: Tool,
@@ -63,7 +63,7 @@ const TOOLS: [&str; 4] = ["ps", "enter", "kill", "logs"];
 /// The command trees, for man pages and completion scripts: the launch with its tools.
 pub(in crate::cli) fn command() -> clap::Command {
     let tools = Tools::command();
-    let mut all = Launch::command();
+    let mut all = Launch::command().propagate_version(true).disable_help_subcommand(true);
     for tool in tools.get_subcommands() {
         all = all.subcommand(tool.clone());
     }
