@@ -392,3 +392,57 @@ print(text.decode().replace('\\r', ''))",
     stage.wait_status("c", "stopped");
     stage.runtime(["delete", "c"]).good();
 }
+
+#[test]
+fn namespaces_of_another_container_are_joined() {
+    let stage = Stage::new();
+    let map = json!([{"containerID": 0, "hostID": 0, "size": 5000}]);
+    let first = stage.plain("a", &LIVES, |spec| {
+        spec["linux"]["namespaces"].as_array_mut().expect("it is a list").push(json!({"type": "user"}));
+        spec["linux"]["uidMappings"] = map.clone();
+        spec["linux"]["gidMappings"] = map.clone();
+    });
+    stage.start(&first, "a");
+    let pid = stage.runtime(["state", "a"]).good().json()["pid"].to_string();
+    let inode = |kind: &str| {
+        std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).expect("it runs").display().to_string()
+    };
+    let names = [("user", "user"), ("network", "net"), ("ipc", "ipc"), ("uts", "uts"), ("pid", "pid")];
+    let script = "for n in user net ipc uts pid; do readlink /proc/self/ns/$n; done; hostname; id -u";
+    let second = stage.plain("b", &["sh", "-c", script], |spec| {
+        let joined =
+            names.map(|(kind, file)| json!({"type": kind, "path": format!("/proc/{pid}/ns/{file}")}));
+        let mut all = joined.to_vec();
+        all.push(json!({"type": "mount"}));
+        spec["linux"]["namespaces"] = json!(all);
+        // The name of a namespace that is shared is not this container's to set.
+        spec["hostname"] = json!("other");
+    });
+    let said = stage.runtime(["run", "--bundle", &second.display().to_string(), "b"]).good();
+    let wanted: Vec<String> = names.iter().map(|(_, file)| inode(file)).collect();
+    assert_eq!(said.out, format!("{}\nplain\n0\n", wanted.join("\n")), "{}", said.err);
+    // Without a user namespace the launcher goes there and back.
+    let third = stage.plain("c", &["readlink", "/proc/self/ns/net"], |spec| {
+        let net = json!({"type": "network", "path": format!("/proc/{pid}/ns/net")});
+        spec["linux"]["namespaces"] = json!([{"type": "mount"}, {"type": "pid"}, net]);
+    });
+    let said = stage.runtime(["run", "--bundle", &third.display().to_string(), "c"]).good();
+    assert_eq!(said.out.trim(), inode("net"));
+}
+
+/// A pause container is no application, whatever stands in its annotations (DESIGN §4).
+#[test]
+fn a_sandbox_of_kubernetes_is_never_translated() {
+    let stage = Stage::new();
+    for (key, value) in
+        [("io.kubernetes.cri.container-type", "sandbox"), ("io.kubernetes.cri-o.ContainerType", "sandbox")]
+    {
+        let redpath = stage.leaf.display().to_string();
+        let bundle = stage.plain("b", &["hostname"], |spec| {
+            spec["annotations"] = json!({"bzh.redpesk.redpak.redpath": redpath, key: value});
+        });
+        let said = stage.runtime(["run", "--bundle", &bundle.display().to_string(), "c"]).good();
+        assert_eq!(said.out, "plain\n");
+        std::fs::remove_dir_all(&bundle).expect("it is ours");
+    }
+}

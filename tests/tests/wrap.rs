@@ -345,3 +345,53 @@ fn an_ordinary_user_launches_too() {
     run(&mut kill).good();
     assert!(stage.sweep());
 }
+
+#[test]
+fn a_family_is_a_chain_of_cgroups() {
+    let stage = Stage::with("", "");
+    let limits = |alias: &str, pids: u32| {
+        format!("config: {{cgroups: {{pids: {{max: {pids}}}}}}}\nenviron: [{{key: BY, value: {alias}}}]")
+    };
+    let app = std::fs::read_to_string(stage.leaf.join("etc/redpak.yaml")).expect("it is there");
+    stage.pool.node("core/mid", &limits("mid", 33));
+    stage.pool.write(
+        "core/mid/app/etc/redpak.yaml",
+        format!("{app}\nconfig: {{cgroups: {{pids: {{max: 11}}}}}}\n"),
+    );
+    run(&mut stage.wrap_command(&["--detach", "--name", "limited"], &["sleep", "100"])).good();
+    let find = |pattern: &str| {
+        let found = run(Command::new("find").args(["/sys/fs/cgroup", "-path", pattern])).out;
+        found
+            .lines()
+            .map(|dir| std::fs::read_to_string(Path::new(dir).join("pids.max")).unwrap_or_default())
+            .collect::<Vec<_>>()
+    };
+    let has = |pattern: &str, value: &str| find(pattern).iter().any(|found| found == value);
+    assert!(has("*/red-runtime/core-*/mid-????????", "33\n"));
+    assert!(has("*/red-runtime/core-*/mid-*/app-????????", "11\n"));
+    let pid = stage.tool("ps", &["--json"]).json()["running"][0]["pid"].to_string();
+    let own = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("it runs");
+    assert!(own.contains("/app-") && own.contains("/limited"), "{own}");
+    // The limit of the sum holds: eleven processes and no more.
+    let script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13; do sleep 1 & done 2>/dev/null; jobs | wc -l";
+    let said = stage.tool("enter", &["limited", "bash", "-c", script]);
+    let forked = said.out.trim().parse::<u32>().unwrap_or(0);
+    assert!(forked < 11, "{forked} {}", said.err);
+    stage.sweep();
+    assert!(find("*/mid-*/app-*/limited*").is_empty());
+}
+
+#[test]
+fn a_namespace_is_joined_that_a_node_names() {
+    let mut other = Command::new("unshare").args(["--net", "sleep", "100"]).spawn().expect("it starts");
+    eventually("it has a network of its own", || {
+        let own = std::fs::read_link("/proc/self/ns/net").ok();
+        std::fs::read_link(format!("/proc/{}/ns/net", other.id())).ok() != own
+    });
+    let stage = Stage::with(&format!(", share_net: /proc/{}/ns/net", other.id()), "");
+    let said = stage.wrap(&["readlink", "/proc/self/ns/net"]);
+    let wanted = std::fs::read_link(format!("/proc/{}/ns/net", other.id())).expect("it runs");
+    other.kill().expect("it is ours");
+    other.wait().expect("it ends");
+    assert_eq!(said.good().out.trim(), wanted.display().to_string());
+}
