@@ -1,5 +1,6 @@
 //! A family that can run, and containers of it that are gone in the end.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -185,6 +186,46 @@ impl Stage {
             self.runtime(["delete", "--force", id]);
         }
         listed.out.is_empty()
+    }
+}
+
+impl Stage {
+    /// What of this stage is on the machine: mounts, processes, cgroups, states. Asked until nothing
+    /// is, or for two seconds: what was told to end needs a moment.
+    #[must_use]
+    pub fn left(&self) -> Vec<String> {
+        for _ in 0..200 {
+            if self.traces().is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.traces()
+    }
+
+    fn traces(&self) -> Vec<String> {
+        let name = self.pool.path().display().to_string();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let ours = mounts.lines().filter(|line| line.contains(&name) || line.contains("red-root"));
+        let mut found: Vec<String> = ours.map(str::to_owned).collect();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let pid = entry.file_name().to_string_lossy().into_owned();
+            if pid.parse::<u32>().is_err() || pid == std::process::id().to_string() {
+                continue;
+            }
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            let root = fs::read_link(entry.path().join("root")).unwrap_or_default();
+            if line.contains(&name) || root.starts_with(self.pool.path()) {
+                found.push(format!("process {pid}: {line}"));
+            }
+        }
+        let cgroups =
+            run(Command::new("find").args(["/sys/fs/cgroup", "-path", "*red-runtime/k*", "-name", "k*"]));
+        found.extend(cgroups.out.lines().map(str::to_owned));
+        let states = fs::read_dir(&self.root).into_iter().flatten().flatten().map(|entry| entry.path());
+        found.extend(states.map(|path| path.display().to_string()).filter(|path| !path.ends_with(".lock")));
+        found
     }
 }
 

@@ -38,7 +38,7 @@ impl Drop for Load {
 fn no_end_is_lost_in_the_foreground() {
     let stage = Stage::new();
     let bundle = stage.plain("b", &["/usr/bin/true"], |_| {});
-    let each = times(25, 625);
+    let each = times(25, 320);
     // A caller that ignores SIGCHLD, as some service managers do.
     let deaf = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])";
     let mut wrong = Vec::new();
@@ -139,35 +139,6 @@ int main(int argc, char **argv) {
 }
 "#;
 
-/// What of ours is on the machine: mounts, cgroups, processes of a stage.
-fn traces(stage: &Stage) -> Vec<String> {
-    let name = stage.pool.path().display().to_string();
-    let mut found = Vec::new();
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    found.extend(
-        mounts.lines().filter(|line| line.contains(&name) || line.contains("red-root")).map(str::to_owned),
-    );
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let pid = entry.file_name().to_string_lossy().into_owned();
-        if pid.parse::<u32>().is_err() || pid == std::process::id().to_string() {
-            continue;
-        }
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        let root = fs::read_link(entry.path().join("root")).unwrap_or_default();
-        if line.contains(&name) || root.starts_with(stage.pool.path()) {
-            found.push(format!("process {pid}: {line}"));
-        }
-    }
-    let scope =
-        run(Command::new("find").args(["/sys/fs/cgroup", "-path", "*red-runtime/k*", "-name", "k*"])).out;
-    found.extend(scope.lines().map(str::to_owned));
-    let left = fs::read_dir(&stage.root).into_iter().flatten().flatten();
-    found
-        .extend(left.map(|entry| entry.path().display().to_string()).filter(|path| !path.ends_with(".lock")));
-    found
-}
-
 #[test]
 fn killed_at_every_system_call_a_container_can_be_removed_and_its_name_used_again() {
     let stage = Stage::new();
@@ -213,26 +184,15 @@ fn killed_at_every_system_call_a_container_can_be_removed_and_its_name_used_agai
             assert_eq!(removed.code, 0, "{verb} killed at {at}: {}", removed.err);
             points += 1;
             if at % 10 == 1 {
-                let left = settled(&stage);
+                let left = stage.left();
                 assert!(left.is_empty(), "{verb} killed at {at}: {left:?}");
             }
         }
         stage.start(&bundle, "k");
         stage.runtime(["delete", "--force", "k"]).good();
     }
-    let left = settled(&stage);
+    let left = stage.left();
     assert!(left.is_empty(), "after {points} kills: {left:?}");
-}
-
-/// What is left once processes that were told to end had the time to.
-fn settled(stage: &Stage) -> Vec<String> {
-    for _ in 0..200 {
-        if traces(stage).is_empty() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    traces(stage)
 }
 
 #[test]
@@ -251,7 +211,7 @@ fn killed_at_any_moment_nothing_is_left() {
         let removed = stage.runtime(["delete", "--force", "k"]);
         assert_eq!(removed.code, 0, "round {round}: {}", removed.err);
     }
-    let left = settled(&stage);
+    let left = stage.left();
     assert!(left.is_empty(), "{left:?}");
 }
 

@@ -187,6 +187,7 @@ impl Session {
     }
 
     /// Plans a launch for a request of one's own.
+    #[cfg(feature = "launch")]
     pub(in crate::cli) fn launchable(&self, request: &Request) -> Result<(Plan, Report), ConfError> {
         let Planned { plan, report } = self.plan_for(request, Commands::Run)?;
         plan.map(|plan| (plan, report.clone()))
@@ -194,6 +195,7 @@ impl Session {
     }
 
     /// Who calls.
+    #[cfg(feature = "launch")]
     pub(in crate::cli) fn caller(&self) -> Caller {
         self.caller
     }
@@ -219,6 +221,7 @@ impl PlanArgs {
     }
 
     /// What a request says.
+    #[cfg(feature = "launch")]
     pub(in crate::cli) fn like(request: &Request) -> Self {
         Self {
             strict: request.strict.then_some(YesNo::Yes),
@@ -247,6 +250,7 @@ impl PlanArgs {
     }
 }
 
+#[cfg(feature = "launch")]
 impl ModeArgs {
     /// Admin mode, and files in place of redmain's.
     pub(in crate::cli) fn of(admin: Option<Option<PathBuf>>, rmain: Option<PathBuf>) -> Self {
