@@ -163,7 +163,7 @@ pub(crate) fn create(store: &Store, request: Request<'_>) -> Result<Pid, LaunchE
         }
     };
     let record = request.record(wanted.as_ref().map(Wanted::record));
-    let directory = held.begin(&record, Some(request.spec))?;
+    let directory = held.begin(&record, request.spec, true)?;
     make(&held, &directory, record, wanted, request).or_else(|(record, error)| undo(held, &record, error))
 }
 
@@ -342,7 +342,7 @@ pub(crate) fn foreground(
         None => None,
         Some(_) => {
             let held = store.hold(request.id)?;
-            held.begin(&record, Some(request.spec))?;
+            held.begin(&record, request.spec, true)?;
             Some(held)
         }
     };
@@ -367,7 +367,7 @@ pub(crate) fn foreground(
             Some(held) => held.update(&held.open()?, &record),
             None => {
                 let claimed = store.hold(request.id)?;
-                claimed.begin(&record, Some(request.spec))?;
+                claimed.begin(&record, request.spec, false)?;
                 held = Some(claimed);
                 Ok(())
             }

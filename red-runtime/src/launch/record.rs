@@ -358,10 +358,12 @@ impl Held {
     }
 
     /// Begins a container: its directory, with its record and configuration in it, appears at once.
+    /// A record that `lasts` is on disk by then: something is made after it that a machine which
+    /// loses its power could keep.
     ///
     /// # Errors
     /// It exists already, or cannot be written.
-    pub(crate) fn begin(&self, record: &Record, spec: Option<&Spec>) -> Result<OwnedFd, LaunchError> {
+    pub(crate) fn begin(&self, record: &Record, spec: &Spec, lasts: bool) -> Result<OwnedFd, LaunchError> {
         let path = self.path();
         let what = || path.display().to_string();
         if self.exists() {
@@ -373,10 +375,8 @@ impl Held {
         fs::DirBuilder::new().mode(0o700).create(&aside).doing(what)?;
         let directory =
             open(&aside, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).doing(what)?;
-        write(&directory, "record.json", &json(record, "record.json")?).doing(what)?;
-        if let Some(spec) = spec {
-            write(&directory, "config.json", &json(spec, "config.json")?).doing(what)?;
-        }
+        write(&directory, "record.json", &json(record, "record.json")?, lasts).doing(what)?;
+        write(&directory, "config.json", &json(spec, "config.json")?, lasts).doing(what)?;
         renameat(CWD, &aside, CWD, &path).doing(what)?;
         Ok(directory)
     }
@@ -387,7 +387,7 @@ impl Held {
     /// It cannot be written; then the old one stands.
     pub(crate) fn update(&self, directory: &OwnedFd, record: &Record) -> Result<(), LaunchError> {
         let bytes = json(record, "record.json")?;
-        write(directory, "record.json", &bytes)
+        write(directory, "record.json", &bytes, true)
             .doing(|| self.path().join("record.json").display().to_string())
     }
 
@@ -442,7 +442,7 @@ fn json(value: &impl Serialize, name: &str) -> Result<Vec<u8>, LaunchError> {
 }
 
 /// Writes a file aside, has it on disk, and puts it in place.
-fn write(directory: &OwnedFd, name: &str, bytes: &[u8]) -> rustix::io::Result<()> {
+fn write(directory: &OwnedFd, name: &str, bytes: &[u8], lasts: bool) -> rustix::io::Result<()> {
     let aside = format!(".{name}");
     let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = openat(directory, &*aside, flags, Mode::from_raw_mode(0o600))?;
@@ -451,7 +451,9 @@ fn write(directory: &OwnedFd, name: &str, bytes: &[u8]) -> rustix::io::Result<()
         let count = rustix::io::retry_on_intr(|| rustix::io::write(&file, rest))?;
         rest = &rest[count..];
     }
-    rustix::fs::fdatasync(&file)?;
+    if lasts {
+        rustix::fs::fdatasync(&file)?;
+    }
     renameat(directory, &*aside, directory, name)
 }
 
