@@ -86,10 +86,9 @@ fn prepare(
             Some(console::make(Some(&assembled), socket, size)?)
         }
     };
-    let assembled = match &terminal {
-        Some(terminal) => assembled.console(&terminal.inner)?,
-        None => assembled,
-    };
+    if let Some(terminal) = &terminal {
+        assembled.console(&terminal.inner)?;
+    }
     run_hooks_before_pivot(job, sync)?;
     let sealed = job.ours().then(Sealed::new).transpose()?;
     if let Some(label) = &job.smack {

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Capability, LinuxCapabilities, Process as OciProcess, Spec};
 use rustix::fs::{Mode, OFlags, open};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
-};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::cgroup::{Layout, MOUNT};
 use super::console;
@@ -16,9 +14,9 @@ use super::error::{Doing, LaunchError, tried};
 use super::namespaces::name;
 use super::process::{self, Setup};
 use super::record::{Process, Record, Store};
+use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
 use crate::sys;
-use crate::sys::clone::{Cloned, clone3};
 use crate::sys::signal::SignalSet;
 
 /// What is to be run, and how.
@@ -236,44 +234,16 @@ struct Inside<'a> {
     container: &'a OwnedFd,
 }
 
-/// A pid namespace is entered by children only, and a user namespace has to be entered before it:
-/// a helper enters all of them and makes the process as its sibling.
 fn split(inside: &Inside<'_>, ours: &Sync, cgroup: Option<&OwnedFd>) -> Result<Entered, LaunchError> {
-    let (heard, tell) = Sync::pair().doing(|| "a socket")?;
-    match clone3(0, None).doing(|| "a helper process")? {
-        Cloned::Child => {
-            // Copies of the launcher's ends would keep anybody here from hearing that it is gone.
+    let enter =
+        || sys::namespace::join(inside.container, inside.namespaces).doing(|| "entering the container");
+    match made_within(enter, 0, cgroup.map(AsFd::as_fd))? {
+        Made::Child => {
+            // Its copy of the launcher's end would keep it from hearing that the launcher is gone.
             sys::exec::let_go(ours.number());
-            sys::exec::let_go(heard.number());
-            let made = sys::namespace::join(inside.container, inside.namespaces)
-                .doing(|| "entering the container")
-                .and_then(|()| {
-                    let flags = u64::try_from(libc::CLONE_PARENT).unwrap_or(0);
-                    clone3(flags, cgroup.map(AsFd::as_fd)).doing(|| "a process inside")
-                });
-            match made {
-                Ok(Cloned::Child) => begin(inside),
-                Ok(Cloned::Parent { pid, .. }) => {
-                    tried(tell.say(&Message::Made(pid.as_raw_nonzero().get())));
-                    sys::exec::leave(0)
-                }
-                Err(error) => super::child::give_up(&tell, error),
-            }
+            begin(inside)
         }
-        Cloned::Parent { pidfd, .. } => {
-            drop(tell);
-            let answer = heard.hear().doing(|| "a helper process");
-            tried(waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED));
-            match answer? {
-                Some(Message::Made(pid)) => {
-                    let pid = Pid::from_raw(pid).ok_or(LaunchError::Died("entering"))?;
-                    let pidfd = pidfd_open(pid, PidfdFlags::empty()).doing(|| "the process inside")?;
-                    Ok(Entered { pid, pidfd })
-                }
-                Some(Message::Failed(error)) => Err(error),
-                _ => Err(LaunchError::Died("entering")),
-            }
-        }
+        Made::Parent { pid, pidfd } => Ok(Entered { pid, pidfd }),
     }
 }
 

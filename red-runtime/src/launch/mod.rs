@@ -20,6 +20,7 @@ pub(crate) mod reaper;
 pub(crate) mod record;
 pub(crate) mod root;
 mod seccomp;
+mod sibling;
 pub(crate) mod smack;
 pub(crate) mod spawn;
 pub mod standalone;

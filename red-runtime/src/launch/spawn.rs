@@ -5,9 +5,7 @@ use std::process::Command;
 
 use oci_spec::runtime::{LinuxIdMapping, Spec};
 use rustix::fs::{Mode, OFlags, open};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
-};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::cgroup::{self, Layout};
 use super::child::{self, Inheritance};
@@ -16,6 +14,7 @@ use super::hooks;
 use super::job::Job;
 use super::namespaces::{Away, Namespaces};
 use super::process::{self, Setup};
+use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
 use crate::sys;
 use crate::sys::clone::{Cloned, clone3};
@@ -142,43 +141,11 @@ fn start(
             Cloned::Child => sys::exec::leave(1),
         };
     }
-    let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
-    match clone3(0, None).doing(|| "a helper process")? {
-        Cloned::Child => {
-            sys::exec::let_go(ours.number());
-            let made = namespaces
-                .joined
-                .iter()
-                .filter(|one| one.kind != libc::CLONE_NEWNS)
-                .try_for_each(super::namespaces::Joined::join)
-                .and_then(|()| {
-                    clone3(flags | u64::try_from(libc::CLONE_PARENT).unwrap_or(0), cgroup)
-                        .doing(|| "new namespaces")
-                });
-            match made {
-                Ok(Cloned::Child) => begin(job, namespaces, setup, inheritance),
-                Ok(Cloned::Parent { pid, .. }) => {
-                    tried(theirs.say(&Message::Made(pid.as_raw_nonzero().get())));
-                    sys::exec::leave(0)
-                }
-                Err(error) => child::give_up(&theirs, error),
-            }
-        }
-        Cloned::Parent { pidfd, .. } => {
-            drop(inheritance);
-            drop(theirs);
-            let heard = ours.hear().doing(|| "a helper process");
-            tried(waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED));
-            match heard? {
-                Some(Message::Made(pid)) => {
-                    let pid = Pid::from_raw(pid).ok_or(LaunchError::Died("its creation"))?;
-                    // It is our child, so its number stays its own until we wait for it.
-                    Ok((pid, pidfd_open(pid, PidfdFlags::empty()).doing(|| "the container's first process")?))
-                }
-                Some(Message::Failed(error)) => Err(error),
-                _ => Err(LaunchError::Died("its creation")),
-            }
-        }
+    let others = namespaces.joined.iter().filter(|one| one.kind != libc::CLONE_NEWNS);
+    let enter = || others.clone().try_for_each(super::namespaces::Joined::join);
+    match made_within(enter, flags, cgroup)? {
+        Made::Child => begin(job, namespaces, setup, inheritance),
+        Made::Parent { pid, pidfd } => Ok((pid, pidfd)),
     }
 }
 

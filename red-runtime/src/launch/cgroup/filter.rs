@@ -166,6 +166,10 @@ fn program(rules: &[Rule]) -> Vec<Insn> {
             all.push(check);
         }
         all.extend(verdict);
+        if length == 0 {
+            // It decides whatever is asked; the kernel refuses a program with more behind it.
+            return all;
+        }
     }
     all.extend([insn(MOVE_IMM, 0, 0, 0, 0), insn(EXIT, 0, 0, 0, 0)]);
     all
@@ -229,6 +233,24 @@ mod tests {
         let some = Rule { allow: false, kind: None, major: None, minor: None, access: WRITE };
         assert!(!asks(&[allow, some], 'b', READ | WRITE, 8, 0), "a denial of a part denies the whole");
         assert!(asks(&[allow, some], 'b', READ, 8, 0));
+    }
+
+    /// The kernel's own judgement, where version 2 is mounted and the caller may ask.
+    #[test]
+    fn the_kernel_takes_the_program() {
+        let mount = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+            .into_iter()
+            .find(|mount| std::path::Path::new(mount).join("cgroup.controllers").exists());
+        let Some(mount) = mount.filter(|_| rustix::process::geteuid().is_root()) else { return };
+        let directory = std::path::Path::new(mount).join(format!("red-test-filter-{}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        let cgroup = open(&directory, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let rule = Rule { allow: true, kind: Some('b'), major: Some(8), minor: None, access: READ };
+        let partial = Rule { allow: false, kind: None, major: None, minor: Some(1), access: WRITE };
+        let results = [rules(&[]), vec![rule], vec![], vec![rule, partial]]
+            .map(|rules| attach_device_filter(&cgroup, &program(&rules)));
+        std::fs::remove_dir(&directory).unwrap();
+        assert_eq!(results, [Ok(()), Ok(()), Ok(()), Ok(())]);
     }
 
     #[test]

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat, fstat, mkdirat, mknodat, openat, symlinkat};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat, fstat, mknodat, openat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_bind, mount_change,
-    move_mount, open_tree,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount,
+    open_tree,
 };
 
 use super::place::{Kind, Places, host, path_of, split};
+use super::skeleton::{copy, make, skeleton, write_all};
 use super::sources::Opener;
 use super::{Base, DeviceNode, Mount, Otherwise, Root, What, cgroups, devices};
 use crate::launch::error::{Doing, LaunchError};
@@ -294,89 +295,6 @@ impl<'a> Builder<'a> {
         self.places.may_write(&parent).doing(|| path)?;
         make(&parent, name, entry, (0, 0), &mut self.locks).doing(|| path)
     }
-
-    /// Puts a terminal at `/dev/console`.
-    fn console(&self, terminal: &OwnedFd) -> Result<(), LaunchError> {
-        let point = self.places.mount_point("/dev/console", Kind::File).doing(|| "/dev/console")?;
-        // Only a path can name the file of a descriptor that is not O_PATH to a bind.
-        let (from, to) = (path_of(terminal.as_fd()), path_of(point.as_fd()));
-        mount_bind(&*from, &*to).doing(|| "/dev/console")
-    }
-}
-
-impl Assembled {
-    /// Puts a terminal at `/dev/console`, where there is a `/dev` of the container's own.
-    ///
-    /// # Errors
-    /// What mount(2) says.
-    pub(crate) fn console(self, terminal: &OwnedFd) -> Result<Self, LaunchError> {
-        let builder =
-            Builder { places: self.places, locks: self.locks, skeleton: None, mounted: HashSet::new() };
-        let result = builder.console(terminal);
-        let assembled = Self { places: builder.places, locks: builder.locks };
-        match result {
-            // A node without a /dev has no place for it, and no need.
-            Err(LaunchError::Call { errno: Errno::NOENT, .. }) | Ok(()) => Ok(assembled),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A directory inside, made where it is missing and may be made.
-    ///
-    /// # Errors
-    /// It is no directory, or lies in something that is not ours.
-    pub(crate) fn directory(&self, path: &str) -> rustix::io::Result<OwnedFd> {
-        self.places.directory(path)
-    }
-
-    /// Opens a path inside.
-    pub(crate) fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-        self.places.open(path, flags)
-    }
-
-    /// Covers files with `/dev/null` and directories with an empty one, read-only.
-    ///
-    /// # Errors
-    /// What the kernel says; what is missing needs no cover.
-    pub(crate) fn mask(&self, paths: &[String]) -> Result<(), LaunchError> {
-        let mut null: Option<OwnedFd> = None;
-        for path in paths {
-            let found = match self.places.open(path, OFlags::PATH) {
-                Err(Errno::NOENT | Errno::NOTDIR) => continue,
-                found => found.doing(|| format!("masked path {path}"))?,
-            };
-            let is_dir = crate::node::place::Facts::of(&found).doing(|| path)?.is_dir();
-            let cover = if is_dir {
-                fresh("tmpfs", "tmpfs", &["size=0k".to_owned()], flag::RDONLY)?
-            } else {
-                let null = match null.take() {
-                    Some(null) => null,
-                    None => host("/dev/null")?,
-                };
-                clone_tree(&null, false).doing(|| format!("masked path {path}"))?
-            };
-            attach_at(&cover, &found).doing(|| format!("masked path {path}"))?;
-        }
-        Ok(())
-    }
-
-    /// Makes what is at paths read-only, with all below.
-    ///
-    /// # Errors
-    /// What the kernel says; what is missing is left out.
-    pub(crate) fn freeze(&self, paths: &[String]) -> Result<(), LaunchError> {
-        for path in paths {
-            let found = match self.places.open(path, OFlags::PATH) {
-                Err(Errno::NOENT | Errno::NOTDIR) => continue,
-                found => found.doing(|| format!("read-only path {path}"))?,
-            };
-            let tree = clone_tree(&found, true).doing(|| format!("read-only path {path}"))?;
-            let attr = MountAttr { set: flag::RDONLY, ..MountAttr::default() };
-            mount_attr::set(&tree, true, attr).doing(|| format!("read-only path {path}"))?;
-            attach_at(&tree, &found).doing(|| format!("read-only path {path}"))?;
-        }
-        Ok(())
-    }
 }
 
 fn read_only(mount: &Mount) -> Mount {
@@ -445,82 +363,6 @@ fn directory(path: &Path) -> Result<(OwnedFd, u64), LaunchError> {
     mount_attr::set(&tree, true, private).doing(what)?;
     let device = fstat(&tree).doing(what)?.st_dev;
     Ok((tree, device))
-}
-
-/// Fills an empty root. Paths come sorted, so that a directory comes before what is in it.
-fn skeleton(
-    root: &OwnedFd,
-    entries: &BTreeMap<String, Entry>,
-    owner: (u32, u32),
-    locks: &mut Vec<OwnedFd>,
-) -> Result<(), LaunchError> {
-    for (path, entry) in entries {
-        make(root, path.trim_start_matches('/'), entry, owner, locks)
-            .doing(|| format!("{path} in the root"))?;
-    }
-    Ok(())
-}
-
-fn make(
-    directory: impl AsFd,
-    name: &str,
-    entry: &Entry,
-    owner: (u32, u32),
-    locks: &mut Vec<OwnedFd>,
-) -> rustix::io::Result<()> {
-    let directory = directory.as_fd();
-    // Not for writing: a root with a file that is open for that could not become read-only.
-    let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match entry {
-        Entry::Dir => match mkdirat(directory, name, Mode::from_raw_mode(0o755)) {
-            Err(Errno::EXIST) => Ok(()),
-            other => other,
-        },
-        Entry::Anonymous => {
-            mkdirat(directory, name, Mode::from_raw_mode(0o755))?;
-            let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
-            chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-        }
-        Entry::File => openat(directory, name, flags, Mode::from_raw_mode(0o444)).map(drop),
-        Entry::Symlink { target } => symlinkat(target.as_str(), directory, name),
-        Entry::Lock => {
-            locks.push(openat(directory, name, flags, Mode::from_raw_mode(0o644))?);
-            Ok(())
-        }
-    }
-}
-
-fn write_all(file: &OwnedFd, mut contents: &[u8]) -> rustix::io::Result<()> {
-    while !contents.is_empty() {
-        let written = rustix::io::retry_on_intr(|| rustix::io::write(file, contents))?;
-        contents = &contents[written..];
-    }
-    Ok(())
-}
-
-/// Copies what is in a directory: directories, files and links, with modes and owners.
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, lchown, symlink};
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        let facts = entry.metadata()?;
-        if facts.is_dir() {
-            std::fs::create_dir(&target)?;
-            copy(&source, &target)?;
-        } else if facts.is_symlink() {
-            symlink(std::fs::read_link(&source)?, &target)?;
-        } else if facts.is_file() {
-            std::fs::copy(&source, &target)?;
-        } else {
-            continue;
-        }
-        lchown(&target, Some(facts.uid()), Some(facts.gid()))?;
-        if !facts.is_symlink() {
-            std::fs::set_permissions(&target, facts.permissions())?;
-        }
-    }
-    Ok(())
 }
 
 /// Words for what failed on the way to the container's cgroups.

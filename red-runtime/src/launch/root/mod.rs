@@ -6,10 +6,12 @@
 
 pub(super) mod assemble;
 pub(super) mod cgroups;
+mod cover;
 pub(super) mod devices;
 pub(crate) mod layout;
 pub(crate) mod oci;
 mod place;
+mod skeleton;
 mod sources;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,87 @@
+//! What stands in a root that is not mounted: directories, links, files.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chownat, mkdirat, openat, symlinkat};
+use rustix::io::Errno;
+
+use crate::launch::error::{Doing, LaunchError};
+use crate::spec::layout::Entry;
+
+/// Fills an empty root. Paths come sorted, so that a directory comes before what is in it.
+pub(super) fn skeleton(
+    root: &OwnedFd,
+    entries: &BTreeMap<String, Entry>,
+    owner: (u32, u32),
+    locks: &mut Vec<OwnedFd>,
+) -> Result<(), LaunchError> {
+    for (path, entry) in entries {
+        make(root, path.trim_start_matches('/'), entry, owner, locks)
+            .doing(|| format!("{path} in the root"))?;
+    }
+    Ok(())
+}
+
+pub(super) fn make(
+    directory: impl AsFd,
+    name: &str,
+    entry: &Entry,
+    owner: (u32, u32),
+    locks: &mut Vec<OwnedFd>,
+) -> rustix::io::Result<()> {
+    let directory = directory.as_fd();
+    // Not for writing: a root with a file that is open for that could not become read-only.
+    let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match entry {
+        Entry::Dir => match mkdirat(directory, name, Mode::from_raw_mode(0o755)) {
+            Err(Errno::EXIST) => Ok(()),
+            other => other,
+        },
+        Entry::Anonymous => {
+            mkdirat(directory, name, Mode::from_raw_mode(0o755))?;
+            let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+            chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+        }
+        Entry::File => openat(directory, name, flags, Mode::from_raw_mode(0o444)).map(drop),
+        Entry::Symlink { target } => symlinkat(target.as_str(), directory, name),
+        Entry::Lock => {
+            locks.push(openat(directory, name, flags, Mode::from_raw_mode(0o644))?);
+            Ok(())
+        }
+    }
+}
+
+pub(super) fn write_all(file: &OwnedFd, mut contents: &[u8]) -> rustix::io::Result<()> {
+    while !contents.is_empty() {
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(file, contents))?;
+        contents = &contents[written..];
+    }
+    Ok(())
+}
+
+/// Copies what is in a directory: directories, files and links, with modes and owners.
+pub(super) fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, lchown, symlink};
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let facts = entry.metadata()?;
+        if facts.is_dir() {
+            std::fs::create_dir(&target)?;
+            copy(&source, &target)?;
+        } else if facts.is_symlink() {
+            symlink(std::fs::read_link(&source)?, &target)?;
+        } else if facts.is_file() {
+            std::fs::copy(&source, &target)?;
+        } else {
+            continue;
+        }
+        lchown(&target, Some(facts.uid()), Some(facts.gid()))?;
+        if !facts.is_symlink() {
+            std::fs::set_permissions(&target, facts.permissions())?;
+        }
+    }
+    Ok(())
+}

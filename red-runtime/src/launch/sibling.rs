@@ -1,0 +1,70 @@
+//! A process that is made inside namespaces from which there is no way back.
+//!
+//! A pid namespace is entered by children only, and a user namespace has to be entered before all
+//! others. So a helper enters them, makes the process as its sibling (clone(2), CLONE_PARENT), and
+//! ends.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+
+use super::child::give_up;
+use super::error::{Doing, LaunchError, tried};
+use super::sync::{Message, Sync};
+use crate::sys;
+use crate::sys::clone::{Cloned, clone3};
+
+/// Which side this is.
+pub(super) enum Made {
+    /// The new process.
+    Child,
+    /// Its parent.
+    Parent {
+        /// Its number.
+        pid: Pid,
+        /// It.
+        pidfd: OwnedFd,
+    },
+}
+
+/// Makes a process where `enter` leads, with new namespaces of its own and in a cgroup.
+///
+/// # Errors
+/// `enter` fails, or the kernel refuses; then no process is left.
+pub(super) fn made_within(
+    enter: impl FnOnce() -> Result<(), LaunchError>,
+    namespaces: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Made, LaunchError> {
+    let (heard, tell) = Sync::pair().doing(|| "a socket")?;
+    match clone3(0, None).doing(|| "a helper process")? {
+        Cloned::Child => {
+            // Its copy would keep it from hearing that the launcher is gone.
+            sys::exec::let_go(heard.number());
+            let flags = namespaces | u64::try_from(libc::CLONE_PARENT).unwrap_or(0);
+            match enter().and_then(|()| clone3(flags, cgroup).doing(|| "new namespaces")) {
+                Ok(Cloned::Child) => Ok(Made::Child),
+                Ok(Cloned::Parent { pid, .. }) => {
+                    tried(tell.say(&Message::Made(pid.as_raw_nonzero().get())));
+                    sys::exec::leave(0)
+                }
+                Err(error) => give_up(&tell, error),
+            }
+        }
+        Cloned::Parent { pidfd, .. } => {
+            drop(tell);
+            let answer = heard.hear().doing(|| "a helper process");
+            tried(waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED));
+            match answer? {
+                Some(Message::Made(pid)) => {
+                    let pid = Pid::from_raw(pid).ok_or(LaunchError::Died("its creation"))?;
+                    // It is our child, so its number stays its own until we wait for it.
+                    let pidfd = pidfd_open(pid, PidfdFlags::empty()).doing(|| "the process inside")?;
+                    Ok(Made::Parent { pid, pidfd })
+                }
+                Some(Message::Failed(error)) => Err(error),
+                _ => Err(LaunchError::Died("its creation")),
+            }
+        }
+    }
+}
