@@ -17,18 +17,25 @@ use crate::sys::mount_attr::{self, MountAttr, flag};
 
 const SELF: &str = "/proc/self/exe";
 
-/// Words of calls that enter a container, or let one begin.
-const ENTERING: [&str; 4] = ["create", "run", "exec", "enter"];
+/// Words of calls that enter a container that somebody else made, or make one for an engine.
+const ENTERING: [&str; 3] = ["create", "exec", "enter"];
 
-/// Whether a call may enter a container. Done before the arguments are understood, so that nothing
+/// Whether a call needs the protection. Seen before the arguments are understood, so that nothing
 /// is done twice: a word that means something else makes it careful for nothing.
 pub(super) fn enters(wrap: bool, args: &[OsString]) -> bool {
-    let enters = |arg: &OsString| arg.to_str().is_some_and(|arg| ENTERING.contains(&arg));
+    let word = |arg: &OsString, words: &[&str]| arg.to_str().is_some_and(|arg| words.contains(&arg));
     if wrap {
-        // What red-wrap launches seals itself, inside (`launch::reaper`).
-        return args.get(1).is_some_and(enters);
+        // What red-wrap launches is protected inside (`launch::reaper`).
+        return args.get(1).is_some_and(|arg| word(arg, &ENTERING));
     }
-    args.iter().skip(1).any(enters)
+    let names_node = |arg: &OsString| {
+        let option = arg.to_str().and_then(|arg| arg.split('=').next());
+        matches!(option, Some("--redpath" | "--rpath" | "--rp" | "-r"))
+    };
+    let args = &args[1.min(args.len())..];
+    // So is what `run` makes of a node; a bundle is run without naming one.
+    args.iter().any(|arg| word(arg, &ENTERING))
+        || (args.iter().any(|arg| word(arg, &["run"])) && !args.iter().any(names_node))
 }
 
 /// Runs this program again from where nobody can write to it, unless nobody can already.
@@ -73,4 +80,28 @@ fn texts(all: impl Iterator<Item = OsString>) -> Vec<CString> {
 fn read_only() -> Result<bool, LaunchError> {
     let facts = statvfs(SELF).map_err(|errno| LaunchError::Call { what: SELF.to_owned(), errno })?;
     Ok(facts.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::enters;
+
+    #[test]
+    fn nothing_that_enters_is_missed() {
+        let call = |words: &str| words.split(' ').map(Into::into).collect::<Vec<_>>();
+        for (words, wanted) in [
+            ("red-runtime --root x create -b y c", true),
+            ("red-runtime run -b y c", true),
+            ("red-runtime exec c true", true),
+            ("red-runtime exec c run --redpath=/x", true),
+            ("red-runtime run --redpath=/x -- true", false),
+            ("red-runtime run -r /x exec", true),
+            ("red-runtime state c", false),
+        ] {
+            assert_eq!(enters(false, &call(words)), wanted, "{words}");
+        }
+        assert!(enters(true, &call("red-wrap enter x")));
+        assert!(!enters(true, &call("red-wrap --redpath=/x true")));
+        assert!(!enters(false, &[]));
+    }
 }

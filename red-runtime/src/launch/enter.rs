@@ -235,8 +235,9 @@ struct Inside<'a> {
 }
 
 fn split(inside: &Inside<'_>, ours: &Sync, cgroup: Option<&OwnedFd>) -> Result<Entered, LaunchError> {
-    let enter =
-        || sys::namespace::join(inside.container, inside.namespaces).doing(|| "entering the container");
+    // From the container's cgroup namespace nothing can be cloned into a cgroup of the host's.
+    let most = inside.namespaces & !libc::CLONE_NEWCGROUP;
+    let enter = || sys::namespace::join(inside.container, most).doing(|| "entering the container");
     match made_within(enter, 0, cgroup.map(AsFd::as_fd))? {
         Made::Child => {
             // Its copy of the launcher's end would keep it from hearing that the launcher is gone.
@@ -268,6 +269,10 @@ fn become_command(inside: &Inside<'_>) -> LaunchError {
 
 fn confined(inside: &Inside<'_>) -> Result<process::Program, LaunchError> {
     inside.theirs.wait_go()?;
+    let last = inside.namespaces & libc::CLONE_NEWCGROUP;
+    if last != 0 {
+        sys::namespace::join(inside.container, last).doing(|| "entering the container's cgroups")?;
+    }
     // Processes of the container see this one; they are not to look at it.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .doing(|| "hiding from the container")?;

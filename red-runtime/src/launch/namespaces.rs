@@ -100,6 +100,13 @@ impl Namespaces {
 }
 
 impl Joined {
+    /// Whether the process inside joins it by itself: from another mount namespace nobody comes back
+    /// to where he was, and from another cgroup namespace nothing can be cloned into a cgroup of the
+    /// host's.
+    pub(crate) fn is_joined_inside(&self) -> bool {
+        matches!(self.kind, libc::CLONE_NEWNS | libc::CLONE_NEWCGROUP)
+    }
+
     /// Joins it.
     ///
     /// # Errors
@@ -116,10 +123,10 @@ pub(crate) struct Away(Vec<(i32, OwnedFd)>);
 
 impl Away {
     /// Joins namespaces for the next clone, after which the launcher goes back. Only root may do
-    /// so; a user namespace has no way back, and a mount namespace is joined by the child.
+    /// so, and a user namespace has no way back.
     pub(crate) fn to(joined: &[Joined]) -> Result<Self, LaunchError> {
         let mut away = Vec::new();
-        for one in joined.iter().filter(|one| one.kind != libc::CLONE_NEWNS) {
+        for one in joined.iter().filter(|one| !one.is_joined_inside()) {
             let own = format!("/proc/self/ns/{}", name(one.kind));
             let file = open(&*own, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).doing(|| own)?;
             away.push((one.kind, file));

@@ -40,7 +40,7 @@ pub(super) fn made_within(
     match clone3(0, None).doing(|| "a helper process")? {
         Cloned::Child => {
             // Its copy would keep it from hearing that the launcher is gone.
-            sys::exec::let_go(heard.number());
+            drop(heard);
             let flags = namespaces | u64::try_from(libc::CLONE_PARENT).unwrap_or(0);
             match enter().and_then(|()| clone3(flags, cgroup).doing(|| "new namespaces")) {
                 Ok(Cloned::Child) => Ok(Made::Child),

@@ -141,7 +141,7 @@ fn start(
             Cloned::Child => sys::exec::leave(1),
         };
     }
-    let others = namespaces.joined.iter().filter(|one| one.kind != libc::CLONE_NEWNS);
+    let others = namespaces.joined.iter().filter(|one| !one.is_joined_inside());
     let enter = || others.clone().try_for_each(super::namespaces::Joined::join);
     match made_within(enter, flags, cgroup)? {
         Made::Child => begin(job, namespaces, setup, inheritance),
@@ -153,7 +153,7 @@ fn start(
 fn begin(job: &Job<'_>, namespaces: &Namespaces, setup: Setup<'_>, inheritance: Inheritance) -> ! {
     // Its copy of the launcher's end would keep it from hearing that the launcher is gone.
     sys::exec::let_go(inheritance.far);
-    for one in namespaces.joined.iter().filter(|one| one.kind == libc::CLONE_NEWNS) {
+    for one in namespaces.joined.iter().filter(|one| one.is_joined_inside()) {
         if let Err(error) = one.join() {
             child::give_up(&inheritance.sync, error);
         }
