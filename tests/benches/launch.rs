@@ -1,6 +1,8 @@
 //! Start and stop of the seed's case, by ourselves and by peers, in turn in one run. Prints medians
 //! and their ratio to crun. `.ci/static` builds what is measured; an argument is the number of runs.
 
+#![allow(clippy::print_stdout, reason = "what it measured goes to whoever asked")]
+
 use std::fmt::Write as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
