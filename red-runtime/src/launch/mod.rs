@@ -1,6 +1,6 @@
 //! Starts containers and looks after them. The only module that names libcontainer.
 //!
-//! What is started is a [`job::Job`]: an OCI configuration with a root as data. A plan and a plain
+//! What is started is a `job::Job`: an OCI configuration with a root as data. A plan and a plain
 //! bundle both become one, and everything from there on is one path: `spawn` clones, `child` is
 //! what happens inside, `process` how it becomes the command. Nothing here knows what a node is.
 
