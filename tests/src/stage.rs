@@ -190,20 +190,21 @@ impl Stage {
 }
 
 impl Stage {
-    /// What of this stage is on the machine: mounts, processes, cgroups, states. Asked until nothing
-    /// is, or for two seconds: what was told to end needs a moment.
+    /// What of this stage and its container `id`, a name that no other test has, is on the machine:
+    /// mounts, processes, cgroups, states. Asked until nothing is, or for two seconds: what was told
+    /// to end needs a moment.
     #[must_use]
-    pub fn left(&self) -> Vec<String> {
+    pub fn left(&self, id: &str) -> Vec<String> {
         for _ in 0..200 {
-            if self.traces().is_empty() {
+            if self.traces(id).is_empty() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        self.traces()
+        self.traces(id)
     }
 
-    fn traces(&self) -> Vec<String> {
+    fn traces(&self, id: &str) -> Vec<String> {
         let name = self.pool.path().display().to_string();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let ours = mounts.lines().filter(|line| line.contains(&name) || line.contains("red-root"));
@@ -220,8 +221,8 @@ impl Stage {
                 found.push(format!("process {pid}: {line}"));
             }
         }
-        let cgroups =
-            run(Command::new("find").args(["/sys/fs/cgroup", "-path", "*red-runtime/k*", "-name", "k*"]));
+        let pattern = format!("*red-runtime/{id}-*");
+        let cgroups = run(Command::new("find").args(["/sys/fs/cgroup", "-path", &pattern]));
         found.extend(cgroups.out.lines().map(str::to_owned));
         let states = fs::read_dir(&self.root).into_iter().flatten().flatten().map(|entry| entry.path());
         found.extend(states.map(|path| path.display().to_string()).filter(|path| !path.ends_with(".lock")));

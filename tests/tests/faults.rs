@@ -41,7 +41,7 @@ fn any_call_may_fail() {
                 .arg("run")
                 .arg("--bundle")
                 .arg(&bundle)
-                .arg("k");
+                .arg("f");
             command.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
             let said = run(&mut command);
             assert!(said.code != 124 && said.code != 137, "{errno} at {at}: it hangs");
@@ -55,7 +55,7 @@ fn any_call_may_fail() {
             } else {
                 failed += 1
             }
-            let removed = stage.runtime(["delete", "--force", "k"]);
+            let removed = stage.runtime(["delete", "--force", "f"]);
             assert_eq!(removed.code, 0, "{errno} at {at}: {}", removed.err);
             let injected = std::fs::read_to_string(&trace).unwrap_or_default().contains("(INJECTED)");
             quiet = if injected { 0 } else { quiet + 1 };
@@ -63,7 +63,7 @@ fn any_call_may_fail() {
         }
     }
     assert!(failed > 10, "only {failed} of {} failed", failed + survived);
-    let left = stage.left();
+    let left = stage.left("f");
     assert!(left.is_empty(), "{left:?}");
-    run(red_runtime(&stage.root).arg("run").arg("--bundle").arg(&bundle).arg("k")).good();
+    run(red_runtime(&stage.root).arg("run").arg("--bundle").arg(&bundle).arg("f")).good();
 }

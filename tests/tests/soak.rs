@@ -184,14 +184,14 @@ fn killed_at_every_system_call_a_container_can_be_removed_and_its_name_used_agai
             assert_eq!(removed.code, 0, "{verb} killed at {at}: {}", removed.err);
             points += 1;
             if at % 10 == 1 {
-                let left = stage.left();
+                let left = stage.left("k");
                 assert!(left.is_empty(), "{verb} killed at {at}: {left:?}");
             }
         }
         stage.start(&bundle, "k");
         stage.runtime(["delete", "--force", "k"]).good();
     }
-    let left = stage.left();
+    let left = stage.left("k");
     assert!(left.is_empty(), "after {points} kills: {left:?}");
 }
 
@@ -203,15 +203,15 @@ fn killed_at_any_moment_nothing_is_left() {
     for round in 0..times(40, 500) {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let mut command = red_runtime(&stage.root);
-        command.arg("create").arg("--bundle").arg(&bundle).arg("k");
+        command.arg("create").arg("--bundle").arg(&bundle).arg("m");
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
         std::thread::sleep(Duration::from_micros((seed >> 33) % 30_000));
         drop(child.kill());
         drop(child.wait());
-        let removed = stage.runtime(["delete", "--force", "k"]);
+        let removed = stage.runtime(["delete", "--force", "m"]);
         assert_eq!(removed.code, 0, "round {round}: {}", removed.err);
     }
-    let left = stage.left();
+    let left = stage.left("m");
     assert!(left.is_empty(), "{left:?}");
 }
 
