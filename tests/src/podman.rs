@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::broom::User;
-use crate::call::{Said, built, run};
+use crate::call::{Said, run};
 use crate::pool::Pool;
 
 /// podman, for root or for a user, with a policy that names one pool.
@@ -60,7 +60,6 @@ impl<'u> Podman<'u> {
                     .expect("only root gives files away");
             }
         }
-        drop(built("red-runtime"));
         Some(Self { dir, user })
     }
 

@@ -249,11 +249,12 @@ fn prepare(request: &Request<'_>, wanted: Option<Wanted>) -> Result<Option<Cgrou
             let mut above = cgroups.clone();
             for (path, limits) in &request.chain {
                 above.path.clone_from(path);
-                cgroup::apply(&above, limits, false)?;
+                cgroup::apply(&above, limits)?;
             }
-            let none = LinuxResources::default();
-            let result = cgroup::apply(cgroups, resources.unwrap_or(&none), true);
-            if wanted.optional { forgive(result, resources)? } else { result? }
+            if let Some(resources) = resources {
+                cgroup::apply(cgroups, resources)?;
+            }
+            cgroup::filter_devices(cgroups, resources)?;
         }
         (None, Some(resources)) if cgroup::limits(resources) => {
             return Err(LaunchError::Cgroup {
@@ -264,18 +265,6 @@ fn prepare(request: &Request<'_>, wanted: Option<Wanted>) -> Result<Option<Cgrou
         (None, _) => {}
     }
     Ok(made)
-}
-
-/// An ordinary user's container cannot make devices, so it needs no filter that only root may load.
-fn forgive(result: Result<(), LaunchError>, resources: Option<&LinuxResources>) -> Result<(), LaunchError> {
-    match result {
-        Err(LaunchError::Call { errno: rustix::io::Errno::PERM | rustix::io::Errno::ACCESS, .. })
-            if !resources.is_some_and(cgroup::limits) =>
-        {
-            Ok(())
-        }
-        other => other,
-    }
 }
 
 /// Sends the first process as a descriptor to whoever asked.

@@ -261,9 +261,21 @@ fn become_command(inside: &Inside<'_>) -> LaunchError {
     if let Err(error) = inside.theirs.say(&Message::Ready).doing(|| "the launcher") {
         return error;
     }
-    match inside.setup.filter() {
-        Ok(_) => inside.setup.exec(&program),
+    match inside.setup.filter().and_then(nobody_asks) {
+        Ok(()) => inside.setup.exec(&program),
         Err(error) => error,
+    }
+}
+
+/// A filter that asks somebody outside needs somebody who answers, and has one for the first process
+/// only.
+fn nobody_asks(listener: Option<OwnedFd>) -> Result<(), LaunchError> {
+    match listener {
+        None => Ok(()),
+        Some(_) => Err(LaunchError::refused(
+            "exec",
+            "the container's seccomp filter asks its listener, which further processes cannot reach",
+        )),
     }
 }
 
@@ -281,7 +293,7 @@ fn confined(inside: &Inside<'_>) -> Result<process::Program, LaunchError> {
     if let Some(socket) = &terms.console {
         console::make(None, socket, None)?.take(setup.uid())?;
     }
-    setup.become_user()?;
+    nobody_asks(setup.become_user()?)?;
     inside.mask.mask().doing(|| "the signal mask")?;
     sys::exec::close_from_on_exec(3 + terms.preserve).doing(|| "descriptors of the launcher")?;
     setup.find()

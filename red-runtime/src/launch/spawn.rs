@@ -170,8 +170,9 @@ fn attend(job: &mut Job<'_>, spawned: &Spawned, maps: Option<&Maps>) -> Result<(
     if cgroups.systemd.is_some() {
         cgroup::scope(cgroups, spawned.pid)?;
         if let Some(resources) = job.resources {
-            cgroup::apply(cgroups, resources, true)?;
+            cgroup::apply(cgroups, resources)?;
         }
+        cgroup::filter_devices(cgroups, job.resources)?;
     } else if cgroups.layout == Layout::V1 {
         cgroups.join(spawned.pid)?;
     }

@@ -41,7 +41,6 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     if let Some(redpath) = &args.redpath {
         return Ok(args.plain.clone().or_root(global.root.as_ref()).run(redpath, &args.words, What::Launch));
     }
-    // A bundle's launcher has to be out of reach itself (`seal::enters`).
     let [id] = args.words.as_slice() else {
         return Err(LaunchError::refused(
             args.words.join(" "),

@@ -57,7 +57,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
         None => args.resources(),
     };
     // The device filter stays as it was made.
-    cgroup::apply(cgroups, &resources, false)?;
+    cgroup::apply(cgroups, &resources)?;
     Ok(Exit::Success)
 }
 

@@ -5,6 +5,7 @@ use libcgroups::common::{
 };
 use libcgroups::stats::Stats;
 use oci_spec::runtime::LinuxResources;
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::{Cgroups, Layout, filter};
@@ -59,26 +60,43 @@ fn nix_pid(pid: Pid) -> nix::unistd::Pid {
     nix::unistd::Pid::from_raw(pid.as_raw_nonzero().get())
 }
 
-/// Sets limits, and the device filter when `devices` says so.
+/// Sets limits.
 ///
 /// # Errors
 /// A controller is missing, or the kernel refuses a value.
-pub(crate) fn apply(cgroups: &Cgroups, resources: &LinuxResources, devices: bool) -> Result<(), LaunchError> {
-    if limits(resources) {
-        let mut rest = resources.clone();
-        rest.set_devices(None);
-        let options = ControllerOpt {
-            resources: &rest,
-            disable_oom_killer: false,
-            oom_score_adj: None,
-            freezer_state: None,
-        };
-        manager(cgroups)?.apply(&options).map_err(|source| error(cgroups, &source))?;
+pub(crate) fn apply(cgroups: &Cgroups, resources: &LinuxResources) -> Result<(), LaunchError> {
+    if !limits(resources) {
+        return Ok(());
     }
-    if devices {
-        filter::apply(cgroups, resources.devices().as_deref().unwrap_or_default())?;
+    let mut rest = resources.clone();
+    rest.set_devices(None);
+    let options = ControllerOpt {
+        resources: &rest,
+        disable_oom_killer: false,
+        oom_score_adj: None,
+        freezer_state: None,
+    };
+    manager(cgroups)?.apply(&options).map_err(|source| error(cgroups, &source))
+}
+
+/// Denies all devices that no rule allows.
+///
+/// # Errors
+/// The kernel refuses. A container of the machine's root does not start without; anybody else's
+/// cannot make a device, and needs no filter that only root may load.
+pub(crate) fn filter_devices(
+    cgroups: &Cgroups,
+    resources: Option<&LinuxResources>,
+) -> Result<(), LaunchError> {
+    let rules = resources.and_then(|resources| resources.devices().as_deref()).unwrap_or_default();
+    match filter::apply(cgroups, rules) {
+        Err(LaunchError::Call { errno: Errno::PERM | Errno::ACCESS, .. })
+            if !crate::launch::record::is_machines_root() =>
+        {
+            Ok(())
+        }
+        result => result,
     }
-    Ok(())
 }
 
 /// What the cgroups have counted.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use limits::{apply, end_scope, limits, scope, stats};
+pub(crate) use limits::{apply, end_scope, filter_devices, limits, scope, stats};
 pub(crate) use place::{Wanted, default_path, own_path};
 
 use super::error::{Doing, LaunchError};
