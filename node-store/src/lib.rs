@@ -1,4 +1,14 @@
-//! `red-dnf` and `red-rpm`: a node's packages in generations, beside its configuration.
-//!
-//! Nothing is here yet: the store builds on the node model of `red-runtime`
-//! (docs/src/design.md, "Parts").
+//! Packages of redpak nodes, on real rpm databases, with atomic generations. The tree of modules is
+//! the way a package takes: repositories → solver → plan → rpm in the install view → generation.
+
+mod audit;
+pub mod cli;
+mod family;
+mod generation;
+mod history;
+mod plan;
+mod repo;
+mod rpm;
+mod session;
+mod solve;
+mod transaction;

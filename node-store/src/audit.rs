@@ -1,0 +1,213 @@
+//! Proof: whether a family holds together, and where a file comes from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use librpm::Db;
+use serde::Serialize;
+
+use crate::family::{Family, Member};
+use crate::rpm::{RpmError, has_database, use_database};
+use crate::solve::ffi::Id;
+use crate::solve::{LoadError, Packages};
+
+/// Something that does not hold.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) node: String,
+    pub(crate) kind: &'static str,
+    pub(crate) text: String,
+}
+
+/// Requirements of a node's packages that its family does not meet, in words.
+pub(crate) fn unmet(family: &Family) -> Result<Vec<String>, LoadError> {
+    let mut packages = Packages::of(family.members(), None)?;
+    packages.pool.prepare();
+    let own: BTreeSet<Id> = packages.own().into_iter().collect();
+    let all: BTreeSet<Id> = packages.fixed().into_iter().chain(own.iter().copied()).collect();
+    let lines = packages.unmet(&all).into_iter().filter(|(id, _)| own.contains(id));
+    Ok(lines
+        .map(|(id, dependency)| {
+            format!(
+                "node `{}` ({}): {} needs {}",
+                family.node.alias,
+                family.node.path.display(),
+                packages.nevra(id),
+                packages.pool.dependency(dependency)
+            )
+        })
+        .collect())
+}
+
+/// Checks a node within its family; `ancestors` also checks what is above it.
+pub(crate) fn check(family: &Family, ancestors: bool) -> Result<Vec<Finding>, LoadError> {
+    let mut packages = Packages::installed(family)?;
+    packages.pool.prepare();
+    let all: BTreeSet<Id> = packages.fixed().into_iter().chain(packages.own()).collect();
+    let mut findings = Vec::new();
+    let last = packages.owners.len().saturating_sub(1);
+    for (at, (member, _)) in packages.owners.iter().enumerate() {
+        if member.core || at != last && !ancestors {
+            continue;
+        }
+        let theirs: BTreeSet<Id> = packages.of_member(at).into_iter().collect();
+        // A node's requirements are met by itself and what is above it.
+        let seen: BTreeSet<Id> = (0..=at).flat_map(|at| packages.of_member(at)).collect();
+        let finding = |kind, text| Finding { node: member.alias.clone(), kind, text };
+        for (id, dependency) in packages.unmet(&seen).into_iter().filter(|(id, _)| theirs.contains(id)) {
+            let text = format!("{} needs {}", packages.nevra(id), packages.pool.dependency(dependency));
+            findings.push(finding("unmet", text));
+        }
+        for &id in &theirs {
+            for dependency in packages.pool.dependencies(id, crate::solve::ffi::attribute::CONFLICTS) {
+                for other in packages
+                    .pool
+                    .providers(dependency)
+                    .into_iter()
+                    .filter(|other| *other != id && seen.contains(other))
+                {
+                    let text = format!("{} conflicts with {}", packages.nevra(id), packages.nevra(other));
+                    findings.push(finding("conflict", text));
+                }
+            }
+            let name = packages.pool.name(id);
+            let twice =
+                all.iter().filter(|&&other| !theirs.contains(&other) && packages.pool.name(other) == name);
+            for &other in twice {
+                let whose = packages.owner(other).map(Member::words).unwrap_or_default();
+                findings.push(finding(
+                    "duplicate",
+                    format!("{} is in {whose} too, as {}", packages.nevra(id), packages.nevra(other)),
+                ));
+            }
+        }
+    }
+    findings.extend(shadowed(family)?);
+    Ok(findings)
+}
+
+/// Files of the node that an ancestor's package has too, and that differ.
+fn shadowed(family: &Family) -> Result<Vec<Finding>, LoadError> {
+    let mut ours: BTreeMap<String, (String, Option<Vec<u8>>)> = BTreeMap::new();
+    each_file(&family.node, &mut |nevra, file| {
+        if file.mode() & 0o170_000 != 0o040_000 {
+            ours.insert(file.path(), (nevra.to_owned(), file.digest().map(<[u8]>::to_vec)));
+        }
+    })?;
+    let mut findings = Vec::new();
+    if ours.is_empty() {
+        return Ok(findings);
+    }
+    for ancestor in family.core.iter().chain(&family.ancestors) {
+        each_file(ancestor, &mut |nevra, file| {
+            let path = file.path();
+            if let Some((own, digest)) = ours.get(&path)
+                && *digest != file.digest().map(<[u8]>::to_vec)
+            {
+                let text = format!("{path} of {own} hides that of {nevra} in {}", ancestor.words());
+                findings.push(Finding { node: family.node.alias.clone(), kind: "shadowed", text });
+            }
+        })?;
+    }
+    Ok(findings)
+}
+
+fn each_file(member: &Member, see: &mut dyn FnMut(&str, &librpm::FileEntry<'_>)) -> Result<(), RpmError> {
+    if !has_database(&member.database) {
+        return Ok(());
+    }
+    use_database(&member.database)?;
+    for header in Db::open()?.installed_packages() {
+        let nevra = nevra(&header);
+        header.files().iter().for_each(|file| see(&nevra, &file));
+    }
+    Ok(())
+}
+
+fn nevra(header: &librpm::PackageHeader) -> String {
+    let epoch =
+        header.epoch().filter(|&epoch| epoch != 0).map(|epoch| format!("{epoch}:")).unwrap_or_default();
+    format!(
+        "{}-{epoch}{}-{}.{}",
+        header.name(),
+        header.version(),
+        header.release(),
+        header.arch().unwrap_or("noarch")
+    )
+}
+
+/// Verifies kind, size and digest of every file of the node's packages.
+pub(crate) fn files(family: &Family) -> Result<Vec<Finding>, RpmError> {
+    let mut findings = Vec::new();
+    let node = &family.node;
+    each_file(node, &mut |nevra, file| {
+        if file.flags().is_ghost() || file.flags().is_config() {
+            return;
+        }
+        let path = file.path();
+        let at = node.path.join(path.trim_start_matches('/'));
+        let wrong = |what: &str| Finding {
+            node: node.alias.clone(),
+            kind: "changed",
+            text: format!("{path} of {nevra} {what}"),
+        };
+        let Ok(facts) = std::fs::symlink_metadata(&at) else {
+            // Volatile and kernel places are nobody's to keep.
+            if !["/proc", "/sys", "/dev", "/run", "/tmp"].iter().any(|top| Path::new(&path).starts_with(top))
+            {
+                findings.push(wrong("is missing"));
+            }
+            return;
+        };
+        use std::os::unix::fs::MetadataExt;
+        let kind = u32::from(file.mode()) & 0o170_000;
+        if facts.mode() & 0o170_000 != kind && !(facts.is_symlink() && kind == 0o040_000) {
+            findings.push(wrong("is of another kind"));
+        } else if facts.is_file() && !same_digest(&at, file) {
+            findings.push(wrong("has other contents"));
+        }
+    })?;
+    Ok(findings)
+}
+
+fn same_digest(path: &Path, file: &librpm::FileEntry<'_>) -> bool {
+    use sha2::Digest;
+    let Some(wanted) = file.digest() else { return true };
+    let Ok(bytes) = std::fs::read(path) else { return false };
+    match wanted.len() {
+        32 => sha2::Sha256::digest(&bytes).as_slice() == wanted,
+        64 => sha2::Sha512::digest(&bytes).as_slice() == wanted,
+        // Older digests prove nothing; sizes are compared.
+        _ => bytes.len() as u64 == file.size(),
+    }
+}
+
+/// Which package of a member owns a path, and who signed it.
+pub(crate) fn owner(member: &Member, path: &str) -> Result<Vec<(String, String)>, RpmError> {
+    let mut found = Vec::new();
+    if !has_database(&member.database) {
+        return Ok(found);
+    }
+    use_database(&member.database)?;
+    for header in Db::open()?.installed_packages() {
+        if header.files().find(path).is_some() {
+            let format = "%{RSAHEADER:pgpsig}|%{DSAHEADER:pgpsig}|%{SIGPGP:pgpsig}";
+            let signature = header.format(format)?.split('|').find(|one| *one != "(none)").map(str::to_owned);
+            found.push((nevra(&header), signature.unwrap_or_else(|| "not signed".into())));
+        }
+    }
+    Ok(found)
+}
+
+/// Spellings of a path in a root where directories such as /bin are links into /usr.
+pub(crate) fn spellings(path: &Path) -> Vec<PathBuf> {
+    let mut all = vec![path.to_path_buf()];
+    for top in ["bin", "sbin", "lib", "lib64"] {
+        if let Ok(below) = path.strip_prefix(Path::new("/usr").join(top)) {
+            all.push(Path::new("/").join(top).join(below));
+        } else if let Ok(below) = path.strip_prefix(Path::new("/").join(top)) {
+            all.push(Path::new("/usr").join(top).join(below));
+        }
+    }
+    all
+}

@@ -1,0 +1,334 @@
+//! History, rollback, generations.
+
+use std::path::Path;
+
+use red_runtime::cli::exit::Exit;
+use serde_json::json;
+
+use super::{Common, DnfError, change};
+use crate::cli::output;
+use crate::family::{self, Family};
+use crate::generation::{self, Store, Switches};
+use crate::history::{About, Record, now};
+use crate::plan::Action;
+use crate::session::{Session, SessionError};
+use crate::solve::{Packages, Wish};
+use crate::transaction::{self, End, Locks, Talk, TransactionError};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Show all records, newest first (the default)
+    List,
+    /// Show one record in full
+    Info {
+        /// Its number
+        number: u64,
+    },
+    /// Undo what one record did, as a new generation
+    Undo {
+        /// Its number
+        number: u64,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RollbackArgs {
+    /// The generation to go back to
+    number: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct GenerationsArgs {
+    #[command(subcommand)]
+    what: Option<Generations>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Generations {
+    /// Show them (the default)
+    List,
+    /// Keep one whatever happens
+    Pin {
+        /// Its number
+        number: u64,
+        /// Let it go again
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Remove those that are not kept
+    Collect,
+}
+
+fn store(common: &Common) -> Result<(Family, Store), DnfError> {
+    let family = Family::load(common.redpath()?).map_err(SessionError::from)?;
+    let store = family::store(&family.node)?;
+    Ok((family, store))
+}
+
+pub(super) fn run(common: &Common, args: &Args, command: &[String]) -> Result<Exit, DnfError> {
+    match &args.what {
+        None | Some(What::List) => list(common),
+        Some(What::Info { number }) => info(common, *number),
+        Some(What::Undo { number }) => undo(common, *number, command),
+    }
+}
+
+fn record(store: &Store, number: u64) -> Result<Record, DnfError> {
+    let found = store.history().into_iter().find(|record| record.id == number);
+    found.ok_or_else(|| {
+        DnfError::Nothing(format!("the history has no record {number}: `red-history` lists them"))
+    })
+}
+
+fn list(common: &Common) -> Result<Exit, DnfError> {
+    let (_, store) = store(common)?;
+    let history = store.history();
+    if common.json {
+        output::json(&history)?;
+        return Ok(Exit::Success);
+    }
+    let mut rows =
+        vec![["record", "time", "user", "generation", "packages", "command"].map(String::from).to_vec()];
+    for record in history.iter().rev() {
+        let words: Vec<&str> = record
+            .command
+            .iter()
+            .skip(1)
+            .map(String::as_str)
+            .filter(|word| !word.starts_with("--redpath"))
+            .collect();
+        let from = record.from.map(|from| format!("{from} → ")).unwrap_or_default();
+        rows.push(vec![
+            record.id.to_string(),
+            record.time.clone(),
+            record.uid.to_string(),
+            format!("{from}{}", record.generation),
+            record.changes.len().to_string(),
+            words.join(" "),
+        ]);
+    }
+    output::lines(output::table(&rows))?;
+    Ok(Exit::Success)
+}
+
+fn info(common: &Common, number: u64) -> Result<Exit, DnfError> {
+    let (_, store) = store(common)?;
+    let record = record(&store, number)?;
+    if common.json {
+        output::json(&record)?;
+        return Ok(Exit::Success);
+    }
+    let mut lines = vec![
+        format!("record      {}", record.id),
+        format!("time        {}", record.time),
+        format!("user id     {}", record.uid),
+        format!("command     {}", record.command.join(" ")),
+        format!(
+            "generation  {} (before: {})",
+            record.generation,
+            record.from.map_or("none".into(), |from| from.to_string())
+        ),
+    ];
+    for change in &record.changes {
+        let replaces = if change.replaces.is_empty() {
+            String::new()
+        } else {
+            format!(", replaces {}", change.replaces.join(", "))
+        };
+        lines.push(format!(
+            "  {} {} from {} ({}){replaces}",
+            change.action.words(),
+            change.nevra(),
+            change.repo,
+            change.reason
+        ));
+    }
+    if !record.outside.is_empty() {
+        lines.push("files that scriptlets wrote and no package owns:".into());
+        lines.extend(record.outside.iter().map(|path| format!("  {}", path.display())));
+    }
+    if !record.kept.is_empty() {
+        lines.push("files of ancestors that scriptlets tried to remove, and that are still there:".into());
+        lines.extend(record.kept.iter().map(|path| format!("  /{}", path.display())));
+    }
+    if !record.output.trim().is_empty() {
+        lines.push("scriptlets printed:".into());
+        lines.extend(record.output.lines().map(|line| format!("  {line}")));
+    }
+    output::lines(lines)?;
+    Ok(Exit::Success)
+}
+
+/// The inverse of a record, as a transaction like any other.
+fn undo(common: &Common, number: u64, command: &[String]) -> Result<Exit, DnfError> {
+    let (_, node) = store(common)?;
+    let record = record(&node, number)?;
+    if record.changes.is_empty() {
+        return Err(DnfError::Nothing(format!(
+            "record {number} changed no package: `red-rollback {}` goes back to the generation before it",
+            record.from.unwrap_or(0)
+        )));
+    }
+    let how = change::how(common, &common.setopt, command)?;
+    let mut person = common.person();
+    let mut make = |session: &Session, packages: &mut Packages, about: &About| {
+        let mut ask = change::ask(common, session, about, Wish::Downgrade, &[]);
+        let mut missing = Vec::new();
+        for change in &record.changes {
+            let gone = packages.own().into_iter().find(|&id| packages.nevra(id) == change.nevra());
+            match (change.action, gone) {
+                (Action::Install, Some(id)) if change.replaces.is_empty() => ask.erase.push(id),
+                _ => {
+                    let back = if change.action == Action::Remove {
+                        vec![change.nevra()]
+                    } else {
+                        change.replaces.clone()
+                    };
+                    for nevra in back {
+                        let offered =
+                            packages.repos.iter().flat_map(|(repo, _)| packages.pool.packages(*repo));
+                        match offered.into_iter().find(|&id| packages.nevra(id) == nevra) {
+                            Some(id) => ask.exact.push(id),
+                            None => missing.push(format!("no repository has {nevra} any more")),
+                        }
+                    }
+                }
+            }
+        }
+        if missing.is_empty() { Ok(ask) } else { Err(crate::solve::Refusal::NoMatch(missing).into()) }
+    };
+    let end = transaction::run(common.redpath()?, common.choice(), &how, &mut make, &mut person)?;
+    change::tell(&end, &mut person);
+    Ok(if end == End::Declined && !common.assumeno { Exit::Failure } else { Exit::Success })
+}
+
+pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String]) -> Result<Exit, DnfError> {
+    let mut person = common.person();
+    let (family, node) = store(common)?;
+    family.own_database().map_err(SessionError::from)?;
+    let locks = Locks::take(&family, &[], common.patience()?, &mut person)?;
+    let numbers = node.numbers()?;
+    let current = node.current()?;
+    let before = numbers.iter().rev().copied().find(|number| Some(*number) < current);
+    let Some(number) = args.number.or(before) else {
+        return Err(DnfError::Nothing("there is no generation to go back to".into()));
+    };
+    if !numbers.contains(&number) {
+        return Err(
+            crate::generation::StoreError::NoGeneration { node: node.path().to_owned(), number }.into()
+        );
+    }
+    if current == Some(number) {
+        person.say(&format!("generation {number} is current already"));
+        return Ok(Exit::Success);
+    }
+    let broken = broken(&family, node.path(), number)?;
+    if !broken.is_empty() {
+        return Err(TransactionError::Descendants(broken).into());
+    }
+    warn_of_configuration(&node, current, number, &mut person);
+    if common.assumeno
+        || !person
+            .agrees(&format!("Go back from generation {} to {number}", current.unwrap_or(0)))
+            .map_err(TransactionError::from)?
+    {
+        person.say("nothing is done");
+        return Ok(if common.assumeno { Exit::Success } else { Exit::Failure });
+    }
+    generation::commit(&Switches { nodes: vec![(node.path().to_owned(), number)] })?;
+    let record = Record {
+        id: node.next_record(),
+        time: now(),
+        uid: rustix::process::getuid().as_raw(),
+        command: command.to_vec(),
+        from: current,
+        generation: number,
+        ..Record::default()
+    };
+    node.record(&record)?;
+    drop(locks);
+    person.say(&format!("generation {number} is current"));
+    Ok(Exit::Success)
+}
+
+/// A generation holds the node's configuration too.
+fn warn_of_configuration(store: &Store, current: Option<u64>, number: u64, talk: &mut dyn Talk) {
+    let Some(current) = current else { return };
+    for name in ["etc/redpak.yaml", "etc/redpak-admin.yaml"] {
+        let text = |generation: u64| std::fs::read(store.generation(generation).join(name)).ok();
+        if text(current) != text(number) {
+            talk.say(&format!("note: {name} differs between both, and goes back as well"));
+        }
+    }
+}
+
+/// What descendants would lack if a node held another generation.
+fn broken(family: &Family, node: &Path, number: u64) -> Result<Vec<String>, DnfError> {
+    let mut lines = Vec::new();
+    let database = node.join(format!(".red/gen/{number}")).join(generation::DATABASE);
+    for path in family::descendants(node) {
+        let Ok(mut theirs) = Family::load(&path) else { continue };
+        let before = crate::audit::unmet(&theirs).map_err(SessionError::from)?;
+        for ancestor in theirs.ancestors.iter_mut().filter(|ancestor| ancestor.path == family.node.path) {
+            ancestor.database = database.clone();
+        }
+        let after = crate::audit::unmet(&theirs).map_err(SessionError::from)?;
+        lines.extend(after.into_iter().filter(|line| !before.contains(line)));
+    }
+    Ok(lines)
+}
+
+pub(super) fn generations(common: &Common, args: &GenerationsArgs) -> Result<Exit, DnfError> {
+    let (_, node) = store(common)?;
+    match &args.what {
+        None | Some(Generations::List) => list_generations(common, &node),
+        Some(Generations::Pin { number, remove }) => {
+            node.pin(*number, !remove)?;
+            output::say(&format!(
+                "generation {number} is {}",
+                if *remove { "no longer pinned" } else { "pinned" }
+            ));
+            Ok(Exit::Success)
+        }
+        Some(Generations::Collect) => {
+            let mut person = common.person();
+            let lock = generation::Lock::take(node.path(), true, common.patience()?, &mut output::say)?;
+            node.sweep()?;
+            let session = common.session()?;
+            let removed = transaction::collect(&node, &session.settings, &mut person)?;
+            drop(lock);
+            person.say(&format!("{removed} generations removed"));
+            Ok(Exit::Success)
+        }
+    }
+}
+
+fn list_generations(common: &Common, node: &Store) -> Result<Exit, DnfError> {
+    let current = node.current()?;
+    let mounted = generation::mounted(node);
+    let mut rows = vec![["generation", "", "made", "by"].map(String::from).to_vec()];
+    let mut all = Vec::new();
+    for number in node.numbers()? {
+        let about = About::of(node, number);
+        let (is_current, pinned, in_use) =
+            (Some(number) == current, node.is_pinned(number), mounted.contains(&number));
+        let marks = [(is_current, "current"), (pinned, "pinned"), (in_use, "in use")];
+        let words: Vec<&str> = marks.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
+        let command: Vec<&str> = about.record.command.iter().skip(1).map(String::as_str).collect();
+        rows.push(vec![number.to_string(), words.join(", "), about.record.time.clone(), command.join(" ")]);
+        all.push(json!({"generation": number, "current": is_current, "pinned": pinned, "in_use": in_use,
+            "time": about.record.time, "command": about.record.command}));
+    }
+    if common.json {
+        output::json(&all)?
+    } else {
+        output::lines(output::table(&rows))?
+    }
+    Ok(Exit::Success)
+}

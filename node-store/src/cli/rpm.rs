@@ -1,0 +1,365 @@
+//! `red-rpm`: rpm's own words on a node, and on a family.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Parser;
+use red_runtime::cli::exit::Exit;
+
+use super::output;
+use crate::audit;
+use crate::family::{self, Family, Member};
+use crate::generation::Patience;
+use crate::history::About;
+use crate::rpm::{Job, look};
+use crate::session::{Choice, Session, SessionError};
+use crate::solve::{Ask, Packages, Wish};
+use crate::transaction::{self, End, How, TransactionError};
+
+/// Ask and verify the rpm database of redpak nodes, in rpm's own words
+///
+/// Queries and verification are rpm's (`-qa`, `-qi`, `-ql`, `-qf`, `-V` and all else that `rpm --help`
+/// lists). `-i`, `-U`, `-F` and `-e` go through the node's transactions. `whence PATH` says where a
+/// path inside the container comes from.
+#[derive(Debug, Parser)]
+#[command(name = "red-rpm", version, disable_help_subcommand = true)]
+pub(super) struct Rpm {
+    /// The node
+    #[arg(long, alias = "rpath", alias = "rp", value_name = "PATH")]
+    redpath: PathBuf,
+    /// Ask every node of the family; each line says which one answers
+    #[arg(long)]
+    family: bool,
+    /// Wait this many seconds for another command on the node
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u32>,
+    /// rpm's words, or `whence PATH`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "WORDS")]
+    words: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum RpmCallError {
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    #[error(transparent)]
+    Rpm(#[from] crate::rpm::RpmError),
+    #[error("cannot run rpm: {0}")]
+    Run(std::io::Error),
+    #[error("cannot write: {0}")]
+    Output(#[from] std::io::Error),
+    #[error("{0}")]
+    Wrong(String),
+}
+
+pub(super) fn main(args: &[OsString]) -> Exit {
+    let call = match Rpm::try_parse_from(ours_first(args)) {
+        Ok(call) => call,
+        Err(error) => return super::usage(&error),
+    };
+    let command: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    run(&call, &command).unwrap_or_else(|error| {
+        output::say(&format!("red-rpm: {error}"));
+        Exit::Failure
+    })
+}
+
+/// Our own options may stand anywhere among rpm's words.
+fn ours_first(args: &[OsString]) -> Vec<OsString> {
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let mut rest = args.iter().skip(1).cloned();
+    while let Some(arg) = rest.next() {
+        let text = arg.to_string_lossy().into_owned();
+        let with_value = ["--redpath", "--rpath", "--rp", "--wait"].contains(&text.as_str());
+        let whole = text == "--family"
+            || ["--redpath=", "--rpath=", "--rp=", "--wait="].iter().any(|name| text.starts_with(name));
+        if with_value || whole {
+            ours.push(arg);
+            ours.extend(with_value.then(|| rest.next()).flatten());
+        } else {
+            theirs.push(arg);
+        }
+    }
+    args.iter().take(1).cloned().chain(ours).chain(theirs).collect()
+}
+
+fn run(call: &Rpm, command: &[String]) -> Result<Exit, RpmCallError> {
+    let first = call.words.first().map_or("", String::as_str);
+    if first == "whence" {
+        let [_, path] = call.words.as_slice() else {
+            return Err(RpmCallError::Wrong("whence wants one path, as it is inside the container".into()));
+        };
+        return whence(&call.redpath, Path::new(path));
+    }
+    match changes(first) {
+        Some(verb) => change(call, verb, command),
+        None => query(call),
+    }
+}
+
+/// A verb that changes packages.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Change {
+    Install,
+    Upgrade,
+    Freshen,
+    Erase,
+}
+
+/// Which of rpm's modes the first word is. `-ivh` is `-i`, `-qi` is a query.
+fn changes(first: &str) -> Option<Change> {
+    match first {
+        "--install" => return Some(Change::Install),
+        "--upgrade" => return Some(Change::Upgrade),
+        "--freshen" => return Some(Change::Freshen),
+        "--erase" => return Some(Change::Erase),
+        _ => {}
+    }
+    let letters = first.strip_prefix('-').filter(|letters| !letters.starts_with('-'))?;
+    if letters.contains(['q', 'V', 'K', 'E']) {
+        return None;
+    }
+    letters.chars().find_map(|letter| match letter {
+        'i' => Some(Change::Install),
+        'U' => Some(Change::Upgrade),
+        'F' => Some(Change::Freshen),
+        'e' => Some(Change::Erase),
+        _ => None,
+    })
+}
+
+fn change(call: &Rpm, verb: Change, command: &[String]) -> Result<Exit, RpmCallError> {
+    let (options, names): (Vec<&String>, Vec<&String>) =
+        call.words.iter().skip(1).partition(|word| word.starts_with('-'));
+    let mut how = How {
+        patience: call.wait.map_or(Patience::Forever, |seconds| {
+            Patience::For(std::time::Duration::from_secs(seconds.into()))
+        }),
+        with_descendants: false,
+        download_only: false,
+        assume_no: false,
+        scriptlets: true,
+        documentation: true,
+        test: false,
+        command: command.to_vec(),
+    };
+    for option in options {
+        match option.as_str() {
+            "--test" => how.test = true,
+            "--noscripts" => how.scriptlets = false,
+            "--excludedocs" => how.documentation = false,
+            "-v" | "-h" | "-vh" | "--hash" | "--verbose" | "--percent" | "--replacepkgs" | "--oldpackage" => {
+            }
+            other => {
+                return Err(RpmCallError::Wrong(format!(
+                    "`{other}` is not for nodes: a node's packages always go together with those of its family"
+                )));
+            }
+        }
+    }
+    if names.is_empty() {
+        return Err(RpmCallError::Wrong("no package is named".into()));
+    }
+    let choice = Choice { cache_only: true, switches: vec![("*".into(), false)], ..Choice::default() };
+    let mut person = super::talk::Person::new(true, false, false);
+    let mut make = |_: &Session, packages: &mut Packages, about: &About| ask(packages, about, verb, &names);
+    let end = transaction::run(&call.redpath, choice, &how, &mut make, &mut person)?;
+    if let End::Done(generation) = end {
+        output::say(&format!("done: generation {generation} is current"));
+    }
+    Ok(Exit::Success)
+}
+
+fn ask(
+    packages: &mut Packages,
+    about: &About,
+    verb: Change,
+    names: &[&String],
+) -> Result<Ask, TransactionError> {
+    let erase = verb == Change::Erase;
+    let wish = if erase { Wish::Remove } else { Wish::Downgrade };
+    let mut ask =
+        Ask::new(wish, if erase { names.iter().map(|name| (*name).clone()).collect() } else { Vec::new() });
+    ask.asked = about.asked.clone();
+    ask.clean = false;
+    ask.weak = false;
+    if erase {
+        return Ok(ask);
+    }
+    ask.exact = super::dnf::local(packages, names)?;
+    if verb == Change::Freshen {
+        let installed: Vec<String> = packages.own().into_iter().map(|id| packages.pool.name(id)).collect();
+        ask.exact.retain(|&id| installed.contains(&packages.pool.name(id)));
+    }
+    if verb == Change::Install {
+        let there: Vec<String> = packages.own().into_iter().map(|id| packages.pool.name(id)).collect();
+        let twice: Vec<String> = ask
+            .exact
+            .iter()
+            .filter(|&&id| there.contains(&packages.pool.name(id)))
+            .map(|&id| {
+                format!("{} is installed already in some version: -U takes its place", packages.pool.name(id))
+            })
+            .collect();
+        if !twice.is_empty() {
+            return Err(crate::solve::Refusal::NoMatch(twice).into());
+        }
+    }
+    Ok(ask)
+}
+
+/// Whether rpm must see the node's files at their ordinary paths.
+fn needs_view(words: &[String]) -> bool {
+    words.iter().any(|word| {
+        let letters = word.strip_prefix('-').filter(|letters| !letters.starts_with('-')).unwrap_or_default();
+        letters.contains('V')
+            || letters.contains('q') && letters.contains('f')
+            || matches!(word.as_str(), "--verify" | "-f" | "--file")
+    })
+}
+
+fn query(call: &Rpm) -> Result<Exit, RpmCallError> {
+    let family = Family::load(&call.redpath).map_err(SessionError::from)?;
+    if !call.family {
+        return ask_rpm(&family, &family.node, &call.words, None);
+    }
+    let mut exit = Exit::Success;
+    for member in family.members() {
+        let name = if member.core { "core-os".to_owned() } else { member.alias.clone() };
+        let ended = ask_rpm(&family, member, &call.words, Some(&name))?;
+        if ended != Exit::Success && exit == Exit::Success {
+            exit = ended;
+        }
+    }
+    Ok(exit)
+}
+
+fn ask_rpm(
+    family: &Family,
+    member: &Member,
+    words: &[String],
+    prefix: Option<&str>,
+) -> Result<Exit, RpmCallError> {
+    let mut program = vec!["rpm".to_owned()];
+    if needs_view(words) && !member.core {
+        program.extend(["--dbpath".into(), format!("/{}", crate::generation::DATABASE)]);
+        program.extend(words.iter().cloned());
+        return in_view(family, member, &program, prefix);
+    }
+    if !crate::rpm::has_database(&member.database) {
+        // rpm would make an empty one.
+        return Ok(Exit::Success);
+    }
+    let mut rpm = Command::new("rpm");
+    rpm.arg("--dbpath").arg(&member.database).args(words);
+    finish(&mut rpm, prefix)
+}
+
+/// Runs rpm, each line of what it prints with the name of who answers.
+fn finish(rpm: &mut Command, prefix: Option<&str>) -> Result<Exit, RpmCallError> {
+    let Some(prefix) = prefix else {
+        let status = rpm.status().map_err(RpmCallError::Run)?;
+        return Ok(exit(status));
+    };
+    let output = rpm.stderr(std::process::Stdio::inherit()).output().map_err(RpmCallError::Run)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    output::lines(text.lines().map(|line| format!("{prefix}: {line}")))?;
+    Ok(exit(output.status))
+}
+
+fn exit(status: std::process::ExitStatus) -> Exit {
+    match status.code() {
+        Some(0) => Exit::Success,
+        Some(code) => Exit::Command(u8::try_from(code).unwrap_or(1)),
+        None => Exit::Failure,
+    }
+}
+
+/// Runs rpm where the node's packages are at their ordinary paths.
+fn in_view(
+    family: &Family,
+    member: &Member,
+    program: &[String],
+    prefix: Option<&str>,
+) -> Result<Exit, RpmCallError> {
+    let scratch = tempfile::tempdir()?;
+    let (upper, work) = (scratch.path().join("upper"), scratch.path().join("work"));
+    std::fs::create_dir_all(upper.join(crate::generation::DATABASE))?;
+    std::fs::create_dir(&work)?;
+    for entry in std::fs::read_dir(&member.database).into_iter().flatten().flatten() {
+        std::fs::copy(entry.path(), upper.join(crate::generation::DATABASE).join(entry.file_name()))?;
+    }
+    let mut lowers = family.lowers();
+    let at = lowers.iter().position(|lower| lower.root == member.tree).unwrap_or(0);
+    lowers.drain(..at);
+    let job = Job { upper, work, lowers, ..Job::default() };
+    let Some(prefix) = prefix else {
+        return Ok(exit(look(&job, program).map_err(RpmCallError::Run)?));
+    };
+    // The same again, as a process whose output can be read.
+    let mut again = Command::new("/proc/self/exe");
+    again.args(["__enter"]).env("RED_JOB", serde_json::to_string(&job).unwrap_or_default());
+    again.env("RED_LOOK", serde_json::to_string(program).unwrap_or_default());
+    finish(&mut again, Some(prefix))
+}
+
+/// Path inside the container → mount → node → generation → package → signing key → repository.
+fn whence(redpath: &Path, path: &Path) -> Result<Exit, RpmCallError> {
+    let family = Family::load(redpath).map_err(SessionError::from)?;
+    let exports = family::exports(redpath).map_err(SessionError::from)?;
+    let mut lines = vec![format!("path        {}", path.display())];
+    let path = exports.resolve(path);
+    let path = path.as_path();
+    let best = exports.of(path);
+    let Some((mount, source)) = best else {
+        lines.push("no export shows it: it is in the volatile root of the container".into());
+        output::lines(lines)?;
+        return Ok(Exit::Failure);
+    };
+    let host = source.join(path.strip_prefix(mount).unwrap_or(Path::new("")));
+    lines.push(format!("mount       {} from {}", mount.display(), source.display()));
+    let real = std::fs::canonicalize(&host).unwrap_or(host.clone());
+    let members: Vec<&Member> = family.members().collect();
+    let member = members.iter().rev().find(|member| !member.core && host.starts_with(&member.path)).copied();
+    let Some(member) = member.or(family.core.as_ref()) else {
+        lines.push(format!("no node     {} is the host's", host.display()));
+        output::lines(lines)?;
+        return Ok(Exit::Success);
+    };
+    lines.push(format!(
+        "node        {}{}",
+        member.words(),
+        if member.core { String::new() } else { format!(" at {}", member.path.display()) }
+    ));
+    let mut about = About::default();
+    if !member.core {
+        let store = family::store(member).map_err(TransactionError::from)?;
+        about = About::current(&store);
+        if let Some(number) = store.current().map_err(TransactionError::from)? {
+            lines.push(format!("generation  {number}, made {}", about.record.time));
+        }
+    }
+    let below = real
+        .strip_prefix(std::fs::canonicalize(&member.tree).unwrap_or(member.tree.clone()))
+        .or(host.strip_prefix(&member.path));
+    let inside = Path::new("/").join(below.unwrap_or(&host));
+    let mut found = BTreeMap::new();
+    for spelling in audit::spellings(&inside) {
+        found.extend(audit::owner(member, &spelling.to_string_lossy())?);
+    }
+    if found.is_empty() {
+        lines.push(format!("package     none owns {}", inside.display()));
+    }
+    for (nevra, signature) in found {
+        lines.push(format!("package     {nevra} ({})", inside.display()));
+        lines.push(format!("signed      {signature}"));
+        let repo = about.origin.get(&nevra).cloned().unwrap_or_else(|| "not recorded".into());
+        lines.push(format!("repository  {repo}"));
+    }
+    output::lines(lines)?;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,258 @@
+//! A family as the store sees it: whose packages are where, and what they must be.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use red_runtime::node::diagnostic::Report;
+use red_runtime::node::expand::{self, Commands, Launch, Scope};
+use red_runtime::node::load::{self, LoadError, LoadOptions, MainFile};
+use red_runtime::node::merge::{self, CommandUse};
+use red_runtime::node::source::Sources;
+
+use crate::generation::{DATABASE, RED, Store, StoreError};
+use crate::rpm::Lower;
+
+/// A node, or the core OS.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    /// How people call it.
+    pub(crate) alias: String,
+    /// Its directory; `/` (or the prefix) for the core OS.
+    pub(crate) path: PathBuf,
+    /// Where its packages' files are: the current generation, or one that is being made.
+    pub(crate) tree: PathBuf,
+    /// Its rpm database.
+    pub(crate) database: PathBuf,
+    /// Whether it is the core OS.
+    pub(crate) core: bool,
+}
+
+impl Member {
+    /// In words.
+    pub(crate) fn words(&self) -> String {
+        if self.core { "the core OS".to_owned() } else { format!("node `{}`", self.alias) }
+    }
+
+    /// As a layer of an install view. `foreign` layers are looked into for conflicts of files.
+    pub(crate) fn lower(&self, foreign: bool) -> Lower {
+        Lower {
+            owner: self.words(),
+            root: self.tree.clone(),
+            variable: (!self.core).then(|| self.path.join("var")),
+            database: foreign.then(|| self.database.clone()),
+        }
+    }
+}
+
+/// A redpath, loaded for the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Family {
+    /// The core OS, if it is part of the family and has a package database.
+    pub(crate) core: Option<Member>,
+    /// Nodes above, oldest first.
+    pub(crate) ancestors: Vec<Member>,
+    /// The node itself.
+    pub(crate) node: Member,
+    /// Who demands signatures.
+    pub(crate) gpgcheck: Option<String>,
+    /// Where downloads and metadata are kept.
+    pub(crate) cache: PathBuf,
+}
+
+/// Why there is no family to work on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FamilyError {
+    /// The redpath.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Mistakes in configuration files.
+    #[error("{}", .0.one_line(.1))]
+    Mistakes(Report, Arc<Sources>),
+    /// The node's files.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database is not the node's own.
+    #[error(
+        "`rpmdir` of node `{alias}` is {database}, outside of the node: such a node shows packages of others, \
+         and none can be installed in it"
+    )]
+    Foreign {
+        /// The node.
+        alias: String,
+        /// Its database.
+        database: PathBuf,
+    },
+}
+
+/// File in `.red` of a node that stands without the core OS's packages.
+pub(crate) const WITHOUT_CORE: &str = "no-system-node";
+
+impl Family {
+    /// Loads the family of a redpath.
+    pub(crate) fn load(redpath: &Path) -> Result<Self, FamilyError> {
+        let launch = Launch::of_this_process();
+        let options = LoadOptions {
+            admin: true,
+            main: MainFile::Default,
+            main_admin: MainFile::Default,
+            prefix: launch.prefix().to_owned(),
+        };
+        let loaded = load::load(redpath, &options)?;
+        let Some(family) = loaded.family else {
+            return Err(FamilyError::Mistakes(loaded.report, loaded.sources));
+        };
+        let (merged, report) = merge::merge(&family, &launch, CommandUse::Keep);
+        if report.has_errors() {
+            return Err(FamilyError::Mistakes(report, loaded.sources));
+        }
+        let mut members = Vec::new();
+        for packages in &merged.packages {
+            let node = &family.nodes[packages.node];
+            let database = PathBuf::from(&packages.rpmdir.value.actual);
+            members.push(Member {
+                alias: node.vars.alias.clone(),
+                path: node.path.clone(),
+                tree: tree(&node.path),
+                database,
+                core: false,
+            });
+        }
+        let Some(node) = members.pop() else { unreachable!("a family has a leaf") };
+        let cache = merged.packages.last().map(|packages| PathBuf::from(&packages.cachedir.value.actual));
+        let layers = family.layers();
+        let demanded = merged.tags.gpgcheck.origin.filter(|_| merged.tags.gpgcheck.value);
+        let gpgcheck = demanded.and_then(|origin| Some(layers.get(origin.layer.index())?.name()));
+        let without_core =
+            members.iter().chain([&node]).any(|member| member.path.join(RED).join(WITHOUT_CORE).exists());
+        let core = (!without_core).then(|| core(&family, &launch)).flatten();
+        let cache = cache.unwrap_or_else(|| node.path.join("var/cache/dnf"));
+        Ok(Self { core, ancestors: members, node, gpgcheck, cache })
+    }
+
+    /// Everybody, oldest first: core OS, ancestors, node.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.core.iter().chain(&self.ancestors).chain([&self.node])
+    }
+
+    /// Refuses a node whose packages are elsewhere.
+    pub(crate) fn own_database(&self) -> Result<(), FamilyError> {
+        if self.node.database == self.node.path.join(DATABASE) {
+            return Ok(());
+        }
+        Err(FamilyError::Foreign { alias: self.node.alias.clone(), database: self.node.database.clone() })
+    }
+
+    /// The layers of the node's install view, strongest first.
+    pub(crate) fn lowers(&self) -> Vec<Lower> {
+        let mut lowers = vec![self.node.lower(false)];
+        lowers.extend(self.ancestors.iter().rev().map(|member| member.lower(true)));
+        match &self.core {
+            Some(core) => lowers.push(core.lower(true)),
+            // Scriptlets need a shell even where packages of the core OS do not count.
+            None => lowers.push(Lower {
+                owner: "the core OS".into(),
+                root: PathBuf::from("/"),
+                variable: None,
+                database: None,
+            }),
+        }
+        lowers
+    }
+}
+
+/// Where the files of a node's packages are.
+fn tree(node: &Path) -> PathBuf {
+    let current = node.join(".red/current");
+    if current.exists() { current } else { node.to_path_buf() }
+}
+
+/// The core OS: redmain's `rpmdir`, or rpm's own place.
+fn core(family: &red_runtime::node::family::Family, launch: &Launch) -> Option<Member> {
+    let main = &family.main;
+    let said = main.config.as_ref().and_then(|config| config.tags.rpmdir.as_ref());
+    let database = match said {
+        Some(rpmdir) => {
+            let leaf = family.nodes.last().map_or(&main.vars, |node| &node.vars);
+            let scope = Scope { node: &main.vars, leaf, launch };
+            PathBuf::from(expand::expand(&rpmdir.value, scope, Commands::AsText).ok()?.actual)
+        }
+        None => [DATABASE, "usr/lib/sysimage/rpm", "usr/share/rpm"]
+            .into_iter()
+            .map(|below| Path::new("/").join(launch.prefix().trim_start_matches('/')).join(below))
+            .find(|path| crate::rpm::has_database(path))?,
+    };
+    Some(Member { alias: "core OS".into(), path: "/".into(), tree: "/".into(), database, core: true })
+}
+
+/// The nodes below one, each with those between: parents before children.
+pub(crate) fn descendants(node: &Path) -> Vec<PathBuf> {
+    let mut loader = load::Loader::default();
+    let Ok((_, found)) = red_runtime::node::scan::scan(&mut loader, node) else { return Vec::new() };
+    let mut paths = Vec::new();
+    fn all(found: &[red_runtime::node::scan::Found], paths: &mut Vec<PathBuf>) {
+        for node in found {
+            paths.push(node.path.clone());
+            all(&node.children, paths);
+        }
+    }
+    all(&found, &mut paths);
+    paths.retain(|path| path != node);
+    paths
+}
+
+/// Links inside a container that are followed.
+const LINKS: usize = 16;
+
+/// What a family shows inside its containers.
+#[derive(Debug, Default)]
+pub(crate) struct Exports {
+    binds: Vec<(PathBuf, PathBuf)>,
+    links: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Exports {
+    /// A path with the links that exports make followed.
+    pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
+        let mut path = path.to_path_buf();
+        for _ in 0..LINKS {
+            let Some((link, target)) = self.links.iter().find(|(link, _)| path.starts_with(link)) else {
+                break;
+            };
+            let rest = path.strip_prefix(link).unwrap_or(Path::new("")).to_path_buf();
+            path = link.parent().unwrap_or(Path::new("/")).join(target).join(rest);
+        }
+        path
+    }
+
+    /// The mount that shows a path, and its source on the host.
+    pub(crate) fn of(&self, path: &Path) -> Option<&(PathBuf, PathBuf)> {
+        let fitting = self.binds.iter().filter(|(mount, _)| path.starts_with(mount));
+        fitting.max_by_key(|(mount, _)| mount.as_os_str().len())
+    }
+}
+
+/// The exports of a redpath, as they are without admin mode.
+pub(crate) fn exports(redpath: &Path) -> Result<Exports, FamilyError> {
+    let launch = Launch::of_this_process();
+    let options = LoadOptions { prefix: launch.prefix().to_owned(), ..LoadOptions::default() };
+    let loaded = load::load(redpath, &options)?;
+    let Some(family) = loaded.family else {
+        return Err(FamilyError::Mistakes(loaded.report, loaded.sources));
+    };
+    let (merged, _) = merge::merge(&family, &launch, CommandUse::Keep);
+    let mut exports = Exports::default();
+    for export in &merged.exports {
+        let mount = PathBuf::from(&export.mount.actual);
+        match &export.source {
+            merge::Source::Path(path) => exports.binds.push((mount, PathBuf::from(&path.actual))),
+            merge::Source::Target(target) => exports.links.push((mount, PathBuf::from(&target.actual))),
+            _ => {}
+        }
+    }
+    Ok(exports)
+}
+
+/// Opens a member's node.
+pub(crate) fn store(member: &Member) -> Result<Store, StoreError> {
+    Store::open(&member.path)
+}

@@ -1,0 +1,53 @@
+//! What a command that was killed, or a power cut, left behind.
+
+use super::{RED, Store, StoreError, is_directory, names, remove};
+
+impl Store {
+    /// Brings a node into order: stages go, links that lead nowhere go, what the current generation has
+    /// for `var` gets there, switches of a family that had begun are finished. The caller holds the
+    /// node's lock alone.
+    pub(crate) fn sweep(&self) -> Result<(), StoreError> {
+        if !is_directory(&self.dir, RED) {
+            return Ok(());
+        }
+        self.finish_switches()?;
+        for left in ["stage", "aside", "current.new", "trash"] {
+            remove(&self.dir, &self.path, &format!("{RED}/{left}"))?;
+        }
+        let Some(current) = self.current()? else { return Ok(()) };
+        // A generation that was complete and never became current has no record of having been.
+        for number in self.numbers()?.into_iter().filter(|&number| number > current) {
+            if !self.was_current(number) {
+                self.discard(number)?;
+            }
+        }
+        self.sweep_history(current)?;
+        self.unlink_dangling()?;
+        self.apply_variable(current)
+    }
+
+    /// Whether anything would have to be brought into order. Cheap, for commands that only look.
+    pub(crate) fn needs_sweep(&self) -> bool {
+        names(&self.dir, &self.red("stage"), ".red/stage").is_ok_and(|left| !left.is_empty())
+            || ["aside", "current.new", "trash", "pending.json"].iter().any(|name| self.red(name).exists())
+            || self
+                .current()
+                .ok()
+                .flatten()
+                .is_some_and(|now| self.generation(now).join(super::VARIABLE).exists())
+    }
+
+    /// Removes a generation.
+    pub(crate) fn discard(&self, number: u64) -> Result<(), StoreError> {
+        // Out of the way by one rename first, so that no half of it is ever taken for a whole.
+        drop(super::make_directory(&self.dir, &self.path, ".red/trash")?);
+        let aside = format!(".red/trash/{number}");
+        remove(&self.dir, &self.path, &aside)?;
+        match rustix::fs::renameat(&self.dir, format!(".red/gen/{number}"), &self.dir, &*aside) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(errno) => return Err(StoreError::File { path: self.generation(number), errno }),
+        }
+        remove(&self.dir, &self.path, &aside)?;
+        remove(&self.dir, &self.path, &format!(".red/pinned/{number}"))
+    }
+}

@@ -1,0 +1,160 @@
+//! From one generation to another.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use rustix::fs::{Mode, openat, renameat, symlinkat};
+
+use super::adopt::how;
+use super::tree::{clean, make_directory, remove, take_over};
+use super::{At, DATABASE, DIRECTORY, NEVER, RED, Store, StoreError, VARIABLE, names};
+
+/// A generation in the making.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    /// Its number.
+    pub(crate) number: u64,
+    /// Where it grows. Overlayfs writes here.
+    pub(crate) upper: PathBuf,
+    /// What overlayfs keeps its own state in.
+    pub(crate) work: PathBuf,
+}
+
+impl Store {
+    /// An empty stage, with a copy of the current database for rpm to change.
+    pub(crate) fn stage(&self, number: u64) -> Result<Stage, StoreError> {
+        let upper = format!(".red/stage/{number}");
+        let work = format!(".red/stage/{number}.work");
+        drop(make_directory(&self.dir, &self.path, &work)?);
+        drop(make_directory(&self.dir, &self.path, &upper)?);
+        let into = make_directory(&self.dir, &self.path, &format!("{upper}/{DATABASE}"))?;
+        // Through the link, to the current generation.
+        let from = rustix::fs::open(
+            self.path.join(DATABASE),
+            DIRECTORY & !rustix::fs::OFlags::NOFOLLOW,
+            Mode::empty(),
+        );
+        if let Ok(from) = from {
+            let path = self.path.join(DATABASE);
+            take_over((&from, &path), (&into, &self.path.join(&upper)), super::tree::How::Copy)?;
+        }
+        Ok(Stage { number, upper: self.path.join(upper), work: self.path.join(work) })
+    }
+
+    /// What rpm left in a stage becomes a generation beside the current one: files that did not change
+    /// are linked into it, overlayfs's marks go, and what is for the node's `var` is set aside.
+    /// `owned` are names right below the root that packages own. Returns what a scriptlet tried to remove of core OS or ancestors.
+    pub(crate) fn complete(&self, stage: &Stage, owned: &[String]) -> Result<Vec<PathBuf>, StoreError> {
+        let upper = openat(&self.dir, format!(".red/stage/{}", stage.number), DIRECTORY, Mode::empty())
+            .at(&stage.upper)?;
+        self.separate_variable(&upper, stage)?;
+        // Mount points of the install view, what volatile places got, and links such as /bin that only the
+        // view needed.
+        for name in names(&upper, &stage.upper, ".")? {
+            let link = rustix::fs::readlinkat(&upper, &*name, Vec::new()).is_ok() && !owned.contains(&name);
+            if link || NEVER.contains(&name.as_str()) && name != "var" {
+                remove(&upper, &stage.upper, &name)?;
+            }
+        }
+        if let Some(current) = self.current()? {
+            self.take_over_current(current, &upper, stage)?;
+        }
+        self.no_stranger(&upper, stage)?;
+        let hidden = clean(&upper, &stage.upper)?;
+        self.remove_empty(&upper, stage)?;
+        remove(&self.dir, &self.path, &format!(".red/stage/{}.work", stage.number))?;
+        Ok(hidden)
+    }
+
+    /// Refuses a top directory whose name something else in the node has.
+    fn no_stranger(&self, upper: &OwnedFd, stage: &Stage) -> Result<(), StoreError> {
+        for top in names(upper, &stage.upper, ".")? {
+            if !NEVER.contains(&top.as_str()) && super::is_directory(&self.dir, &top) {
+                let child = self.path.join(&top).join(".rednode.yaml").exists();
+                let what = if child { "a child node" } else { "a directory that no package owns" };
+                let why = format!("{what} is there, and a package wants the same name; nothing has changed");
+                return Err(StoreError::InTheWay { path: self.path.join(top), why });
+            }
+        }
+        Ok(())
+    }
+
+    /// Unchanged files of the current generation.
+    fn take_over_current(&self, current: u64, upper: &OwnedFd, stage: &Stage) -> Result<(), StoreError> {
+        let from_path = self.generation(current);
+        let from =
+            openat(&self.dir, format!(".red/gen/{current}"), DIRECTORY, Mode::empty()).at(&from_path)?;
+        for top in names(&from, &from_path, ".")? {
+            if NEVER.contains(&top.as_str()) || top == super::ABOUT || top == VARIABLE {
+                continue;
+            }
+            let (old_path, new_path) = (from_path.join(&top), stage.upper.join(&top));
+            let Ok(old) = openat(&from, &*top, DIRECTORY, Mode::empty()) else {
+                // A link such as /bin.
+                if let Ok(link) = rustix::fs::readlinkat(&from, &*top, Vec::new())
+                    && rustix::fs::statat(upper, &*top, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_err()
+                {
+                    symlinkat(&*link, upper, &*top).at(new_path)?;
+                }
+                continue;
+            };
+            let new = make_directory(upper, &stage.upper, &top)?;
+            take_over((&old, &old_path), (&new, &new_path), how(&top))?;
+        }
+        Ok(())
+    }
+
+    /// Moves what a stage has for the node's `var` aside, but for the database.
+    fn separate_variable(&self, upper: &OwnedFd, stage: &Stage) -> Result<(), StoreError> {
+        renameat(upper, "var", upper, VARIABLE).at(stage.upper.join("var"))?;
+        drop(make_directory(upper, &stage.upper, "var/lib")?);
+        renameat(upper, format!("{VARIABLE}/lib/rpm"), upper, DATABASE).at(stage.upper.join(DATABASE))
+    }
+
+    /// Top directories that only the install view needed.
+    fn remove_empty(&self, upper: &OwnedFd, stage: &Stage) -> Result<(), StoreError> {
+        for top in names(upper, &stage.upper, ".")? {
+            if top == "etc" || NEVER.contains(&top.as_str()) {
+                continue;
+            }
+            match rustix::fs::unlinkat(upper, &*top, rustix::fs::AtFlags::REMOVEDIR) {
+                Ok(()) | Err(rustix::io::Errno::NOTEMPTY | rustix::io::Errno::NOTDIR) => {}
+                Err(errno) => return Err(errno).at(stage.upper.join(top)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A complete and durable stage becomes a generation, not yet the current one.
+    pub(crate) fn publish(&self, stage: &Stage) -> Result<(), StoreError> {
+        let (from, to) = (format!(".red/stage/{}", stage.number), format!(".red/gen/{}", stage.number));
+        renameat(&self.dir, from, &self.dir, to).at(self.generation(stage.number))
+    }
+
+    /// Makes a generation the current one. Either the old or the new one holds at every moment.
+    pub(crate) fn switch(&self, number: u64) -> Result<(), StoreError> {
+        let path = self.generation(number);
+        let dir = openat(&self.dir, format!(".red/gen/{number}"), DIRECTORY, Mode::empty());
+        let Ok(dir) = dir else {
+            return Err(StoreError::NoGeneration { node: self.path.clone(), number });
+        };
+        // Links of directories that are new lead nowhere until the switch.
+        for top in names(&dir, &path, ".")? {
+            if !NEVER.contains(&top.as_str()) && top != super::ABOUT && top != VARIABLE {
+                self.link(&top)?;
+            }
+        }
+        self.point(number)?;
+        self.sync_names()?;
+        self.unlink_dangling()?;
+        self.apply_variable(number)
+    }
+
+    /// Makes `current` name a generation, by one rename.
+    pub(super) fn point(&self, number: u64) -> Result<(), StoreError> {
+        let red = openat(&self.dir, RED, DIRECTORY, Mode::empty()).at(self.red(""))?;
+        remove(&red, &self.red(""), "current.new")?;
+        symlinkat(format!("gen/{number}"), &red, "current.new").at(self.red("current.new"))?;
+        renameat(&red, "current.new", &red, "current").at(self.red("current"))
+    }
+}

@@ -1,0 +1,118 @@
+//! What was done to a node, transaction by transaction. A record is part of its generation until
+//! that is current, then a file of its own that outlives it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::generation::{ABOUT, Store, StoreError};
+use crate::plan::Change;
+
+/// One entry of the history.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Record {
+    /// Its number.
+    pub(crate) id: u64,
+    /// When, in ISO 8601, UTC.
+    pub(crate) time: String,
+    /// User id of whoever did it.
+    pub(crate) uid: u32,
+    /// The command line.
+    pub(crate) command: Vec<String>,
+    /// The generation before.
+    pub(crate) from: Option<u64>,
+    /// The generation from then on.
+    pub(crate) generation: u64,
+    /// What was done to packages. Empty for a rollback.
+    pub(crate) changes: Vec<Change>,
+    /// Files that scriptlets wrote and no package owns, as paths of the install view.
+    pub(crate) outside: Vec<PathBuf>,
+    /// Files of core OS or ancestors that scriptlets tried to remove. They are still there.
+    pub(crate) kept: Vec<PathBuf>,
+    /// What scriptlets printed.
+    pub(crate) output: String,
+}
+
+/// What a generation says of itself.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct About {
+    /// Names of packages that somebody asked for; the others are there for them.
+    pub(crate) asked: BTreeSet<String>,
+    /// Which repository each package came from, by name, version and architecture.
+    pub(crate) origin: BTreeMap<String, String>,
+    /// How it came to be.
+    pub(crate) record: Record,
+}
+
+impl About {
+    /// What a generation says; nothing for one that no transaction made.
+    pub(crate) fn of(store: &Store, generation: u64) -> Self {
+        let text = std::fs::read(store.generation(generation).join(ABOUT)).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// What the current generation says.
+    pub(crate) fn current(store: &Store) -> Self {
+        store.current().ok().flatten().map(|number| Self::of(store, number)).unwrap_or_default()
+    }
+}
+
+impl Store {
+    /// All records, oldest first.
+    pub(crate) fn history(&self) -> Vec<Record> {
+        let Ok(entries) = std::fs::read_dir(self.red("history")) else { return Vec::new() };
+        let mut records: Vec<Record> = entries
+            .flatten()
+            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "json"))
+            .filter_map(|entry| serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok())
+            .collect();
+        records.sort_by_key(|record: &Record| record.id);
+        records
+    }
+
+    /// Number of the next record.
+    pub(crate) fn next_record(&self) -> u64 {
+        self.history().last().map_or(1, |record| record.id + 1)
+    }
+
+    /// Number of the next generation: one that never was.
+    pub(crate) fn next_generation(&self) -> Result<u64, StoreError> {
+        let recorded = self.history().iter().map(|record| record.generation).max();
+        Ok(self.numbers()?.last().copied().max(recorded).map_or(1, |last| last + 1))
+    }
+
+    /// Adds a record.
+    pub(crate) fn record(&self, record: &Record) -> Result<(), StoreError> {
+        drop(crate::generation::make_directory(self.dir(), self.path(), ".red/history")?);
+        let text = serde_json::to_vec_pretty(record).unwrap_or_default();
+        self.write_durably(&format!("history/{}.json", record.id), &text)
+    }
+
+    /// Whether a generation was ever the current one.
+    pub(crate) fn was_current(&self, generation: u64) -> bool {
+        self.history().iter().any(|record| record.generation == generation || record.from == Some(generation))
+    }
+
+    /// Adds the record that a crash right after the switch left out.
+    pub(crate) fn sweep_history(&self, current: u64) -> Result<(), StoreError> {
+        let history = self.history();
+        let last = history.last().map(|record| record.generation);
+        if last == Some(current) || (last.is_none() && About::of(self, current).record.id == 0) {
+            return Ok(());
+        }
+        let mut record = About::of(self, current).record;
+        if history.iter().any(|known| known.generation == current) {
+            // A rollback.
+            let from = history.last().map(|last| last.generation);
+            record = Record { time: now(), from, generation: current, ..Record::default() };
+        }
+        record.id = self.next_record();
+        self.record(&record)
+    }
+}
+
+/// The time, in ISO 8601, UTC, to the second.
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

@@ -1,0 +1,82 @@
+//! The format of `.repo` files and `dnf.conf`: sections, keys, values that go on in indented lines.
+
+/// One section.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Section {
+    pub(super) name: String,
+    pub(super) line: usize,
+    pub(super) values: Vec<(String, String, usize)>,
+}
+
+impl Section {
+    /// The last value of a key.
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
+        self.values.iter().rev().find(|(known, _, _)| known == key).map(|(_, value, _)| value.as_str())
+    }
+
+    /// A list, parted by commas, blanks or lines.
+    pub(super) fn list(&self, key: &str) -> Vec<String> {
+        let value = self.get(key).unwrap_or_default();
+        value.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+}
+
+/// Parses a file. The error says what is wrong in which line.
+pub(super) fn parse(text: &str) -> Result<Vec<Section>, (usize, String)> {
+    let mut sections: Vec<Section> = Vec::new();
+    for (at, raw) in text.lines().enumerate() {
+        let line = at + 1;
+        let trimmed = raw.trim();
+        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
+            continue;
+        }
+        if raw.starts_with([' ', '\t'])
+            && let Some((_, value, _)) = sections.last_mut().and_then(|section| section.values.last_mut())
+        {
+            value.push('\n');
+            value.push_str(trimmed);
+            continue;
+        }
+        if let Some(name) = trimmed.strip_prefix('[') {
+            let Some(name) = name.strip_suffix(']') else {
+                return Err((line, format!("`{trimmed}` has no closing bracket")));
+            };
+            sections.push(Section { name: name.trim().to_owned(), line, values: Vec::new() });
+            continue;
+        }
+        let Some((key, value)) = trimmed.split_once('=') else {
+            return Err((line, format!("`{trimmed}` is neither `[section]` nor `key=value`")));
+        };
+        match sections.last_mut() {
+            Some(section) => {
+                section.values.push((key.trim().to_ascii_lowercase(), value.trim().to_owned(), line));
+            }
+            None => return Err((line, format!("`{trimmed}` stands before the first `[section]`"))),
+        }
+    }
+    Ok(sections)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn reads_sections_and_lists() {
+        let text =
+            "# c\n[a]\nname = A b\nbaseurl=http://one/\n  http://two/\nexclude=x*, y\n\n[b]\nenabled=0\n";
+        let sections = parse(text).unwrap();
+        assert_eq!(sections.len(), 2);
+        assert_eq!(sections[0].get("name"), Some("A b"));
+        assert_eq!(sections[0].list("baseurl"), ["http://one/", "http://two/"]);
+        assert_eq!(sections[0].list("exclude"), ["x*", "y"]);
+        assert_eq!(sections[1].get("enabled"), Some("0"));
+    }
+
+    #[test]
+    fn says_where_it_is_wrong() {
+        assert_eq!(parse("x=1").unwrap_err().0, 1);
+        assert_eq!(parse("[a]\nnonsense\n").unwrap_err().0, 2);
+        assert_eq!(parse("[a\n").unwrap_err().0, 1);
+    }
+}

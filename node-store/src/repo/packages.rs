@@ -1,0 +1,94 @@
+//! Package files, several at once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Repo;
+use super::fetch::{FetchError, Fetcher, Known, Target, checksum};
+use super::metadata::join;
+
+/// A package to fetch.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) repo: &'a Repo,
+    pub(crate) bases: Vec<String>,
+    pub(crate) location: String,
+    pub(crate) size: u64,
+    pub(crate) checksum: Option<(String, String)>,
+    pub(crate) nevra: String,
+}
+
+/// No package is larger.
+const PACKAGE_BYTES: u64 = 8 << 30;
+
+/// Fetches packages into the cache, `at_once` at a time, and returns where they are, in the order of
+/// `wanted`. `told` hears of every file that is there.
+pub(crate) fn download(
+    cache: &Path,
+    wanted: &[Wanted<'_>],
+    at_once: usize,
+    told: &(dyn Fn(&str, u64) + Sync),
+) -> Result<Vec<PathBuf>, FetchError> {
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<Option<Result<PathBuf, FetchError>>>> =
+        Mutex::new((0..wanted.len()).map(|_| None).collect());
+    std::thread::scope(|scope| {
+        for _ in 0..at_once.clamp(1, 20).min(wanted.len()) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(one) = wanted.get(at) else { break };
+                    let result = fetch(cache, one);
+                    if result.is_ok() {
+                        told(&one.nevra, one.size);
+                    } else {
+                        // The rest would come for nothing.
+                        next.store(wanted.len(), Ordering::Relaxed);
+                    }
+                    if let Ok(mut results) = results.lock() {
+                        results[at] = Some(result);
+                    }
+                }
+            });
+        }
+    });
+    let results = results.into_inner().unwrap_or_default();
+    let mut paths = Vec::new();
+    let mut stopped = false;
+    for result in results {
+        match result {
+            Some(result) => paths.push(result?),
+            None => stopped = true,
+        }
+    }
+    if stopped { Err(FetchError::NoPlace { path: cache.to_owned() }) } else { Ok(paths) }
+}
+
+fn fetch(cache: &Path, wanted: &Wanted<'_>) -> Result<PathBuf, FetchError> {
+    let dir = cache.join("repos").join(&wanted.repo.id).join("packages");
+    std::fs::create_dir_all(&dir).map_err(|source| FetchError::File { path: dir.clone(), source })?;
+    let name = wanted.location.rsplit('/').next().filter(|name| !name.is_empty() && !name.starts_with('.'));
+    let Some(name) = name else { return Err(FetchError::NoPlace { path: dir }) };
+    let path = dir.join(name);
+    if is_right(&path, wanted) {
+        return Ok(path);
+    }
+    let target = Target {
+        urls: wanted.bases.iter().map(|base| join(base, &wanted.location)).collect(),
+        path: path.clone(),
+        size: (wanted.size > 0).then_some(wanted.size),
+        most: PACKAGE_BYTES,
+        checksum: wanted.checksum.clone(),
+    };
+    Fetcher::new(wanted.repo)?.fetch(&target, &Known::default(), &mut |_| ())?;
+    Ok(path)
+}
+
+/// Whether a package is in the cache already.
+fn is_right(path: &Path, wanted: &Wanted<'_>) -> bool {
+    let Some((kind, digits)) = &wanted.checksum else { return false };
+    std::fs::File::open(path)
+        .and_then(|file| checksum(kind, file))
+        .is_ok_and(|got| got.as_deref() == Some(digits.as_str()))
+}

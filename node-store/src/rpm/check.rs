@@ -1,0 +1,251 @@
+//! Package files before anything is done with them: signatures, digests, what they contain, and
+//! whether they get along with files of ancestors.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use librpm::{Db, FileAttrs, Keyring, PackageHeader, PubKey, Tag, VerificationFlags, VerifyOptions};
+
+use super::{Job, define, use_database};
+
+/// A package file, open, and its header.
+pub(super) struct Package {
+    pub(super) header: PackageHeader,
+    /// By descriptor, so that what was verified is what is installed.
+    pub(super) path: PathBuf,
+    pub(super) upgrade: bool,
+    pub(super) reinstall: bool,
+    _file: std::fs::File,
+}
+
+/// How many files a package may have. The largest that distributions ship have some 100,000.
+const FILES: usize = 500_000;
+/// How large one file may be: what rpm's own format carries is far more than any node holds.
+const FILE_BYTES: u64 = 8 << 30;
+
+/// Ids that files may have here: all of them for root, one for everybody else.
+pub(super) struct Ids {
+    pub(super) all: bool,
+}
+
+/// How a package file is verified: by signature where that is demanded, by digest always.
+pub(super) fn options(keyring: &Keyring, signed: bool) -> VerifyOptions {
+    let options = VerifyOptions::new().keyring(keyring.clone());
+    let none = VerificationFlags::mask_nosignatures();
+    options.flags(if signed { VerificationFlags::DEFAULT } else { none })
+}
+
+/// Opens, verifies and looks into every package of a job.
+pub(super) fn packages(job: &Job, ids: &Ids, keyring: &Keyring) -> Result<Vec<Package>, String> {
+    // rpm knows one level a transaction. Where some packages need no signature, those of the others have
+    // been verified here, over the same open files; digests are verified again by rpm in any case.
+    let level = if all_signed(job) { "all" } else { "digest" };
+    define("_pkgverify_level", level).map_err(|error| error.to_string())?;
+    define("_pkgverify_flags", "0x0").map_err(|error| error.to_string())?;
+    job.install.iter().map(|install| one(install, &options(keyring, install.signed), ids)).collect()
+}
+
+/// Whether every package of a job must be signed.
+pub(super) fn all_signed(job: &Job) -> bool {
+    job.install.iter().all(|install| install.signed)
+}
+
+fn one(install: &super::Install, options: &VerifyOptions, ids: &Ids) -> Result<Package, String> {
+    let shown = install.file.display();
+    let file = std::fs::File::open(&install.file).map_err(|error| format!("{shown}: {error}"))?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let header = PackageHeader::from_file(&path, Some(options)).map_err(|error| {
+        let words = librpm::logging::last_message().unwrap_or_else(|| format!("{error:?}"));
+        let words = words.replace(&path.display().to_string(), &shown.to_string());
+        format!("{shown}: not accepted: {}; nothing has changed", words.trim())
+    })?;
+    let nevra = nevra(&header);
+    if install.signed && !has_signature(&header) {
+        return Err(format!(
+            "{nevra} ({shown}) is not signed, and `gpgcheck` is in force; sign it, or have the ancestor that \
+             demands signatures say otherwise"
+        ));
+    }
+    if let Some(said) = &install.nevra
+        && *said != nevra
+    {
+        return Err(format!(
+            "{shown} is {nevra}, and its repository says {said}; `red-makecache` and try again"
+        ));
+    }
+    if header.is_source() {
+        return Err(format!("{nevra} ({shown}) is a source package: build it, then install what comes out"));
+    }
+    contents(&header, &nevra, ids)?;
+    Ok(Package { header, path, upgrade: install.upgrade, reinstall: install.reinstall, _file: file })
+}
+
+/// Name, version and architecture as metadata writes them: no epoch when it is 0.
+pub(super) fn nevra(header: &PackageHeader) -> String {
+    let epoch =
+        header.epoch().filter(|&epoch| epoch != 0).map(|epoch| format!("{epoch}:")).unwrap_or_default();
+    let arch = header.arch().unwrap_or("noarch");
+    format!("{}-{epoch}{}-{}.{arch}", header.name(), header.version(), header.release())
+}
+
+/// Whether anything of the header is signed. Digests alone prove nothing about who made it.
+fn has_signature(header: &PackageHeader) -> bool {
+    [Tag::RSAHEADER, Tag::DSAHEADER, Tag::SIGPGP, Tag::SIGGPG].into_iter().any(|tag| header.has_tag(tag))
+}
+
+/// The keys of node and ancestors, and those just agreed to.
+pub(super) fn keyring(job: &Job) -> Result<Keyring, String> {
+    let mut keyring = Keyring::new();
+    let mut keys: BTreeSet<Vec<u8>> = BTreeSet::new();
+    for database in job.keyrings.iter().filter(|path| super::has_database(path)) {
+        use_database(database).map_err(|error| error.to_string())?;
+        let db = Db::open().map_err(|error| error.to_string())?;
+        for key in db.find(librpm::db::Index::Name, "gpg-pubkey") {
+            let armored = key.description().to_owned();
+            keys.insert(armored.into_bytes());
+        }
+    }
+    for path in &job.import {
+        keys.insert(std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?);
+    }
+    for armored in keys {
+        for packets in super::armor::keys(&armored) {
+            let key = PubKey::new(&packets).map_err(|error| error.to_string())?;
+            keyring.add_key(&key).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(keyring)
+}
+
+/// Refuses what would leave the staging area, or could not be unpacked there.
+fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String> {
+    let files = header.files();
+    if files.len() > FILES {
+        return Err(format!("{nevra} has {} files, more than {FILES}", files.len()));
+    }
+    let mut links: BTreeSet<String> = BTreeSet::new();
+    let mut paths: Vec<(String, bool)> = Vec::with_capacity(files.len());
+    let mut total = 0_u64;
+    for file in &files {
+        let path = file.path();
+        let refuse = |why: &str| Err(format!("{nevra}: {} {why}", red_runtime::node::render::visible(&path)));
+        if !path.starts_with('/')
+            || path.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) && path != "/"
+        {
+            return refuse("is no plain absolute path");
+        }
+        let kind = rustix::fs::FileType::from_raw_mode(u32::from(file.mode()));
+        if matches!(kind, rustix::fs::FileType::CharacterDevice | rustix::fs::FileType::BlockDevice) {
+            return refuse("is a device node, and nodes have none: exports are mounted without devices");
+        }
+        if file.size() > FILE_BYTES {
+            return refuse("is larger than any file of a node may be (8 GiB)");
+        }
+        total = total.saturating_add(file.size());
+        let ghost = file.flags().is_ghost();
+        for (what, name) in [("user", file.user()), ("group", file.group())] {
+            if !ids.all && !ghost && !matches!(name, "" | "root") {
+                return Err(format!(
+                    "{nevra}: {path} belongs to {what} `{name}`, and an ordinary user's node can only hold files \
+                     of its own user; have root install it"
+                ));
+            }
+        }
+        if kind == rustix::fs::FileType::Symlink {
+            links.insert(path.clone());
+        }
+        paths.push((path, ghost));
+    }
+    if total > FILE_BYTES * 4 {
+        return Err(format!("{nevra} unpacks to {total} bytes, more than a node may hold (32 GiB)"));
+    }
+    for (path, _) in &paths {
+        let mut above = Path::new(path).parent();
+        while let Some(dir) = above.filter(|dir| dir.parent().is_some()) {
+            if dir.to_str().is_some_and(|dir| links.contains(dir)) {
+                return Err(format!(
+                    "{nevra}: {path} lies behind the symbolic link {} of the same package",
+                    dir.display()
+                ));
+            }
+            above = dir.parent();
+        }
+    }
+    Ok(())
+}
+
+/// Top directories of all packages of a job.
+pub(super) fn tops(packages: &[Package]) -> Result<BTreeSet<String>, String> {
+    let mut tops = BTreeSet::new();
+    for package in packages {
+        for file in &package.header.files() {
+            let path = file.path();
+            let mut parts = path.split('/').skip(1);
+            if let (Some(top), Some(_)) = (parts.next(), parts.next()) {
+                tops.insert(top.to_owned());
+            }
+        }
+    }
+    Ok(tops)
+}
+
+/// Refuses files that core OS or an ancestor has already, unless both are directories or the same.
+pub(super) fn conflicts(job: &Job, packages: &[Package]) -> Result<(), String> {
+    let mut wanted: BTreeMap<String, (usize, Shape)> = BTreeMap::new();
+    for (at, package) in packages.iter().enumerate() {
+        for file in &package.header.files() {
+            if !file.flags().is_ghost() {
+                wanted.insert(file.path(), (at, Shape::of(&file)));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for lower in &job.lowers {
+        let Some(database) = lower.database.as_ref().filter(|path| super::has_database(path)) else {
+            continue;
+        };
+        use_database(database).map_err(|error| error.to_string())?;
+        let db = Db::open().map_err(|error| error.to_string())?;
+        for theirs in db.installed_packages() {
+            for file in &theirs.files() {
+                let path = file.path();
+                let Some((at, shape)) = wanted.get(&path) else { continue };
+                if !shape.agrees(&Shape::of(&file)) && !file.flags().is_ghost() {
+                    let ours = nevra(&packages[*at].header);
+                    found.push(format!("  {path} of {ours} is in {} of {} too", nevra(&theirs), lower.owner));
+                }
+            }
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let more = found.len().saturating_sub(20);
+    found.truncate(20);
+    let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+    Err(format!("files of ancestors would be hidden; nothing has changed:\n{}{more}", found.join("\n")))
+}
+
+/// What makes two files the same to whoever opens them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Shape {
+    kind: u16,
+    digest: Option<Vec<u8>>,
+    link: Option<String>,
+    flags: u32,
+}
+
+impl Shape {
+    fn of(file: &librpm::FileEntry<'_>) -> Self {
+        let digest = file.digest().map(<[u8]>::to_vec);
+        let link = file.link_target().map(str::to_owned);
+        Self { kind: file.mode() & 0o170_000, digest, link, flags: FileAttrs::from_raw(0).bits() }
+    }
+
+    fn agrees(&self, other: &Self) -> bool {
+        const DIRECTORY: u16 = 0o040_000;
+        self.kind == other.kind
+            && (self.kind == DIRECTORY || (self.digest == other.digest && self.link == other.link))
+    }
+}

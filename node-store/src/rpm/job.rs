@@ -1,0 +1,88 @@
+//! What the process in the install view is told, and what it tells.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// A layer of the install view.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Lower {
+    /// Who it belongs to, for messages: `node `app``, `the core OS`.
+    pub(crate) owner: String,
+    /// Its root.
+    pub(crate) root: PathBuf,
+    /// Where its `var` is, when that is not in its root.
+    pub(crate) variable: Option<PathBuf>,
+    /// Its rpm database, to find conflicts of files; none for the node itself.
+    pub(crate) database: Option<PathBuf>,
+}
+
+/// A package file to install.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Install {
+    pub(crate) file: PathBuf,
+    /// It takes the place of other versions of itself.
+    pub(crate) upgrade: bool,
+    /// The same version is there already.
+    pub(crate) reinstall: bool,
+    /// It must be signed by a key that is known.
+    pub(crate) signed: bool,
+    /// What metadata says it is; the header must agree.
+    pub(crate) nevra: Option<String>,
+}
+
+/// An installed package to remove.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Erase {
+    pub(crate) name: String,
+    pub(crate) nevra: String,
+}
+
+/// A whole transaction.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Job {
+    /// Where overlayfs writes, see [`crate::generation::Stage`].
+    pub(crate) upper: PathBuf,
+    pub(crate) work: PathBuf,
+    /// Layers below it, strongest first: the node, its parent, …, the core OS.
+    pub(crate) lowers: Vec<Lower>,
+    pub(crate) install: Vec<Install>,
+    pub(crate) erase: Vec<Erase>,
+    /// Databases whose keys are trusted besides the node's own.
+    pub(crate) keyrings: Vec<PathBuf>,
+    /// Keys that the person just agreed to, armored. They become part of the node's database.
+    pub(crate) import: Vec<PathBuf>,
+    pub(crate) scriptlets: bool,
+    pub(crate) documentation: bool,
+    /// Check everything, change nothing.
+    pub(crate) test: bool,
+    /// Only look: nothing of it is kept.
+    pub(crate) read_only: bool,
+}
+
+/// One line of what the process says.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// It begins with a package.
+    Package { nevra: String, removes: bool },
+    /// How far it is, in steps of rpm.
+    Progress { done: u64, total: u64 },
+    /// A scriptlet failed, which rpm goes on after.
+    Scriptlet { nevra: String },
+    /// It is done.
+    Done(Done),
+    /// It could not be done. Nothing has changed.
+    Failed(String),
+}
+
+/// What a finished transaction left besides packages.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Done {
+    /// Files in the staging area that no package owns.
+    pub(crate) outside: Vec<PathBuf>,
+    /// Names right below the root that packages own, such as `bin`.
+    pub(crate) tops: Vec<String>,
+    /// Names, versions and architectures of what is installed now.
+    pub(crate) installed: Vec<String>,
+}

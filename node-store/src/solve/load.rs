@@ -1,0 +1,243 @@
+//! A pool of everything that counts for a node.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::ffi::{Id, Pool, RepoId, SolvError};
+use crate::family::{Family, Member};
+use crate::rpm::{RpmError, has_database, use_database};
+
+/// Why packages could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// libsolv.
+    #[error(transparent)]
+    Solv(#[from] SolvError),
+    /// rpm.
+    #[error(transparent)]
+    Rpm(#[from] RpmError),
+}
+
+/// What is installed in a family, and what repositories offer.
+pub(crate) struct Packages {
+    pub(crate) pool: Pool,
+    /// What is installed, of all members.
+    pub(crate) installed: RepoId,
+    /// Which of it is whose: the members in the family's order, oldest first.
+    pub(crate) owners: Vec<(Member, Range<Id>)>,
+    /// Repositories, with their ids as people write them.
+    pub(crate) repos: Vec<(RepoId, String)>,
+    /// Package files of the command line.
+    pub(crate) local: Option<RepoId>,
+}
+
+/// Name of the keys that rpm keeps in its database as if they were packages.
+const KEYS: &str = "gpg-pubkey";
+
+impl Packages {
+    /// Loads what is installed.
+    pub(crate) fn installed(family: &Family) -> Result<Self, LoadError> {
+        Self::of(family.members(), Some(&family.cache))
+    }
+
+    /// Loads what is installed in some members.
+    pub(crate) fn of<'a>(
+        members: impl Iterator<Item = &'a Member>,
+        cache: Option<&Path>,
+    ) -> Result<Self, LoadError> {
+        let mut pool = Pool::new(arch());
+        let installed = pool.add_repo("@installed", 0, 0);
+        pool.set_installed(installed);
+        let mut owners = Vec::new();
+        for member in members {
+            let start = pool.size();
+            if has_database(&member.database) {
+                load_database(&mut pool, installed, &member.database, cache)?;
+            }
+            owners.push((member.clone(), start..pool.size()));
+        }
+        Ok(Self { pool, installed, owners, repos: Vec::new(), local: None })
+    }
+
+    /// Whose an installed package is.
+    pub(crate) fn owner(&self, id: Id) -> Option<&Member> {
+        self.owners.iter().find(|(_, ids)| ids.contains(&id)).map(|(member, _)| member)
+    }
+
+    /// Packages of a member, keys left out.
+    pub(crate) fn of_member(&self, at: usize) -> Vec<Id> {
+        let Some((_, range)) = self.owners.get(at) else { return Vec::new() };
+        let all = self.pool.packages(self.installed);
+        all.into_iter().filter(|id| range.contains(id) && self.pool.name(*id) != KEYS).collect()
+    }
+
+    /// Packages of the node itself.
+    pub(crate) fn own(&self) -> Vec<Id> {
+        self.of_member(self.owners.len().saturating_sub(1))
+    }
+
+    /// Packages of core OS and ancestors, which stay as they are.
+    pub(crate) fn fixed(&self) -> Vec<Id> {
+        (0..self.owners.len().saturating_sub(1)).flat_map(|at| self.of_member(at)).collect()
+    }
+
+    /// Whether a package is installed.
+    pub(crate) fn is_installed(&self, id: Id) -> bool {
+        self.pool.repo_of(id) == Some(self.installed)
+    }
+
+    /// Where a package comes from, in words.
+    pub(crate) fn source(&self, id: Id) -> String {
+        if let Some(owner) = self.owner(id) {
+            return if owner.core { "@core-os".into() } else { format!("@{}", owner.alias) };
+        }
+        let repo = self.pool.repo_of(id);
+        if repo.is_some() && repo == self.local {
+            return "@command-line".into();
+        }
+        self.repos
+            .iter()
+            .find(|(known, _)| Some(*known) == repo)
+            .map(|(_, id)| id.clone())
+            .unwrap_or_default()
+    }
+
+    /// Name, version and architecture, an epoch of 0 left out.
+    pub(crate) fn nevra(&self, id: Id) -> String {
+        format!("{}-{}.{}", self.pool.name(id), self.evr(id), self.pool.arch(id))
+    }
+
+    /// Version, an epoch of 0 left out.
+    pub(crate) fn evr(&self, id: Id) -> String {
+        let evr = self.pool.evr(id);
+        evr.strip_prefix("0:").map(str::to_owned).unwrap_or(evr)
+    }
+
+    /// Requirements of packages in `set` that nothing in `set` provides, with who has them.
+    pub(crate) fn unmet(&self, set: &BTreeSet<Id>) -> Vec<(Id, Id)> {
+        let mut found = Vec::new();
+        for &id in set {
+            for dependency in self.pool.dependencies(id, super::ffi::attribute::REQUIRES) {
+                if !self.holds(dependency, set) {
+                    found.push((id, dependency));
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether a dependency, rich or not, holds among some packages.
+    fn holds(&self, dependency: Id, set: &BTreeSet<Id>) -> bool {
+        // solv/pooltypes and poolid.h.
+        const AND: u32 = 16;
+        const OR: u32 = 17;
+        const COND: u32 = 22;
+        const ELSE: u32 = 26;
+        const UNLESS: u32 = 29;
+        match self.pool.relation(dependency) {
+            Some((AND, one, other)) => self.holds(one, set) && self.holds(other, set),
+            Some((OR, one, other)) => self.holds(one, set) || self.holds(other, set),
+            Some((op @ (COND | UNLESS), what, condition)) => {
+                let (condition, otherwise) = match self.pool.relation(condition) {
+                    Some((ELSE, condition, otherwise)) => (condition, Some(otherwise)),
+                    _ => (condition, None),
+                };
+                let applies = self.holds(condition, set) == (op == COND);
+                if applies {
+                    self.holds(what, set)
+                } else {
+                    otherwise.is_none_or(|other| self.holds(other, set))
+                }
+            }
+            _ => {
+                let name = self.pool.dependency(dependency);
+                // What rpm itself can do is known when it runs.
+                name.starts_with("rpmlib(")
+                    || self.pool.providers(dependency).iter().any(|id| set.contains(id))
+            }
+        }
+    }
+}
+
+/// The architecture of packages that run here.
+pub(crate) fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86" => "i686",
+        "arm" => "armv7hl",
+        "powerpc64" => "ppc64le",
+        "riscv64" => "riscv64",
+        arch => arch,
+    }
+}
+
+/// Reads an rpm database, from libsolv's own format when it has been read before.
+fn load_database(
+    pool: &mut Pool,
+    repo: RepoId,
+    database: &Path,
+    cache: Option<&Path>,
+) -> Result<(), LoadError> {
+    let kept = cache.and_then(|cache| kept(cache, database));
+    if let Some(kept) = &kept
+        && kept.exists()
+        && pool.load_solv(repo, kept, false).is_ok()
+    {
+        return Ok(());
+    }
+    // A repository of its own, so that exactly this database can be written.
+    use_database(database)?;
+    let Some(kept) = kept else {
+        pool.load_rpmdb(repo, database)?;
+        return Ok(());
+    };
+    let mut alone = Pool::new(arch());
+    let only = alone.add_repo("@installed", 0, 0);
+    alone.load_rpmdb(only, database)?;
+    if keep(&mut alone, only, &kept, database).is_ok() && pool.load_solv(repo, &kept, false).is_ok() {
+        return Ok(());
+    }
+    // Whoever may not write the cache reads the database each time.
+    pool.load_rpmdb(repo, database)?;
+    Ok(())
+}
+
+/// Where a database's contents are kept: the name says which database in which state.
+fn kept(cache: &Path, database: &Path) -> Option<PathBuf> {
+    let mut state = Sha256::new();
+    for name in ["rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db", "Packages", "data.mdb"] {
+        if let Ok(facts) = std::fs::metadata(database.join(name)) {
+            let numbers = [facts.dev(), facts.ino(), facts.size()];
+            numbers.iter().for_each(|number| state.update(number.to_le_bytes()));
+            [facts.mtime(), facts.mtime_nsec()].iter().for_each(|number| state.update(number.to_le_bytes()));
+        }
+    }
+    let state: String = state.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    Some(cache.join("installed").join(format!("{}-{state}.solv", short(database))))
+}
+
+/// A short name of a path.
+fn short(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    Sha256::digest(path.as_os_str().as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn keep(pool: &mut Pool, repo: RepoId, kept: &Path, database: &Path) -> Result<(), LoadError> {
+    let failed = |source| SolvError::File { path: kept.to_owned(), source };
+    let dir = kept.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(dir).map_err(failed)?;
+    let aside = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    pool.write_solv(repo, aside.reopen().map_err(failed)?, kept)?;
+    // What was kept of the same database in another state.
+    let prefix = format!("{}-", short(database));
+    for entry in std::fs::read_dir(dir).map_err(failed)?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) && entry.path() != kept {
+            std::fs::remove_file(entry.path()).map_err(failed)?;
+        }
+    }
+    aside.persist(kept).map_err(|error| failed(error.error))?;
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! Which packages: libsolv over core OS, ancestors, node and repositories.
+
+mod explain;
+pub(crate) mod ffi;
+mod load;
+mod request;
+
+pub(crate) use explain::explain;
+pub(crate) use load::LoadError;
+pub(crate) use load::{Packages, arch};
+pub(crate) use request::{Answer, Ask, Refusal, Wish, solve};
