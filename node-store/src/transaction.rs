@@ -370,7 +370,7 @@ impl One<'_> {
         if self.how.download_only {
             return Ok(None);
         }
-        let import = self.keys(packages, &answer, talk)?;
+        let import = self.keys(&answer, talk)?;
         let tops = BTreeSet::new();
         let current = self.store.adopt(&tops)?;
         let number = self.store.next_generation()?;
@@ -520,19 +520,11 @@ impl One<'_> {
 
     /// Keys that packages of this transaction will need and no node of the family has, once the person
     /// agreed to them.
-    fn keys(
-        &self,
-        packages: &Packages,
-        answer: &Answer,
-        talk: &mut dyn Talk,
-    ) -> Result<Vec<PathBuf>, TransactionError> {
-        let known: BTreeSet<String> = packages
-            .pool
-            .packages(packages.installed)
-            .into_iter()
-            .filter(|&id| packages.pool.name(id) == "gpg-pubkey")
-            .map(|id| packages.evr(id).split('-').next().unwrap_or_default().to_owned())
-            .collect();
+    fn keys(&self, answer: &Answer, talk: &mut dyn Talk) -> Result<Vec<PathBuf>, TransactionError> {
+        let mut known = BTreeSet::new();
+        for member in self.session.family.members() {
+            known.extend(rpm::key_ids(&member.database).map_err(LoadError::from)?);
+        }
         let repos: BTreeSet<&str> = answer
             .changes
             .iter()

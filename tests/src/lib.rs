@@ -2,10 +2,12 @@
 
 pub mod broom;
 pub mod call;
+pub mod packages;
 pub mod pages;
 pub mod podman;
 pub mod pool;
 pub mod stage;
+pub mod store;
 
 /// Whether everything must work: set in CI. There a missing tool is a failure, for a person it is
 /// a reason to skip.

@@ -24,7 +24,7 @@ use crate::transaction::{self, End, How, TransactionError};
 /// lists). `-i`, `-U`, `-F` and `-e` go through the node's transactions. `whence PATH` says where a
 /// path inside the container comes from.
 #[derive(Debug, Parser)]
-#[command(name = "red-rpm", version, disable_help_subcommand = true)]
+#[command(name = "red-rpm", disable_version_flag = true, disable_help_flag = true, disable_help_subcommand = true)]
 pub(super) struct Rpm {
     /// The node
     #[arg(long, alias = "rpath", alias = "rp", value_name = "PATH")]
@@ -35,6 +35,9 @@ pub(super) struct Rpm {
     /// Wait this many seconds for another command on the node
     #[arg(long, value_name = "SECONDS")]
     wait: Option<u32>,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
     /// rpm's words, or `whence PATH`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "WORDS")]
     words: Vec<String>,
@@ -75,7 +78,7 @@ fn ours_first(args: &[OsString]) -> Vec<OsString> {
     while let Some(arg) = rest.next() {
         let text = arg.to_string_lossy().into_owned();
         let with_value = ["--redpath", "--rpath", "--rp", "--wait"].contains(&text.as_str());
-        let whole = text == "--family"
+        let whole = text == "--family" || text == "--help"
             || ["--redpath=", "--rpath=", "--rp=", "--wait="].iter().any(|name| text.starts_with(name));
         if with_value || whole {
             ours.push(arg);
@@ -247,6 +250,10 @@ fn ask_rpm(
     let mut program = vec!["rpm".to_owned()];
     if needs_view(words) && !member.core {
         program.extend(["--dbpath".into(), format!("/{}", crate::generation::DATABASE)]);
+        if words.iter().any(|word| word.starts_with("--verify") || word.starts_with('-') && word.contains('V')) {
+            // rpm sees one database; requirements are met by the family, which `red-check` proves.
+            program.push("--nodeps".into());
+        }
         program.extend(words.iter().cloned());
         return in_view(family, member, &program, prefix);
     }

@@ -190,6 +190,26 @@ pub(super) fn tops(packages: &[Package]) -> Result<BTreeSet<String>, String> {
     Ok(tops)
 }
 
+/// Directories that packages have files in, relative to the root.
+pub(super) fn directories(packages: &[Package]) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for package in packages {
+        for file in &package.header.files() {
+            let path = file.path();
+            let mut above = Path::new(&path).parent();
+            while let Some(dir) =
+                above.and_then(|dir| dir.strip_prefix("/").ok()).filter(|dir| !dir.as_os_str().is_empty())
+            {
+                if !found.insert(dir.to_path_buf()) {
+                    break;
+                }
+                above = above.and_then(Path::parent);
+            }
+        }
+    }
+    found
+}
+
 /// Refuses files that core OS or an ancestor has already, unless both are directories or the same.
 pub(super) fn conflicts(job: &Job, packages: &[Package]) -> Result<(), String> {
     let mut wanted: BTreeMap<String, (usize, Shape)> = BTreeMap::new();

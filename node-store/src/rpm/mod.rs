@@ -5,6 +5,7 @@ mod call;
 mod check;
 mod enter;
 mod job;
+mod mirror;
 mod outside;
 mod transact;
 mod view;
@@ -44,6 +45,16 @@ pub(crate) fn use_database(database: &Path) -> Result<(), RpmError> {
 pub(crate) fn define(name: &str, value: &str) -> Result<(), RpmError> {
     let value = value.replace('%', "%%");
     librpm::MacroContext::default().define(&format!("{name} {value}"), 0).map_err(RpmError::from)
+}
+
+/// The last eight digits of the ids of a database's keys.
+pub(crate) fn key_ids(database: &Path) -> Result<Vec<String>, RpmError> {
+    if !has_database(database) {
+        return Ok(Vec::new());
+    }
+    use_database(database)?;
+    let keys = librpm::Db::open()?.find(librpm::db::Index::Name, "gpg-pubkey");
+    Ok(keys.map(|key| key.version().to_owned()).collect())
 }
 
 /// Whether there is a database in a directory, by the names of its formats.

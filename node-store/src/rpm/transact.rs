@@ -13,6 +13,7 @@ use rustix::fs::Mode;
 use rustix::thread::CapabilitySet;
 
 use super::check::{self, Ids, Package};
+use super::mirror::{self, Mirror};
 use super::{Done, Event, Job, define, use_database, view};
 use crate::generation::{DATABASE, DIRECTORY};
 
@@ -94,10 +95,16 @@ fn work(job: &Job, caller: &mut Caller) -> Result<Done, String> {
     let tops = check::tops(&packages)?;
     check::conflicts(job, &packages)?;
     let upper = rustix::fs::open(&job.upper, DIRECTORY, Mode::empty()).map_err(|error| error.to_string())?;
+    let mirror = if ids.all {
+        mirror::Mirror::default()
+    } else {
+        mirror::make(job, &check::directories(&packages))
+            .map_err(|error| format!("the staging area: {error}"))?
+    };
     view::enter(job, &tops).map_err(|error| format!("the install view: {error}"))?;
     confine().map_err(|error| format!("the install view: {error}"))?;
     install(job, packages, (&options, &keys), caller)?;
-    left(&upper)
+    left(&upper, &mirror)
 }
 
 /// Whether only one user id means anything here.
@@ -260,7 +267,7 @@ fn find_erased(db: &Db, job: &Job) -> Result<Vec<librpm::PackageHeader>, String>
 }
 
 /// What the transaction left in the staging area and in the database.
-fn left(upper: &OwnedFd) -> Result<Done, String> {
+fn left(upper: &OwnedFd, mirror: &Mirror) -> Result<Done, String> {
     let db = Db::open().map_err(|error| error.to_string())?;
     let (mut installed, mut owned) = (Vec::new(), BTreeSet::new());
     for header in db.installed_packages() {
@@ -270,6 +277,7 @@ fn left(upper: &OwnedFd) -> Result<Done, String> {
         }
     }
     let upper = PathBuf::from(format!("/proc/self/fd/{}", upper.as_raw_fd()));
+    mirror.remove(&upper, &owned).map_err(|error| format!("the staging area: {error}"))?;
     let outside = super::outside::outside(&upper, &owned).map_err(|error| error.to_string())?;
     let top = |path: &PathBuf| {
         (path.components().count() == 2)

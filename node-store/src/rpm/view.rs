@@ -139,15 +139,10 @@ fn overlay(top: &str, layers: &[Layer], root: &OwnedFd, job: &Job, user: bool) -
     let of = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
     let below: Vec<String> = open.iter().map(of).collect();
     // `volatile`: what is not synced is thrown away when power goes; the store syncs before it switches.
-    let mut options = format!(
-        "lowerdir={},upperdir={},workdir={},redirect_dir=off,index=off,metacopy=off,volatile",
-        below.join(":"),
-        of(&upper),
-        of(&work)
-    );
-    if user {
-        options.push_str(",userxattr");
-    }
+    // The kernel decides redirects and metacopies itself where an ordinary user mounts.
+    let kind = if user { "userxattr" } else { "redirect_dir=off,index=off,metacopy=off" };
+    let options =
+        format!("lowerdir={},upperdir={},workdir={},volatile,{kind}", below.join(":"), of(&upper), of(&work));
     let options = std::ffi::CString::new(options).map_err(|_nul| Errno::INVAL).at(&path)?;
     // Device nodes of lower layers mean nothing here; set-user-id programs do not run as others.
     mount("red-view", top, "overlay", MountFlags::NODEV, Some(options.as_c_str())).at(path)

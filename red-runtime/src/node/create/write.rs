@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, fsync, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, fsync, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use crate::node::place::{self, PlaceError};
@@ -67,7 +67,12 @@ fn directory(
             rustix::fs::chmodat(&above, name, Mode::from_raw_mode(0o755), AtFlags::empty())
                 .map_err(refused)?;
         }
-        Err(Errno::EXIST) => {}
+        // A generation of packages is reached through a link that stays in the node.
+        Err(Errno::EXIST) => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let opened = place::open_in(&above, Path::new(name), flags, ResolveFlags::BENEATH);
+            return opened.map(|(fd, _)| fd).map_err(refused);
+        }
         Err(errno) => return Err(refused(errno)),
     }
     place::child(&above, name.as_ref(), path).map(|(fd, _)| fd)

@@ -1,0 +1,235 @@
+//! A place for tests of the node store: a core OS, packages, nodes.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::broom::User;
+use crate::call::{Said, built, run};
+use crate::packages::{Maker, Small};
+use crate::pool::Pool;
+
+/// Everything that a test of the store needs.
+#[derive(Debug)]
+pub struct Ground {
+    /// Directory of all of it.
+    pub pool: Pool,
+    /// Makes packages.
+    pub maker: Maker,
+    /// Who runs the tools; root when absent.
+    pub user: Option<User>,
+}
+
+impl Default for Ground {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Ground {
+    /// A core OS that provides a shell, and nothing else.
+    ///
+    /// # Panics
+    /// There is no room, or rpm is not there.
+    #[must_use]
+    pub fn new() -> Self {
+        let ground = Self::bare();
+        let core = Small { name: "core-os", version: "1", provides: &["/bin/sh", "/usr/bin/sh"], ..Small::default() };
+        let package = ground.maker.small(&ground.pool.mkdir("core-packages"), &core);
+        let mut install = Command::new("rpm");
+        install.arg("--dbpath").arg(ground.pool.mkdir("core-db")).args(["-i", "--justdb"]).arg(package);
+        run(&mut install).good();
+        ground
+    }
+
+    /// A core OS whose database holds what this machine has.
+    ///
+    /// # Panics
+    /// It cannot be made.
+    #[must_use]
+    pub fn of_this_machine(without: &[&str]) -> Self {
+        let ground = Self::bare();
+        ground.maker.core(&ground.pool.join("core-db"), without);
+        ground
+    }
+
+    fn bare() -> Self {
+        let pool = Pool::new();
+        let maker = Maker::new(&pool.join("packages"));
+        let text = format!(
+            "headers: {{alias: core-os, name: core-os}}\nconfig: {{rpmdir: {}/core-db}}\n",
+            pool.path().display()
+        );
+        pool.write("prefix/etc/redpak/main.yaml", text);
+        pool.mkdir("nodes");
+        Self { pool, maker, user: None }
+    }
+
+    /// The same for an ordinary user, who owns the pool of nodes (step 0 of the quick start).
+    ///
+    /// # Panics
+    /// The caller may not make users.
+    #[must_use]
+    pub fn for_user(mut self) -> Self {
+        let user = User::make();
+        let nodes = self.pool.join("nodes");
+        std::os::unix::fs::chown(nodes, Some(user.uid), Some(user.uid)).expect("root gives files away");
+        run(Command::new("chmod").args(["-R", "a+rX"]).arg(self.pool.path())).good();
+        self.pool.install("red-dnf", "red-dnf");
+        self.user = Some(user);
+        self
+    }
+
+    /// Directory of a node.
+    #[must_use]
+    pub fn node(&self, below: &str) -> PathBuf {
+        self.pool.join("nodes").join(below)
+    }
+
+    /// Directory of a repository.
+    #[must_use]
+    pub fn repo(&self, name: &str) -> PathBuf {
+        self.pool.join("repos").join(name)
+    }
+
+    /// A tool under one of its names, in the environment of the test.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Command {
+        let mut command = match &self.user {
+            Some(user) => user.command("bash"),
+            None => Command::new("bash"),
+        };
+        let program = if self.user.is_some() { self.pool.join("red-dnf") } else { built("red-dnf") };
+        command.args(["-c", &format!("exec -a {name} {} \"$@\"", program.display()), name]);
+        command.env("NODE_PREFIX", self.pool.join("prefix")).env("LANG", "C.UTF-8").stdin(Stdio::null());
+        command
+    }
+
+    /// `red-dnf` on a node.
+    pub fn dnf(&self, node: &str, args: &[&str]) -> Said {
+        run(self.tool("red-dnf").arg(format!("--redpath={}", self.node(node).display())).args(args))
+    }
+
+    /// `red-rpm` on a node.
+    pub fn rpm(&self, node: &str, args: &[&str]) -> Said {
+        run(self.tool("red-rpm").arg("--redpath").arg(self.node(node)).args(args))
+    }
+
+    /// Makes a node with a repository.
+    ///
+    /// # Panics
+    /// It cannot be made.
+    pub fn create(&self, node: &str, repo: Option<&str>) {
+        self.dnf(node, &["red-manager", "--create"]).good();
+        if let Some(repo) = repo {
+            let dir = self.repo(repo);
+            self.dnf(node, &["red-manager", "--add-repo", &dir.to_string_lossy(), "--id", repo]).good();
+        }
+    }
+
+    /// Makes packages in a repository, and indexes it.
+    ///
+    /// # Panics
+    /// They cannot be made.
+    pub fn publish(&self, repo: &str, packages: &[Small<'_>]) {
+        let dir = self.repo(repo);
+        for small in packages {
+            self.maker.small(&dir, small);
+        }
+        self.maker.index(&dir);
+        run(Command::new("chmod").args(["-R", "a+rX"]).arg(self.pool.path().join("repos"))).good();
+    }
+
+    /// What the system's own rpm says a node has, sorted, keys left out.
+    pub fn rpm_says(&self, node: &str) -> Vec<String> {
+        let mut query = Command::new("rpm");
+        query.arg("--dbpath").arg(self.node(node).join("var/lib/rpm")).args(["-qa", "--qf", "%{NAME}-%{VERSION}\\n"]);
+        let mut names: Vec<String> = run(&mut query).out.lines().map(str::to_owned).collect();
+        names.retain(|name| !name.starts_with("gpg-pubkey"));
+        names.sort();
+        names
+    }
+
+    /// Whether the system's own rpm finds every file of a node's packages as it should be. As root.
+    pub fn rpm_verifies(&self, node: &str) -> Result<(), String> {
+        let mut verify = Command::new("rpm");
+        verify.arg("--root").arg(self.node(node)).args(["--dbpath", "/var/lib/rpm", "-Va", "--nodeps", "--noscripts"]);
+        verify.args(["--nouser", "--nogroup"]);
+        let said = run(&mut verify);
+        // Configuration that somebody changed is as it should be.
+        let wrong: Vec<&str> = said.out.lines().filter(|line| !line.contains("  c /")).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+    }
+}
+
+/// A web server on loopback, stopped in the end.
+#[derive(Debug)]
+pub struct Served {
+    child: Child,
+    /// Where it listens.
+    pub url: String,
+}
+
+impl Served {
+    /// Serves a directory.
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn start(dir: &Path) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+        let port = listener.local_addr().expect("it is bound").port();
+        drop(listener);
+        let child = Command::new("python3")
+            .args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"])
+            .arg(dir)
+            .arg(port.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("python3 is there");
+        for _ in 0..200 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        Self { child, url: format!("http://127.0.0.1:{port}") }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may be gone.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Every path of a tree with its kind, mode, size, link and contents, so that two can be compared.
+#[must_use]
+pub fn fingerprint(dir: &Path) -> Vec<String> {
+    fn walk(dir: &Path, below: &Path, lines: &mut Vec<String>) {
+        use std::os::unix::fs::PermissionsExt;
+        let Ok(entries) = fs::read_dir(dir) else { return };
+        for entry in entries.flatten() {
+            let (path, shown) = (entry.path(), below.join(entry.file_name()));
+            let Ok(facts) = entry.metadata() else { continue };
+            let contents = if facts.is_file() {
+                format!("{:?}", fs::read(&path).unwrap_or_default())
+            } else {
+                fs::read_link(&path).map(|to| to.display().to_string()).unwrap_or_default()
+            };
+            lines.push(format!("{} {:o} {contents}", shown.display(), facts.permissions().mode()));
+            if facts.is_dir() {
+                walk(&path, &shown, lines);
+            }
+        }
+    }
+    let mut lines = Vec::new();
+    walk(dir, Path::new(""), &mut lines);
+    lines.sort();
+    lines
+}
