@@ -269,6 +269,8 @@ fn find_erased(db: &Db, job: &Job) -> Result<Vec<librpm::PackageHeader>, String>
 /// What the transaction left in the staging area and in the database.
 fn left(upper: &OwnedFd, mirror: &Mirror) -> Result<Done, String> {
     let db = Db::open().map_err(|error| error.to_string())?;
+    // A write that failed and that rpm did not tell of is found here, not by the next command.
+    db.verify().map_err(|error| format!("rpm's database came out damaged ({error}); nothing has changed"))?;
     let (mut installed, mut owned) = (Vec::new(), BTreeSet::new());
     for header in db.installed_packages() {
         if header.name() != "gpg-pubkey" {

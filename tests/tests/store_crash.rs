@@ -1,0 +1,236 @@
+//! A node is the old one or the new one: killed, without power, without room, with a disk that fails.
+//!
+//! CI runs a share of the points; `RED_SOAK=full` runs all of them.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use red_tests::call::run;
+use red_tests::packages::Small;
+use red_tests::store::Ground;
+
+fn points(share: usize, full: usize) -> usize {
+    if std::env::var("RED_SOAK").is_ok_and(|soak| soak == "full") { full } else { share }
+}
+
+/// A node with packages, and newer ones in its repository.
+fn ground() -> Ground {
+    let ground = Ground::new();
+    let big = "0123456789abcdef\n".repeat(6000);
+    for version in ["1", "2"] {
+        let mut packages = Vec::new();
+        let names: Vec<String> = (0..8).map(|at| format!("part{at}")).collect();
+        let paths: Vec<Vec<String>> =
+            names.iter().map(|name| (0..6).map(|at| format!("/usr/share/{name}/file{at}")).collect()).collect();
+        let contents: Vec<String> = (0..6).map(|at| format!("{version} {at} {big}")).collect();
+        let files: Vec<Vec<(&str, &str)>> = paths
+            .iter()
+            .map(|paths| paths.iter().map(String::as_str).zip(contents.iter().map(String::as_str)).collect())
+            .collect();
+        let post = format!("mkdir -p /var/lib/parts; echo {version} > /var/lib/parts/state; echo {version} > /etc/parts-state");
+        for (name, files) in names.iter().zip(&files) {
+            packages.push(Small { name, version, files, post: &post, ..Small::default() });
+        }
+        if version == "2" {
+            // What is removed, and what is new.
+            packages.push(Small { name: "extra", version, files: &[("/opt/extra/x", "x")], ..Small::default() });
+        }
+        ground.publish("main", &packages);
+        if version == "1" {
+            ground.create("node", Some("main"));
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            ground.dnf("node", &[&["-y", "install"], names.as_slice()].concat()).good();
+        }
+    }
+    ground.dnf("node", &["makecache"]).good();
+    ground
+}
+
+fn start(ground: &Ground, node: &str) -> Child {
+    let mut command = ground.tool("red-dnf");
+    command.arg(format!("--redpath={}", ground.node(node).display()));
+    command.args(["-y", "-C", "update"]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("it starts")
+}
+
+/// The same tree again.
+fn copy(from: &Path, to: &Path) {
+    drop(fs::remove_dir_all(to));
+    run(Command::new("cp").arg("--archive").arg(from).arg(to)).good();
+}
+
+/// After a crash: the next command works, and the node is one of both.
+fn is_old_or_new(ground: &Ground, node: &str, what: &str) -> bool {
+    let next = ground.dnf(node, &["-y", "-C", "--wait=30", "autoremove"]);
+    assert!(next.code == 0 && next.err.contains("nothing to do"), "{what}: {}", next.err);
+    let left = fs::read_dir(ground.node(node).join(".red/stage")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "{what}: stages are left");
+    let says = ground.rpm_says(node);
+    let versions: Vec<&str> = says.iter().filter_map(|name| name.rsplit('-').next()).collect();
+    let new = versions.iter().all(|version| *version == "2");
+    assert!(says.len() == 8 && (new || versions.iter().all(|version| *version == "1")), "{what}: {says:?}");
+    ground.rpm_verifies(node).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
+    let check = ground.dnf(node, &["red-check", "--files"]);
+    assert_eq!(check.code, 0, "{what}: {}", check.out);
+    let mut integrity = Command::new("rpmdb");
+    integrity.arg("--dbpath").arg(ground.node(node).join("var/lib/rpm")).arg("--verifydb");
+    assert_eq!(run(&mut integrity).code, 0, "{what}: the database");
+    let version = if new { "2\n" } else { "1\n" };
+    // What a scriptlet could not write itself is the scriptlet's own matter.
+    for state in ["etc/parts-state", "var/lib/parts/state"].into_iter().filter(|_| !what.starts_with("EIO")) {
+        let text = fs::read_to_string(ground.node(node).join(state)).unwrap_or_default();
+        assert_eq!(text, version, "{what}: {state}");
+    }
+    new
+}
+
+#[test]
+fn killed_at_any_moment() {
+    let ground = ground();
+    let (node, pristine) = (ground.node("node"), ground.pool.join("pristine"));
+    copy(&node, &pristine);
+    let begun = Instant::now();
+    assert!(start(&ground, "node").wait().expect("it ends").success());
+    let whole = begun.elapsed();
+    assert!(is_old_or_new(&ground, "node", "not killed"));
+    let (count, mut new) = (points(40, 330), 0);
+    for at in 0..count {
+        copy(&pristine, &node);
+        let mut child = start(&ground, "node");
+        // A little beyond the usual end, since some runs take longer than others.
+        std::thread::sleep(whole.mul_f64(1.1) * u32::try_from(at).unwrap_or(0) / u32::try_from(count).unwrap_or(1));
+        child.kill().expect("it is ours");
+        child.wait().expect("it ends");
+        new += usize::from(is_old_or_new(&ground, "node", &format!("killed at point {at} of {count}")));
+    }
+    eprintln!("{count} kills over {whole:?}: {new} new, {} old", count - new);
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("it is there");
+    assert!(!mounts.contains(&*node.to_string_lossy()), "a mount is left");
+}
+
+/// Processes of a session, all of them.
+fn family_of(pid: u32) -> Vec<u32> {
+    let mut found = vec![pid];
+    let mut at = 0;
+    while let Some(&pid) = found.get(at) {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        found.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+        at += 1;
+    }
+    found
+}
+
+fn signal(pids: &[u32], signal: &str) {
+    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+    run(Command::new("kill").arg(format!("-{signal}")).args(pids));
+}
+
+#[test]
+fn power_cut_at_any_moment() {
+    let ground = ground();
+    let (node, pristine) = (ground.node("node"), ground.pool.join("pristine"));
+    copy(&node, &pristine);
+    let begun = Instant::now();
+    assert!(start(&ground, "node").wait().expect("it ends").success());
+    let whole = begun.elapsed();
+    let (count, mut new) = (points(15, 120), 0);
+    for at in 0..count {
+        copy(&pristine, &node);
+        let mut child = start(&ground, "node");
+        std::thread::sleep(whole.mul_f64(1.3) * u32::try_from(at).unwrap_or(0) / u32::try_from(count).unwrap_or(1));
+        // Everything stands still while the tree is copied, then goes on; the copy is what a machine
+        // would find.
+        let all = family_of(child.id());
+        signal(&all, "STOP");
+        signal(&family_of(child.id()), "STOP");
+        let cut = ground.pool.join("nodes/cut");
+        copy(&node, &cut);
+        signal(&family_of(child.id()), "CONT");
+        child.wait().expect("it ends");
+        new += usize::from(is_old_or_new(&ground, "cut", &format!("power cut at point {at} of {count}")));
+        fs::remove_dir_all(cut).expect("it is ours");
+    }
+    eprintln!("{count} power cuts over {whole:?}: {new} new, {} old", count - new);
+}
+
+/// A small file system of its own.
+struct Disk<'a> {
+    at: &'a Path,
+}
+
+impl<'a> Disk<'a> {
+    fn mount(image: &Path, at: &'a Path, megabytes: u32) -> Self {
+        run(Command::new("truncate").arg(format!("--size={megabytes}M")).arg(image)).good();
+        run(Command::new("mke2fs").args(["-q", "-F", "-t", "ext4"]).arg(image)).good();
+        run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(at)).good();
+        Self { at }
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        // A test that fails must not fail again here.
+        drop(Command::new("umount").arg("--lazy").arg(self.at).output());
+    }
+}
+
+#[test]
+fn no_room_at_any_stage() {
+    let ground = ground();
+    let pristine = ground.pool.join("pristine");
+    fs::rename(ground.node("node"), &pristine).expect("it is ours");
+    let disk_at = ground.pool.mkdir("nodes/disk");
+    let disk = Disk::mount(&ground.pool.join("disk.img"), &disk_at, 48);
+    let node = ground.node("disk/node");
+    let count = points(8, 40);
+    let mut refused = 0;
+    for at in 0..count {
+        copy(&pristine, &node);
+        run(Command::new("sync").arg("-f").arg(&node)).good();
+        // Leave a little more room each time.
+        let room = 6 * at * 1024 / count;
+        let filler = disk_at.join("filler");
+        run(Command::new("sh").arg("-c").arg(format!(
+            "free=$(df --output=avail -k {0} | tail -1); dd if=/dev/zero of={1} bs=1k count=$((free - {room})) status=none || true",
+            disk_at.display(),
+            filler.display()
+        )));
+        let ended = start(&ground, "disk/node").wait().expect("it ends");
+        refused += usize::from(!ended.success());
+        fs::remove_file(&filler).expect("it is ours");
+        let what = format!("{room} KiB of room, ended {ended}");
+        let new = is_old_or_new(&ground, "disk/node", &what);
+        assert_eq!(new, ended.success(), "{what}");
+    }
+    assert!(refused > 0, "no attempt was without room");
+    drop(disk);
+}
+
+#[test]
+fn a_disk_that_fails() {
+    let ground = ground();
+    let (node, pristine) = (ground.node("node"), ground.pool.join("pristine"));
+    copy(&node, &pristine);
+    let mut refused = 0;
+    let sets = ["write,pwrite64", "fsync,fdatasync,syncfs", "rename,renameat,renameat2", "mkdirat,linkat,symlinkat", "openat", "ftruncate,fchmod,fchown"];
+    for set in sets {
+        for at in 0..points(3, 25) {
+            copy(&pristine, &node);
+            // Spread over what a run has of them: a few at first, then ever farther.
+            let when = 1 + at * at * 5 + at;
+            let program = red_tests::call::built("red-dnf");
+            let mut strace = Command::new("strace");
+            strace.args(["-f", "-o", "/dev/null", &format!("--inject={set}:error=EIO:when={when}")]).arg(program);
+            strace.arg(format!("--redpath={}", node.display())).args(["-y", "-C", "update"]);
+            strace.env("NODE_PREFIX", ground.pool.join("prefix")).stdin(Stdio::null());
+            let said = run(&mut strace);
+            refused += usize::from(said.code != 0);
+            let what = format!("EIO at call {when} of {set}, ended {}: {}", said.code, said.err);
+            is_old_or_new(&ground, "node", &what);
+            assert!(!said.err.contains("panicked"), "{what}");
+        }
+    }
+    assert!(refused > 0, "no error was ever injected");
+}
