@@ -71,7 +71,7 @@ pub(crate) enum TransactionError {
         reason: String,
     },
     /// rpm did something else.
-    #[error("rpm's database does not hold {0} after the transaction; nothing has changed")]
+    #[error("rpm's database is not what was planned after the transaction ({0}); nothing has changed")]
     Differs(String),
 }
 
@@ -375,7 +375,8 @@ impl One<'_> {
         let current = self.store.adopt(&tops)?;
         let number = self.store.next_generation()?;
         let stage = self.store.stage(number)?;
-        let result = self.transact(&stage, answer, (about, current, import), talk);
+        let before = packages.own().into_iter().map(|id| packages.nevra(id)).collect();
+        let result = self.transact(&stage, answer, (about, current, import, before), talk);
         if !matches!(result, Ok(Some(_))) {
             // The next command would do it too.
             let removed = generation::remove(self.store.dir(), self.store.path(), ".red/stage");
@@ -389,7 +390,7 @@ impl One<'_> {
         &self,
         stage: &Stage,
         answer: Answer,
-        (about, current, import): (&About, u64, Vec<PathBuf>),
+        (about, current, import, before): (&About, u64, Vec<PathBuf>, BTreeSet<String>),
         talk: &mut dyn Talk,
     ) -> Result<Option<Record>, TransactionError> {
         let changes: Vec<Change> = answer.changes.into_iter().map(|(change, _)| change).collect();
@@ -401,7 +402,7 @@ impl One<'_> {
         if self.how.test {
             return Ok(None);
         }
-        differs(&changes, &done.installed)?;
+        differs(&expected(before, &changes), done.installed)?;
         let kept = self.store.complete(stage, &done.tops)?;
         let mut about = about.clone();
         about.follow(&changes);
@@ -566,16 +567,29 @@ fn tell(talk: &mut dyn Talk, event: &Event) {
     }
 }
 
-/// Refuses a result that is not what was planned.
-fn differs(changes: &[Change], installed: &[String]) -> Result<(), TransactionError> {
-    let installed: BTreeSet<&str> = installed.iter().map(String::as_str).collect();
+/// What a database must hold after changes.
+fn expected(before: BTreeSet<String>, changes: &[Change]) -> BTreeSet<String> {
+    let mut after = before;
     for change in changes {
-        let nevra = change.nevra();
-        if installed.contains(nevra.as_str()) == (change.action == Action::Remove) {
-            return Err(TransactionError::Differs(nevra));
+        for gone in &change.replaces {
+            after.remove(gone);
         }
+        match change.action {
+            Action::Remove => after.remove(&change.nevra()),
+            _ => after.insert(change.nevra()),
+        };
     }
-    Ok(())
+    after
+}
+
+/// Refuses a database that does not hold exactly what was planned: rpm does not tell of every write
+/// that failed.
+fn differs(expected: &BTreeSet<String>, installed: Vec<String>) -> Result<(), TransactionError> {
+    let installed: BTreeSet<String> = installed.into_iter().collect();
+    match expected.symmetric_difference(&installed).next() {
+        Some(nevra) => Err(TransactionError::Differs(nevra.clone())),
+        None => Ok(()),
+    }
 }
 
 impl About {

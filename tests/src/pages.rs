@@ -10,6 +10,7 @@ use clap::Command;
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
+use node_store::cli::{dnf_command, rpm_command};
 use red_runtime::cli::exit::{Meanings, OF_EXEC, OF_LAUNCHES, OF_TOOLS};
 use red_runtime::cli::{conf_command, runtime_command, wrap_command};
 use red_runtime::node::diagnostic::Code;
@@ -33,7 +34,7 @@ pub fn root() -> PathBuf {
 /// A page cannot be put into words.
 pub fn pages() -> io::Result<BTreeMap<String, String>> {
     let mut pages = BTreeMap::new();
-    for mut command in [conf_command(), runtime_command(), wrap_command()] {
+    for mut command in [conf_command(), runtime_command(), wrap_command(), dnf_command(), rpm_command()] {
         command.build();
         completions(&mut command, &mut pages)?;
         man(&command, command.get_name(), &mut pages)?;
@@ -110,9 +111,18 @@ fn statuses(title: &str) -> Meanings {
     match title {
         "red-wrap" | "red-runtime-run" => OF_LAUNCHES,
         "red-runtime-exec" | "red-wrap-enter" => OF_EXEC,
+        "red-dnf-red-check-update" => OF_UPDATES,
         _ => OF_TOOLS,
     }
 }
+
+/// Those of `red-check-update`.
+const OF_UPDATES: Meanings = &[
+    ("0", "there is nothing newer"),
+    ("1", "it failed"),
+    ("2", "it was called wrongly"),
+    ("100", "updates are available"),
+];
 
 fn exit_status(meanings: Meanings) -> Roff {
     let mut roff = Roff::default();

@@ -44,10 +44,12 @@ fn run(args: &[std::ffi::OsString]) -> Result<(), String> {
         pool.load_solv(repo, Path::new(primary), false).map_err(|error| error.to_string())?;
     }
     let size = stream.over.clone();
-    pool.load_rpmmd(repo, stream.file, &xml, extend.is_some()).map_err(|error| error.to_string())?;
+    let read = pool.load_rpmmd(repo, stream.file, &xml, extend.is_some()).map_err(|error| error.to_string());
+    // Why the stream ended says more than that it ended too early.
     if let Some(error) = size.lock().ok().and_then(|error| error.clone()) {
         return Err(error);
     }
+    read?;
     let solv = PathBuf::from(solv);
     let file = File::options()
         .read(true)
