@@ -21,7 +21,12 @@ struct Bench {
 
 fn main() {
     let own = std::env::current_exe().expect("a bench knows its own path");
-    let release = own.parent().and_then(Path::parent).and_then(Path::parent).expect("it stands in target/").join("release/red-dnf");
+    let release = own
+        .parent()
+        .and_then(Path::parent)
+        .and_then(Path::parent)
+        .expect("it stands in target/")
+        .join("release/red-dnf");
     assert!(release.is_file(), "build what is measured first: cargo build --release -p node-store");
     let runs = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(7);
     let bench = Bench { pool: Pool::new(), program: release, runs };
@@ -50,14 +55,18 @@ fn timed(command: &mut Command) -> Duration {
 impl Bench {
     fn dnf(&self, node: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg(format!("--redpath={}", node.display())).args(args).env("NODE_PREFIX", self.pool.join("prefix"));
+        command
+            .arg(format!("--redpath={}", node.display()))
+            .args(args)
+            .env("NODE_PREFIX", self.pool.join("prefix"));
         command
     }
 
     fn node(&self, name: &str, repo: &Path) -> PathBuf {
         let node = self.pool.join(name);
         run(&mut self.dnf(&node, &["red-manager", "--create", "--template=leaf-normal"])).good();
-        run(&mut self.dnf(&node, &["red-manager", "--add-repo", &repo.to_string_lossy(), "--id=main"])).good();
+        run(&mut self.dnf(&node, &["red-manager", "--add-repo", &repo.to_string_lossy(), "--id=main"]))
+            .good();
         run(&mut self.dnf(&node, &["makecache"])).good();
         node
     }
@@ -74,7 +83,8 @@ impl Bench {
             maker.small(&repo, &Small { name, version: "1", files: &files, ..Small::default() });
         }
         maker.index(&repo);
-        let files: Vec<PathBuf> = names.iter().map(|name| repo.join(format!("{name}-1-1.noarch.rpm"))).collect();
+        let files: Vec<PathBuf> =
+            names.iter().map(|name| repo.join(format!("{name}-1-1.noarch.rpm"))).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let pristine = self.node("pristine", &repo);
         let (mut ours, mut rpm, mut dnf) = (Vec::new(), Vec::new(), Vec::new());
@@ -82,18 +92,32 @@ impl Bench {
             let node = self.pool.join("node");
             run(Command::new("cp").arg("--archive").arg(&pristine).arg(&node)).good();
             run(Command::new("sync").arg("-f").arg(&node)).good();
-            ours.push(timed(&mut self.dnf(&node, &[&["-y", "-C", "-q", "install"], names.as_slice()].concat())));
+            ours.push(timed(
+                &mut self.dnf(&node, &[&["-y", "-C", "-q", "install"], names.as_slice()].concat()),
+            ));
             fs::remove_dir_all(&node).expect("it is ours");
             let root = self.pool.mkdir("root");
             run(Command::new("sync").arg("-f").arg(&root)).good();
             let mut install = Command::new("rpm");
-            install.arg("--root").arg(&root).args(["--dbpath", "/var/lib/rpm", "-U", "--nodeps"]).args(&files);
+            install
+                .arg("--root")
+                .arg(&root)
+                .args(["--dbpath", "/var/lib/rpm", "-U", "--nodeps"])
+                .args(&files);
             rpm.push(timed(&mut install));
             fs::remove_dir_all(&root).expect("it is ours");
             let root = self.pool.mkdir("root");
             let mut install = Command::new("dnf");
-            install.args(["-y", "-q", "--releasever=1", "--setopt=reposdir=/nonexistent", "--setopt=keepcache=0"]);
-            install.arg(format!("--installroot={}", root.display())).arg(format!("--repofrompath=main,{}", repo.display()));
+            install.args([
+                "-y",
+                "-q",
+                "--releasever=1",
+                "--setopt=reposdir=/nonexistent",
+                "--setopt=keepcache=0",
+            ]);
+            install
+                .arg(format!("--installroot={}", root.display()))
+                .arg(format!("--repofrompath=main,{}", repo.display()));
             install.args(["--repo=main", "--nogpgcheck", "install"]).args(&names);
             if at < 3 {
                 dnf.push(timed(&mut install));
@@ -130,16 +154,25 @@ impl Bench {
         many(&repo, 60_000);
         let node = self.pool.join("nodemany");
         run(&mut self.dnf(&node, &["red-manager", "--create", "--template=leaf-normal"])).good();
-        run(&mut self.dnf(&node, &["red-manager", "--add-repo", &repo.to_string_lossy(), "--id=main"])).good();
+        run(&mut self.dnf(&node, &["red-manager", "--add-repo", &repo.to_string_lossy(), "--id=main"]))
+            .good();
         let cold = timed(&mut self.dnf(&node, &["makecache"]));
         let solve = ["-y", "-C", "--assumeno", "-q", "install", "pkg59999", "pkg41234", "pkg30001"];
         let all = (0..self.runs).map(|_| timed(&mut self.dnf(&node, &solve))).collect();
         let mut measured = Command::new("python3");
         let script = "import resource,subprocess,sys; subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL); \
                       print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
-        measured.args(["-c", script]).arg(&self.program).arg(format!("--redpath={}", node.display())).args(solve);
+        measured
+            .args(["-c", script])
+            .arg(&self.program)
+            .arg(format!("--redpath={}", node.display()))
+            .args(solve);
         measured.env("NODE_PREFIX", self.pool.join("prefix"));
         let peak: f64 = run(&mut measured).good().out.trim().parse().expect("kilobytes");
-        println!("60,000 packages: load and solve {:.0?}, peak {:.0} MB; metadata taken in {cold:.1?}", median(all), peak / 1024.0);
+        println!(
+            "60,000 packages: load and solve {:.0?}, peak {:.0} MB; metadata taken in {cold:.1?}",
+            median(all),
+            peak / 1024.0
+        );
     }
 }

@@ -147,7 +147,17 @@ impl Maker {
         let path = self.dir.join(format!("{user}.asc"));
         if !path.exists() {
             let home = self.home();
-            let make = ["--batch", "--quiet", "--passphrase", "", "--quick-gen-key", user, "rsa2048", "sign", "never"];
+            let make = [
+                "--batch",
+                "--quiet",
+                "--passphrase",
+                "",
+                "--quick-gen-key",
+                user,
+                "rsa2048",
+                "sign",
+                "never",
+            ];
             run(gpg(&home).args(make)).good();
             let armored = run(gpg(&home).args(["--armor", "--export", user])).good().out;
             fs::write(&path, armored).expect("there is room");
@@ -206,8 +216,15 @@ impl Maker {
     pub fn debian(&self, repo: &Path, name: &str, release: &str) -> PathBuf {
         let deb = self.fetch(name);
         let version = run(Command::new("dpkg-deb").args(["--field"]).arg(&deb).arg("Version")).good().out;
-        let version: String =
-            version.trim().rsplit(':').next().unwrap_or("1").replace('-', "~").chars().filter(|c| *c != '+').collect();
+        let version: String = version
+            .trim()
+            .rsplit(':')
+            .next()
+            .unwrap_or("1")
+            .replace('-', "~")
+            .chars()
+            .filter(|c| *c != '+')
+            .collect();
         let root = self.dir.join(format!("root-{name}-{release}"));
         run(Command::new("dpkg-deb").arg("--extract").arg(&deb).arg(&root)).good();
         rearrange(&root);
@@ -233,7 +250,10 @@ impl Maker {
         fs::write(&path, spec).expect("there is room");
         let mut build = Command::new("rpmbuild");
         build.args(["-bb", "--quiet", "--define"]).arg(format!("_topdir {}/top", self.dir.display()));
-        build.arg("--define").arg(format!("_rpmdir {}", repo.display())).args(["--define", "_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm"]);
+        build
+            .arg("--define")
+            .arg(format!("_rpmdir {}", repo.display()))
+            .args(["--define", "_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm"]);
         build.args(["--define", "_binary_payload w3.zstdio"]).arg(&path);
         run(&mut build).good();
         fs::remove_dir_all(&root).expect("it is ours");
@@ -251,7 +271,9 @@ impl Maker {
         let start = format!("{name}_");
         let find = || {
             let entries = fs::read_dir(&dir).expect("it was made").flatten();
-            entries.map(|entry| entry.path()).find(|path| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(&start)))
+            entries
+                .map(|entry| entry.path())
+                .find(|path| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(&start)))
         };
         if let Some(path) = find() {
             return path;
@@ -275,7 +297,9 @@ impl Maker {
         let said = run(&mut simulate).out;
         let mut found: Vec<String> = said
             .lines()
-            .filter_map(|line| line.strip_prefix("Inst ").and_then(|rest| rest.split(' ').next()).map(str::to_owned))
+            .filter_map(|line| {
+                line.strip_prefix("Inst ").and_then(|rest| rest.split(' ').next()).map(str::to_owned)
+            })
             .collect();
         found.extend(names.iter().map(|name| (*name).to_owned()));
         found.sort();
@@ -302,13 +326,25 @@ impl Maker {
         for provided in run(&mut find).good().out.lines() {
             builder.provides(Dependency::any(provided));
         }
-        for path in ["/bin/sh", "/usr/bin/sh", "/bin/bash", "/usr/bin/bash", "/usr/bin/env", "/usr/bin/perl", "rtld(GNU_HASH)"] {
+        for path in [
+            "/bin/sh",
+            "/usr/bin/sh",
+            "/bin/bash",
+            "/usr/bin/bash",
+            "/usr/bin/env",
+            "/usr/bin/perl",
+            "rtld(GNU_HASH)",
+        ] {
             builder.provides(Dependency::any(path));
         }
         let package = self.built(&self.dir.join("core"), "debian-base-12-1.noarch.rpm", &mut builder);
         fs::create_dir_all(database).expect("there is room");
         let mut install = Command::new("rpm");
-        install.arg("--dbpath").arg(database).args(["-i", "--justdb", "--nodeps", "--noscripts"]).arg(package);
+        install
+            .arg("--dbpath")
+            .arg(database)
+            .args(["-i", "--justdb", "--nodeps", "--noscripts"])
+            .arg(package);
         run(&mut install).good();
     }
 }
@@ -321,8 +357,17 @@ fn gpg(home: &Path) -> Command {
 
 /// Debian's places of libraries become those that rpm-based systems and the templates of nodes have.
 fn rearrange(root: &Path) {
-    let places = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu"];
-    for (from, to) in places.iter().map(|from| (*from, "usr/lib64")).chain([("lib", "usr/lib"), ("bin", "usr/bin"), ("sbin", "usr/sbin")]) {
+    let places = [
+        "lib/x86_64-linux-gnu",
+        "usr/lib/x86_64-linux-gnu",
+        "lib/aarch64-linux-gnu",
+        "usr/lib/aarch64-linux-gnu",
+    ];
+    for (from, to) in places.iter().map(|from| (*from, "usr/lib64")).chain([
+        ("lib", "usr/lib"),
+        ("bin", "usr/bin"),
+        ("sbin", "usr/sbin"),
+    ]) {
         let (from, to) = (root.join(from), root.join(to));
         if from.is_dir() {
             fs::create_dir_all(&to).expect("there is room");

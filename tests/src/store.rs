@@ -36,7 +36,12 @@ impl Ground {
     #[must_use]
     pub fn new() -> Self {
         let ground = Self::bare();
-        let core = Small { name: "core-os", version: "1", provides: &["/bin/sh", "/usr/bin/sh"], ..Small::default() };
+        let core = Small {
+            name: "core-os",
+            version: "1",
+            provides: &["/bin/sh", "/usr/bin/sh"],
+            ..Small::default()
+        };
         let package = ground.maker.small(&ground.pool.mkdir("core-packages"), &core);
         let mut install = Command::new("rpm");
         install.arg("--dbpath").arg(ground.pool.mkdir("core-db")).args(["-i", "--justdb"]).arg(package);
@@ -145,7 +150,11 @@ impl Ground {
     /// What the system's own rpm says a node has, sorted, keys left out.
     pub fn rpm_says(&self, node: &str) -> Vec<String> {
         let mut query = Command::new("rpm");
-        query.arg("--dbpath").arg(self.node(node).join("var/lib/rpm")).args(["-qa", "--qf", "%{NAME}-%{VERSION}\\n"]);
+        query.arg("--dbpath").arg(self.node(node).join("var/lib/rpm")).args([
+            "-qa",
+            "--qf",
+            "%{NAME}-%{VERSION}\\n",
+        ]);
         let mut names: Vec<String> = run(&mut query).out.lines().map(str::to_owned).collect();
         names.retain(|name| !name.starts_with("gpg-pubkey"));
         names.sort();
@@ -155,7 +164,13 @@ impl Ground {
     /// Whether the system's own rpm finds every file of a node's packages as it should be. As root.
     pub fn rpm_verifies(&self, node: &str) -> Result<(), String> {
         let mut verify = Command::new("rpm");
-        verify.arg("--root").arg(self.node(node)).args(["--dbpath", "/var/lib/rpm", "-Va", "--nodeps", "--noscripts"]);
+        verify.arg("--root").arg(self.node(node)).args([
+            "--dbpath",
+            "/var/lib/rpm",
+            "-Va",
+            "--nodeps",
+            "--noscripts",
+        ]);
         verify.args(["--nouser", "--nogroup"]);
         let said = run(&mut verify);
         // Configuration that somebody changed is as it should be.

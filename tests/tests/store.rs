@@ -33,9 +33,14 @@ fn red_wrap(ground: &Ground, node: &str, args: &[&str]) -> Said {
     if !program.exists() {
         ground.pool.install("red-runtime", "red-runtime");
     }
-    command.args(["-c", &format!("exec -a red-wrap {} \"$@\"", program.display()), "red-wrap", "--root"]).arg(&state);
+    command
+        .args(["-c", &format!("exec -a red-wrap {} \"$@\"", program.display()), "red-wrap", "--root"])
+        .arg(&state);
     command.arg(format!("--redpath={}", ground.node(node).display())).args(args);
-    command.env("NODE_PREFIX", ground.pool.join("prefix")).env("XDG_RUNTIME_DIR", &state).stdin(Stdio::null());
+    command
+        .env("NODE_PREFIX", ground.pool.join("prefix"))
+        .env("XDG_RUNTIME_DIR", &state)
+        .stdin(Stdio::null());
     run(&mut command)
 }
 
@@ -77,8 +82,14 @@ fn quick_start(ground: &Ground) {
     ground.rpm_verifies(core).unwrap();
     ground.rpm_verifies(demo).unwrap();
     // 9
-    let said = red_wrap(ground, demo, &["--force", "bash", "-c", "ls /nodes; mosquitto_pub --help | head -1"]);
-    assert!(said.out.contains("agl-core") && said.out.contains("mosquitto_pub is"), "{} {}", said.out, said.err);
+    let said =
+        red_wrap(ground, demo, &["--force", "bash", "-c", "ls /nodes; mosquitto_pub --help | head -1"]);
+    assert!(
+        said.out.contains("agl-core") && said.out.contains("mosquitto_pub is"),
+        "{} {}",
+        said.out,
+        said.err
+    );
     let whence = ground.rpm(demo, &["whence", "/nodes/agl-core/usr/sbin/mosquitto"]).good().out;
     for wanted in ["node `agl-core`", "generation  1", "mosquitto-2", "repos-main"] {
         assert!(whence.contains(wanted) || wanted == "repos-main", "no {wanted} in {whence}");
@@ -109,8 +120,19 @@ fn the_quick_start_as_root_and_as_a_user() {
     quick_start(&ground.for_user());
 }
 
-const LIB1: Small<'_> =
-    Small { name: "libdata", version: "1", requires: &[], provides: &["libdata.so.1"], conflicts: &[], obsoletes: &[], recommends: &[], files: &[("/usr/share/libdata/version", "1\n")], config: &[("/etc/libdata.conf", "v1\n")], post: "", preun: "" };
+const LIB1: Small<'_> = Small {
+    name: "libdata",
+    version: "1",
+    requires: &[],
+    provides: &["libdata.so.1"],
+    conflicts: &[],
+    obsoletes: &[],
+    recommends: &[],
+    files: &[("/usr/share/libdata/version", "1\n")],
+    config: &[("/etc/libdata.conf", "v1\n")],
+    post: "",
+    preun: "",
+};
 const LIB2: Small<'_> = Small {
     version: "2",
     provides: &["libdata.so.2"],
@@ -119,7 +141,12 @@ const LIB2: Small<'_> = Small {
     ..LIB1
 };
 
-fn plain<'a>(name: &'a str, version: &'a str, requires: &'a [&'a str], files: &'a [(&'a str, &'a str)]) -> Small<'a> {
+fn plain<'a>(
+    name: &'a str,
+    version: &'a str,
+    requires: &'a [&'a str],
+    files: &'a [(&'a str, &'a str)],
+) -> Small<'a> {
     Small { name, version, requires, files, ..Small::default() }
 }
 
@@ -155,7 +182,11 @@ fn siblings_differ_and_parents_are_respected() {
     // What a child needs is not taken from its parent.
     let refused = ground.dnf("core", &["-y", "remove", "base"]);
     assert_eq!(refused.code, 1);
-    assert!(refused.err.contains("node `one`") && refused.err.contains("needs-base-1-1.noarch needs base"), "{}", refused.err);
+    assert!(
+        refused.err.contains("node `one`") && refused.err.contains("needs-base-1-1.noarch needs base"),
+        "{}",
+        refused.err
+    );
     assert_eq!(ground.rpm_says("core"), ["base-1"]);
     // Nor by going back.
     let refused = ground.dnf("core", &["-y", "rollback", "0"]);
@@ -167,7 +198,13 @@ fn siblings_differ_and_parents_are_respected() {
 fn descendants_move_along() {
     let ground = Ground::new();
     let (v1, v2) = (["plat = 1"], ["plat = 2"]);
-    ground.publish("main", &[plain("plat", "1", &[], &[("/usr/share/plat", "1")]), plain("app", "1", &v1, &[("/usr/share/app", "1")])]);
+    ground.publish(
+        "main",
+        &[
+            plain("plat", "1", &[], &[("/usr/share/plat", "1")]),
+            plain("app", "1", &v1, &[("/usr/share/app", "1")]),
+        ],
+    );
     ground.create("core", Some("main"));
     ground.create("core/app", Some("main"));
     ground.dnf("core", &["-y", "install", "plat"]).good();
@@ -175,14 +212,21 @@ fn descendants_move_along() {
     ground.publish("main", &[plain("plat", "2", &[], &[("/usr/share/plat", "2")])]);
     let refused = ground.dnf("core", &["-y", "--refresh", "update"]);
     assert_eq!(refused.code, 1, "{}", refused.out);
-    assert!(refused.err.contains("app-1-1.noarch needs plat = 1") && refused.err.contains("--with-descendants"), "{}", refused.err);
+    assert!(
+        refused.err.contains("app-1-1.noarch needs plat = 1") && refused.err.contains("--with-descendants"),
+        "{}",
+        refused.err
+    );
     // No version of app goes with it.
     let refused = ground.dnf("core", &["-y", "--refresh", "--with-descendants", "update"]);
     assert_eq!(refused.code, 1, "{}", refused.err);
     assert_eq!(ground.rpm_says("core"), ["plat-1"]);
     ground.publish("main", &[plain("app", "2", &v2, &[("/usr/share/app", "2")])]);
     ground.dnf("core", &["-y", "--refresh", "--with-descendants", "update"]).good();
-    assert_eq!((ground.rpm_says("core"), ground.rpm_says("core/app")), (vec!["plat-2".into()], vec!["app-2".into()]));
+    assert_eq!(
+        (ground.rpm_says("core"), ground.rpm_says("core/app")),
+        (vec!["plat-2".into()], vec!["app-2".into()])
+    );
     assert_eq!(ground.dnf("core", &["red-check", "--files"]).good().out, "");
 }
 
@@ -200,7 +244,12 @@ fn an_update_is_a_generation_and_goes_back() {
     let said = ground.dnf("node", &["-y", "install", "thing"]).good();
     assert!(said.err.contains("recommended"), "weak dependencies come along: {}", said.err);
     let info = ground.dnf("node", &["red-history", "info", "1"]).good().out;
-    for wanted in ["install thing-1-1.noarch from main (asked for)", "/etc/made-by-script", "/var/lib/thing/data", "  ran"] {
+    for wanted in [
+        "install thing-1-1.noarch from main (asked for)",
+        "/etc/made-by-script",
+        "/var/lib/thing/data",
+        "  ran",
+    ] {
         assert!(info.contains(wanted), "no {wanted} in {info}");
     }
     assert_eq!(fs::read_to_string(ground.node("node").join("var/lib/thing/data")).unwrap(), "data\n");
@@ -237,7 +286,12 @@ fn a_node_of_red_pak_is_converted_by_its_first_transaction() {
     let (node, database) = (ground.node("node"), ground.node("node").join("var/lib/rpm"));
     fs::create_dir_all(&database).unwrap();
     let package = ground.repo("main").join("libdata-1-1.noarch.rpm");
-    run(Command::new("rpm").arg("--root").arg(&node).args(["--dbpath", "/var/lib/rpm", "-i", "--nodeps"]).arg(&package)).good();
+    run(Command::new("rpm")
+        .arg("--root")
+        .arg(&node)
+        .args(["--dbpath", "/var/lib/rpm", "-i", "--nodeps"])
+        .arg(&package))
+    .good();
     fs::write(node.join("usr/share/libdata/of-nobody"), "kept").unwrap();
     assert!(ground.dnf("node", &["list"]).good().out.contains("libdata.noarch"));
     assert!(!node.join(".red").exists(), "looking changes nothing");
@@ -256,7 +310,9 @@ fn what_is_not_signed_as_demanded_is_refused() {
     let dir = ground.repo("main");
     let good = ground.maker.small(&dir, &plain("good", "1", &[], &[("/usr/share/good", "g")]));
     let wrong = ground.maker.small(&dir, &plain("wrong", "1", &[], &[("/usr/share/wrong", "w")]));
-    let flipped = ground.maker.small(&dir, &plain("flipped", "1", &[], &[("/usr/share/flipped", &"text ".repeat(2000))]));
+    let flipped = ground
+        .maker
+        .small(&dir, &plain("flipped", "1", &[], &[("/usr/share/flipped", &"text ".repeat(2000))]));
     let header = ground.maker.small(&dir, &plain("header", "1", &[], &[("/usr/share/header", "h")]));
     ground.maker.small(&dir, &plain("unsigned", "1", &[], &[("/usr/share/unsigned", "u")]));
     ground.maker.sign("red-test", &[good.clone(), flipped.clone(), header.clone()]);
@@ -278,8 +334,26 @@ fn what_is_not_signed_as_demanded_is_refused() {
     fs::write(&config, text).unwrap();
     ground.create("core/app", None);
     let key = ground.maker.key();
-    ground.dnf("core/app", &["red-manager", "--add-repo", &dir.to_string_lossy(), "--id", "main", "--gpgkey", &key.to_string_lossy()]).good();
-    for (name, wanted) in [("unsigned", "not signed"), ("wrong", "not accepted"), ("flipped", "nothing has changed"), ("header", "nothing has changed")] {
+    ground
+        .dnf(
+            "core/app",
+            &[
+                "red-manager",
+                "--add-repo",
+                &dir.to_string_lossy(),
+                "--id",
+                "main",
+                "--gpgkey",
+                &key.to_string_lossy(),
+            ],
+        )
+        .good();
+    for (name, wanted) in [
+        ("unsigned", "not signed"),
+        ("wrong", "not accepted"),
+        ("flipped", "nothing has changed"),
+        ("header", "nothing has changed"),
+    ] {
         let refused = ground.dnf("core/app", &["-y", "install", name]);
         assert_eq!(refused.code, 1, "{name}: {}", refused.err);
         assert!(refused.err.contains(wanted), "{name}: {}", refused.err);
@@ -312,14 +386,19 @@ fn one_command_at_a_time_changes_a_node() {
     std::thread::sleep(Duration::from_millis(700));
     let busy = ground.dnf("core/a", &["-y", "--wait=0", "install", "libdata"]);
     assert_eq!(busy.code, 1, "{}", busy.err);
-    assert!(busy.err.contains(&format!("process {}", first.id())) && busy.err.contains("install slow"), "{}", busy.err);
+    assert!(
+        busy.err.contains(&format!("process {}", first.id())) && busy.err.contains("install slow"),
+        "{}",
+        busy.err
+    );
     // A sibling proceeds, and does not see the other's packages.
     let sibling = ground.dnf("core/b", &["-y", "--wait=0", "install", "libdata"]).good();
     assert!(sibling.err.contains("generation 1"), "{}", sibling.err);
     // The parent has to wait: a child relies on it.
     assert_eq!(ground.dnf("core", &["-y", "--wait=0", "install", "libdata"]).code, 1);
     let second = start("core/a", "libdata");
-    let (first, second) = (first.wait_with_output().expect("it ends"), second.wait_with_output().expect("it ends"));
+    let (first, second) =
+        (first.wait_with_output().expect("it ends"), second.wait_with_output().expect("it ends"));
     assert!(first.status.success());
     let words = String::from_utf8_lossy(&second.stderr);
     assert!(second.status.success() && words.contains("waiting"), "{words}");
@@ -338,9 +417,15 @@ fn what_runs_keeps_its_generation() {
     ground.pool.install("red-runtime", "red-runtime");
     let state = ground.pool.mkdir("state");
     fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("it is ours");
-    let script = "cat /nodes/node/usr/share/libdata/version; read x; cat /nodes/node/usr/share/libdata/version";
+    let script =
+        "cat /nodes/node/usr/share/libdata/version; read x; cat /nodes/node/usr/share/libdata/version";
     let mut child = Command::new("bash")
-        .args(["-c", &format!("exec -a red-wrap {} \"$@\"", ground.pool.join("red-runtime").display()), "red-wrap", "--root"])
+        .args([
+            "-c",
+            &format!("exec -a red-wrap {} \"$@\"", ground.pool.join("red-runtime").display()),
+            "red-wrap",
+            "--root",
+        ])
         .arg(&state)
         .arg(format!("--redpath={}", ground.node("node").display()))
         .args(["--", "bash", "-c", script])
@@ -373,8 +458,15 @@ fn what_runs_keeps_its_generation() {
 #[test]
 fn solving_is_libsolvs() {
     let ground = Ground::new();
-    let rich = Small { requires: &["(one or two)", "/usr/share/by-path"], ..plain("rich", "1", &[], &[("/usr/share/rich", "r")]) };
-    let newer = Small { obsoletes: &["old-name"], provides: &["old-name = 2"], ..plain("new-name", "2", &[], &[("/usr/share/name", "n")]) };
+    let rich = Small {
+        requires: &["(one or two)", "/usr/share/by-path"],
+        ..plain("rich", "1", &[], &[("/usr/share/rich", "r")])
+    };
+    let newer = Small {
+        obsoletes: &["old-name"],
+        provides: &["old-name = 2"],
+        ..plain("new-name", "2", &[], &[("/usr/share/name", "n")])
+    };
     let apart = Small { conflicts: &["two"], ..plain("apart", "1", &[], &[("/usr/share/apart", "a")]) };
     ground.publish(
         "main",
@@ -393,13 +485,20 @@ fn solving_is_libsolvs() {
     let refused = ground.dnf("node", &["-y", "install", "apart"]);
     assert!(refused.code == 1 && refused.err.contains("conflicts with two"), "{}", refused.err);
     let refused = ground.dnf("node", &["-y", "install", "broken"]);
-    assert!(refused.code == 1 && refused.err.contains("add a repository that has `not-there`"), "{}", refused.err);
+    assert!(
+        refused.code == 1 && refused.err.contains("add a repository that has `not-there`"),
+        "{}",
+        refused.err
+    );
     let refused = ground.dnf("node", &["-y", "install", "rihc"]);
     assert!(refused.err.contains("did you mean `rich`?"), "{}", refused.err);
     ground.publish("main", &[newer]);
     ground.dnf("node", &["-y", "--refresh", "update"]).good();
     assert_eq!(ground.rpm_says("node"), ["bypath-1", "new-name-2", "rich-1", "two-1"]);
-    assert_eq!(ground.dnf("node", &["repoquery", "--whatprovides", "old-name"]).good().out, "new-name-2-1.noarch\nold-name-1-1.noarch\n");
+    assert_eq!(
+        ground.dnf("node", &["repoquery", "--whatprovides", "old-name"]).good().out,
+        "new-name-2-1.noarch\nold-name-1-1.noarch\n"
+    );
     assert!(ground.dnf("node", &["provides", "/usr/share/by-path"]).good().out.contains("bypath"));
     // libsolv's own test cases.
     let case = ground.pool.write(
@@ -414,7 +513,8 @@ fn solving_is_libsolvs() {
 #[test]
 fn red_rpm_speaks_rpms_words() {
     let ground = Ground::new();
-    ground.publish("main", &[LIB1, LIB2, plain("app", "1", &["libdata"], &[("/usr/bin/app", "#!/bin/sh\n")])]);
+    ground
+        .publish("main", &[LIB1, LIB2, plain("app", "1", &["libdata"], &[("/usr/bin/app", "#!/bin/sh\n")])]);
     ground.create("core", Some("main"));
     ground.create("core/app", Some("main"));
     ground.dnf("core", &["-y", "install", "libdata-1"]).good();

@@ -22,20 +22,29 @@ fn ground() -> Ground {
     for version in ["1", "2"] {
         let mut packages = Vec::new();
         let names: Vec<String> = (0..8).map(|at| format!("part{at}")).collect();
-        let paths: Vec<Vec<String>> =
-            names.iter().map(|name| (0..6).map(|at| format!("/usr/share/{name}/file{at}")).collect()).collect();
+        let paths: Vec<Vec<String>> = names
+            .iter()
+            .map(|name| (0..6).map(|at| format!("/usr/share/{name}/file{at}")).collect())
+            .collect();
         let contents: Vec<String> = (0..6).map(|at| format!("{version} {at} {big}")).collect();
         let files: Vec<Vec<(&str, &str)>> = paths
             .iter()
             .map(|paths| paths.iter().map(String::as_str).zip(contents.iter().map(String::as_str)).collect())
             .collect();
-        let post = format!("mkdir -p /var/lib/parts; echo {version} > /var/lib/parts/state; echo {version} > /etc/parts-state");
+        let post = format!(
+            "mkdir -p /var/lib/parts; echo {version} > /var/lib/parts/state; echo {version} > /etc/parts-state"
+        );
         for (name, files) in names.iter().zip(&files) {
             packages.push(Small { name, version, files, post: &post, ..Small::default() });
         }
         if version == "2" {
             // What is removed, and what is new.
-            packages.push(Small { name: "extra", version, files: &[("/opt/extra/x", "x")], ..Small::default() });
+            packages.push(Small {
+                name: "extra",
+                version,
+                files: &[("/opt/extra/x", "x")],
+                ..Small::default()
+            });
         }
         ground.publish("main", &packages);
         if version == "1" {
@@ -100,7 +109,9 @@ fn killed_at_any_moment() {
         copy(&pristine, &node);
         let mut child = start(&ground, "node");
         // A little beyond the usual end, since some runs take longer than others.
-        std::thread::sleep(whole.mul_f64(1.1) * u32::try_from(at).unwrap_or(0) / u32::try_from(count).unwrap_or(1));
+        std::thread::sleep(
+            whole.mul_f64(1.1) * u32::try_from(at).unwrap_or(0) / u32::try_from(count).unwrap_or(1),
+        );
         child.kill().expect("it is ours");
         child.wait().expect("it ends");
         new += usize::from(is_old_or_new(&ground, "node", &format!("killed at point {at} of {count}")));
@@ -139,7 +150,9 @@ fn power_cut_at_any_moment() {
     for at in 0..count {
         copy(&pristine, &node);
         let mut child = start(&ground, "node");
-        std::thread::sleep(whole.mul_f64(1.3) * u32::try_from(at).unwrap_or(0) / u32::try_from(count).unwrap_or(1));
+        std::thread::sleep(
+            whole.mul_f64(1.3) * u32::try_from(at).unwrap_or(0) / u32::try_from(count).unwrap_or(1),
+        );
         // Everything stands still while the tree is copied, then goes on; the copy is what a machine
         // would find.
         let all = family_of(child.id());
@@ -214,7 +227,14 @@ fn a_disk_that_fails() {
     let (node, pristine) = (ground.node("node"), ground.pool.join("pristine"));
     copy(&node, &pristine);
     let mut refused = 0;
-    let sets = ["write,pwrite64", "fsync,fdatasync,syncfs", "rename,renameat,renameat2", "mkdirat,linkat,symlinkat", "openat", "ftruncate,fchmod,fchown"];
+    let sets = [
+        "write,pwrite64",
+        "fsync,fdatasync,syncfs",
+        "rename,renameat,renameat2",
+        "mkdirat,linkat,symlinkat",
+        "openat",
+        "ftruncate,fchmod,fchown",
+    ];
     for set in sets {
         for at in 0..points(3, 25) {
             copy(&pristine, &node);
@@ -222,7 +242,9 @@ fn a_disk_that_fails() {
             let when = 1 + at * at * 5 + at;
             let program = red_tests::call::built("red-dnf");
             let mut strace = Command::new("strace");
-            strace.args(["-f", "-o", "/dev/null", &format!("--inject={set}:error=EIO:when={when}")]).arg(program);
+            strace
+                .args(["-f", "-o", "/dev/null", &format!("--inject={set}:error=EIO:when={when}")])
+                .arg(program);
             strace.arg(format!("--redpath={}", node.display())).args(["-y", "-C", "update"]);
             strace.env("NODE_PREFIX", ground.pool.join("prefix")).stdin(Stdio::null());
             let said = run(&mut strace);

@@ -49,9 +49,19 @@ fn packages_that_mean_harm() {
     owned.with_file_contents("x", FileOptions::new("/usr/share/owned").user("daemon")).unwrap();
     ground.maker.built(&dir, "owned-1-1.noarch.rpm", &mut owned);
     ground.maker.small(&dir, &small("escape", &[("/usr/share/AA/AA/AA/AA/AA/AA/file", "harm")]));
-    ground.maker.small(&dir, &Small { post: "echo harm > /run/../../../../../../../../../SECRET; echo harm > SECRET", ..small("script", &[]) });
+    ground.maker.small(
+        &dir,
+        &Small {
+            post: "echo harm > /run/../../../../../../../../../SECRET; echo harm > SECRET",
+            ..small("script", &[])
+        },
+    );
     ground.maker.index(&dir);
-    patch(&dir.join("escape-1-1.noarch.rpm"), "/usr/share/AA/AA/AA/AA/AA/AA/", "/usr/share/../../../../../../");
+    patch(
+        &dir.join("escape-1-1.noarch.rpm"),
+        "/usr/share/AA/AA/AA/AA/AA/AA/",
+        "/usr/share/../../../../../../",
+    );
     run(Command::new("chmod").args(["-R", "a+rX"]).arg(ground.pool.join("repos"))).good();
     ground.create("node", Some("main"));
     ground.dnf("node", &["makecache"]).good();
@@ -124,7 +134,9 @@ fn packages_beyond_all_measure() {
     }
     ground.maker.built(&dir, "many-1-1.noarch.rpm", &mut many);
     ground.create("node", None);
-    for (name, wanted) in [("noarch/huge-1-1.noarch.rpm", "larger than any file"), ("many-1-1.noarch.rpm", "600000 files")] {
+    for (name, wanted) in
+        [("noarch/huge-1-1.noarch.rpm", "larger than any file"), ("many-1-1.noarch.rpm", "600000 files")]
+    {
         let path = dir.join(name);
         let refused = ground.dnf("node", &["-y", "install", &path.to_string_lossy()]);
         assert_eq!(refused.code, 1, "{name}: {}", refused.err);
@@ -185,10 +197,15 @@ fn repositories_that_lie() {
     // Four gigabytes of nothing that say they are a few bytes.
     let bomb = copy("bomb");
     let file = bomb.join("repodata/bomb.xml.gz");
-    run(Command::new("sh").arg("-c").arg(format!("head -c 400M /dev/zero | gzip -1 > {}", file.display()))).good();
+    run(Command::new("sh").arg("-c").arg(format!("head -c 400M /dev/zero | gzip -1 > {}", file.display())))
+        .good();
     packages::repomd(&bomb, "bomb.xml.gz");
     let text = fs::read_to_string(bomb.join("repodata/repomd.xml")).unwrap();
-    fs::write(bomb.join("repodata/repomd.xml"), text.replace("</size>", "</size><open-size>2000</open-size>")).unwrap();
+    fs::write(
+        bomb.join("repodata/repomd.xml"),
+        text.replace("</size>", "</size><open-size>2000</open-size>"),
+    )
+    .unwrap();
     let nonsense = copy("nonsense");
     fs::write(nonsense.join("repodata/repomd.xml"), "<repomd><data type='primary'></repomd>").unwrap();
     let served = Served::start(&ground.pool.join("repos"));
@@ -208,7 +225,9 @@ fn repositories_that_lie() {
         assert!(begun.elapsed() < Duration::from_secs(20), "{name}: {:?}", begun.elapsed());
     }
     let looping = server(|path, stream| {
-        let head = format!("HTTP/1.1 302 Found\r\nLocation: {path}x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let head = format!(
+            "HTTP/1.1 302 Found\r\nLocation: {path}x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
         drop(stream.write_all(head.as_bytes()));
     });
     let refused = ground.dnf("node", &["--repofrompath", &format!("lying,{looping}"), "search", "honest"]);
@@ -233,7 +252,9 @@ fn what_was_fetched_stays_usable() {
     ground.publish("main", &[small("honest", &[("/usr/share/honest", "h")])]);
     let served = Served::start(&ground.pool.join("repos"));
     ground.create("node", None);
-    ground.dnf("node", &["red-manager", "--add-repo", &format!("{}/main", served.url), "--id", "main"]).good();
+    ground
+        .dnf("node", &["red-manager", "--add-repo", &format!("{}/main", served.url), "--id", "main"])
+        .good();
     ground.dnf("node", &["makecache"]).good();
     ground.dnf("node", &["-y", "--downloadonly", "install", "honest"]).good();
     assert_eq!(ground.rpm_says("node"), Vec::<String>::new());
@@ -265,7 +286,9 @@ fn a_download_goes_on_where_it_stopped() {
             let text = String::from_utf8_lossy(&request[..length]).into_owned();
             let path = text.split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
             let file = fs::read(root.join(&path)).unwrap_or_default();
-            let range = text.to_lowercase().lines().find_map(|line| Some(line.strip_prefix("range: bytes=")?.trim_end_matches('-').parse::<usize>().ok()?));
+            let range = text.to_lowercase().lines().find_map(|line| {
+                Some(line.strip_prefix("range: bytes=")?.trim_end_matches('-').parse::<usize>().ok()?)
+            });
             if !path.ends_with(".rpm") {
                 reply(&mut stream, &file);
                 continue;
@@ -274,10 +297,17 @@ fn a_download_goes_on_where_it_stopped() {
             match range {
                 None => {
                     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", file.len());
-                    drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&file[..file.len() / 2])));
+                    drop(
+                        stream
+                            .write_all(head.as_bytes())
+                            .and_then(|()| stream.write_all(&file[..file.len() / 2])),
+                    );
                 }
                 Some(from) => {
-                    let head = format!("HTTP/1.1 206 Partial\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", file.len() - from);
+                    let head = format!(
+                        "HTTP/1.1 206 Partial\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                        file.len() - from
+                    );
                     drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&file[from..])));
                 }
             }

@@ -24,7 +24,13 @@ use crate::transaction::{self, End, How, TransactionError};
 /// lists). `-i`, `-U`, `-F` and `-e` go through the node's transactions. `whence PATH` says where a
 /// path inside the container comes from.
 #[derive(Debug, Parser)]
-#[command(name = "red-rpm", disable_version_flag = true, disable_help_flag = true, disable_help_subcommand = true)]
+#[command(
+    name = "red-rpm",
+    version,
+    disable_version_flag = true,
+    disable_help_flag = true,
+    disable_help_subcommand = true
+)]
 pub(super) struct Rpm {
     /// The node
     #[arg(long, alias = "rpath", alias = "rp", value_name = "PATH")]
@@ -78,7 +84,8 @@ fn ours_first(args: &[OsString]) -> Vec<OsString> {
     while let Some(arg) = rest.next() {
         let text = arg.to_string_lossy().into_owned();
         let with_value = ["--redpath", "--rpath", "--rp", "--wait"].contains(&text.as_str());
-        let whole = text == "--family" || text == "--help"
+        let whole = text == "--family"
+            || text == "--help"
             || ["--redpath=", "--rpath=", "--rp=", "--wait="].iter().any(|name| text.starts_with(name));
         if with_value || whole {
             ours.push(arg);
@@ -250,7 +257,10 @@ fn ask_rpm(
     let mut program = vec!["rpm".to_owned()];
     if needs_view(words) && !member.core {
         program.extend(["--dbpath".into(), format!("/{}", crate::generation::DATABASE)]);
-        if words.iter().any(|word| word.starts_with("--verify") || word.starts_with('-') && word.contains('V')) {
+        if words
+            .iter()
+            .any(|word| word.starts_with("--verify") || word.starts_with('-') && word.contains('V'))
+        {
             // rpm sees one database; requirements are met by the family, which `red-check` proves.
             program.push("--nodeps".into());
         }

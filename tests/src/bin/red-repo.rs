@@ -31,8 +31,11 @@ fn main() -> ExitCode {
     // What else this machine lacks goes to the platform.
     let more: Vec<&str> = needed.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
     let platform = [PLATFORM.as_slice(), more.as_slice()].concat();
-    for (name, packages) in [("platform", platform.as_slice()), ("middleware", MIDDLEWARE.as_slice()), ("app", APP.as_slice())] {
-        let made: Vec<PathBuf> = packages.iter().map(|package| maker.debian(&repo(name), package, "1")).collect();
+    for (name, packages) in
+        [("platform", platform.as_slice()), ("middleware", MIDDLEWARE.as_slice()), ("app", APP.as_slice())]
+    {
+        let made: Vec<PathBuf> =
+            packages.iter().map(|package| maker.debian(&repo(name), package, "1")).collect();
         maker.sign(KEY, &made);
         maker.index(&repo(name));
     }
