@@ -71,6 +71,17 @@ pub(crate) enum FamilyError {
     /// The node's files.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Root, in somebody else's node.
+    #[error(
+        "{path} belongs to user {uid}, who could lead root anywhere from there: run this as that user \
+         (`setpriv --reuid={uid} --clear-groups …`)"
+    )]
+    Owner {
+        /// The node.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+    },
     /// The database is not the node's own.
     #[error(
         "`rpmdir` of node `{alias}` is {database}, outside of the node: such a node shows packages of others, \
@@ -134,8 +145,15 @@ impl Family {
         self.core.iter().chain(&self.ancestors).chain([&self.node])
     }
 
-    /// Refuses a node whose packages are elsewhere.
-    pub(crate) fn own_database(&self) -> Result<(), FamilyError> {
+    /// Refuses to change a node whose packages are elsewhere, or whose owner could lead root astray by
+    /// moving what is in it meanwhile.
+    pub(crate) fn may_change(&self) -> Result<(), FamilyError> {
+        use std::os::unix::fs::MetadataExt;
+        let owner = std::fs::metadata(&self.node.path)
+            .map_err(|error| StoreError::InTheWay { path: self.node.path.clone(), why: error.to_string() })?;
+        if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+            return Err(FamilyError::Owner { path: self.node.path.clone(), uid: owner.uid() });
+        }
         if self.node.database == self.node.path.join(DATABASE) {
             return Ok(());
         }

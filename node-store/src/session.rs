@@ -182,6 +182,7 @@ impl Session {
         }
         if !excluded.is_empty() {
             packages.pool.exclude(&excluded);
+            packages.excluded = excluded.into_iter().collect();
         }
         Ok(())
     }

@@ -160,7 +160,7 @@ pub(crate) fn run(
     talk: &mut dyn Talk,
 ) -> Result<End, TransactionError> {
     let family = Family::load(redpath)?;
-    family.own_database()?;
+    family.may_change()?;
     let below = if how.with_descendants { family::descendants(&family.node.path) } else { Vec::new() };
     let locks = Locks::take(&family, &below, how.patience, talk)?;
     // What was read before the lock may have changed since.

@@ -411,7 +411,7 @@ pub fn many(repo: &Path, count: usize) {
         let needs: Vec<usize> = [at / 2, at / 3, at / 7].into_iter().filter(|&other| other < at).collect();
         let requires: String =
             needs.iter().map(|other| format!("<rpm:entry name=\"lib{other}.so.1()(64bit)\"/>")).collect();
-        let _never = write!(
+        let _never = writeln!(
             xml,
             "<package type=\"rpm\"><name>{name}</name><arch>noarch</arch><version epoch=\"0\" ver=\"1.{at}\" rel=\"1\"/>\
              <checksum type=\"sha256\" pkgid=\"YES\">{at:064x}</checksum><summary>The package number {at} of many</summary>\
@@ -421,7 +421,7 @@ pub fn many(repo: &Path, count: usize) {
              <format><rpm:license>MIT</rpm:license><rpm:vendor>many</rpm:vendor><rpm:group>x</rpm:group><rpm:buildhost>h</rpm:buildhost>\
              <rpm:sourcerpm>{name}-1.{at}-1.src.rpm</rpm:sourcerpm><rpm:header-range start=\"1\" end=\"2\"/>\
              <rpm:provides><rpm:entry name=\"{name}\" flags=\"EQ\" epoch=\"0\" ver=\"1.{at}\" rel=\"1\"/><rpm:entry name=\"lib{at}.so.1()(64bit)\"/></rpm:provides>\
-             <rpm:requires>{requires}</rpm:requires><file>/usr/bin/{name}</file></format></package>\n",
+             <rpm:requires>{requires}</rpm:requires><file>/usr/bin/{name}</file></format></package>",
             10_000 + at,
             40_000 + at
         );

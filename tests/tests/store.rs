@@ -79,8 +79,8 @@ fn quick_start(ground: &Ground) {
     let (of_core, of_demo) = (ground.rpm_says(core), ground.rpm_says(demo));
     assert!(of_core.iter().any(|name| name.starts_with("libmosquitto1-")), "{of_core:?}");
     assert_eq!(of_demo.len(), 1, "the library is the parent's: {of_demo:?}");
-    ground.rpm_verifies(core).unwrap();
-    ground.rpm_verifies(demo).unwrap();
+    ground.rpm_verifies(core).expect("it is there");
+    ground.rpm_verifies(demo).expect("it is there");
     // 9
     let said =
         red_wrap(ground, demo, &["--force", "bash", "-c", "ls /nodes; mosquitto_pub --help | head -1"]);
@@ -173,7 +173,10 @@ fn siblings_differ_and_parents_are_respected() {
     assert_eq!(ground.rpm_says("core/one"), ["libdata-1", "needs-base-1"]);
     assert_eq!(ground.rpm_says("core/two"), ["libdata-2"]);
     for (node, version) in [("core/one", "1\n"), ("core/two", "2\n")] {
-        assert_eq!(fs::read_to_string(ground.node(node).join("usr/share/libdata/version")).unwrap(), version);
+        assert_eq!(
+            fs::read_to_string(ground.node(node).join("usr/share/libdata/version")).expect("it is there"),
+            version
+        );
     }
     // What the parent has is not installed again.
     let said = ground.dnf("core/two", &["-y", "install", "base"]).good();
@@ -252,21 +255,30 @@ fn an_update_is_a_generation_and_goes_back() {
     ] {
         assert!(info.contains(wanted), "no {wanted} in {info}");
     }
-    assert_eq!(fs::read_to_string(ground.node("node").join("var/lib/thing/data")).unwrap(), "data\n");
+    assert_eq!(
+        fs::read_to_string(ground.node("node").join("var/lib/thing/data")).expect("it is there"),
+        "data\n"
+    );
     // A changed configuration file stays, the new one is beside it.
-    fs::write(ground.node("node").join("etc/libdata.conf"), "mine\n").unwrap();
+    fs::write(ground.node("node").join("etc/libdata.conf"), "mine\n").expect("it is there");
     ground.publish("main", &[LIB2]);
     assert_eq!(ground.dnf("node", &["--refresh", "check-update"]).code, 100);
     ground.dnf("node", &["-y", "--refresh", "update"]).good();
-    assert_eq!(fs::read_to_string(ground.node("node").join("etc/libdata.conf")).unwrap(), "mine\n");
-    assert_eq!(fs::read_to_string(ground.node("node").join("etc/libdata.conf.rpmnew")).unwrap(), "v2\n");
+    assert_eq!(
+        fs::read_to_string(ground.node("node").join("etc/libdata.conf")).expect("it is there"),
+        "mine\n"
+    );
+    assert_eq!(
+        fs::read_to_string(ground.node("node").join("etc/libdata.conf.rpmnew")).expect("it is there"),
+        "v2\n"
+    );
     assert!(ground.node("node").join("usr/share/libdata/new").exists());
-    ground.rpm_verifies("node").unwrap();
+    ground.rpm_verifies("node").expect("it is there");
     assert_eq!(ground.dnf("node", &["check-update"]).code, 0);
     ground.dnf("node", &["-y", "rollback"]).good();
     assert!(!ground.node("node").join("usr/share/libdata/new").exists());
     assert_eq!(ground.rpm_says("node"), ["libdata-1", "thing-1"]);
-    ground.rpm_verifies("node").unwrap();
+    ground.rpm_verifies("node").expect("it is there");
     // Forward again, then back by a transaction.
     ground.dnf("node", &["-y", "rollback", "2"]).good();
     ground.dnf("node", &["-y", "history", "undo", "2"]).good();
@@ -284,7 +296,7 @@ fn a_node_of_red_pak_is_converted_by_its_first_transaction() {
     ground.publish("main", &[LIB1, plain("other", "1", &[], &[("/usr/share/other", "o")])]);
     ground.create("node", Some("main"));
     let (node, database) = (ground.node("node"), ground.node("node").join("var/lib/rpm"));
-    fs::create_dir_all(&database).unwrap();
+    fs::create_dir_all(&database).expect("it is there");
     let package = ground.repo("main").join("libdata-1-1.noarch.rpm");
     run(Command::new("rpm")
         .arg("--root")
@@ -292,14 +304,14 @@ fn a_node_of_red_pak_is_converted_by_its_first_transaction() {
         .args(["--dbpath", "/var/lib/rpm", "-i", "--nodeps"])
         .arg(&package))
     .good();
-    fs::write(node.join("usr/share/libdata/of-nobody"), "kept").unwrap();
+    fs::write(node.join("usr/share/libdata/of-nobody"), "kept").expect("it is there");
     assert!(ground.dnf("node", &["list"]).good().out.contains("libdata.noarch"));
     assert!(!node.join(".red").exists(), "looking changes nothing");
     ground.dnf("node", &["-y", "install", "other"]).good();
     assert_eq!(ground.rpm_says("node"), ["libdata-1", "other-1"]);
-    assert_eq!(fs::read_to_string(node.join("usr/share/libdata/of-nobody")).unwrap(), "kept");
+    assert_eq!(fs::read_to_string(node.join("usr/share/libdata/of-nobody")).expect("it is there"), "kept");
     assert!(node.join("usr").is_symlink() && node.join("etc").is_symlink());
-    ground.rpm_verifies("node").unwrap();
+    ground.rpm_verifies("node").expect("it is there");
     red_tests::call::conf([std::ffi::OsStr::new("check"), node.as_os_str()]).good();
     assert_eq!(ground.dnf("node", &["red-manager", "--update"]).code, 0, "its configuration can be updated");
 }
@@ -319,19 +331,20 @@ fn what_is_not_signed_as_demanded_is_refused() {
     ground.maker.sign("somebody-else", &[wrong]);
     // One byte of the payload, one of the header: both behind what repodata saw, as a mirror could do it
     // that makes its own repodata.
-    let mut bytes = fs::read(&flipped).unwrap();
+    let mut bytes = fs::read(&flipped).expect("it is there");
     let end = bytes.len() - 20;
     bytes[end] ^= 1;
-    fs::write(&flipped, bytes).unwrap();
-    let mut bytes = fs::read(&header).unwrap();
-    let at = bytes.windows(19).rposition(|part| part == b"test package header").unwrap();
+    fs::write(&flipped, bytes).expect("it is there");
+    let mut bytes = fs::read(&header).expect("it is there");
+    let at = bytes.windows(19).rposition(|part| part == b"test package header").expect("it is there");
     bytes[at] ^= 0x20;
-    fs::write(&header, bytes).unwrap();
+    fs::write(&header, bytes).expect("it is there");
     ground.maker.index(&dir);
     ground.create("core", None);
     let config = ground.node("core").join("etc/redpak.yaml");
-    let text = fs::read_to_string(&config).unwrap().replace("config:\n", "config:\n  gpgcheck: true\n");
-    fs::write(&config, text).unwrap();
+    let text =
+        fs::read_to_string(&config).expect("it is there").replace("config:\n", "config:\n  gpgcheck: true\n");
+    fs::write(&config, text).expect("it is there");
     ground.create("core/app", None);
     let key = ground.maker.key();
     ground
@@ -528,7 +541,7 @@ fn red_rpm_speaks_rpms_words() {
     for wanted in ["core-os: core-os-1-1.noarch", "core: libdata-1-1.noarch", "app: app-1-1.noarch"] {
         assert!(family.contains(wanted), "no {wanted} in {family}");
     }
-    fs::write(ground.node("core/app").join("usr/bin/app"), "changed").unwrap();
+    fs::write(ground.node("core/app").join("usr/bin/app"), "changed").expect("it is there");
     let changed = ground.rpm("core/app", &["-V", "app"]);
     assert!(changed.code != 0 && changed.out.contains("/usr/bin/app"), "{} {}", changed.out, changed.err);
     ground.rpm("core/app", &["-e", "app"]).good();

@@ -20,7 +20,7 @@ fn small<'a>(name: &'a str, files: &'a [(&'a str, &'a str)]) -> Small<'a> {
 /// somebody would who makes packages on purpose: by not having any that are checked.
 fn patch(path: &Path, from: &str, to: &str) {
     assert_eq!(from.len(), to.len());
-    let mut bytes = fs::read(path).unwrap();
+    let mut bytes = fs::read(path).expect("it is there");
     let mut any = false;
     let mut at = 0;
     while let Some(found) = bytes[at..].windows(from.len()).position(|part| part == from.as_bytes()) {
@@ -29,7 +29,7 @@ fn patch(path: &Path, from: &str, to: &str) {
         any = true;
     }
     assert!(any, "{from} is not in the package");
-    fs::write(path, bytes).unwrap();
+    fs::write(path, bytes).expect("it is there");
 }
 
 #[test]
@@ -40,13 +40,15 @@ fn packages_that_mean_harm() {
     let outside = ground.pool.mkdir("outside");
     // A link, and a file that would be written through it.
     let mut through = small("through", &[("/usr/share/link/file", "harm")]).builder();
-    through.with_symlink(FileOptions::symlink("/usr/share/link", outside.to_string_lossy())).unwrap();
+    through
+        .with_symlink(FileOptions::symlink("/usr/share/link", outside.to_string_lossy()))
+        .expect("it is there");
     ground.maker.built(&dir, "through-1-1.noarch.rpm", &mut through);
     let mut device = small("device", &[]).builder();
-    device.with_special_file(FileOptions::character_device("/usr/share/disk", 8, 0)).unwrap();
+    device.with_special_file(FileOptions::character_device("/usr/share/disk", 8, 0)).expect("it is there");
     ground.maker.built(&dir, "device-1-1.noarch.rpm", &mut device);
     let mut owned = small("owned", &[]).builder();
-    owned.with_file_contents("x", FileOptions::new("/usr/share/owned").user("daemon")).unwrap();
+    owned.with_file_contents("x", FileOptions::new("/usr/share/owned").user("daemon")).expect("it is there");
     ground.maker.built(&dir, "owned-1-1.noarch.rpm", &mut owned);
     ground.maker.small(&dir, &small("escape", &[("/usr/share/AA/AA/AA/AA/AA/AA/file", "harm")]));
     ground.maker.small(
@@ -78,10 +80,10 @@ fn packages_that_mean_harm() {
         assert_eq!(ground.rpm_says("node"), Vec::<String>::new());
         assert_eq!(fingerprint(&ground.node("node").join("etc")), before, "{name}");
     }
-    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&outside).expect("it is there").count(), 0);
     // A scriptlet runs in the view and nowhere else, as whoever it pretends to be.
     ground.dnf("node", &["-y", "-C", "install", "script"]);
-    assert_eq!(fs::read_to_string(secret).unwrap(), "untouched");
+    assert_eq!(fs::read_to_string(secret).expect("it is there"), "untouched");
     assert!(!Path::new("/SECRET").exists() && !pool.join("SECRET").exists());
 }
 
@@ -105,7 +107,7 @@ fn scriptlets_are_shut_in() {
     let info = ground.dnf("node", &["history", "info", "1"]).good().out;
     assert!(!info.contains("MADE-A-DEVICE") && !info.contains("MOUNTED"), "{info}");
     assert!(info.contains("CapEff:\t00000000800000eb") || info.contains("CapEff"), "{info}");
-    assert_eq!(fs::read_to_string(mark).unwrap(), "untouched");
+    assert_eq!(fs::read_to_string(mark).expect("it is there"), "untouched");
 }
 
 #[test]
@@ -114,7 +116,7 @@ fn packages_beyond_all_measure() {
     let dir = ground.repo("main");
     // 10 GB that are one hole: what matters is what the header says.
     let mut sparse = small("sparse", &[]).builder();
-    sparse.with_file_contents("x", FileOptions::new("/usr/share/sparse")).unwrap();
+    sparse.with_file_contents("x", FileOptions::new("/usr/share/sparse")).expect("it is there");
     ground.maker.built(&dir, "sparse-1-1.noarch.rpm", &mut sparse);
     let spec = ground.pool.write(
         "huge.spec",
@@ -130,7 +132,7 @@ fn packages_beyond_all_measure() {
     assert_eq!(build.code, 0, "{}", build.err);
     let mut many = small("many", &[]).builder();
     for at in 0..600_000 {
-        many.with_ghost(FileOptions::ghost(format!("/usr/share/many/{at}"))).unwrap();
+        many.with_ghost(FileOptions::ghost(format!("/usr/share/many/{at}"))).expect("it is there");
     }
     ground.maker.built(&dir, "many-1-1.noarch.rpm", &mut many);
     ground.create("node", None);
@@ -180,34 +182,36 @@ fn repositories_that_lie() {
         to
     };
     let primary = |dir: &Path| {
-        let mut files = fs::read_dir(dir.join("repodata")).unwrap().flatten().map(|entry| entry.path());
-        files.find(|path| path.to_string_lossy().contains("primary.xml")).unwrap()
+        let mut files =
+            fs::read_dir(dir.join("repodata")).expect("it is there").flatten().map(|entry| entry.path());
+        files.find(|path| path.to_string_lossy().contains("primary.xml")).expect("it is there")
     };
     let checksum = copy("checksum");
     let path = primary(&checksum);
-    let mut bytes = fs::read(&path).unwrap();
+    let mut bytes = fs::read(&path).expect("it is there");
     let end = bytes.len() - 5;
     bytes[end] ^= 0xff;
-    fs::write(&path, bytes).unwrap();
+    fs::write(&path, bytes).expect("it is there");
     let size = copy("size");
     let path = primary(&size);
-    let mut bytes = fs::read(&path).unwrap();
+    let mut bytes = fs::read(&path).expect("it is there");
     bytes.extend([0; 1000]);
-    fs::write(&path, bytes).unwrap();
+    fs::write(&path, bytes).expect("it is there");
     // Four gigabytes of nothing that say they are a few bytes.
     let bomb = copy("bomb");
     let file = bomb.join("repodata/bomb.xml.gz");
     run(Command::new("sh").arg("-c").arg(format!("head -c 400M /dev/zero | gzip -1 > {}", file.display())))
         .good();
     packages::repomd(&bomb, "bomb.xml.gz");
-    let text = fs::read_to_string(bomb.join("repodata/repomd.xml")).unwrap();
+    let text = fs::read_to_string(bomb.join("repodata/repomd.xml")).expect("it is there");
     fs::write(
         bomb.join("repodata/repomd.xml"),
         text.replace("</size>", "</size><open-size>2000</open-size>"),
     )
-    .unwrap();
+    .expect("it is there");
     let nonsense = copy("nonsense");
-    fs::write(nonsense.join("repodata/repomd.xml"), "<repomd><data type='primary'></repomd>").unwrap();
+    fs::write(nonsense.join("repodata/repomd.xml"), "<repomd><data type='primary'></repomd>")
+        .expect("it is there");
     let served = Served::start(&ground.pool.join("repos"));
     ground.create("node", None);
     for (name, wanted) in [
@@ -272,7 +276,7 @@ fn a_download_goes_on_where_it_stopped() {
     let dir = ground.repo("main");
     let package = ground.maker.small(&dir, &small("large", &[("/usr/share/large", &text)]));
     ground.maker.index(&dir);
-    let bytes = fs::read(&package).unwrap();
+    let bytes = fs::read(&package).expect("it is there");
     let root = dir.clone();
     let ranges = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = ranges.clone();
@@ -287,13 +291,13 @@ fn a_download_goes_on_where_it_stopped() {
             let path = text.split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
             let file = fs::read(root.join(&path)).unwrap_or_default();
             let range = text.to_lowercase().lines().find_map(|line| {
-                Some(line.strip_prefix("range: bytes=")?.trim_end_matches('-').parse::<usize>().ok()?)
+                line.strip_prefix("range: bytes=")?.trim_end_matches('-').parse::<usize>().ok()
             });
             if !path.ends_with(".rpm") {
                 reply(&mut stream, &file);
                 continue;
             }
-            seen.lock().unwrap().push(range);
+            seen.lock().expect("it is there").push(range);
             match range {
                 None => {
                     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", file.len());
@@ -317,7 +321,7 @@ fn a_download_goes_on_where_it_stopped() {
     ground.dnf("node", &["red-manager", "--add-repo", &url, "--id", "main"]).good();
     assert_eq!(ground.dnf("node", &["-y", "install", "large"]).code, 1);
     ground.dnf("node", &["-y", "install", "large"]).good();
-    assert_eq!(*ranges.lock().unwrap(), [None, Some(bytes.len() / 2)]);
+    assert_eq!(*ranges.lock().expect("it is there"), [None, Some(bytes.len() / 2)]);
 }
 
 #[test]

@@ -296,6 +296,21 @@ fn exit(status: std::process::ExitStatus) -> Exit {
     }
 }
 
+/// A directory with what overlayfs leaves in it, removed in the end.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let (Some(above), Some(name)) =
+            (self.0.parent(), self.0.file_name().and_then(|name| name.to_str()))
+            && let Ok(dir) = std::fs::File::open(above)
+        {
+            // What cannot be removed is in the way of nobody.
+            drop(crate::generation::remove(&dir, above, name));
+        }
+    }
+}
+
 /// Runs rpm where the node's packages are at their ordinary paths.
 fn in_view(
     family: &Family,
@@ -303,8 +318,8 @@ fn in_view(
     program: &[String],
     prefix: Option<&str>,
 ) -> Result<Exit, RpmCallError> {
-    let scratch = tempfile::tempdir()?;
-    let (upper, work) = (scratch.path().join("upper"), scratch.path().join("work"));
+    let scratch = Scratch(tempfile::Builder::new().prefix("red-rpm-").tempdir()?.keep());
+    let (upper, work) = (scratch.0.join("upper"), scratch.0.join("work"));
     std::fs::create_dir_all(upper.join(crate::generation::DATABASE))?;
     std::fs::create_dir(&work)?;
     for entry in std::fs::read_dir(&member.database).into_iter().flatten().flatten() {

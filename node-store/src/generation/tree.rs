@@ -161,7 +161,35 @@ fn copy_file(from: &At2<'_>, into: &At2<'_>, name: &CStr, stat: &Stat) -> Result
     let (mut source, mut target) = (std::fs::File::from(source), std::fs::File::from(target));
     // Asks the kernel to copy, or to share blocks where the file system can.
     std::io::copy(&mut source, &mut target).at(&into_path)?;
-    attributes(&OwnedFd::from(target), stat, &into_path)
+    let (source, target) = (OwnedFd::from(source), OwnedFd::from(target));
+    attributes(&target, stat, &into_path)?;
+    // After the owner, whose change takes capabilities away.
+    copy_extended(&source, &target, &into_path)
+}
+
+/// Extended attributes: capabilities, access control lists, labels.
+fn copy_extended(from: &OwnedFd, to: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+    for name in extended(from, path)? {
+        if OVERLAY.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        let mut value = [0_u8; 65_536];
+        let length = rustix::fs::fgetxattr(from, &*name, &mut value[..]).at(path)?;
+        rustix::fs::fsetxattr(to, &*name, &value[..length], rustix::fs::XattrFlags::empty()).at(path)?;
+    }
+    Ok(())
+}
+
+/// Names of extended attributes.
+fn extended(fd: &OwnedFd, path: &Path) -> Result<Vec<String>, StoreError> {
+    // The kernel allows no longer list (xattr(7)).
+    let mut names = [0_u8; 65_536];
+    let length = match rustix::fs::flistxattr(fd, &mut names[..]) {
+        Err(Errno::OPNOTSUPP) => 0,
+        listed => listed.at(path)?,
+    };
+    let names = names[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty());
+    Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
 }
 
 /// The attributes that overlayfs leaves behind, as root and as an ordinary user.
@@ -227,14 +255,7 @@ fn clean_below(
 }
 
 pub(super) fn strip(fd: &OwnedFd, path: &Path) -> Result<(), StoreError> {
-    let mut names = [0_u8; 4096];
-    let length = match rustix::fs::flistxattr(fd, &mut names[..]) {
-        Ok(length) => length,
-        Err(Errno::OPNOTSUPP | Errno::RANGE) => 0,
-        Err(errno) => return Err(errno).at(path),
-    };
-    for name in names[..length].split(|&byte| byte == 0) {
-        let name = String::from_utf8_lossy(name);
+    for name in extended(fd, path)? {
         if OVERLAY.iter().any(|prefix| name.starts_with(prefix)) {
             rustix::fs::fremovexattr(fd, &*name).at(path)?;
         }

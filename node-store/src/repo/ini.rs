@@ -79,4 +79,13 @@ mod tests {
         assert_eq!(parse("[a]\nnonsense\n").unwrap_err().0, 2);
         assert_eq!(parse("[a\n").unwrap_err().0, 1);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(?s).{0,400}") {
+            for section in parse(&text).unwrap_or_default() {
+                section.list("x");
+            }
+        }
+    }
 }

@@ -414,4 +414,11 @@ mod tests {
         assert!(parse("").is_err());
         assert!(parse("<a><b></a>").is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(<(/?(repomd|data|location|checksum|size)|[a-z!?&\\[]{1,3})[^<]{0,12}>?|.{0,9}){0,40}") {
+            drop(parse(&text));
+        }
+    }
 }

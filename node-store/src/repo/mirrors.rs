@@ -112,4 +112,11 @@ mod tests {
         assert_eq!(said.size, Some(7));
         assert_eq!(said.checksum, Some(("sha256".into(), "abc".into())));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(<(/?(metalink|url|hash|size)|[a-z!?&]{1,3})[^<]{0,12}>?|.{0,9}){0,40}") {
+            drop(metalink(&text));
+        }
+    }
 }

@@ -259,7 +259,7 @@ fn repo(section: &Section, path: &Path, variables: &Variables) -> Result<Repo, R
     let wrong = |line, message| RepoError::Line { path: path.to_owned(), line, message };
     let id = variables.expand(&section.name);
     if id.is_empty()
-        || !id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:+".contains(c))
+        || !id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:+${}".contains(c))
         || id.starts_with('.')
     {
         return Err(wrong(
@@ -502,5 +502,14 @@ mod tests {
         std::fs::write(dir.join("a.repo"), "[a]\nbaseurl=http://x\nenabled=maybe\n").unwrap();
         let error = load(&[root.path().to_owned()], &Variables::default(), &[]).unwrap_err().to_string();
         assert!(error.ends_with("a.repo:3: `enabled=maybe`: 0 or 1 is wanted"), "{error}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn expansion_leaves_other_text_alone(text in "(?s)[^$]{0,60}", tail in "(?s)[${}a-z\u{e9}]{0,20}") {
+            let variables = Variables([("a".to_owned(), "A".to_owned())].into());
+            proptest::prop_assert_eq!(&variables.expand(&text), &text);
+            variables.expand(&tail);
+        }
     }
 }

@@ -38,4 +38,12 @@ mod tests {
         assert!(keys(b"nothing").is_empty());
         assert_eq!(keys(&[0x99, 0xff]), [vec![0x99, 0xff]]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(head in "(?s).{0,40}", body in "(?s)[A-Za-z0-9+/=:\n\u{e9} ]{0,200}") {
+            keys(format!("{head}-----BEGIN PGP PUBLIC KEY BLOCK-----{body}-----END PGP PUBLIC KEY BLOCK-----").as_bytes());
+            keys(format!("-----BEGIN PGP PUBLIC KEY BLOCK-----{body}-----END PGP PUBLIC KEY BLOCK-----{head}").as_bytes());
+        }
+    }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Packages {
     pub(crate) owners: Vec<(Member, Range<Id>)>,
     /// Repositories, with their ids as people write them.
     pub(crate) repos: Vec<(RepoId, String)>,
+    /// Packages of repositories that do not count.
+    pub(crate) excluded: BTreeSet<Id>,
     /// Package files of the command line.
     pub(crate) local: Option<RepoId>,
 }
@@ -60,7 +62,7 @@ impl Packages {
             }
             owners.push((member.clone(), start..pool.size()));
         }
-        Ok(Self { pool, installed, owners, repos: Vec::new(), local: None })
+        Ok(Self { pool, installed, owners, repos: Vec::new(), excluded: BTreeSet::new(), local: None })
     }
 
     /// Whose an installed package is.

@@ -211,7 +211,7 @@ fn undo(common: &Common, number: u64, command: &[String]) -> Result<Exit, DnfErr
 pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String]) -> Result<Exit, DnfError> {
     let mut person = common.person();
     let (family, node) = store(common)?;
-    family.own_database().map_err(SessionError::from)?;
+    family.may_change().map_err(SessionError::from)?;
     let locks = Locks::take(&family, &[], common.patience()?, &mut person)?;
     let numbers = node.numbers()?;
     let current = node.current()?;

@@ -94,6 +94,7 @@ fn make(redpath: &std::path::Path, args: &Args) -> Result<(), DnfError> {
 
 fn change_repos(common: &Common, args: &Args) -> Result<(), DnfError> {
     let session = common.session()?;
+    session.family.may_change().map_err(crate::session::SessionError::from)?;
     let node: PathBuf = session.family.node.path.clone();
     let lock = Lock::take(&node, true, common.patience()?, &mut output::say)?;
     for given in &args.add_repo {

@@ -123,7 +123,8 @@ fn sort(packages: &Packages, ids: &mut [Id]) {
 }
 
 fn offered(packages: &Packages) -> Vec<Id> {
-    packages.repos.iter().flat_map(|(repo, _)| packages.pool.packages(*repo)).collect()
+    let all = packages.repos.iter().flat_map(|(repo, _)| packages.pool.packages(*repo));
+    all.filter(|id| !packages.excluded.contains(id)).collect()
 }
 
 pub(super) fn search(common: &Common, args: &SearchArgs) -> Result<Exit, DnfError> {

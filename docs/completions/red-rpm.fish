@@ -1,0 +1,4 @@
+complete -c red-rpm -l redpath -d 'The node' -r -F
+complete -c red-rpm -l wait -d 'Wait this many seconds for another command on the node' -r
+complete -c red-rpm -l family -d 'Ask every node of the family; each line says which one answers'
+complete -c red-rpm -l help -d 'Print help'

@@ -1,0 +1,200 @@
+//! Packages with what packages may have, and repositories in all their forms.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+use red_tests::call::run;
+use red_tests::packages::{self, Small};
+use red_tests::store::{Ground, Served};
+
+/// A package that has everything, made by rpmbuild.
+fn odd(ground: &Ground, version: &str) {
+    let repo = ground.repo("main");
+    let spec = format!(
+        "Name: odd\nVersion: {version}\nRelease: 1\nSummary: s\nLicense: n\nBuildArch: noarch\n%description\nd\n%install\n\
+         mkdir -p %{{buildroot}}/usr/share/odd/empty %{{buildroot}}/etc/odd %{{buildroot}}/var/lib/odd %{{buildroot}}/opt/odd\n\
+         cd %{{buildroot}}/usr/share/odd\necho {version} > version\necho capable > capable\necho one > one\nln one two\n\
+         truncate -s 64M sparse\necho suid > suid\necho owned > owned\nln -s version link\necho odd > 'näme with blank'\n\
+         echo conf > %{{buildroot}}/etc/odd/conf\ncd %{{buildroot}}/etc/odd\necho x > pair1\nln pair1 pair2\n\
+         echo shipped {version} > %{{buildroot}}/var/lib/odd/shipped\necho o > %{{buildroot}}/opt/odd/o\n\
+         %files\n%dir /usr/share/odd\n%dir /usr/share/odd/empty\n/usr/share/odd/version\n%caps(cap_net_raw=ep) /usr/share/odd/capable\n\
+         /usr/share/odd/one\n/usr/share/odd/two\n/usr/share/odd/sparse\n%attr(4755,root,root) /usr/share/odd/suid\n\
+         %attr(0640,daemon,daemon) /usr/share/odd/owned\n/usr/share/odd/link\n\"/usr/share/odd/näme with blank\"\n\
+         %config(noreplace) /etc/odd/conf\n/etc/odd/pair1\n/etc/odd/pair2\n%ghost /usr/share/odd/ghost\n/var/lib/odd\n/opt/odd\n"
+    );
+    let path = ground.pool.write("odd.spec", spec);
+    let mut build = Command::new("rpmbuild");
+    build.args([
+        "-bb",
+        "--quiet",
+        "--define",
+        "_binary_payload w1.zstdio",
+        "--define",
+        "_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm",
+    ]);
+    build.arg("--define").arg(format!("_topdir {}/top", ground.pool.path().display()));
+    build.arg("--define").arg(format!("_rpmdir {}", repo.display())).arg(&path);
+    run(&mut build).good();
+    ground.maker.index(&repo);
+}
+
+fn is_as_shipped(ground: &Ground, version: &str) {
+    let node = ground.node("node");
+    let odd = node.join("usr/share/odd");
+    let facts =
+        |name: &str| fs::symlink_metadata(odd.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert_eq!(fs::read_to_string(odd.join("version")).expect("it is there"), format!("{version}\n"));
+    let python = "import os,sys; print(len(os.getxattr(sys.argv[1], 'security.capability')))";
+    let length = run(Command::new("python3").args(["-c", python]).arg(odd.join("capable"))).good().out;
+    assert_eq!(length.trim(), "20", "capabilities of a file");
+    assert_eq!(facts("one").ino(), facts("two").ino());
+    // rpm itself writes holes out; a generation shares what it wrote.
+    assert_eq!(facts("sparse").len(), 64 << 20);
+    assert_eq!(facts("suid").mode() & 0o7777, 0o4755);
+    assert_eq!((facts("owned").uid(), facts("owned").mode() & 0o7777), (1, 0o640));
+    assert!(
+        facts("link").is_symlink() && odd.join("empty").is_dir() && odd.join("näme with blank").is_file()
+    );
+    assert!(!odd.join("ghost").exists());
+    assert_eq!(
+        fs::read_to_string(node.join("var/lib/odd/shipped")).expect("it is there"),
+        format!("shipped {version}\n")
+    );
+    assert_eq!(fs::read_to_string(node.join("opt/odd/o")).expect("it is there"), "o\n");
+    let mut verify = Command::new("rpm");
+    verify.arg("--root").arg(&node).args(["--dbpath", "/var/lib/rpm", "-V", "--nodeps", "odd"]);
+    verify.args(["--nouser", "--nogroup"]);
+    assert_eq!(run(&mut verify).out, "");
+}
+
+#[test]
+fn what_packages_may_have_stays_over_generations() {
+    let ground = Ground::new();
+    odd(&ground, "1");
+    ground.create("node", Some("main"));
+    ground.dnf("node", &["-y", "install", "odd"]).good();
+    is_as_shipped(&ground, "1");
+    // A generation in which odd does not change takes its files over.
+    ground.publish(
+        "main",
+        &[Small { name: "other", version: "1", files: &[("/usr/share/other", "o")], ..Small::default() }],
+    );
+    ground.dnf("node", &["-y", "--refresh", "install", "other"]).good();
+    is_as_shipped(&ground, "1");
+    odd(&ground, "2");
+    ground.dnf("node", &["-y", "--refresh", "update"]).good();
+    is_as_shipped(&ground, "2");
+    ground.dnf("node", &["-y", "reinstall", "odd"]).good();
+    is_as_shipped(&ground, "2");
+    ground.dnf("node", &["-y", "downgrade", "odd"]).good();
+    is_as_shipped(&ground, "1");
+    ground.dnf("node", &["-y", "remove", "odd"]).good();
+    assert!(!ground.node("node").join("usr/share/odd").exists() && !ground.node("node").join("opt").exists());
+    assert!(ground.node("node").join("usr/share/other").exists());
+}
+
+#[test]
+fn triggers_and_several_versions() {
+    let ground = Ground::new();
+    let mut watcher =
+        Small { name: "watcher", version: "1", files: &[("/usr/share/watcher", "w")], ..Small::default() }
+            .builder();
+    watcher.trigger_in("kernel", None, "echo TRIGGERED");
+    ground.maker.built(&ground.repo("main"), "watcher-1-1.noarch.rpm", &mut watcher);
+    let kernel = |version: &'static str, file: &'static [(&'static str, &'static str)]| Small {
+        name: "kernel",
+        version,
+        files: file,
+        ..Small::default()
+    };
+    ground.publish(
+        "main",
+        &[kernel("1", &[("/usr/lib/kernel-1", "1")]), kernel("2", &[("/usr/lib/kernel-2", "2")])],
+    );
+    ground.create("node", Some("main"));
+    ground.dnf("node", &["-y", "install", "watcher"]).good();
+    let several = "--setopt=installonlypkgs=kernel";
+    ground.dnf("node", &["-y", several, "install", "kernel-1"]).good();
+    ground.dnf("node", &["-y", several, "install", "kernel-2"]).good();
+    assert_eq!(ground.rpm_says("node"), ["kernel-1", "kernel-2", "watcher-1"]);
+    assert!(ground.dnf("node", &["history", "info", "2"]).good().out.contains("TRIGGERED"));
+}
+
+#[test]
+fn metadata_in_all_forms() {
+    let ground = Ground::new();
+    ground.publish(
+        "plain",
+        &[Small { name: "found", version: "1", files: &[("/usr/share/found", "f")], ..Small::default() }],
+    );
+    let data = ground.repo("plain").join("repodata");
+    let entries = fs::read_dir(&data).expect("it is there").flatten().map(|entry| entry.path());
+    let gz = entries
+        .into_iter()
+        .find(|path| path.to_string_lossy().ends_with("primary.xml.gz"))
+        .expect("it is there");
+    ground.create("node", None);
+    for (suffix, pack) in [("xml", "cat"), ("xml.gz", "gzip"), ("xml.xz", "xz"), ("xml.zst", "zstd -q")] {
+        let name = format!("as-{suffix}");
+        let to = ground.pool.mkdir(format!("repos/{name}/repodata"));
+        let file = format!("primary.{suffix}");
+        let pack = format!("zcat {} | {pack} > {}", gz.display(), to.join(&file).display());
+        run(Command::new("sh").args(["-c", &pack])).good();
+        packages::repomd(&ground.repo(&name), &file);
+        let from = format!("form,{}", ground.repo(&name).display());
+        let said = ground.dnf("node", &["--repofrompath", &from, "--refresh", "repoquery"]).good();
+        assert_eq!(said.out, "found-1-1.noarch\n", "{suffix}");
+    }
+}
+
+#[test]
+fn mirrors_variables_and_choices() {
+    let ground = Ground::new();
+    let small = |name, version, file| Small { name, version, files: file, ..Small::default() };
+    ground.publish(
+        "9/noarch",
+        &[
+            small("kept", "1", &[("/usr/share/kept", "k")]),
+            small("left-out", "1", &[("/usr/share/out", "l")]),
+        ],
+    );
+    ground.publish("other", &[small("kept", "2", &[("/usr/share/kept", "k2")])]);
+    let served = Served::start(&ground.pool.join("repos"));
+    let list = format!("# mirrors\nhttp://127.0.0.1:1/dead/\n{}/9/noarch/\n", served.url);
+    fs::write(ground.pool.join("repos/mirrors"), list).expect("it is there");
+    ground.create("node", None);
+    let repo = format!(
+        "[first-$releasever]\nname=first\nmirrorlist={0}/mirrors\npriority=10\nexcludepkgs=left-*\n\n\
+         [second]\nname=second\nbaseurl={0}/other\n\n[off]\nname=off\nbaseurl={0}/off\nenabled=0\n",
+        served.url
+    );
+    let file = ground.pool.write("given.repo", repo);
+    ground.dnf("node", &["red-manager", "--add-repo", &file.to_string_lossy()]).good();
+    let release = "--releasever=9";
+    let list = ground.dnf("node", &[release, "red-manager", "--list-repo"]).good().out;
+    assert!(list.contains("first-9") && list.contains("off "), "{list}");
+    let said = ground.dnf("node", &[release, "repoquery"]).good().out;
+    assert_eq!(said, "kept-2-1.noarch\nkept-1-1.noarch\n", "the excluded one is not there");
+    // The repository of the better priority wins, though its version is older.
+    ground.dnf("node", &[release, "-y", "install", "kept"]).good();
+    assert_eq!(ground.rpm_says("node"), ["kept-1"]);
+    ground.dnf("node", &[release, "-y", "--disablerepo=first-*", "update"]).good();
+    assert_eq!(ground.rpm_says("node"), ["kept-2"]);
+    let refused = ground.dnf("node", &[release, "--enablerepo=nowhere", "repoquery"]);
+    assert!(refused.code == 1 && refused.err.contains("nowhere"), "{}", refused.err);
+    ground.dnf("node", &[release, "red-manager", "--remove-repo", "second"]).good();
+    assert!(!ground.dnf("node", &[release, "repolist"]).good().out.contains("second"));
+    assert_eq!(ground.dnf("node", &["--frobnicate", "repolist"]).code, 2);
+    assert_eq!(run(ground.tool("red-dnf").arg("red-list")).code, 2, "no redpath");
+}
+
+#[test]
+fn root_does_not_work_in_a_users_node() {
+    let mut ground = Ground::new().for_user();
+    ground.create("node", None);
+    let user = ground.user.take();
+    let refused = ground.dnf("node", &["-y", "autoremove"]);
+    assert!(refused.code == 1 && refused.err.contains("belongs to user"), "{}", refused.err);
+    drop(user);
+}
