@@ -57,6 +57,12 @@ fn ground() -> Ground {
     ground
 }
 
+/// How it went, for whoever runs it by hand.
+fn tell(line: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    writeln!(std::io::stderr(), "{line}").unwrap_or(());
+}
+
 fn start(ground: &Ground, node: &str) -> Child {
     let mut command = ground.tool("red-dnf");
     command.arg(format!("--redpath={}", ground.node(node).display()));
@@ -116,7 +122,7 @@ fn killed_at_any_moment() {
         child.wait().expect("it ends");
         new += usize::from(is_old_or_new(&ground, "node", &format!("killed at point {at} of {count}")));
     }
-    eprintln!("{count} kills over {whole:?}: {new} new, {} old", count - new);
+    tell(format_args!("{count} kills over {whole:?}: {new} new, {} old", count - new));
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("it is there");
     assert!(!mounts.contains(&*node.to_string_lossy()), "a mount is left");
 }
@@ -165,7 +171,7 @@ fn power_cut_at_any_moment() {
         new += usize::from(is_old_or_new(&ground, "cut", &format!("power cut at point {at} of {count}")));
         fs::remove_dir_all(cut).expect("it is ours");
     }
-    eprintln!("{count} power cuts over {whole:?}: {new} new, {} old", count - new);
+    tell(format_args!("{count} power cuts over {whole:?}: {new} new, {} old", count - new));
 }
 
 /// A small file system of its own.
