@@ -1,5 +1,6 @@
 //! Repositories: their configuration, metadata and packages.
 
+mod added;
 mod convert;
 mod fetch;
 mod ini;
@@ -7,12 +8,14 @@ mod keys;
 mod metadata;
 mod mirrors;
 mod packages;
+mod repomd;
 mod settings;
 
+pub(crate) use added::{add, remove};
 pub(crate) use convert::{CONVERT, main as convert};
 pub(crate) use fetch::FetchError;
 pub(crate) use fetch::{Fetcher, Target};
 pub(crate) use keys::{KEYS, VERIFY, fingerprints, main as inspect_keys};
 pub(crate) use metadata::{Freshness, MetadataError, refresh, state_of};
 pub(crate) use packages::{Wanted, download};
-pub(crate) use settings::{Repo, RepoError, Settings, Variables, add, load, remove, repo_of_url};
+pub(crate) use settings::{Repo, RepoError, Settings, Variables, load, repo_of_url};

@@ -1,5 +1,6 @@
 //! Which packages: libsolv over core OS, ancestors, node and repositories.
 
+mod change;
 mod explain;
 pub(crate) mod ffi;
 mod load;

@@ -9,6 +9,7 @@
 #![allow(unsafe_code, reason = "the bindings of a C library; each block says why it is sound")]
 
 mod key;
+mod package;
 mod pool;
 mod queue;
 mod solver;

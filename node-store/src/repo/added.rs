@@ -1,0 +1,138 @@
+//! Repositories given to a node, and taken away.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::settings::{RepoError, Variables, load, read, repo, sections};
+
+/// Gives a node a repository: a URL, a directory, or a `.repo` file that is copied. Returns its ids.
+pub(crate) fn add(
+    root: &Path,
+    given: &str,
+    id: Option<&str>,
+    gpgkey: Option<&str>,
+) -> Result<Vec<String>, RepoError> {
+    let dir = root.join("etc/yum.repos.d");
+    let known = load(&[root.to_path_buf()], &Variables::default(), &[])?;
+    let check = |id: &str| match known.iter().find(|repo| repo.id == id) {
+        Some(repo) => Err(RepoError::Exists {
+            id: id.to_owned(),
+            path: repo.file.clone().unwrap_or_else(|| dir.clone()),
+        }),
+        None => Ok(()),
+    };
+    if given.ends_with(".repo") && !given.contains("://") {
+        let path = Path::new(given);
+        let Some(text) = read(path)? else { return Err(RepoError::NoPlace { given: given.to_owned() }) };
+        let ids: Vec<String> = sections(path, &text)?.into_iter().map(|section| section.name).collect();
+        ids.iter().try_for_each(|id| check(id))?;
+        for section in sections(path, &text)? {
+            repo(&section, path, &Variables::default())?;
+        }
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("added.repo");
+        write(&dir, name, &text)?;
+        return Ok(ids);
+    }
+    let url = place(given)?;
+    let id = id.map_or_else(|| id_of(&url), str::to_owned);
+    check(&id)?;
+    let key = match gpgkey {
+        Some(key) => format!("gpgcheck=1\ngpgkey={}\n", place(key)?),
+        None => String::new(),
+    };
+    let text = format!("[{id}]\nname={id}\nbaseurl={url}\nenabled=1\n{key}");
+    for section in sections(Path::new("--add-repo"), &text)? {
+        repo(&section, Path::new("--add-repo"), &Variables::default())?;
+    }
+    write(&dir, &format!("{id}.repo"), &text)?;
+    Ok(vec![id])
+}
+
+/// A URL of what was given.
+fn place(given: &str) -> Result<String, RepoError> {
+    if ["http://", "https://", "file://"].iter().any(|scheme| given.starts_with(scheme))
+        && !given.contains(char::is_whitespace)
+    {
+        return Ok(given.to_owned());
+    }
+    match std::fs::canonicalize(given) {
+        Ok(path) => Ok(format!("file://{}", path.display())),
+        Err(_) => Err(RepoError::NoPlace { given: given.to_owned() }),
+    }
+}
+
+/// An id from the last words of a URL, and something that tells it from others.
+fn id_of(url: &str) -> String {
+    let path = url.split("://").last().unwrap_or(url);
+    let words: Vec<&str> = path.split('/').filter(|word| !word.is_empty()).collect();
+    let text = words[words.len().saturating_sub(3)..].join("-");
+    let text: String =
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
+    let sum: String = Sha256::digest(url).iter().take(3).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{sum}", text.trim_matches(['-', '.']))
+}
+
+/// Takes a repository away from a node.
+pub(crate) fn remove(root: &Path, id: &str) -> Result<PathBuf, RepoError> {
+    let known = load(&[root.to_path_buf()], &Variables::default(), &[])?;
+    let found = known.iter().find(|repo| repo.id == id).and_then(|repo| repo.file.clone());
+    let Some(path) = found else { return Err(RepoError::Unknown { id: id.to_owned() }) };
+    let text = read(&path)?.unwrap_or_default();
+    let others = known.iter().filter(|repo| repo.id != id && repo.file.as_ref() == Some(&path)).count();
+    if others == 0 {
+        std::fs::remove_file(&path).map_err(|source| RepoError::File { path: path.clone(), source })?;
+        return Ok(path);
+    }
+    let mut kept = String::new();
+    let mut inside = false;
+    for line in text.lines() {
+        if let Some(name) = line.trim().strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+            inside = name.trim() == id;
+        }
+        if !inside {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    let (dir, name) =
+        (path.parent().unwrap_or(Path::new("/")), path.file_name().and_then(|name| name.to_str()));
+    write(dir, name.unwrap_or("added.repo"), &kept)?;
+    Ok(path)
+}
+
+/// Writes a file aside, makes it durable and renames it into place.
+fn write(dir: &Path, name: &str, text: &str) -> Result<(), RepoError> {
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+    let path = dir.join(name);
+    let failed = |source| RepoError::File { path: path.clone(), source };
+    std::fs::create_dir_all(dir).map_err(failed)?;
+    let mut aside = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    aside.write_all(text.as_bytes()).and_then(|()| aside.as_file().sync_all()).map_err(failed)?;
+    aside.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed)?;
+    aside.persist(&path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_added_once_and_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let ids = add(root.path(), "http://host/a/b/c/d/", None, None).unwrap();
+        assert!(ids[0].starts_with("b-c-d-"), "{ids:?}");
+        assert!(matches!(
+            add(root.path(), "http://host/a/b/c/d/", None, None),
+            Err(RepoError::Exists { .. })
+        ));
+        add(root.path(), "http://host/x/", Some("x"), Some("file:///key")).unwrap();
+        let repos = load(&[root.path().to_owned()], &Variables::default(), &[]).unwrap();
+        assert_eq!(repos.len(), 2);
+        assert!(repos.iter().any(|repo| repo.id == "x" && repo.gpgcheck && repo.gpgkey == ["file:///key"]));
+        remove(root.path(), "x").unwrap();
+        assert!(matches!(remove(root.path(), "x"), Err(RepoError::Unknown { .. })));
+    }
+}

@@ -1,0 +1,108 @@
+//! What a change means for the nodes below.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::node::One;
+use super::{Talk, TransactionError};
+use crate::family::{self, Family};
+use crate::generation::{self, Switches};
+use crate::history::{About, Record};
+use crate::plan::{Action, Change};
+use crate::rpm;
+use crate::session::Session;
+use crate::solve::ffi::Id;
+use crate::solve::{Answer, Ask, LoadError, Packages, Wish, solve};
+
+/// What would no longer hold in the nodes below, by node.
+pub(super) fn broken(
+    family: &Family,
+    packages: &mut Packages,
+    answer: &Answer,
+) -> Result<BTreeMap<PathBuf, Vec<String>>, TransactionError> {
+    let goes = goes_away(packages, answer);
+    let before: BTreeSet<Id> = packages.fixed().into_iter().chain(packages.own()).collect();
+    let comes =
+        answer.changes.iter().filter(|(change, _)| change.action != Action::Remove).map(|(_, id)| *id);
+    let after: BTreeSet<Id> = before.iter().copied().filter(|id| !goes.contains(id)).chain(comes).collect();
+    let mut below: Vec<(PathBuf, String, BTreeSet<Id>)> = Vec::new();
+    for path in family::descendants(&family.node.path) {
+        let Ok(theirs) = Family::load(&path) else { continue };
+        let repo = packages.pool.add_repo(&theirs.node.alias, 0, 0);
+        if rpm::has_database(&theirs.node.database) {
+            rpm::use_database(&theirs.node.database).map_err(LoadError::from)?;
+            packages.pool.load_rpmdb(repo, &theirs.node.database).map_err(LoadError::from)?;
+        }
+        let ids = packages.pool.packages(repo).into_iter().collect();
+        below.push((path, theirs.node.alias, ids));
+    }
+    let mut found = BTreeMap::new();
+    if below.is_empty() {
+        return Ok(found);
+    }
+    packages.pool.prepare();
+    for (path, alias, ids) in &below {
+        let chain = below.iter().filter(|(other, _, _)| path.starts_with(other)).flat_map(|(_, _, ids)| ids);
+        let chain: BTreeSet<Id> = chain.copied().collect();
+        let with = |base: &BTreeSet<Id>| base.union(&chain).copied().collect::<BTreeSet<Id>>();
+        let unmet_before: BTreeSet<(Id, Id)> = packages.unmet(&with(&before)).into_iter().collect();
+        let lines: Vec<String> = packages
+            .unmet(&with(&after))
+            .into_iter()
+            .filter(|one| ids.contains(&one.0) && !unmet_before.contains(one))
+            .map(|(id, dependency)| {
+                let what = packages.pool.dependency(dependency);
+                format!("node `{alias}` ({}): {} needs {what}", path.display(), packages.nevra(id))
+            })
+            .collect();
+        if !lines.is_empty() {
+            found.insert(path.clone(), lines);
+        }
+    }
+    Ok(found)
+}
+
+/// Installed packages that an answer removes or replaces.
+fn goes_away(packages: &Packages, answer: &Answer) -> BTreeSet<Id> {
+    let names: BTreeSet<String> = answer
+        .changes
+        .iter()
+        .flat_map(|(change, _)| match change.action {
+            Action::Remove => vec![change.nevra()],
+            _ => change.replaces.clone(),
+        })
+        .collect();
+    packages.own().into_iter().filter(|&id| names.contains(&packages.nevra(id))).collect()
+}
+
+/// A descendant that moves along with its ancestor.
+pub(super) fn along(
+    path: &Path,
+    moved: &Switches,
+    first: &One<'_>,
+    talk: &mut dyn Talk,
+) -> Result<Option<(u64, Record)>, TransactionError> {
+    let mut family = Family::load(path)?;
+    for ancestor in &mut family.ancestors {
+        if let Some((_, number)) = moved.nodes.iter().find(|(node, _)| *node == ancestor.path) {
+            let tree = ancestor.path.join(format!(".red/gen/{number}"));
+            ancestor.database = tree.join(generation::DATABASE);
+            ancestor.tree = tree;
+        }
+    }
+    let session = Session::of(family, first.session.choice.clone())?;
+    let store = family::store(&session.family.node)?;
+    let about = About::current(&store);
+    let mut packages = session.packages(false, &mut |line| talk.say(line))?;
+    let mut ask = Ask::new(Wish::Mend, Vec::new());
+    ask.asked = about.asked.clone();
+    let answer = solve(&mut packages, &ask)?;
+    if answer.changes.is_empty() {
+        return Ok(None);
+    }
+    let changes: Vec<Change> = answer.changes.iter().map(|(change, _)| change.clone()).collect();
+    talk.show(&session.family.node.alias, &changes);
+    let mut one = One { session: &session, store: &store, how: first.how, locks: first.locks };
+    let prepared = one.prepare(&packages, answer, &about, talk)?;
+    Ok(prepared.map(|(stage, record)| (stage.number, record)))
+}

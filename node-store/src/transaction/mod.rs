@@ -1,0 +1,223 @@
+//! A transaction from the lock to the switch: DESIGN §6, in its order.
+
+mod descendants;
+mod locks;
+mod node;
+
+use std::path::{Path, PathBuf};
+
+use crate::family::{self, Family, FamilyError};
+use crate::generation::{self, LockError, Patience, Store, StoreError, Switches};
+use crate::history::{About, Record};
+use crate::plan::Change;
+use crate::repo::FetchError;
+use crate::rpm::Failed;
+use crate::session::{Session, SessionError};
+use crate::solve::{Answer, Ask, LoadError, Packages, Refusal, solve};
+
+pub(crate) use locks::Locks;
+use node::One;
+
+/// Who is told and asked.
+pub(crate) trait Talk {
+    /// Says a line.
+    fn say(&mut self, line: &str);
+    /// Shows what is to be done.
+    fn show(&mut self, node: &str, changes: &[Change]);
+    /// Asks; never assumes a yes.
+    fn agrees(&mut self, question: &str) -> Result<bool, NoTerminal>;
+    /// How far something is.
+    fn step(&mut self, what: &str, done: u64, total: u64);
+}
+
+/// Nobody is there to be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no terminal to ask on: `-y` agrees beforehand, `--assumeno` only shows")]
+pub(crate) struct NoTerminal;
+
+/// Why a transaction came to nothing. The node is as it was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TransactionError {
+    /// The command's surroundings.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// Somebody else changes the node.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The node's files.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It cannot be solved.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+    /// Packages could not be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A package did not come.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// rpm.
+    #[error("{}{}", .0.message, shown_output(.0))]
+    Rpm(#[from] Failed),
+    /// A child needs what goes away.
+    #[error(
+        "{}\n`--with-descendants` moves them together; nothing has changed", .0.join("\n")
+    )]
+    Descendants(Vec<String>),
+    /// Nobody to ask.
+    #[error(transparent)]
+    NoTerminal(#[from] NoTerminal),
+    /// A key could not be had.
+    #[error("keys of repository `{id}`: {reason}")]
+    Key {
+        /// The repository.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// rpm did something else.
+    #[error("rpm's database is not what was planned after the transaction ({0}); nothing has changed")]
+    Differs(String),
+}
+
+impl From<FamilyError> for TransactionError {
+    fn from(error: FamilyError) -> Self {
+        Self::Session(error.into())
+    }
+}
+
+fn shown_output(failed: &Failed) -> String {
+    let output = failed.output.trim();
+    if output.is_empty() { String::new() } else { format!("\nscriptlets printed:\n{output}") }
+}
+
+/// How a transaction is to be done.
+#[derive(Clone, Debug)]
+pub(crate) struct How {
+    pub(crate) patience: Patience,
+    pub(crate) with_descendants: bool,
+    pub(crate) download_only: bool,
+    pub(crate) assume_no: bool,
+    pub(crate) scriptlets: bool,
+    pub(crate) documentation: bool,
+    pub(crate) test: bool,
+    /// The command line, for the history.
+    pub(crate) command: Vec<String>,
+}
+
+/// How a transaction ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum End {
+    /// There was nothing to do.
+    Nothing,
+    /// The person did not want it.
+    Declined,
+    /// Packages are fetched, or checked, and nothing else was asked for.
+    Prepared,
+    /// The new generation.
+    Done(u64),
+}
+
+/// Does what is asked for, in one new generation.
+pub(crate) fn run(
+    redpath: &Path,
+    choice: crate::session::Choice,
+    how: &How,
+    ask: &mut dyn FnMut(&Session, &mut Packages, &About) -> Result<Ask, TransactionError>,
+    talk: &mut dyn Talk,
+) -> Result<End, TransactionError> {
+    let family = Family::load(redpath)?;
+    family.may_change()?;
+    let below = if how.with_descendants { family::descendants(&family.node.path) } else { Vec::new() };
+    let locks = Locks::take(&family, &below, how.patience, talk)?;
+    // What was read before the lock may have changed since.
+    let session = Session::of(Family::load(redpath)?, choice)?;
+    let store = family::store(&session.family.node)?;
+    let about = About::current(&store);
+    let mut packages = session.packages(false, &mut |line| talk.say(line))?;
+    let wanted = ask(&session, &mut packages, &about)?;
+    let answer = decide(&session, &mut packages, &wanted, talk)?;
+    for already in &answer.already {
+        let there = if already.ours { "is installed already" } else { "is provided already" };
+        talk.say(&format!("{} {there}: it is in {}", already.nevra, already.owner));
+    }
+    if answer.changes.is_empty() {
+        return Ok(End::Nothing);
+    }
+    let changes: Vec<Change> = answer.changes.iter().map(|(change, _)| change.clone()).collect();
+    let broken = descendants::broken(&session.family, &mut packages, &answer)?;
+    if !broken.is_empty() && !how.with_descendants {
+        return Err(TransactionError::Descendants(broken.into_values().flatten().collect()));
+    }
+    talk.show(&session.family.node.alias, &changes);
+    if how.assume_no || !talk.agrees("Is this ok")? {
+        return Ok(End::Declined);
+    }
+    let mut one = One { session: &session, store: &store, how, locks: &locks };
+    let Some((stage, record)) = one.prepare(&packages, answer, &about, talk)? else {
+        return Ok(End::Prepared);
+    };
+    let mut switches = Switches { nodes: vec![(store.path().to_owned(), stage.number)] };
+    let mut records = vec![(store.path().to_owned(), record)];
+    if !broken.is_empty() {
+        for path in &below {
+            if let Some((number, record)) = descendants::along(path, &switches, &one, talk)? {
+                switches.nodes.push((path.clone(), number));
+                records.push((path.clone(), record));
+            }
+        }
+    }
+    finish(&switches, &records, &session, talk)?;
+    Ok(End::Done(stage.number))
+}
+
+/// Solves; lists of files are looked into when something needs a file that nobody is known to have.
+fn decide(
+    session: &Session,
+    packages: &mut Packages,
+    ask: &Ask,
+    talk: &mut dyn Talk,
+) -> Result<Answer, TransactionError> {
+    match solve(packages, ask) {
+        Err(Refusal::Unsolvable(words)) if words.contains("nothing provides /") && ask.exact.is_empty() => {
+            let mut whole = session.packages(true, &mut |line| talk.say(line))?;
+            let answer = solve(&mut whole, ask);
+            *packages = whole;
+            Ok(answer?)
+        }
+        answer => Ok(answer?),
+    }
+}
+
+/// Switches, and writes down what was done.
+fn finish(
+    switches: &Switches,
+    records: &[(PathBuf, Record)],
+    session: &Session,
+    talk: &mut dyn Talk,
+) -> Result<(), TransactionError> {
+    generation::commit(switches)?;
+    for (path, record) in records {
+        let store = Store::open(path)?;
+        let mut record = record.clone();
+        record.id = store.next_record();
+        store.record(&record)?;
+        collect(&store, &session.settings, talk)?;
+    }
+    Ok(())
+}
+
+/// Removes generations beyond those that are kept.
+pub(crate) fn collect(
+    store: &Store,
+    settings: &crate::repo::Settings,
+    talk: &mut dyn Talk,
+) -> Result<usize, StoreError> {
+    const KEPT: usize = 3;
+    let unused = generation::unused(store, settings.number("generations_keep", KEPT).max(1))?;
+    for number in &unused {
+        store.discard(*number)?;
+        talk.say(&format!("generation {number} of {} is removed", store.path().display()));
+    }
+    Ok(unused.len())
+}

@@ -1,0 +1,280 @@
+//! One node's part of a transaction: fetch, trust, stage, run rpm, publish.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::{How, Locks, Talk, TransactionError};
+use crate::generation::{self, At, Stage, Store};
+use crate::history::{About, Record, now};
+use crate::plan::{Action, Change};
+use crate::repo::{Wanted, download, fingerprints, state_of};
+use crate::rpm::{self, Erase, Event, Install, Job};
+use crate::session::Session;
+use crate::solve::{Answer, LoadError, Packages};
+
+/// One node's part of a transaction.
+pub(super) struct One<'a> {
+    pub(super) session: &'a Session,
+    pub(super) store: &'a Store,
+    pub(super) how: &'a How,
+    pub(super) locks: &'a Locks,
+}
+
+impl One<'_> {
+    /// Fetches, stages, runs rpm and publishes a generation that is not yet current. `None` when no more
+    /// than fetching or checking was asked for.
+    pub(super) fn prepare(
+        &mut self,
+        packages: &Packages,
+        mut answer: Answer,
+        about: &About,
+        talk: &mut dyn Talk,
+    ) -> Result<Option<(Stage, Record)>, TransactionError> {
+        self.fetch(packages, &mut answer, talk)?;
+        if self.how.download_only {
+            return Ok(None);
+        }
+        let import = self.keys(&answer, talk)?;
+        let tops = BTreeSet::new();
+        let current = self.store.adopt(&tops)?;
+        let number = self.store.next_generation()?;
+        let stage = self.store.stage(number)?;
+        let before = packages.own().into_iter().map(|id| packages.nevra(id)).collect();
+        let result = self.transact(&stage, answer, (about, current, import, before), talk);
+        if !matches!(result, Ok(Some(_))) {
+            // The next command would do it too.
+            let removed = generation::remove(self.store.dir(), self.store.path(), ".red/stage");
+            let result = result.map(|record| record.map(|record| (stage, record)));
+            return removed.map_err(TransactionError::from).and(result);
+        }
+        Ok(result?.map(|record| (stage, record)))
+    }
+
+    fn transact(
+        &self,
+        stage: &Stage,
+        answer: Answer,
+        (about, current, import, before): (&About, u64, Vec<PathBuf>, BTreeSet<String>),
+        talk: &mut dyn Talk,
+    ) -> Result<Option<Record>, TransactionError> {
+        let changes: Vec<Change> = answer.changes.into_iter().map(|(change, _)| change).collect();
+        let job = self.job(stage, &changes, import)?;
+        self.locks.pass_on(true)?;
+        let ran = rpm::run(&job, &mut |event| tell(talk, event));
+        self.locks.pass_on(false)?;
+        let (done, output) = ran?;
+        if self.how.test {
+            return Ok(None);
+        }
+        differs(&expected(before, &changes), done.installed)?;
+        let kept = self.store.complete(stage, &done.tops)?;
+        let mut about = about.clone();
+        about.follow(&changes);
+        about.record = Record {
+            id: self.store.next_record(),
+            time: now(),
+            uid: rustix::process::getuid().as_raw(),
+            command: self.how.command.clone(),
+            from: Some(current),
+            generation: stage.number,
+            changes,
+            outside: done.outside,
+            kept,
+            output,
+        };
+        let text = serde_json::to_vec_pretty(&about).unwrap_or_default();
+        let path = stage.upper.join(generation::ABOUT);
+        std::fs::write(&path, text).at(path)?;
+        self.store.sync_all()?;
+        self.store.publish(stage)?;
+        Ok(Some(about.record))
+    }
+
+    fn job(&self, stage: &Stage, changes: &[Change], import: Vec<PathBuf>) -> Result<Job, TransactionError> {
+        // What was adopted just now is behind `current`.
+        let mut lowers = self.session.family.lowers();
+        if let Some(node) = lowers.first_mut() {
+            node.root = self.store.red("current");
+        }
+        let mut job = Job {
+            upper: stage.upper.clone(),
+            work: stage.work.clone(),
+            lowers,
+            import,
+            scriptlets: self.how.scriptlets,
+            documentation: self.how.documentation,
+            test: self.how.test,
+            ..Job::default()
+        };
+        job.keyrings = self.session.family.members().map(|member| member.database.clone()).collect();
+        for change in changes {
+            match &change.file {
+                None => job.erase.push(Erase { name: change.name.clone(), nevra: change.nevra() }),
+                Some(file) => job.install.push(Install {
+                    file: file.clone(),
+                    upgrade: !change.beside,
+                    reinstall: change.action == Action::Reinstall,
+                    signed: self.signed(&change.repo),
+                    nevra: Some(change.nevra()),
+                }),
+            }
+        }
+        Ok(job)
+    }
+
+    /// Whether packages of a repository must be signed.
+    fn signed(&self, repo: &str) -> bool {
+        self.session.family.gpgcheck.is_some() || self.session.repo(repo).is_some_and(|repo| repo.gpgcheck)
+    }
+
+    fn fetch(
+        &self,
+        packages: &Packages,
+        answer: &mut Answer,
+        talk: &mut dyn Talk,
+    ) -> Result<(), TransactionError> {
+        let cache = &self.session.family.cache;
+        let mut wanted = Vec::new();
+        let mut at = Vec::new();
+        for (index, (change, id)) in answer.changes.iter().enumerate() {
+            if change.action == Action::Remove || change.file.is_some() {
+                continue;
+            }
+            let location = packages.pool.location(*id).unwrap_or_default();
+            let Some(repo) = self.session.repo(&change.repo) else {
+                at.push((index, Some(PathBuf::from(location))));
+                continue;
+            };
+            let bases = state_of(cache, repo).map(|here| here.state.bases).unwrap_or_default();
+            let base = bases.first().and_then(|base| base.strip_prefix("file://"));
+            if let Some(base) = base {
+                // A package that is here already needs no copy; rpm verifies what it opens.
+                at.push((index, Some(Path::new(base).join(&location))));
+                continue;
+            }
+            wanted.push(Wanted {
+                repo,
+                bases,
+                location,
+                size: change.download,
+                checksum: packages.pool.checksum(*id),
+                nevra: change.nevra(),
+            });
+            at.push((index, None));
+        }
+        let total = wanted.len() as u64;
+        let count = std::sync::atomic::AtomicU64::new(0);
+        let names = std::sync::Mutex::new(Vec::new());
+        let told = |nevra: &str, _size: u64| {
+            let done = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+            if let Ok(mut names) = names.lock() {
+                names.push((done, nevra.to_owned()));
+            }
+        };
+        let at_once = self.session.settings.number("max_parallel_downloads", 3);
+        let paths = download(cache, &wanted, at_once, &told)?;
+        for (done, nevra) in names.into_inner().unwrap_or_default() {
+            talk.step(&format!("fetched {nevra}"), done, total);
+        }
+        let mut paths = paths.into_iter();
+        for (index, path) in at {
+            answer.changes[index].0.file = path.or_else(|| paths.next());
+        }
+        Ok(())
+    }
+
+    /// Keys that packages of this transaction will need and no node of the family has, once the person
+    /// agreed to them.
+    fn keys(&self, answer: &Answer, talk: &mut dyn Talk) -> Result<Vec<PathBuf>, TransactionError> {
+        let mut known = BTreeSet::new();
+        for member in self.session.family.members() {
+            known.extend(rpm::key_ids(&member.database).map_err(LoadError::from)?);
+        }
+        let repos: BTreeSet<&str> = answer
+            .changes
+            .iter()
+            .filter(|(change, _)| change.action != Action::Remove && self.signed(&change.repo))
+            .map(|(change, _)| change.repo.as_str())
+            .collect();
+        let mut import = Vec::new();
+        for repo in repos.into_iter().filter_map(|id| self.session.repo(id)) {
+            let failed = |reason| TransactionError::Key { id: repo.id.clone(), reason };
+            for path in self.session.keys(repo).map_err(failed)? {
+                let found = fingerprints(&path).map_err(failed)?;
+                if found.iter().all(|key| known.contains(key.id.get(8..).unwrap_or(&key.id))) {
+                    continue;
+                }
+                for key in &found {
+                    talk.say(&format!("repository `{}` signs with the key of {}", repo.id, key.user));
+                    talk.say(&format!("  fingerprint {}", key.fingerprint.to_uppercase()));
+                }
+                if !talk.agrees("Trust this key for this node and its descendants")? {
+                    return Err(failed("the key was not agreed to".into()));
+                }
+                import.push(path);
+            }
+        }
+        Ok(import)
+    }
+}
+
+fn tell(talk: &mut dyn Talk, event: &Event) {
+    match event {
+        Event::Package { nevra, removes } => {
+            talk.step(&format!("{} {nevra}", if *removes { "removing" } else { "installing" }), 0, 0);
+        }
+        Event::Progress { done, total } => talk.step("", *done, *total),
+        Event::Scriptlet { nevra } => {
+            talk.say(&format!("a scriptlet of {nevra} failed; rpm goes on after such ones"))
+        }
+        Event::Done(_) | Event::Failed(_) => {}
+    }
+}
+
+/// What a database must hold after changes.
+fn expected(before: BTreeSet<String>, changes: &[Change]) -> BTreeSet<String> {
+    let mut after = before;
+    for change in changes {
+        for gone in &change.replaces {
+            after.remove(gone);
+        }
+        match change.action {
+            Action::Remove => after.remove(&change.nevra()),
+            _ => after.insert(change.nevra()),
+        };
+    }
+    after
+}
+
+/// Refuses a database that does not hold exactly what was planned: rpm does not tell of every write
+/// that failed.
+fn differs(expected: &BTreeSet<String>, installed: Vec<String>) -> Result<(), TransactionError> {
+    let installed: BTreeSet<String> = installed.into_iter().collect();
+    match expected.symmetric_difference(&installed).next() {
+        Some(nevra) => Err(TransactionError::Differs(nevra.clone())),
+        None => Ok(()),
+    }
+}
+
+impl About {
+    /// Goes along with changes.
+    fn follow(&mut self, changes: &[Change]) {
+        for change in changes {
+            for gone in change
+                .replaces
+                .iter()
+                .chain((change.action == Action::Remove).then(|| change.nevra()).as_ref())
+            {
+                self.origin.remove(gone);
+            }
+            if change.action == Action::Remove {
+                self.asked.remove(&change.name);
+                continue;
+            }
+            self.origin.insert(change.nevra(), change.repo.clone());
+            if change.asked {
+                self.asked.insert(change.name.clone());
+            }
+        }
+    }
+}
