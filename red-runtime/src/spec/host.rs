@@ -1,7 +1,7 @@
 //! What a plan needs to know of the machine it is made on.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, OFlags, ResolveFlags};
@@ -84,7 +84,40 @@ pub trait Host {
 #[derive(Debug, Default)]
 pub struct SystemHost {
     /// The nodes that were looked into: a plan looks into each of them many times.
-    nodes: HashMap<PathBuf, OwnedFd>,
+    nodes: HashMap<PathBuf, Inside>,
+}
+
+/// A node that was looked into.
+#[derive(Debug)]
+struct Inside {
+    dir: OwnedFd,
+    /// The generation of packages that was current when it was first looked into, such as `gen/3`. It
+    /// stays that of the whole plan, so that no container sees two generations of one node.
+    generation: Option<String>,
+}
+
+impl Inside {
+    fn open(path: &Path) -> rustix::io::Result<Self> {
+        let (dir, _) = place::open_walk(path)?;
+        let link = rustix::fs::readlinkat(&dir, ".red/current", Vec::new()).ok();
+        let generation = link.and_then(|link| link.into_string().ok()).filter(|link| {
+            link.strip_prefix("gen/").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        });
+        Ok(Self { dir, generation })
+    }
+
+    /// A path below the node, with the link to the current generation taken for what it was at first.
+    fn pinned(&self, below: &Path) -> Option<PathBuf> {
+        let generation = self.generation.as_ref()?;
+        let database = Path::new("var/lib/rpm");
+        let (name, up) = match below.components().next()? {
+            _ if below.starts_with(database) => (database, "../../"),
+            first => (Path::new(first.as_os_str()), ""),
+        };
+        let link = rustix::fs::readlinkat(&self.dir, name, Vec::new()).ok()?;
+        let ours = link.to_bytes() == format!("{up}.red/current/{}", name.display()).as_bytes();
+        ours.then(|| Path::new(".red").join(generation).join(below))
+    }
 }
 
 impl Host for SystemHost {
@@ -135,7 +168,13 @@ impl SystemHost {
             None => place::open_in(CWD, Path::new(path), flags, ResolveFlags::empty())?,
             Some((node, rest)) => {
                 let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
-                place::open_in(self.node(node)?, rest, flags, ResolveFlags::IN_ROOT)?
+                let inside = self.node(node)?;
+                if let Some(pinned) = inside.pinned(rest) {
+                    let (fd, _) = place::open_in(&inside.dir, &pinned, flags, ResolveFlags::IN_ROOT)?;
+                    (fd, false)
+                } else {
+                    place::open_in(&inside.dir, rest, flags, ResolveFlags::IN_ROOT)?
+                }
             }
         };
         let facts = Facts::of(&fd)?;
@@ -152,11 +191,54 @@ impl SystemHost {
     }
 
     /// A node's directory, held open so that one plan sees one node whatever is renamed meanwhile.
-    fn node(&mut self, path: &Path) -> rustix::io::Result<BorrowedFd<'_>> {
+    fn node(&mut self, path: &Path) -> rustix::io::Result<&Inside> {
         if !self.nodes.contains_key(path) {
-            let (dir, _) = place::open_walk(path)?;
-            self.nodes.insert(path.to_path_buf(), dir);
+            self.nodes.insert(path.to_path_buf(), Inside::open(path)?);
         }
-        Ok(self.nodes[path].as_fd())
+        Ok(&self.nodes[path])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_plan_sees_one_generation_of_a_node() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = fs::canonicalize(dir.path()).unwrap();
+        for (generation, file) in [("1", "old"), ("2", "new")] {
+            for top in ["usr", "etc", "var/lib/rpm"] {
+                let below = node.join(".red/gen").join(generation).join(top);
+                fs::create_dir_all(&below).unwrap();
+                fs::write(below.join(file), "").unwrap();
+            }
+        }
+        fs::create_dir_all(node.join("var/lib")).unwrap();
+        symlink("gen/1", node.join(".red/current")).unwrap();
+        symlink(".red/current/usr", node.join("usr")).unwrap();
+        symlink(".red/current/etc", node.join("etc")).unwrap();
+        symlink("../../.red/current/var/lib/rpm", node.join("var/lib/rpm")).unwrap();
+        let mut host = SystemHost::default();
+        let mut probe = |below: &str| host.probe(node.join(below).to_str().unwrap(), Some(&node));
+        let old =
+            |below: &str| Probe::Dir { real: node.join(".red/gen/1").join(below).display().to_string() };
+        assert_eq!(probe("usr"), old("usr"));
+        // A transaction switches in the middle of planning.
+        fs::remove_file(node.join(".red/current")).unwrap();
+        symlink("gen/2", node.join(".red/current")).unwrap();
+        assert_eq!(probe("etc"), old("etc"));
+        assert_eq!(probe("var/lib/rpm"), old("var/lib/rpm"));
+        assert_eq!(probe("usr/new"), Probe::Missing);
+        assert_eq!(probe("var"), Probe::Dir { real: node.join("var").display().to_string() });
+        // The next plan sees the new one.
+        let mut host = SystemHost::default();
+        assert!(matches!(
+            host.probe(node.join("usr/new").to_str().unwrap(), Some(&node)),
+            Probe::Other { .. }
+        ));
     }
 }
