@@ -329,6 +329,9 @@ fn what_is_not_signed_as_demanded_is_refused() {
     ground.maker.small(&dir, &plain("unsigned", "1", &[], &[("/usr/share/unsigned", "u")]));
     ground.maker.sign("red-test", &[good.clone(), flipped.clone(), header.clone()]);
     ground.maker.sign("somebody-else", &[wrong]);
+    let stripped = ground.maker.small(&dir, &plain("stripped", "1", &[], &[("/usr/share/stripped", "s")]));
+    ground.maker.sign("red-test", std::slice::from_ref(&stripped));
+    run(Command::new("rpmsign").arg("--delsign").arg(&stripped)).good();
     // One byte of the payload, one of the header: both behind what repodata saw, as a mirror could do it
     // that makes its own repodata.
     let mut bytes = fs::read(&flipped).expect("it is there");
@@ -363,6 +366,7 @@ fn what_is_not_signed_as_demanded_is_refused() {
         .good();
     for (name, wanted) in [
         ("unsigned", "not signed"),
+        ("stripped", "not signed"),
         ("wrong", "not accepted"),
         ("flipped", "nothing has changed"),
         ("header", "nothing has changed"),

@@ -131,13 +131,13 @@ fn packages_beyond_all_measure() {
         .arg(&spec));
     assert_eq!(build.code, 0, "{}", build.err);
     let mut many = small("many", &[]).builder();
-    for at in 0..600_000 {
+    for at in 0..1_000_000 {
         many.with_ghost(FileOptions::ghost(format!("/usr/share/many/{at}"))).expect("it is there");
     }
     ground.maker.built(&dir, "many-1-1.noarch.rpm", &mut many);
     ground.create("node", None);
     for (name, wanted) in
-        [("noarch/huge-1-1.noarch.rpm", "larger than any file"), ("many-1-1.noarch.rpm", "600000 files")]
+        [("noarch/huge-1-1.noarch.rpm", "larger than any file"), ("many-1-1.noarch.rpm", "1000000 files")]
     {
         let path = dir.join(name);
         let refused = ground.dnf("node", &["-y", "install", &path.to_string_lossy()]);

@@ -198,3 +198,57 @@ fn root_does_not_work_in_a_users_node() {
     assert!(refused.code == 1 && refused.err.contains("belongs to user"), "{}", refused.err);
     drop(user);
 }
+
+#[test]
+fn a_node_without_the_core_os() {
+    let ground = Ground::new();
+    let scripted = Small { name: "scripted", version: "1", post: "true", ..Small::default() };
+    ground.publish(
+        "main",
+        &[
+            scripted,
+            Small { name: "plain", version: "1", files: &[("/usr/share/plain", "p")], ..Small::default() },
+        ],
+    );
+    ground.dnf("alone", &["red-manager", "--create", "--alias=alone", "--no-system-node"]).good();
+    let repo = ground.repo("main");
+    ground.dnf("alone", &["red-manager", "--add-repo", &repo.to_string_lossy(), "--id", "main"]).good();
+    let refused = ground.dnf("alone", &["-y", "install", "scripted"]);
+    assert!(refused.code == 1 && refused.err.contains("/bin/sh"), "{}", refused.err);
+    ground.dnf("alone", &["-y", "install", "plain"]).good();
+    // A node below it neither.
+    ground.create("alone/child", Some("main"));
+    assert_eq!(ground.dnf("alone/child", &["-y", "install", "scripted"]).code, 1);
+}
+
+#[test]
+fn generations_are_kept_as_asked() {
+    let ground = Ground::new();
+    ground.create("node", None);
+    let from = format!("main,{}", ground.repo("main").display());
+    for version in ["1", "2", "3", "4"] {
+        ground.publish(
+            "main",
+            &[Small { name: "thing", version, files: &[("/usr/share/thing", version)], ..Small::default() }],
+        );
+        let verb = if version == "1" { "install" } else { "update" };
+        let args = ["-y", "--refresh", "--repofrompath", &from, "--setopt=generations_keep=2", verb, "thing"];
+        ground.dnf("node", &args).good();
+        if version == "1" {
+            ground.dnf("node", &["generations", "pin", "1"]).good();
+        }
+    }
+    let numbers = |ground: &Ground| -> Vec<u64> {
+        let all = ground.dnf("node", &["--json", "generations"]).good().json();
+        all.as_array().expect("a list").iter().filter_map(|one| one["generation"].as_u64()).collect()
+    };
+    assert_eq!(numbers(&ground), [1, 3, 4]);
+    ground.dnf("node", &["-y", "rollback", "1"]).good();
+    assert_eq!(ground.rpm_says("node"), ["thing-1"]);
+    ground.dnf("node", &["generations", "pin", "--remove", "1"]).good();
+    ground.dnf("node", &["--setopt=generations_keep=1", "generations", "collect"]).good();
+    assert_eq!(numbers(&ground), [1, 4], "the current one, and the newest");
+    let history = ground.dnf("node", &["--json", "history"]).good().json();
+    assert_eq!(history.as_array().map(Vec::len), Some(5));
+    assert_eq!(ground.dnf("node", &["-y", "rollback", "77"]).code, 1);
+}
