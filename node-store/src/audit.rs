@@ -7,7 +7,7 @@ use librpm::Db;
 use serde::Serialize;
 
 use crate::family::{Family, Member};
-use crate::rpm::{RpmError, has_database, use_database};
+use crate::rpm::{RpmError, has_database, nevra, use_database};
 use crate::solve::ffi::Id;
 use crate::solve::{LoadError, Packages};
 
@@ -122,18 +122,6 @@ fn each_file(member: &Member, see: &mut dyn FnMut(&str, &librpm::FileEntry<'_>))
         header.files().iter().for_each(|file| see(&nevra, &file));
     }
     Ok(())
-}
-
-fn nevra(header: &librpm::PackageHeader) -> String {
-    let epoch =
-        header.epoch().filter(|&epoch| epoch != 0).map(|epoch| format!("{epoch}:")).unwrap_or_default();
-    format!(
-        "{}-{epoch}{}-{}.{}",
-        header.name(),
-        header.version(),
-        header.release(),
-        header.arch().unwrap_or("noarch")
-    )
 }
 
 /// Verifies kind, size and digest of every file of the node's packages.

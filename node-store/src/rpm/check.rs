@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use librpm::{Db, FileAttrs, Keyring, PackageHeader, PubKey, Tag, VerificationFlags, VerifyOptions};
+use librpm::{Db, Keyring, PackageHeader, PubKey, Tag, VerificationFlags, VerifyOptions};
 
 use super::{Job, define, use_database};
 
@@ -82,7 +82,7 @@ fn one(install: &super::Install, options: &VerifyOptions, ids: &Ids) -> Result<P
 }
 
 /// Name, version and architecture as metadata writes them: no epoch when it is 0.
-pub(super) fn nevra(header: &PackageHeader) -> String {
+pub(crate) fn nevra(header: &PackageHeader) -> String {
     let epoch =
         header.epoch().filter(|&epoch| epoch != 0).map(|epoch| format!("{epoch}:")).unwrap_or_default();
     let arch = header.arch().unwrap_or("noarch");
@@ -253,14 +253,13 @@ struct Shape {
     kind: u16,
     digest: Option<Vec<u8>>,
     link: Option<String>,
-    flags: u32,
 }
 
 impl Shape {
     fn of(file: &librpm::FileEntry<'_>) -> Self {
         let digest = file.digest().map(<[u8]>::to_vec);
         let link = file.link_target().map(str::to_owned);
-        Self { kind: file.mode() & 0o170_000, digest, link, flags: FileAttrs::from_raw(0).bits() }
+        Self { kind: file.mode() & 0o170_000, digest, link }
     }
 
     fn agrees(&self, other: &Self) -> bool {

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 pub(crate) use call::{ENTER, Failed, TRANSACT, run};
+pub(crate) use check::nevra;
 pub(crate) use enter::{look, main as enter};
 pub(crate) use job::{Done, Erase, Event, Install, Job, Lower};
 pub(crate) use transact::main as transact;

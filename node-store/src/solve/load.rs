@@ -134,12 +134,7 @@ impl Packages {
 
     /// Whether a dependency, rich or not, holds among some packages.
     fn holds(&self, dependency: Id, set: &BTreeSet<Id>) -> bool {
-        // solv/pooltypes and poolid.h.
-        const AND: u32 = 16;
-        const OR: u32 = 17;
-        const COND: u32 = 22;
-        const ELSE: u32 = 26;
-        const UNLESS: u32 = 29;
+        use super::ffi::relation::{AND, COND, ELSE, OR, UNLESS};
         match self.pool.relation(dependency) {
             Some((AND, one, other)) => self.holds(one, set) && self.holds(other, set),
             Some((OR, one, other)) => self.holds(one, set) || self.holds(other, set),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::ffi::{Id, Outcome, Problem, Solver, job};
+use super::ffi::{Id, Outcome, Problem, Solver, job, selection};
 use super::load::Packages;
 use crate::plan::{Action, Change};
 
@@ -92,11 +92,6 @@ pub(crate) enum Refusal {
     Unsolvable(String),
 }
 
-/// Flags of what a person may type: libsolv's `SELECTION_` name, provides, file list, glob, with
-/// architecture and version.
-pub(crate) const TYPED: u32 = 1 | 2 | 4 | 8 | 16 | 32 | 512;
-const NAMES_ONLY: u32 = 1 | 8 | 16 | 32 | 512;
-
 /// Finds what is to be done.
 pub(crate) fn solve(packages: &mut Packages, ask: &Ask) -> Result<Answer, Refusal> {
     let mut jobs = Jobs { list: Vec::new(), already: Vec::new(), wrong: Vec::new(), foreign: Vec::new() };
@@ -138,9 +133,9 @@ impl Jobs {
 
     /// Install, reinstall, downgrade.
     fn add(&mut self, packages: &mut Packages, ask: &Ask, typed: &str) {
-        let mut selection = packages.pool.select(typed, NAMES_ONLY);
+        let mut selection = packages.pool.select(typed, selection::NAMED);
         if selection.is_empty() {
-            selection = packages.pool.select(typed, TYPED);
+            selection = packages.pool.select(typed, selection::ANYTHING);
         }
         let found = packages.pool.selected(&selection);
         if found.is_empty() {
@@ -230,9 +225,9 @@ impl Jobs {
     }
 
     fn remove(&mut self, packages: &mut Packages, ask: &Ask, typed: &str) {
-        let mut selection = packages.pool.select(typed, NAMES_ONLY);
+        let mut selection = packages.pool.select(typed, selection::NAMED);
         if selection.is_empty() {
-            selection = packages.pool.select(typed, TYPED);
+            selection = packages.pool.select(typed, selection::ANYTHING);
         }
         let found = packages.pool.selected(&selection);
         let own: BTreeSet<Id> = packages.own().into_iter().collect();
@@ -256,7 +251,7 @@ impl Jobs {
     }
 
     fn update(&mut self, packages: &mut Packages, typed: &str) {
-        let selection = packages.pool.select(typed, NAMES_ONLY);
+        let selection = packages.pool.select(typed, selection::NAMED);
         let found = packages.pool.selected(&selection);
         let own: BTreeSet<Id> = packages.own().into_iter().collect();
         let ours: Vec<Id> = found.iter().copied().filter(|id| own.contains(id)).collect();

@@ -10,7 +10,7 @@ use crate::history::About;
 use crate::plan::Action;
 use crate::repo::{Wanted, state_of};
 use crate::session::Session;
-use crate::solve::ffi::Id;
+use crate::solve::ffi::{Id, selection};
 use crate::solve::{Ask, Packages as Pool, Wish, solve};
 use crate::transaction::{self, End, How, Talk, TransactionError};
 
@@ -136,7 +136,7 @@ pub(super) fn download(common: &Common, args: &Packages) -> Result<Exit, DnfErro
     let mut packages = session.packages(false, &mut output::say)?;
     let mut wanted = Vec::new();
     for name in &args.names {
-        let selection = packages.pool.select(name, 1 | 8 | 16 | 32 | 512);
+        let selection = packages.pool.select(name, selection::NAMED);
         let mut found = packages.pool.selected(&selection);
         found.retain(|&id| !packages.is_installed(id));
         let newest = found.iter().copied().max_by(|&one, &other| packages.pool.compare(one, other));

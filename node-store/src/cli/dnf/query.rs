@@ -12,7 +12,7 @@ use crate::history::About;
 use crate::plan::bytes;
 use crate::session::fits;
 use crate::solve::Packages;
-use crate::solve::ffi::{Id, attribute};
+use crate::solve::ffi::{Id, attribute, selection};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SearchArgs {
@@ -249,7 +249,7 @@ pub(super) fn provides(common: &Common, args: &NamesArgs) -> Result<Exit, DnfErr
     let mut packages = session.packages(files, &mut output::say)?;
     let mut ids: BTreeSet<Id> = BTreeSet::new();
     for name in &args.names {
-        let selection = packages.pool.select(name, 1 | 2 | 4 | 32 | 512);
+        let selection = packages.pool.select(name, selection::ANYTHING);
         ids.extend(packages.pool.selected(&selection));
     }
     let mut ids: Vec<Id> = ids.into_iter().collect();

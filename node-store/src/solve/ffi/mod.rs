@@ -44,6 +44,31 @@ pub(crate) mod job {
     pub(crate) const FORCEBEST: u32 = raw::SOLVER_FORCEBEST;
 }
 
+/// What a text that a person typed may be.
+pub(crate) mod selection {
+    use super::raw;
+
+    /// A name, as a glob, with or without architecture and version.
+    pub(crate) const NAMED: u32 = raw::SELECTION_NAME
+        | raw::SELECTION_CANON
+        | raw::SELECTION_DOTARCH
+        | raw::SELECTION_REL
+        | raw::SELECTION_GLOB;
+    /// The same, or something that packages provide, files included.
+    pub(crate) const ANYTHING: u32 = NAMED | raw::SELECTION_PROVIDES | raw::SELECTION_FILELIST;
+}
+
+/// Operators of rich dependencies.
+pub(crate) mod relation {
+    use super::raw;
+
+    pub(crate) const AND: u32 = raw::REL_AND;
+    pub(crate) const OR: u32 = raw::REL_OR;
+    pub(crate) const COND: u32 = raw::REL_COND;
+    pub(crate) const ELSE: u32 = raw::REL_ELSE;
+    pub(crate) const UNLESS: u32 = raw::REL_UNLESS;
+}
+
 /// Attributes of packages.
 pub(crate) mod attribute {
     use super::raw;

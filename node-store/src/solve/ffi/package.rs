@@ -75,8 +75,8 @@ impl Pool {
     pub(crate) fn dependencies(&self, id: Id, attribute: u32) -> Vec<Id> {
         let Some(solvable) = self.pointer(id) else { return Vec::new() };
         let mut queue = Queue::new();
-        // SAFETY: the pointer is to a package of this pool, the queue is initialized. -1 leaves the file
-        // provides that libsolv added out.
+        // SAFETY: the pointer is to a package of this pool, the queue is initialized; 0 asks for both
+        // kinds of requirements, with the marker between them.
         unsafe { raw::solvable_lookup_deparray(solvable, attribute as Id, queue.as_mut(), 0) };
         // SAFETY: the marker between the two kinds of requirements is a fixed id.
         queue
