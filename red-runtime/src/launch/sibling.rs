@@ -8,16 +8,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
-use super::child::give_up;
 use super::error::{Doing, LaunchError, tried};
+use super::inside::report_and_exit;
 use super::sync::{Message, Sync};
 use crate::sys;
-use crate::sys::clone::{Cloned, clone3};
+use crate::sys::clone::{ChildToken, Cloned, clone3};
 
 /// Which side this is.
 pub(super) enum Made {
     /// The new process.
-    Child,
+    Child(ChildToken),
     /// Its parent.
     Parent {
         /// Its number.
@@ -38,17 +38,17 @@ pub(super) fn made_within(
 ) -> Result<Made, LaunchError> {
     let (heard, tell) = Sync::pair().doing(|| "a socket")?;
     match clone3(0, None).doing(|| "a helper process")? {
-        Cloned::Child => {
+        Cloned::Child(_) => {
             // Its copy would keep it from hearing that the launcher is gone.
             drop(heard);
             let flags = namespaces | u64::try_from(libc::CLONE_PARENT).unwrap_or(0);
             match enter().and_then(|()| clone3(flags, cgroup).doing(|| "new namespaces")) {
-                Ok(Cloned::Child) => Ok(Made::Child),
+                Ok(Cloned::Child(child)) => Ok(Made::Child(child)),
                 Ok(Cloned::Parent { pid, .. }) => {
                     tried(tell.say(&Message::Made(pid.as_raw_nonzero().get())));
                     sys::exec::leave(0)
                 }
-                Err(error) => give_up(&tell, error),
+                Err(error) => report_and_exit(&tell, error),
             }
         }
         Cloned::Parent { pidfd, .. } => {

@@ -8,15 +8,14 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::cgroup::{self, Layout};
-use super::child::{self, Inheritance};
 use super::error::{Doing, LaunchError, tried};
 use super::hooks;
+use super::inside::{Entered, Inheritance};
 use super::job::Job;
 use super::namespaces::{Away, Namespaces};
 use super::process::{self, Setup};
 use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
-use crate::sys;
 use crate::sys::clone::{Cloned, clone3};
 use crate::sys::signal::SignalSet;
 
@@ -82,7 +81,7 @@ pub(crate) fn spawn(job: &mut Job<'_>, mask: SignalSet) -> Result<Spawned, Launc
         job.cgroups.as_ref().is_some_and(|cgroups| cgroups.layout == Layout::V1 || cgroups.systemd.is_some());
     let wait = maps.is_some() || joins_later || !limits.is_empty() || adjust.is_some();
     let listener = super::seccomp::listener(job.spec)?;
-    let inheritance = Inheritance { sync: theirs, far: ours.number(), mask, wait, listener };
+    let inheritance = Inheritance { sync: theirs, mask, wait, listener };
     let made = start(job, &namespaces, setup, inheritance, cgroup.as_ref())?;
     let spawned = Spawned { pid: made.0, pidfd: made.1, sync: ours };
     let result = (|| {
@@ -119,7 +118,7 @@ fn unified(job: &Job<'_>) -> Result<Option<OwnedFd>, LaunchError> {
 /// Clones. A user namespace to join has to be entered before anything is made in it, from where
 /// there is no way back; so a process of its own does that and makes the container as its sibling.
 fn start(
-    job: &Job<'_>,
+    job: &mut Job<'_>,
     namespaces: &Namespaces,
     setup: Setup<'_>,
     inheritance: Inheritance,
@@ -130,35 +129,20 @@ fn start(
     let flags = u64::try_from(new).unwrap_or(0);
     if !namespaces.joins(libc::CLONE_NEWUSER) {
         let away = Away::to(&namespaces.joined)?;
-        let cloned = clone3(flags, cgroup);
-        if matches!(cloned, Ok(Cloned::Child)) {
-            begin(job, namespaces, setup, inheritance);
-        }
-        away.back()?;
-        return match cloned.doing(|| "new namespaces")? {
-            Cloned::Parent { pid, pidfd } => Ok((pid, pidfd)),
-            // It has begun, and never gets here.
-            Cloned::Child => sys::exec::leave(1),
+        let cloned = match clone3(flags, cgroup) {
+            Ok(Cloned::Child(child)) => Entered::run(child, job, namespaces, setup, inheritance),
+            Ok(Cloned::Parent { pid, pidfd }) => Ok((pid, pidfd)),
+            Err(error) => Err(error).doing(|| "new namespaces"),
         };
+        away.back()?;
+        return cloned;
     }
     let others = namespaces.joined.iter().filter(|one| !one.is_joined_inside());
     let enter = || others.clone().try_for_each(super::namespaces::Joined::join);
     match made_within(enter, flags, cgroup)? {
-        Made::Child => begin(job, namespaces, setup, inheritance),
+        Made::Child(child) => Entered::run(child, job, namespaces, setup, inheritance),
         Made::Parent { pid, pidfd } => Ok((pid, pidfd)),
     }
-}
-
-/// The child's first steps.
-fn begin(job: &Job<'_>, namespaces: &Namespaces, setup: Setup<'_>, inheritance: Inheritance) -> ! {
-    // Its copy of the launcher's end would keep it from hearing that the launcher is gone.
-    sys::exec::let_go(inheritance.far);
-    for one in namespaces.joined.iter().filter(|one| one.is_joined_inside()) {
-        if let Err(error) = one.join() {
-            child::give_up(&inheritance.sync, error);
-        }
-    }
-    child::run(job, namespaces, setup, &inheritance)
 }
 
 /// Does for the new process what only the launcher may.

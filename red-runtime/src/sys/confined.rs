@@ -92,7 +92,7 @@ pub(crate) fn spawn(command: &Command) -> io::Result<Child> {
         | user;
     // What the child does is limited to system calls on memory prepared before.
     match clone3(u64::try_from(namespaces).unwrap_or(0), None)? {
-        Cloned::Child => become_command(&prepared),
+        Cloned::Child(_) => become_command(&prepared),
         Cloned::Parent { pidfd, .. } => Ok(Child { pidfd, stdout, stderr, trouble }),
     }
 }

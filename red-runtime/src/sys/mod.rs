@@ -17,6 +17,8 @@ pub(crate) mod mount_attr;
 #[cfg(feature = "launch")]
 pub(crate) mod namespace;
 #[cfg(feature = "launch")]
+pub(crate) mod seccomp;
+#[cfg(feature = "launch")]
 pub(crate) mod signal;
 
 /// Keeps the heap from giving memory back and taking it again: every page that is touched anew costs
