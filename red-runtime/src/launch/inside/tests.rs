@@ -7,6 +7,7 @@ use std::process::Command;
 
 use oci_spec::runtime::{Process, ProcessBuilder, Spec, UserBuilder};
 use rustix::fs::{Mode, OFlags, open};
+use rustix::mount::MountFlags;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::entered::Entered;
@@ -48,6 +49,8 @@ fn in_clone(body: impl FnOnce(ChildToken)) {
                 std::fs::write("/proc/self/setgroups", "deny").unwrap();
                 std::fs::write("/proc/self/uid_map", format!("0 {uid} 1")).unwrap();
                 std::fs::write("/proc/self/gid_map", format!("0 {gid} 1")).unwrap();
+                // What is made here goes with the mount namespace.
+                rustix::mount::mount("stage", "/tmp", "tmpfs", MountFlags::empty(), None).unwrap();
                 body(child);
             }));
             sys::exec::leave(i32::from(ran.is_err()));
@@ -160,7 +163,7 @@ fn passed_descriptors_stay_and_own_ones_in_their_range_go() {
 #[test]
 fn no_working_directory_leads_through_a_descriptor() {
     isolated("no_working_directory_leads_through_a_descriptor", |_child| {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir_in("/tmp").unwrap();
         let link = dir.path().join("work");
         std::os::unix::fs::symlink("/proc/self/fd/3", &link).unwrap();
         // The worst case: the engine itself passes a directory of the host.
@@ -200,7 +203,7 @@ fn no_command_is_found_through_a_descriptor() {
 #[test]
 fn a_working_directory_outside_the_root_is_refused() {
     isolated("a_working_directory_outside_the_root_is_refused", |_child| {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir_in("/tmp").unwrap();
         let inner = dir.path().join("root");
         std::fs::create_dir(&inner).unwrap();
         std::env::set_current_dir(dir.path()).unwrap();
