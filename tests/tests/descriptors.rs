@@ -321,6 +321,15 @@ os.execvp(sys.argv[1], sys.argv[1:])
     // The key is there for whoever shares the keyring, so the test can fail.
     let plain = run(Command::new("python3").args(["-c", holder, "python3", "-c", SEARCHER])).good();
     assert!(plain.out.starts_with("key True"), "{}", plain.out);
+    // A node may do without, unless an ancestor says otherwise.
+    let filtered = |config: &str, leaf: &str| {
+        let stage = Stage::with(config, "");
+        let text = format!("config: {{seccomp: {leaf}}}");
+        stage.pool.node("core/mid/app", &text);
+        stage.wrap(&["grep", "Seccomp:", "/proc/self/status"]).good().out
+    };
+    assert_eq!(filtered("", "Disabled"), "Seccomp:\t0\n");
+    assert_eq!(filtered(", seccomp: Enabled", "Disabled"), "Seccomp:\t2\n");
     // A further command of the same container is under the same.
     let mut sleeping = stage.wrap_command(&["--detach", "--name", "s"], &["sleep", "1000"]);
     run(&mut sleeping).good();

@@ -118,7 +118,7 @@ pub fn launch(
             preserve,
             reaper,
             own: true,
-            filter: true,
+            filter: plan.seccomp(),
             smack: plan.smack.clone(),
             ..Terms::default()
         },
