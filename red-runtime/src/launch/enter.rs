@@ -145,9 +145,6 @@ pub(crate) fn enter(
                 .doing(|| format!("cgroup {}", file.display()))?;
         }
         process::limit(entered.pid, process.rlimits().as_deref().unwrap_or_default())?;
-        if let Some(adjust) = process.oom_score_adj() {
-            super::spawn::oom(entered.pid, adjust)?;
-        }
         ours.say(&Message::Go).doing(|| "the process inside")?;
         match ours.hear().doing(|| "the process inside")? {
             Some(Message::Ready) => {}
@@ -259,7 +256,8 @@ fn split(inside: Inside<'_>, cgroup: Option<&OwnedFd>) -> Result<ExecProcess, La
     // From the container's cgroup namespace nothing can be cloned into a cgroup of the host's.
     let most = inside.namespaces & !libc::CLONE_NEWCGROUP;
     let enter = || sys::namespace::join(inside.container, most).doing(|| "entering the container");
-    match made_within(enter, 0, cgroup.map(AsFd::as_fd))? {
+    let adjust = inside.setup.process().oom_score_adj();
+    match made_within(adjust, enter, 0, cgroup.map(AsFd::as_fd))? {
         Made::Child(child) => inside.run(child),
         Made::Parent { pid, pidfd } => Ok(ExecProcess { pid, pidfd }),
     }

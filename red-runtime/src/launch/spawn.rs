@@ -77,19 +77,21 @@ pub(crate) fn spawn(job: &mut Job<'_>, mask: SignalSet) -> Result<Spawned, Launc
     let limits =
         job.spec.process().as_ref().and_then(|process| process.rlimits().clone()).unwrap_or_default();
     let adjust = job.spec.process().as_ref().and_then(|process| process.oom_score_adj());
+    let (early, adjust) = if namespaces.joins(libc::CLONE_NEWUSER) { (adjust, None) } else { (None, adjust) };
     let joins_later =
         job.cgroups.as_ref().is_some_and(|cgroups| cgroups.layout == Layout::V1 || cgroups.systemd.is_some());
     let wait = maps.is_some() || joins_later || !limits.is_empty() || adjust.is_some();
     let listener = super::seccomp::listener(job.spec)?;
-    let inheritance = Inheritance { sync: theirs, mask, wait, listener };
-    let made = start(job, &namespaces, setup, inheritance, cgroup.as_ref())?;
+    let mapped_by_user = maps.is_some() && !rustix::process::geteuid().is_root();
+    let inheritance = Inheritance { sync: theirs, mask, wait, mapped_by_user, listener };
+    let made = start(job, &namespaces, setup, inheritance, (early, cgroup.as_ref()))?;
     let spawned = Spawned { pid: made.0, pidfd: made.1, sync: ours };
     let result = (|| {
         if wait {
             attend(job, &spawned, maps.as_ref())?;
             process::limit(spawned.pid, &limits)?;
             if let Some(adjust) = adjust {
-                oom(spawned.pid, adjust)?;
+                oom(&spawned.pid.as_raw_nonzero().to_string(), adjust)?;
             }
             spawned.sync.say(&Message::Go).doing(|| "the container's first process")?;
         }
@@ -122,7 +124,7 @@ fn start(
     namespaces: &Namespaces,
     setup: Setup<'_>,
     inheritance: Inheritance,
-    cgroup: Option<&OwnedFd>,
+    (adjust, cgroup): (Option<i32>, Option<&OwnedFd>),
 ) -> Result<(Pid, OwnedFd), LaunchError> {
     let cgroup = cgroup.map(AsFd::as_fd);
     let new = namespaces.new & !libc::CLONE_NEWCGROUP;
@@ -139,7 +141,7 @@ fn start(
     }
     let others = namespaces.joined.iter().filter(|one| !one.is_joined_inside());
     let enter = || others.clone().try_for_each(super::namespaces::Joined::join);
-    match made_within(enter, flags, cgroup)? {
+    match made_within(adjust, enter, flags, cgroup)? {
         Made::Child(child) => Entered::run(child, job, namespaces, setup, inheritance),
         Made::Parent { pid, pidfd } => Ok((pid, pidfd)),
     }
@@ -185,8 +187,9 @@ fn outside(job: &Job<'_>, pid: Pid) -> Result<(), LaunchError> {
     hooks::run("createRuntime", all.create_runtime().as_ref(), &state)
 }
 
-pub(super) fn oom(pid: Pid, adjust: i32) -> Result<(), LaunchError> {
-    let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
+/// Sets the OOM score adjustment of a process, by its PID or `self`.
+pub(super) fn oom(process: &str, adjust: i32) -> Result<(), LaunchError> {
+    let path = format!("/proc/{process}/oom_score_adj");
     match std::fs::write(&path, adjust.to_string()) {
         Ok(()) => Ok(()),
         Err(error) => {

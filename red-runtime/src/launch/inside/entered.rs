@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::{Common, Kept, Rooted, report_and_exit};
+use super::{Common, Kept, Rooted, hide, report_and_exit};
 use crate::launch::console::{self, Terminal};
 use crate::launch::error::{Doing, LaunchError, tried};
 use crate::launch::job::{Job, Manner};
@@ -30,6 +30,8 @@ pub(in crate::launch) struct Inheritance {
     pub(in crate::launch) mask: SignalSet,
     /// Whether the launcher has something to do first: mapping ids, joining cgroups.
     pub(in crate::launch) wait: bool,
+    /// Whether ids are mapped by an ordinary user or its helpers, who have to look at this process.
+    pub(in crate::launch) mapped_by_user: bool,
     /// A socket to whoever answers for the command's system calls, connected.
     pub(in crate::launch) listener: Option<OwnedFd>,
 }
@@ -53,13 +55,13 @@ impl<'a> Entered<'a> {
         setup: Setup<'_>,
         inheritance: Inheritance,
     ) -> ! {
-        let Inheritance { sync, mask, wait, listener } = inheritance;
+        let Inheritance { sync, mask, wait, mapped_by_user, listener } = inheritance;
         let kept = Kept { start_socket: job.start_socket.take(), listener, ..Kept::default() };
         let (console_socket, streams) = (job.console.take(), job.streams.take());
         let common = Common { child, setup, sync: &sync, mask, passed: job.preserve };
         let entered = Entered { common, job, namespaces, console_socket, kept };
         let ready = entered
-            .begin(wait, streams)
+            .begin(wait, mapped_by_user, streams)
             .and_then(Entered::assemble)
             .and_then(Rooted::close)
             .and_then(|closed| closed.become_user(Some(job)));
@@ -75,7 +77,16 @@ impl<'a> Entered<'a> {
     }
 
     /// Leaves behind what the launcher had open, and waits for the launcher's own part.
-    pub(super) fn begin(self, wait: bool, streams: Option<(OwnedFd, OwnedFd)>) -> Result<Self, LaunchError> {
+    pub(super) fn begin(
+        self,
+        wait: bool,
+        mapped_by_user: bool,
+        streams: Option<(OwnedFd, OwnedFd)>,
+    ) -> Result<Self, LaunchError> {
+        // Whoever is in a namespace that this process joins cannot look at it (CVE-2016-9962).
+        if !mapped_by_user {
+            hide()?;
+        }
         for one in self.namespaces.joined.iter().filter(|one| one.is_joined_inside()) {
             one.join()?;
         }
@@ -96,10 +107,9 @@ impl<'a> Entered<'a> {
         if wait {
             self.common.sync.wait_go()?;
         }
-        // Whoever is in a namespace that this process joins cannot look at it. Not before: the helpers
-        // that map ids look at it, too.
-        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-            .doing(|| "hiding from the container")?;
+        if mapped_by_user {
+            hide()?;
+        }
         if own_session(self.job, &self.common.setup) {
             rustix::process::setsid().doing(|| "a session of its own")?;
         }

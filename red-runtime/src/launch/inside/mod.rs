@@ -35,7 +35,7 @@ pub(super) use rooted::{Joined, Rooted};
 use closed::Closed;
 use ready::Ready;
 
-use super::error::{LaunchError, tried};
+use super::error::{Doing, LaunchError, tried};
 use super::process::Setup;
 use super::reaper::Sealed;
 use super::sync::{Message, Sync};
@@ -76,6 +76,13 @@ impl Kept {
         let single = single.into_iter().flatten().chain(self.exe.as_ref().map(Sealed::file));
         single.chain(&self.locks).map(AsRawFd::as_raw_fd).collect()
     }
+}
+
+/// Keeps other processes from tracing this one and from opening what is below its `/proc/PID`
+/// (PR_SET_DUMPABLE(2const)). Clones inherit it; an exec ends it.
+pub(super) fn hide() -> Result<(), LaunchError> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).doing(|| "hiding from the container")
 }
 
 /// Reports an error to the launcher and exits.

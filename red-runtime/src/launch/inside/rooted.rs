@@ -66,9 +66,6 @@ impl<'a> Rooted<'a> {
     /// prctl(2) or setsid(2) fails.
     pub(in crate::launch) fn joined(child: ChildToken, joined: Joined<'a>) -> Result<Self, LaunchError> {
         let Joined { id, setup, sync, mask, console_socket, passed, filter } = joined;
-        // Processes of the container see this one; they are not to look at it.
-        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-            .doing(|| "hiding from the container")?;
         rustix::process::setsid().doing(|| "a session of its own")?;
         keyring(id, filter)?;
         let kept = Kept { console_socket, ..Kept::default() };

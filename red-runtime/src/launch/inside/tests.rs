@@ -274,7 +274,8 @@ fn the_root_is_entered_before_anything_is_closed_or_found() {
             mask: SignalSet::empty(),
             passed: 0,
         };
-        let entered = Entered::at(common, &job, &namespaces, Kept::default()).begin(false, None).unwrap();
+        let entered =
+            Entered::at(common, &job, &namespaces, Kept::default()).begin(false, false, None).unwrap();
         // The launcher's descriptors are gone before the first mount is made.
         assert_eq!(open_numbers(), [sync.number()]);
         let rooted = entered.assemble().unwrap();
