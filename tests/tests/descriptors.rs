@@ -339,3 +339,45 @@ os.execvp(sys.argv[1], sys.argv[1:])
     assert_eq!(said.out, "key False\nbpf EPERM uffd ENOSYS uring ENOSYS\n2\n");
     stage.sweep();
 }
+
+/// Looks at every process of the launcher's that comes by, for as long as nobody says stop.
+const WATCHER: &str = r#"
+import os
+seen = set()
+while not os.path.exists("/stop"):
+    for pid in os.listdir("/proc"):
+        if not pid.isdigit() or int(pid) in (1, os.getpid()): continue
+        try:
+            name = open(f"/proc/{pid}/comm").read().strip()
+            if name not in ("true", "sh", "python3"):
+                # A process that has just become its command has the standard streams only.
+                for fd in os.listdir(f"/proc/{pid}/fd"):
+                    if int(fd) > 2: seen.add(name + " has " + os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except OSError: pass
+open("/seen", "w").write(" ".join(sorted(seen)) + "\n")
+"#;
+
+/// CVE-2016-9962: a container with the right to trace looked into a process that entered it, and had
+/// the directories of the host that were still open there.
+#[test]
+fn nobody_inside_looks_at_a_process_that_enters() {
+    let stage = Stage::new();
+    let bundle = stage.plain("b", &["python3", "-c", WATCHER], |spec| {
+        let map = json!([{"containerID": 0, "hostID": 0, "size": 1000}]);
+        spec["linux"]["uidMappings"] = map.clone();
+        spec["linux"]["gidMappings"] = map;
+        spec["linux"]["namespaces"].as_array_mut().expect("it is a list").push(json!({"type": "user"}));
+        for set in ["bounding", "effective", "permitted"] {
+            spec["process"]["capabilities"][set] =
+                json!(["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_KILL"]);
+        }
+    });
+    stage.start(&bundle, "c");
+    for _ in 0..40 {
+        stage.runtime(["exec", "c", "true"]).good();
+    }
+    fs::write(bundle.join("rootfs/stop"), "").expect("it is ours");
+    stage.wait_status("c", "stopped");
+    assert_eq!(fs::read_to_string(bundle.join("rootfs/seen")).expect("it ended well"), "\n");
+    stage.sweep();
+}
