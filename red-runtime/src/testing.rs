@@ -17,7 +17,7 @@ use crate::spec::host::{Account, CgroupMode, Host, Probe, Subordinate};
 
 /// Facts of a directory of root's.
 pub(crate) const ROOT_DIR: Facts =
-    Facts { uid: 0, gid: 0, mode: 0o040_755, dev: 1, ino: 1, size: 0, mtime: (0, 0), ctime: (0, 0) };
+    Facts { uid: 0, gid: 0, mode: 0o040_755, dev: 1, ino: 1, size: 0, mtime: (0, 0), ctime: (0, 0), mount: 1, links: 1 };
 
 /// Texts of one layer: normal and admin. Only what stands below `headers` is given.
 #[derive(Clone, Debug, Default)]

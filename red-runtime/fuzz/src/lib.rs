@@ -14,7 +14,7 @@ use red_runtime::node::value::State;
 use red_runtime::spec::host::{Account, CgroupMode, Host, Probe, Subordinate};
 
 const FACTS: Facts =
-    Facts { uid: 0, gid: 0, mode: 0o040_755, dev: 1, ino: 1, size: 0, mtime: (0, 0), ctime: (0, 0) };
+    Facts { uid: 0, gid: 0, mode: 0o040_755, dev: 1, ino: 1, size: 0, mtime: (0, 0), ctime: (0, 0), mount: 1, links: 1 };
 
 /// A machine on which what a path is depends on its name alone.
 #[derive(Debug)]

@@ -71,16 +71,17 @@ pub fn policy(file: FileId, text: &str, report: &mut Report) -> Option<PolicyFil
             let owner = fields.text(reader, "owner");
             Some((path?, owner))
         });
-        let mut nodes = |key: &str, table, name: &'static str| {
+        let mut paths = |key: &str, list: &str, table, name: &'static str| {
             let map = fields.map(key).map(|node| reader.map(node, table, name));
             map.map(|fields| {
-                fields.list(reader, "nodes", |reader, node| fields::entry(reader, node, value::absolute))
+                fields.list(reader, list, |reader, node| fields::entry(reader, node, value::absolute))
             })
             .unwrap_or_default()
         };
-        let execfd_nodes = nodes("execfd", schema::EXECFD, "`execfd`");
-        let admin_nodes = nodes("admin", schema::ADMIN, "`admin`");
-        Some(PolicyFile { pools, execfd_nodes, admin_nodes })
+        let execfd_nodes = paths("execfd", "nodes", schema::EXECFD, "`execfd`");
+        let admin_nodes = paths("admin", "nodes", schema::ADMIN, "`admin`");
+        let exports = paths("exports", "allow", schema::EXPORTS_ALLOWED, "`exports`");
+        Some(PolicyFile { pools, execfd_nodes, admin_nodes, exports })
     });
     if report.diagnostics().len() > from { None } else { policy }
 }
@@ -94,6 +95,8 @@ pub struct PolicyFile {
     pub execfd_nodes: Vec<Located<String>>,
     /// Redpaths that an engine may start in admin mode.
     pub admin_nodes: Vec<Located<String>>,
+    /// Paths that may be exported although they are refused otherwise.
+    pub exports: Vec<Located<String>>,
 }
 
 /// What stands for a node in an image.

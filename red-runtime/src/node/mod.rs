@@ -9,6 +9,7 @@ pub mod diagnostic;
 pub mod expand;
 pub mod family;
 mod fields;
+pub mod guard;
 pub mod json_schema;
 pub mod launch;
 pub mod limit_values;

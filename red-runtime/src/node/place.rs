@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat, openat2};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, open, openat, openat2, statx};
 use rustix::io::Errno;
 
 use super::limits;
@@ -34,24 +34,33 @@ pub struct Facts {
     pub mtime: (i64, u64),
     /// Last change of contents or attributes: seconds and nanoseconds.
     pub ctime: (i64, u64),
+    /// ID of the mount it was reached through (proc_pid_mountinfo(5)); 0 where the kernel does not
+    /// tell (before 5.8).
+    pub mount: u64,
+    /// Number of hard links.
+    pub links: u32,
 }
 
 impl Facts {
-    /// Asks the kernel about an open descriptor.
+    /// Facts of an open descriptor.
     ///
     /// # Errors
-    /// What fstat(2) says.
+    /// What statx(2) says.
     pub fn of(fd: impl AsFd) -> rustix::io::Result<Self> {
-        let stat = fstat(fd)?;
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        let stat = statx(fd, "", AtFlags::EMPTY_PATH, wanted)?;
+        let told = stat.stx_mask & StatxFlags::MNT_ID.bits() != 0;
         Ok(Self {
-            uid: stat.st_uid,
-            gid: stat.st_gid,
-            mode: stat.st_mode,
-            dev: stat.st_dev,
-            ino: stat.st_ino,
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            mtime: (stat.st_mtime, stat.st_mtime_nsec),
-            ctime: (stat.st_ctime, stat.st_ctime_nsec),
+            uid: stat.stx_uid,
+            gid: stat.stx_gid,
+            mode: u32::from(stat.stx_mode),
+            dev: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            ino: stat.stx_ino,
+            size: stat.stx_size,
+            mtime: (stat.stx_mtime.tv_sec, u64::from(stat.stx_mtime.tv_nsec)),
+            ctime: (stat.stx_ctime.tv_sec, u64::from(stat.stx_ctime.tv_nsec)),
+            mount: if told { stat.stx_mnt_id } else { 0 },
+            links: stat.stx_nlink,
         })
     }
 

@@ -221,7 +221,15 @@ pub const POLICY: &[Field] = &[
     field("pools", Kind::List(POOL), "Directories whose nodes engines may start"),
     field("execfd", Kind::Map(EXECFD), "Commands of nodes that an engine starts"),
     field("admin", Kind::Map(ADMIN), "Admin mode of nodes that an engine starts"),
+    field("exports", Kind::Map(EXPORTS_ALLOWED), "Exports and volumes that are refused otherwise"),
 ];
+
+/// `exports` of a policy.
+pub const EXPORTS_ALLOWED: &[Field] = &[field(
+    "allow",
+    Kind::TextList,
+    "Paths of the host that nodes may export and engines may mount although they belong to the kernel or a privileged service, or decide for nodes; with a closing slash, everything below too",
+)];
 
 /// One of `pools`.
 pub const POOL: &[Field] = &[

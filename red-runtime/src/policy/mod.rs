@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use crate::command::{Permission, accounts};
 use crate::node::decode;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
+use crate::node::expand::Launch;
+use crate::node::guard::Rules;
 use crate::node::place::{self, PlaceError};
 use crate::node::source::{At, FileId, Located, Sources};
 
@@ -47,6 +49,7 @@ pub struct Policy {
     pub pools: Vec<Pool>,
     execfd: Vec<String>,
     admin: Vec<String>,
+    exports: Vec<String>,
     /// What root is called where it is not mapped: in the user namespace of an engine without root.
     pub root_elsewhere: Option<u32>,
 }
@@ -58,6 +61,7 @@ impl Default for Policy {
             pools: vec![Pool { path: DEFAULT_POOL.into(), owner: None }],
             execfd: Vec::new(),
             admin: Vec::new(),
+            exports: Vec::new(),
             root_elsewhere: None,
         }
     }
@@ -156,6 +160,7 @@ impl Policy {
             pools,
             execfd: nodes(file.execfd_nodes),
             admin: nodes(file.admin_nodes),
+            exports: nodes(file.exports),
             root_elsewhere: None,
         })
     }
@@ -181,6 +186,21 @@ impl Policy {
                 denied("an engine starts the node, and the policy does not name it under `execfd`")
             }
         }
+    }
+
+    /// What exports and volumes are judged by, for a launch with this environment.
+    #[must_use]
+    pub fn rules(&self, launch: &Launch) -> Rules {
+        let mut deciding = vec![
+            PathBuf::from(format!("{}/etc/redpak", launch.prefix())),
+            "/etc/redpak".into(),
+            "/run/red-runtime".into(),
+        ];
+        let run = launch.environment.get("XDG_RUNTIME_DIR").filter(|dir| dir.starts_with('/'));
+        deciding.extend(run.map(|dir| Path::new(dir).join("red-runtime")));
+        deciding.dedup();
+        let pools = self.pools.iter().map(|pool| pool.path.clone()).collect();
+        Rules { pools, deciding, allowed: self.exports.clone() }
     }
 
     /// Whether an engine may start a leaf in admin mode.

@@ -7,6 +7,7 @@ pub mod digest;
 pub mod engine;
 pub mod environment;
 pub mod files;
+pub mod guard;
 pub mod host;
 pub mod identity;
 pub mod json;
