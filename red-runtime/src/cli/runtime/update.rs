@@ -56,7 +56,9 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
         Some(path) => read(path)?,
         None => args.resources(),
     };
-    // The device filter stays as it was made.
+    // The device filter stays as it was made, whatever the resources say of devices: engines send back
+    // those of the configuration.
+    cgroup::keep_devices(cgroups)?;
     cgroup::apply(cgroups, &resources)?;
     Ok(Exit::Success)
 }

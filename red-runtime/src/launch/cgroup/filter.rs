@@ -9,7 +9,7 @@ use crate::sys::bpf::{Insn, attach_device_filter};
 
 /// Devices every container may use (runtime specification, config-linux.md, "Default Devices";
 /// 136 are the terminals).
-const DEFAULT: [(i64, Option<i64>); 9] = [
+const DEFAULT: [(i32, Option<i32>); 9] = [
     (1, Some(3)),
     (1, Some(5)),
     (1, Some(7)),
@@ -27,8 +27,10 @@ struct Rule {
     allow: bool,
     /// `b` or `c`; `None` is both.
     kind: Option<char>,
-    major: Option<i64>,
-    minor: Option<i64>,
+    /// Within [`MAJOR`]; `None` is all.
+    major: Option<i32>,
+    /// Within [`MINOR`]; `None` is all.
+    minor: Option<i32>,
     /// Bits as the kernel's filter has them (linux/bpf.h, BPF_DEVCG_ACC_…).
     access: i32,
 }
@@ -38,25 +40,52 @@ const READ: i32 = 2;
 const WRITE: i32 = 4;
 const ALL: i32 = MKNOD | READ | WRITE;
 
-fn rule(said: &LinuxDeviceCgroup) -> Rule {
-    let access = said.access().as_deref().unwrap_or("rwm");
-    let bit = |letter: char, bit: i32| if access.contains(letter) { bit } else { 0 };
-    let number = |number: Option<i64>| number.filter(|number| *number >= 0);
-    Rule {
+/// The largest numbers that a device can have (linux/kdev_t.h: 12 and 20 bits).
+const MAJOR: i32 = 0xfff;
+const MINOR: i32 = 0xf_ffff;
+
+/// Reads a rule. What it says is compared in full or refused: a number that was left out would turn one
+/// device into all of them.
+fn rule(said: &LinuxDeviceCgroup) -> Result<Rule, String> {
+    // The specification's -1 is a wildcard in all runtimes.
+    let number = |name: &str, number: Option<i64>, most: i32| match number {
+        None | Some(-1) => Ok(None),
+        Some(number) => match i32::try_from(number) {
+            Ok(fits) if (0..=most).contains(&fits) => Ok(Some(fits)),
+            _ => Err(format!("invalid {name} number: {number} (0 to {most}, or -1 for all)")),
+        },
+    };
+    let mut access = 0;
+    for letter in said.access().as_deref().unwrap_or("rwm").chars() {
+        access |= match letter {
+            'm' => MKNOD,
+            'r' => READ,
+            'w' => WRITE,
+            other => return Err(format!("invalid access: `{other}` (`r`, `w` and `m`)")),
+        };
+    }
+    if access == 0 {
+        return Err("invalid access: empty (`r`, `w` and `m`)".to_owned());
+    }
+    Ok(Rule {
         allow: said.allow(),
         kind: match said.typ() {
             Some(LinuxDeviceType::C | LinuxDeviceType::U) => Some('c'),
             Some(LinuxDeviceType::B) => Some('b'),
-            _ => None,
+            Some(LinuxDeviceType::P) => return Err("invalid type: a FIFO is not a device".to_owned()),
+            Some(LinuxDeviceType::A) | None => None,
         },
-        major: number(said.major()),
-        minor: number(said.minor()),
-        access: bit('m', MKNOD) | bit('r', READ) | bit('w', WRITE),
-    }
+        major: number("major", said.major(), MAJOR)?,
+        minor: number("minor", said.minor(), MINOR)?,
+        access,
+    })
 }
 
 /// Every rule, in the order they override each other.
-fn rules(said: &[LinuxDeviceCgroup]) -> Vec<Rule> {
+///
+/// # Errors
+/// One of them cannot be compared as it is written.
+fn rules(said: &[LinuxDeviceCgroup]) -> Result<Vec<Rule>, LaunchError> {
     let deny = Rule { allow: false, kind: None, major: None, minor: None, access: ALL };
     let default = DEFAULT.map(|(major, minor)| Rule {
         allow: true,
@@ -65,15 +94,18 @@ fn rules(said: &[LinuxDeviceCgroup]) -> Vec<Rule> {
         minor,
         access: ALL,
     });
-    std::iter::once(deny).chain(said.iter().map(rule)).chain(default).collect()
+    let said = said.iter().enumerate().map(|(index, one)| {
+        rule(one).map_err(|why| LaunchError::refused(format!("linux.resources.devices[{index}]"), why))
+    });
+    std::iter::once(Ok(deny)).chain(said).chain(default.map(Ok)).collect()
 }
 
 /// Sets the filter of a container's cgroups.
 ///
 /// # Errors
-/// The kernel refuses. A container without a filter does not start.
+/// A rule is refused, or the kernel refuses the filter. A container without one does not start.
 pub(super) fn apply(cgroups: &Cgroups, said: &[LinuxDeviceCgroup]) -> Result<(), LaunchError> {
-    let rules = rules(said);
+    let rules = rules(said)?;
     match cgroups.layout {
         Layout::None => Ok(()),
         Layout::V2 => {
@@ -96,12 +128,35 @@ pub(super) fn apply(cgroups: &Cgroups, said: &[LinuxDeviceCgroup]) -> Result<(),
     }
 }
 
+/// Keeps the device rules of a running container out of libcgroups' reach, in a mount namespace of this
+/// process: on version 1 it adds rules of its own (every `mknod`, `/dev/net/tun`) whatever it is to set.
+/// Taking them away again would leave a moment with them.
+///
+/// # Errors
+/// unshare(2) or mount(2) failed for somebody who may write the rules.
+pub(crate) fn keep(cgroups: &Cgroups) -> Result<(), LaunchError> {
+    use rustix::fs::{Access, access};
+    use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+    if cgroups.layout != Layout::V1 {
+        return Ok(());
+    }
+    let leaf = std::path::Path::new(MOUNT).join("devices").join(cgroups.path.trim_start_matches('/'));
+    let files = ["devices.allow", "devices.deny"].map(|name| leaf.join(name));
+    if files.iter().all(|file| access(file, Access::WRITE_OK).is_err()) {
+        return Ok(());
+    }
+    let what = || format!("device filter of cgroup {}", cgroups.path);
+    crate::sys::namespace::unshare(libc::CLONE_NEWNS).doing(what)?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).doing(what)?;
+    files.iter().try_for_each(|file| mount_bind("/dev/null", file).doing(what))
+}
+
 /// A rule as version 1 has it (devices.rst).
 fn v1(rule: &Rule) -> Vec<String> {
     if rule.kind.is_none() && rule.major.is_none() && rule.minor.is_none() && rule.access == ALL {
         return vec!["a".to_owned()];
     }
-    let number = |number: Option<i64>| number.map_or("*".to_owned(), |number| number.to_string());
+    let number = |number: Option<i32>| number.map_or("*".to_owned(), |number| number.to_string());
     let letters: String = [('r', READ), ('w', WRITE), ('m', MKNOD)]
         .iter()
         .filter(|(_, bit)| rule.access & bit != 0)
@@ -152,7 +207,7 @@ fn program(rules: &[Rule]) -> Vec<Insn> {
             checks.push(insn(jump, 6, 0, 0, 0));
         }
         for (register, number) in [(4, rule.major), (5, rule.minor)] {
-            if let Some(number) = number.and_then(|number| i32::try_from(number).ok()) {
+            if let Some(number) = number {
                 checks.push(insn(JUMP_NOT_EQUAL, register, 0, 0, number));
             }
         }
@@ -212,7 +267,7 @@ mod tests {
 
     #[test]
     fn default_devices_and_nothing_else() {
-        let rules = rules(&[]);
+        let rules = rules(&[]).unwrap();
         for (major, minor) in [(1, 3), (1, 5), (1, 9), (5, 0), (5, 2), (136, 0), (136, 77)] {
             assert!(asks(&rules, 'c', READ | WRITE, major, minor), "{major}:{minor}");
         }
@@ -235,6 +290,40 @@ mod tests {
         assert!(asks(&[allow, some], 'b', READ, 8, 0));
     }
 
+    #[test]
+    fn a_rule_is_compared_in_full_or_refused() {
+        let read = |value: serde_json::Value| rule(&serde_json::from_value(value).unwrap());
+        for (wrong, words) in [
+            (
+                serde_json::json!({"allow": true, "type": "b", "major": 4_294_967_296_i64, "minor": 0}),
+                "major",
+            ),
+            (
+                serde_json::json!({"allow": true, "type": "b", "major": 8, "minor": 4_294_967_296_i64}),
+                "minor",
+            ),
+            (serde_json::json!({"allow": true, "type": "b", "major": 4096}), "major"),
+            (serde_json::json!({"allow": true, "type": "b", "minor": 1_048_576}), "minor"),
+            (serde_json::json!({"allow": true, "type": "b", "major": -2}), "major"),
+            (serde_json::json!({"allow": true, "type": "b", "major": i64::MAX}), "major"),
+            (serde_json::json!({"allow": false, "type": "b", "major": 8, "access": "rx"}), "access"),
+            (serde_json::json!({"allow": false, "type": "b", "major": 8, "access": ""}), "access"),
+            (serde_json::json!({"allow": true, "type": "p", "access": "rwm"}), "type"),
+        ] {
+            let error = read(wrong.clone()).unwrap_err();
+            assert!(error.contains(&format!("invalid {words}")), "{wrong}: {error}");
+            let said = serde_json::from_value(wrong).unwrap();
+            let error = rules(std::slice::from_ref(&said)).unwrap_err().to_string();
+            assert!(error.contains("linux.resources.devices[0]"), "{error}");
+        }
+        let widest = read(serde_json::json!({"allow": true, "type": "b", "major": 4095, "minor": 1_048_575}));
+        let widest = [widest.unwrap()];
+        assert!(asks(&widest, 'b', READ, 4095, 1_048_575));
+        assert!(!asks(&widest, 'b', READ, 4095, 1_048_574));
+        let all = read(serde_json::json!({"allow": true, "type": "c", "major": -1, "minor": -1})).unwrap();
+        assert_eq!((all.major, all.minor), (None, None));
+    }
+
     /// The kernel's own judgement, where version 2 is mounted and the caller may ask.
     #[test]
     fn the_kernel_takes_the_program() {
@@ -251,7 +340,7 @@ mod tests {
         let cgroup = open(&directory, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
         let rule = Rule { allow: true, kind: Some('b'), major: Some(8), minor: None, access: READ };
         let partial = Rule { allow: false, kind: None, major: None, minor: Some(1), access: WRITE };
-        let results = [rules(&[]), vec![rule], vec![], vec![rule, partial]]
+        let results = [rules(&[]).unwrap(), vec![rule], vec![], vec![rule, partial]]
             .map(|rules| attach_device_filter(&cgroup, &program(&rules)));
         std::fs::remove_dir(&directory).unwrap();
         assert_eq!(results, [Ok(()), Ok(()), Ok(()), Ok(())]);
@@ -259,7 +348,7 @@ mod tests {
 
     #[test]
     fn version_one_has_its_own_words() {
-        let words: Vec<String> = rules(&[]).iter().take(3).flat_map(v1).collect();
+        let words: Vec<String> = rules(&[]).unwrap().iter().take(3).flat_map(v1).collect();
         assert_eq!(words, ["a", "c 1:3 rwm", "c 1:5 rwm"]);
         let mknod = Rule { allow: true, kind: Some('b'), major: None, minor: None, access: MKNOD };
         assert_eq!(v1(&mknod), ["b *:* m"]);

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use filter::keep as keep_devices;
 pub(crate) use limits::{apply, end_scope, filter_devices, limits, scope, stats};
 pub(crate) use place::{Wanted, default_path, own_path};
 

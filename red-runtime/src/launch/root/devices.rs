@@ -61,16 +61,39 @@ fn one(device: &LinuxDevice) -> Result<DeviceNode, LaunchError> {
             return Err(LaunchError::refused(format!("device {path}"), "`a` is no type of a device"));
         }
     };
-    let number = |number: i64| {
-        u32::try_from(number).map_err(|_number| {
-            LaunchError::refused(format!("device {path}"), format!("{number} is no number"))
-        })
+    // More bits than mknod(2) takes would be cut off, and make another device.
+    let number = |name: &str, number: i64, most: u32| match u32::try_from(number) {
+        Ok(fits) if fits <= most => Ok(fits),
+        _ => Err(LaunchError::refused(
+            format!("device {path}"),
+            format!("invalid {name} number: {number} (0 to {most})"),
+        )),
     };
     Ok(DeviceNode {
-        number: (number(device.major())?, number(device.minor())?),
+        number: (number("major", device.major(), 0xfff)?, number("minor", device.minor(), 0xf_ffff)?),
         kind: kind.as_raw_mode(),
         mode: device.file_mode().unwrap_or(0o666) & 0o7777,
         owner: (device.uid().unwrap_or(0), device.gid().unwrap_or(0)),
         path,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_would_be_cut_off_are_refused() {
+        let read = |major: i64, minor: i64| {
+            let device = serde_json::json!({"path": "/dev/x", "type": "b", "major": major, "minor": minor});
+            one(&serde_json::from_value(device).unwrap())
+                .map(|device| device.number)
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(read(4095, 1_048_575), Ok((4095, 1_048_575)));
+        // 4104 has 8 in its lower 12 bits.
+        for (major, minor) in [(4104, 0), (8, 1 << 20), (-1, 0), (1 << 32, 0)] {
+            assert!(read(major, minor).unwrap_err().contains("invalid"), "{major}:{minor}");
+        }
+    }
 }
