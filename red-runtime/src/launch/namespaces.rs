@@ -1,13 +1,22 @@
 //! Which namespaces a container gets: new ones, and those of others.
+//!
+//! A namespace that is named by a path is what its inode says, not what the path says: `/proc/1/ns/net`
+//! is the host's network however it is spelled. The path is opened once; type and inode are those of
+//! the descriptor, and where they were checked before ([`identify`]), the launch compares them again.
 
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags, fstat, fstatfs, open};
 
 use super::error::{Doing, LaunchError};
+use super::sysctl::Separate;
+use crate::spec::engine::NamedNamespace;
 use crate::sys::namespace;
+
+/// Type of the file system that namespaces are files of (linux/magic.h, NSFS_MAGIC).
+const NSFS: i64 = 0x6e73_6673;
 
 /// Namespaces of a container.
 #[derive(Debug, Default)]
@@ -23,10 +32,12 @@ pub(crate) struct Namespaces {
 pub(crate) struct Joined {
     /// `CLONE_NEW…` of its kind.
     pub(crate) kind: i32,
-    /// Where it is.
+    /// Path in the configuration.
     path: PathBuf,
-    /// It.
+    /// Descriptor of the namespace.
     file: OwnedFd,
+    /// Whether it is the launcher's own, or that of PID 1.
+    hosts: bool,
 }
 
 /// The flag of a kind of namespace.
@@ -47,11 +58,12 @@ pub(crate) fn flag(kind: LinuxNamespaceType) -> i32 {
 const CLONE_NEWTIME: i32 = 0x80;
 
 impl Namespaces {
-    /// Those of a configuration.
+    /// Those of a configuration. What `named` holds was checked before, and has to be the same now.
     ///
     /// # Errors
-    /// One is asked for twice, there is no mount namespace, or one to join is not there.
-    pub(crate) fn of(spec: &Spec) -> Result<Self, LaunchError> {
+    /// One is asked for twice, there is no mount namespace of the container's own, or one to join is
+    /// missing, of another type, or another one than was checked.
+    pub(crate) fn of(spec: &Spec, named: &[NamedNamespace]) -> Result<Self, LaunchError> {
         let mut all = Self::default();
         let mut seen = 0;
         let list = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
@@ -67,9 +79,21 @@ impl Namespaces {
             match one.path().as_ref().filter(|path| !path.as_os_str().is_empty()) {
                 None => all.new |= kind,
                 Some(path) => {
-                    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-                        .doing(|| format!("namespace {}", path.display()))?;
-                    all.joined.push(Joined { kind, path: path.clone(), file });
+                    let (file, found) = identify(one.typ(), path)?;
+                    let before = named.iter().find(|named| named.typ == one.typ() && named.path == *path);
+                    if before.is_some_and(|before| before.id != found.id) {
+                        return Err(LaunchError::refused(
+                            format!("namespace {}", path.display()),
+                            "another namespace took its place during the launch",
+                        ));
+                    }
+                    if found.hosts && kind == libc::CLONE_NEWNS {
+                        return Err(LaunchError::refused(
+                            format!("namespace {}", path.display()),
+                            "is the host's mount namespace, and a container in it would change the host's mounts",
+                        ));
+                    }
+                    all.joined.push(Joined { kind, path: path.clone(), file, hosts: found.hosts });
                 }
             }
         }
@@ -93,10 +117,72 @@ impl Namespaces {
         self.joined.iter().any(|one| one.kind == kind)
     }
 
+    /// Which namespaces it does not share with the host: sysctls of those are its own.
+    pub(crate) fn separate(&self) -> Separate {
+        let own = |kind| self.makes(kind) || self.joined.iter().any(|one| one.kind == kind && !one.hosts);
+        Separate { net: own(libc::CLONE_NEWNET), ipc: own(libc::CLONE_NEWIPC), uts: own(libc::CLONE_NEWUTS) }
+    }
+
     /// Whether it has another user namespace than the launcher.
     pub(crate) fn has_user(&self) -> bool {
         self.makes(libc::CLONE_NEWUSER) || self.joins(libc::CLONE_NEWUSER)
     }
+}
+
+/// Opens a namespace that a configuration names by path. What it is, is asked of the descriptor.
+///
+/// # Errors
+/// It is missing, no namespace, or one of another type.
+pub(crate) fn identify(
+    typ: LinuxNamespaceType,
+    path: &Path,
+) -> Result<(OwnedFd, NamedNamespace), LaunchError> {
+    let what = || format!("namespace {}", path.display());
+    // Without an effect on whatever else it may be: a FIFO would block, a device could act.
+    let found = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).doing(what)?;
+    #[allow(clippy::useless_conversion, reason = "the type of the field differs between architectures")]
+    let nsfs = i64::try_from(fstatfs(&found).doing(what)?.f_type).is_ok_and(|fs| fs == NSFS);
+    if !nsfs {
+        return Err(LaunchError::refused(what(), "is not a namespace"));
+    }
+    let again = format!("/proc/self/fd/{}", found.as_fd().as_raw_fd());
+    let file = open(&*again, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).doing(what)?;
+    let kind = flag(typ);
+    if namespace::kind(&file).doing(what)? != kind {
+        return Err(LaunchError::refused(what(), format!("is not a {} namespace", word(typ))));
+    }
+    let stat = fstat(&file).doing(what)?;
+    let id = (stat.st_dev, stat.st_ino);
+    let hosts = hosts(kind).contains(&id);
+    Ok((file, NamedNamespace { typ, path: path.to_owned(), id, hosts }))
+}
+
+/// The specification's word for a type (config-linux.md, "Namespaces").
+fn word(typ: LinuxNamespaceType) -> &'static str {
+    match typ {
+        LinuxNamespaceType::Mount => "mount",
+        LinuxNamespaceType::Cgroup => "cgroup",
+        LinuxNamespaceType::Uts => "uts",
+        LinuxNamespaceType::Ipc => "ipc",
+        LinuxNamespaceType::User => "user",
+        LinuxNamespaceType::Pid => "pid",
+        LinuxNamespaceType::Network => "network",
+        LinuxNamespaceType::Time => "time",
+    }
+}
+
+/// The host's namespaces of a kind: the launcher's own and that of PID 1, which a caller without
+/// privileges may not look at (ptrace(2), PTRACE_MODE_READ_FSCREDS).
+fn hosts(kind: i32) -> Vec<(u64, u64)> {
+    let all = ["self", "1"].into_iter().flat_map(|process| {
+        let of_children = match kind {
+            libc::CLONE_NEWPID => Some("pid"),
+            CLONE_NEWTIME => Some("time"),
+            _ => None,
+        };
+        of_children.into_iter().chain([name(kind)]).map(move |name| format!("/proc/{process}/ns/{name}"))
+    });
+    all.filter_map(|path| rustix::fs::stat(&*path).ok()).map(|stat| (stat.st_dev, stat.st_ino)).collect()
 }
 
 impl Joined {
@@ -158,5 +244,74 @@ pub(crate) fn name(kind: i32) -> &'static str {
         libc::CLONE_NEWPID => "pid_for_children",
         libc::CLONE_NEWNET => "net",
         _ => "time_for_children",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(namespaces: serde_json::Value) -> Spec {
+        let spec = serde_json::json!({"ociVersion": "1.0.2", "linux": {"namespaces": namespaces}});
+        serde_json::from_value(spec).unwrap()
+    }
+
+    #[test]
+    fn a_namespace_is_known_by_its_inode() {
+        let id = std::process::id();
+        for path in [
+            "/proc/self/ns/net".to_owned(),
+            format!("/proc/{id}/ns/net"),
+            format!("/proc/{id}/task/../ns/net"),
+        ] {
+            let (_, found) = identify(LinuxNamespaceType::Network, Path::new(&path)).unwrap();
+            assert!(found.hosts, "{path}");
+        }
+        let children = Path::new("/proc/self/ns/pid_for_children");
+        assert!(identify(LinuxNamespaceType::Pid, children).unwrap().1.hosts);
+    }
+
+    #[test]
+    fn what_is_no_namespace_of_the_type_is_refused() {
+        let words = |typ, path: &str| identify(typ, Path::new(path)).unwrap_err().to_string();
+        assert!(
+            words(LinuxNamespaceType::Network, "/proc/self/ns/pid").contains("is not a network namespace")
+        );
+        assert!(words(LinuxNamespaceType::Mount, "/proc/self/ns/user").contains("is not a mount namespace"));
+        assert!(words(LinuxNamespaceType::Network, "/etc/passwd").contains("is not a namespace"));
+        assert!(words(LinuxNamespaceType::Network, "/dev/null").contains("is not a namespace"));
+        assert!(words(LinuxNamespaceType::Network, "/proc/self/ns/nothing").contains("missing"));
+        let fifo = std::env::temp_dir().join(format!("red-fifo-{}", std::process::id()));
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let said = words(LinuxNamespaceType::Network, fifo.to_str().unwrap());
+        std::fs::remove_file(&fifo).unwrap();
+        assert!(said.contains("is not a namespace"), "{said}");
+    }
+
+    #[test]
+    fn the_hosts_mount_namespace_is_never_joined() {
+        let all = spec(serde_json::json!([{"type": "mount", "path": "/proc/self/ns/mnt"}]));
+        let error = Namespaces::of(&all, &[]).unwrap_err().to_string();
+        assert!(error.contains("host's mount namespace"), "{error}");
+    }
+
+    #[test]
+    fn what_was_checked_is_what_is_joined() {
+        let path = Path::new("/proc/self/ns/net");
+        let all = spec(serde_json::json!([{"type": "mount"}, {"type": "network", "path": path}]));
+        let (_, named) = identify(LinuxNamespaceType::Network, path).unwrap();
+        assert!(Namespaces::of(&all, std::slice::from_ref(&named)).is_ok());
+        let other = NamedNamespace { id: (named.id.0, named.id.1 + 1), ..named };
+        let error = Namespaces::of(&all, &[other]).unwrap_err().to_string();
+        assert!(error.contains("another namespace took its place"), "{error}");
+    }
+
+    #[test]
+    fn a_joined_namespace_of_the_hosts_is_not_separate() {
+        let path = "/proc/self/ns/net";
+        let joined =
+            spec(serde_json::json!([{"type": "mount"}, {"type": "network", "path": path}, {"type": "ipc"}]));
+        let separate = Namespaces::of(&joined, &[]).unwrap().separate();
+        assert_eq!(separate, Separate { net: false, ipc: true, uts: false });
     }
 }

@@ -69,7 +69,7 @@ impl Spawned {
 /// # Errors
 /// Something is refused; then no process of it is left. Its cgroups are the caller's.
 pub(crate) fn spawn(job: &mut Job<'_>, mask: SignalSet) -> Result<Spawned, LaunchError> {
-    let namespaces = Namespaces::of(job.spec)?;
+    let namespaces = Namespaces::of(job.spec, &job.root.namespaces)?;
     let setup = Setup::of(job.spec)?;
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
     let cgroup = unified(job)?;

@@ -26,6 +26,18 @@ pub(crate) fn unshare(namespaces: i32) -> rustix::io::Result<()> {
     if result == 0 { Ok(()) } else { Err(last()) }
 }
 
+/// The kind (`CLONE_NEW…`) of an open namespace (ioctl_nsfs(2), NS_GET_NSTYPE).
+///
+/// # Errors
+/// The descriptor is not a namespace.
+pub(crate) fn kind(of: impl AsFd) -> rustix::io::Result<i32> {
+    // `_IO(NSIO, 0x3)` of linux/nsfs.h.
+    const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+    // SAFETY: the call takes no argument beside the descriptor, which lives for its time.
+    let result = unsafe { libc::ioctl(of.as_fd().as_raw_fd(), NS_GET_NSTYPE) };
+    if result >= 0 { Ok(result) } else { Err(last()) }
+}
+
 /// Brings up the loopback device (netdevice(7)).
 ///
 /// # Errors

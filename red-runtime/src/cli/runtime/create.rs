@@ -60,7 +60,7 @@ impl Making {
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
-    let loaded = Loaded::read(&args.making.bundle)?;
+    let loaded = Loaded::read(&args.making.bundle, args.making.pid_file.as_deref())?;
     create::create(&global.store(), request(global, args, &loaded)?)?;
     Ok(Exit::Success)
 }

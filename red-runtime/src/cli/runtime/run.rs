@@ -49,7 +49,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
         .into());
     };
     let create = create::Args { making: args.making.clone(), id: id.clone() };
-    let loaded = Loaded::read(&args.making.bundle)?;
+    let loaded = Loaded::read(&args.making.bundle, args.making.pid_file.as_deref())?;
     let detach = args.plain.detaches();
     let store = global.store();
     let signals = Signals::hold()?;

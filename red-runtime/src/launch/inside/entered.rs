@@ -16,7 +16,7 @@ use crate::launch::process::Setup;
 use crate::launch::reaper::Sealed;
 use crate::launch::root::assemble::{self, Assembled, Terms};
 use crate::launch::sync::{Message, Sync};
-use crate::launch::{hooks, smack};
+use crate::launch::{hooks, smack, sysctl};
 use crate::sys;
 use crate::sys::clone::ChildToken;
 use crate::sys::mount_attr::{self, MountAttr, flag};
@@ -168,7 +168,7 @@ fn world(job: &Job<'_>, namespaces: &Namespaces) -> Result<Assembled, LaunchErro
     if namespaces.makes(libc::CLONE_NEWNET) {
         sys::namespace::loopback_up().doing(|| "the loopback device")?;
     }
-    settings(spec)?;
+    sysctl::apply(&sysctl::check(spec, namespaces.separate())?)?;
     rustix::process::umask(Mode::empty());
     let terms = Terms {
         bind_devices: namespaces.has_user(),
@@ -181,20 +181,6 @@ fn world(job: &Job<'_>, namespaces: &Namespaces) -> Result<Assembled, LaunchErro
         assembled.mask(linux.masked_paths().as_deref().unwrap_or_default())?;
     }
     Ok(assembled)
-}
-
-/// Kernel settings of the container's own namespaces (sysctl(8)).
-fn settings(spec: &oci_spec::runtime::Spec) -> Result<(), LaunchError> {
-    let all = spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
-    for (name, value) in all.into_iter().flatten() {
-        let what = || format!("setting {name} = {value}");
-        let path = if name.contains('/') { name.clone() } else { name.replace('.', "/") };
-        if path.split('/').any(|part| matches!(part, ".." | "" | ".")) {
-            return Err(LaunchError::refused(what(), "it is no name of a setting"));
-        }
-        std::fs::write(format!("/proc/sys/{path}"), value).doing(what)?;
-    }
-    Ok(())
 }
 
 /// Hooks of the runtime's namespace run outside, those of the container's namespace here, all

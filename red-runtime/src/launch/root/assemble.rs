@@ -12,8 +12,9 @@ use rustix::mount::{
     open_tree,
 };
 
-use super::place::{Kind, Places, host, path_of, split};
-use super::skeleton::{copy, make, skeleton, write_all};
+use super::copy::copy;
+use super::place::{Kind, Links, Places, host, split};
+use super::skeleton::{make, skeleton, write_all};
 use super::sources::Opener;
 use super::{Base, DeviceNode, Mount, Otherwise, Root, What, cgroups, devices};
 use crate::launch::error::{Doing, LaunchError};
@@ -100,7 +101,7 @@ impl<'a> Builder<'a> {
                 let device = fstat(&base).doing(|| "the root")?.st_dev;
                 (base, device)
             }
-            Base::Directory(path) => directory(path)?,
+            Base::Directory(path) => directory(path, root.checked)?,
         };
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         move_mount(&base, "", CWD, "/", flags).doing(|| "the root")?;
@@ -108,7 +109,7 @@ impl<'a> Builder<'a> {
             Base::Skeleton { entries, .. } => Some(entries),
             Base::Directory(_) => None,
         };
-        let places = Places { root: base, ours: vec![device] };
+        let places = Places::new(base, device);
         Ok(Self { places, locks, skeleton, mounted: HashSet::new() })
     }
 
@@ -135,14 +136,21 @@ impl<'a> Builder<'a> {
                 let (source, is_dir) = opener.open(source)?;
                 let kind = if is_dir { Kind::Dir } else { Kind::File };
                 let tree = clone_tree(&source, *all && is_dir).doing(|| format!("mount {destination}"))?;
-                self.attach(&tree, mount, kind)
+                if destination == "/proc" && !is_proc(&tree)? {
+                    return Err(LaunchError::refused("mount /proc", "is not of type proc"));
+                }
+                self.attach(&tree, mount, kind)?;
+                self.places.anchor(destination, tree, false);
+                Ok(())
             }
             What::New { fstype, source, options, copy_up } => {
                 let tree = match fresh(fstype, source, options, mount.attr.set) {
                     // A user namespace may show only the network it owns in /sys.
                     Err(LaunchError::Call { errno: Errno::PERM, .. }) if fstype == "sysfs" => {
                         let tree = clone_tree(host("/sys")?, true).doing(|| "mount /sys")?;
-                        return self.attach(&tree, &read_only(mount), Kind::Dir);
+                        self.attach(&tree, &read_only(mount), Kind::Dir)?;
+                        self.places.anchor(destination, tree, true);
+                        return Ok(());
                     }
                     // Queues of another user namespace cannot be shown in this one.
                     Err(LaunchError::Call { errno: Errno::PERM, .. })
@@ -153,10 +161,12 @@ impl<'a> Builder<'a> {
                     tree => tree?,
                 };
                 if *copy_up {
-                    self.copy_up(destination, &tree)?;
+                    self.copy_up(mount, &tree)?;
                 }
                 self.places.ours.push(fstat(&tree).doing(|| destination)?.st_dev);
-                self.attach(&tree, mount, Kind::Dir)
+                self.attach(&tree, mount, Kind::Dir)?;
+                self.places.anchor(destination, tree, matches!(&**fstype, "proc" | "sysfs"));
+                Ok(())
             }
             What::File(contents) => self.file(mount, contents),
             What::Cgroups => {
@@ -188,12 +198,28 @@ impl<'a> Builder<'a> {
             let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
             move_mount(tree, "", &self.places.root, &destination[1..], flags).doing(what)?;
         } else {
-            let point = self.places.mount_point(destination, kind);
-            let point = point.doing(|| format!("mount point {destination}"))?;
+            let point = self.point(mount, kind)?;
             attach_at(tree, &point).doing(what)?;
         }
         self.mounted.insert(destination.to_owned());
         Ok(())
+    }
+
+    /// What a mount will stand on.
+    fn point(&self, mount: &Mount, kind: Kind) -> Result<OwnedFd, LaunchError> {
+        let destination = mount.destination.as_str();
+        let links = match (self.skeleton, mount.otherwise) {
+            (None, _) => Links::Follow,
+            (Some(_), Otherwise::Fail) => Links::Refuse,
+            (Some(_), Otherwise::Skip) => Links::IntoOurs,
+        };
+        match self.places.mount_point(destination, kind, links) {
+            Err(Errno::LOOP) => Err(LaunchError::refused(
+                format!("mount point {destination}"),
+                "a symbolic link inside leads elsewhere; mount it at the place that the link leads to",
+            )),
+            point => point.doing(|| format!("mount point {destination}")),
+        }
     }
 
     fn remount(&self, destination: &str, attr: MountAttr) -> Result<(), LaunchError> {
@@ -206,7 +232,7 @@ impl<'a> Builder<'a> {
     fn file(&mut self, mount: &Mount, contents: &[u8]) -> Result<(), LaunchError> {
         let destination = mount.destination.as_str();
         let what = || format!("file {destination}");
-        let point = self.places.mount_point(destination, Kind::File).doing(what)?;
+        let point = self.point(mount, Kind::File)?;
         let ours = self.places.may_write(&point).is_ok();
         let (parent, name) = if ours {
             let (parent, name) = split(destination);
@@ -219,23 +245,26 @@ impl<'a> Builder<'a> {
         rustix::fs::fchmod(&file, Mode::from_raw_mode(0o444)).doing(what)?;
         write_all(&file, contents).doing(what)?;
         let tree = clone_tree(&file, false).doing(what)?;
-        if !ours {
-            rustix::fs::unlinkat(&parent, name, AtFlags::empty()).doing(what)?;
-        }
         mount_attr::set(&tree, false, mount.attr).doing(what)?;
         attach_at(&tree, &point).doing(what)?;
+        if !ours {
+            // Only now: what has no name any more cannot be mounted.
+            rustix::fs::unlinkat(&parent, name, AtFlags::empty()).doing(what)?;
+        }
         self.mounted.insert(destination.to_owned());
         Ok(())
     }
 
-    /// Fills a new tmpfs with what it is going to cover.
-    fn copy_up(&self, destination: &str, tree: &OwnedFd) -> Result<(), LaunchError> {
-        match self.places.open(destination, OFlags::RDONLY | OFlags::DIRECTORY) {
-            Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(errno).doing(|| destination),
-            Ok(old) => copy(Path::new(&path_of(old.as_fd())), Path::new(&path_of(tree.as_fd())))
-                .doing(|| format!("copy of {destination}")),
-        }
+    /// Fills a new tmpfs with what it is going to cover: with what stands at the very mount point.
+    fn copy_up(&self, mount: &Mount, tree: &OwnedFd) -> Result<(), LaunchError> {
+        let destination = mount.destination.as_str();
+        let what = || format!("copy of {destination}");
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let old = match self.point(mount, Kind::Dir) {
+            Err(LaunchError::Call { errno: Errno::NOENT, .. }) => return Ok(()),
+            point => openat(point?, ".", flags, Mode::empty()).doing(what)?,
+        };
+        copy(old, openat(tree, ".", flags, Mode::empty()).doing(what)?).doing(what)
     }
 
     fn devices(&self, nodes: &[DeviceNode], terms: &Terms<'_>) -> Result<(), LaunchError> {
@@ -285,7 +314,7 @@ impl<'a> Builder<'a> {
         if number != device.number {
             return Err(Errno::NODEV);
         }
-        let point = self.places.mount_point(&device.path, Kind::File)?;
+        let point = self.places.mount_point(&device.path, Kind::File, Links::Follow)?;
         attach_at(&clone_tree(&source, false)?, &point)
     }
 
@@ -295,6 +324,14 @@ impl<'a> Builder<'a> {
         self.places.may_write(&parent).doing(|| path)?;
         make(&parent, name, entry, (0, 0), &mut self.locks).doing(|| path)
     }
+}
+
+/// Whether a mount is a proc (linux/magic.h, PROC_SUPER_MAGIC).
+fn is_proc(mount: &OwnedFd) -> Result<bool, LaunchError> {
+    const PROC: i64 = 0x9fa0;
+    #[allow(clippy::useless_conversion, reason = "the type of the field differs between architectures")]
+    let fs = i64::try_from(rustix::fs::fstatfs(mount).doing(|| "mount /proc")?.f_type);
+    Ok(fs.is_ok_and(|fs| fs == PROC))
 }
 
 fn read_only(mount: &Mount) -> Mount {
@@ -343,10 +380,14 @@ pub(super) fn fresh(
 
 /// The root directory of a plain bundle, with everything mounted in it. `/dev`, `/proc` and `/sys`
 /// must be directories: a link there would put the container's own file systems elsewhere.
-fn directory(path: &Path) -> Result<(OwnedFd, u64), LaunchError> {
+fn directory(path: &Path, checked: Option<(u64, u64)>) -> Result<(OwnedFd, u64), LaunchError> {
     let what = || format!("root {}", path.display());
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let source = rustix::fs::open(path, flags, Mode::empty()).doing(what)?;
+    let stat = fstat(&source).doing(what)?;
+    if checked.is_some_and(|id| id != (stat.st_dev, stat.st_ino)) {
+        return Err(LaunchError::refused(what(), "another directory took its place during the launch"));
+    }
     for name in ["dev", "proc", "sys"] {
         match openat(&source, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
             Err(Errno::NOENT) => {}

@@ -7,7 +7,7 @@ use rustix::fs::symlinkat;
 use rustix::io::Errno;
 
 use super::assemble::{Terms, attach_at, clone_tree, fresh};
-use super::place::{Kind, Places, host};
+use super::place::{Kind, Links, Places, host};
 use crate::launch::error::{Doing, LaunchError};
 use crate::sys::mount_attr::flag;
 
@@ -90,7 +90,7 @@ pub(super) fn fill(
             _ => part(&format!("{HOST}/{}", hierarchy.name), &hierarchy.path)?,
         };
         make(places, &below, &tree.mount)?;
-        let point = places.mount_point(&below, Kind::Dir).doing(|| below.clone())?;
+        let point = places.mount_point(&below, Kind::Dir, Links::Refuse).doing(|| below.clone())?;
         attach_at(&mount, &point).doing(|| format!("mount {below}"))?;
         // `cpu` and `cpuacct` share a hierarchy, and programs look for each by itself.
         if hierarchy.controllers.len() > 1 {

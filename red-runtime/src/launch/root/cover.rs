@@ -7,7 +7,8 @@ use rustix::io::Errno;
 use rustix::mount::mount_bind;
 
 use super::assemble::{Assembled, attach_at, clone_tree, fresh};
-use super::place::{Kind, host, path_of};
+use super::oci::inside_path;
+use super::place::{Kind, Links, host, path_of};
 use crate::launch::error::{Doing, LaunchError};
 use crate::sys::mount_attr::{self, MountAttr, flag};
 
@@ -17,7 +18,7 @@ impl Assembled {
     /// # Errors
     /// What mount(2) says.
     pub(crate) fn console(&self, terminal: &OwnedFd) -> Result<(), LaunchError> {
-        let point = match self.places.mount_point("/dev/console", Kind::File) {
+        let point = match self.places.mount_point("/dev/console", Kind::File, Links::Refuse) {
             // A node without a /dev has no place for it, and no need.
             Err(Errno::NOENT) => return Ok(()),
             point => point.doing(|| "/dev/console")?,
@@ -43,44 +44,60 @@ impl Assembled {
     /// Covers files with `/dev/null` and directories with an empty one, read-only.
     ///
     /// # Errors
-    /// What the kernel says; what is missing needs no cover.
+    /// A mount failed, or `/proc` is not the one that was mounted. What is missing needs no cover.
     pub(crate) fn mask(&self, paths: &[String]) -> Result<(), LaunchError> {
-        let mut null: Option<OwnedFd> = None;
+        let null = host("/dev/null")?;
         for path in paths {
-            let found = match self.places.open(path, OFlags::PATH) {
-                Err(Errno::NOENT | Errno::NOTDIR) => continue,
-                found => found.doing(|| format!("masked path {path}"))?,
-            };
-            let is_dir = crate::node::place::Facts::of(&found).doing(|| path)?.is_dir();
+            let what = || format!("masked path {path}");
+            let Some(found) = self.target(path, what)? else { continue };
+            let is_dir = crate::node::place::Facts::of(&found).doing(what)?.is_dir();
             let cover = if is_dir {
                 fresh("tmpfs", "tmpfs", &["size=0k".to_owned()], flag::RDONLY)?
             } else {
-                let null = match null.take() {
-                    Some(null) => null,
-                    None => host("/dev/null")?,
-                };
-                clone_tree(&null, false).doing(|| format!("masked path {path}"))?
+                clone_tree(&null, false).doing(what)?
             };
-            attach_at(&cover, &found).doing(|| format!("masked path {path}"))?;
+            attach_at(&cover, &found).doing(what)?;
         }
-        Ok(())
+        self.check_proc(paths)
     }
 
     /// Makes what is at paths read-only, with all below.
     ///
     /// # Errors
-    /// What the kernel says; what is missing is left out.
+    /// A mount failed, or `/proc` is not the one that was mounted. What is missing is left out.
     pub(crate) fn freeze(&self, paths: &[String]) -> Result<(), LaunchError> {
         for path in paths {
-            let found = match self.places.open(path, OFlags::PATH) {
-                Err(Errno::NOENT | Errno::NOTDIR) => continue,
-                found => found.doing(|| format!("read-only path {path}"))?,
-            };
-            let tree = clone_tree(&found, true).doing(|| format!("read-only path {path}"))?;
+            let what = || format!("read-only path {path}");
+            let Some(found) = self.target(path, what)? else { continue };
+            let tree = clone_tree(&found, true).doing(what)?;
             let attr = MountAttr { set: flag::RDONLY, ..MountAttr::default() };
-            mount_attr::set(&tree, true, attr).doing(|| format!("read-only path {path}"))?;
-            attach_at(&tree, &found).doing(|| format!("read-only path {path}"))?;
+            mount_attr::set(&tree, true, attr).doing(what)?;
+            attach_at(&tree, &found).doing(what)?;
         }
-        Ok(())
+        self.check_proc(paths)
+    }
+
+    /// What is at a path, below the very mount that stands there; `None` when it is missing.
+    fn target(&self, path: &str, what: impl FnOnce() -> String) -> Result<Option<OwnedFd>, LaunchError> {
+        let path = inside_path(std::path::Path::new(path))?;
+        match self.places.open(&path, OFlags::PATH) {
+            Err(Errno::NOENT) => Ok(None),
+            // Of the bundle's own files one can be no directory; of the kernel's none may be else.
+            Err(Errno::NOTDIR) if !self.places.is_anchored(&path) => Ok(None),
+            found => found.map(Some).doing(what),
+        }
+    }
+
+    /// Masks hang below the proc that was mounted; they are good for nothing when the container finds
+    /// another one, or something else, at `/proc`.
+    fn check_proc(&self, paths: &[String]) -> Result<(), LaunchError> {
+        let of_proc = |path: &String| path.trim_start_matches('/').split('/').next() == Some("proc");
+        if !paths.iter().any(of_proc) || self.places.proc_is_ours().doing(|| "/proc")? {
+            return Ok(());
+        }
+        Err(LaunchError::refused(
+            "/proc",
+            "is not the proc that was mounted there: somebody changes the root during the launch",
+        ))
     }
 }

@@ -37,8 +37,9 @@ pub(crate) fn of_engine(
     for placed in &combined.mounts {
         match placed {
             Placed::Node(index) => mounts.extend(own.get_mut(*index).and_then(Option::take)),
-            Placed::Engine { mount, optional } => {
+            Placed::Engine { mount, optional, source } => {
                 let mut mount = oci::mount(mount, bundle)?;
+                mount.check(*source);
                 if *optional {
                     mount.otherwise = Otherwise::Skip;
                 }

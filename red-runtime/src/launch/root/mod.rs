@@ -6,6 +6,7 @@
 
 pub(super) mod assemble;
 pub(super) mod cgroups;
+mod copy;
 mod cover;
 pub(super) mod devices;
 pub(crate) mod layout;
@@ -17,6 +18,7 @@ mod sources;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::spec::engine::NamedNamespace;
 use crate::spec::layout::Entry;
 use crate::sys::mount_attr::MountAttr;
 
@@ -25,6 +27,8 @@ use crate::sys::mount_attr::MountAttr;
 pub(crate) struct Root {
     /// What everything stands on.
     pub(crate) base: Base,
+    /// Device and inode of a directory of the host that everything stands on, as it was checked.
+    pub(crate) checked: Option<(u64, u64)>,
     /// The mounts, in the order they are made.
     pub(crate) mounts: Vec<Mount>,
     /// What is made in fresh file systems once everything is mounted, by path.
@@ -38,6 +42,9 @@ pub(crate) struct Root {
     pub(crate) readonly: bool,
     /// Device nodes, made when everything is mounted.
     pub(crate) devices: Vec<DeviceNode>,
+    /// Namespaces of an engine's configuration as they were checked: those that are joined have to be
+    /// the same.
+    pub(crate) namespaces: Vec<NamedNamespace>,
     /// Propagation of the root in the end (`MS_SHARED` and the like), when it is not private.
     pub(crate) propagation: Option<u64>,
 }
@@ -86,6 +93,17 @@ pub(crate) struct Mount {
     pub(crate) otherwise: Otherwise,
 }
 
+impl Mount {
+    /// Has the source of a bind compared with what it was when it was checked.
+    pub(crate) fn check(&mut self, found: Option<(u64, u64)>) {
+        if let (What::Bind { source, .. }, Some(id)) = (&mut self.what, found)
+            && let Source::Path(path) = source
+        {
+            *source = Source::Checked { path: std::mem::take(path), id };
+        }
+    }
+}
+
 /// What is done when a mount point is missing and cannot be made.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Otherwise {
@@ -130,6 +148,13 @@ pub(crate) enum Source {
     Straight(PathBuf),
     /// A path of an engine's configuration, opened as it is.
     Path(PathBuf),
+    /// The same, checked before: what is mounted has to be that.
+    Checked {
+        /// Path of the configuration.
+        path: PathBuf,
+        /// Device and inode.
+        id: (u64, u64),
+    },
 }
 
 /// A device node to be made.

@@ -6,6 +6,7 @@ use oci_spec::runtime::{Mount as OciMount, Spec};
 
 use super::{Base, Mount, Otherwise, Root, Source, What, devices};
 use crate::launch::error::LaunchError;
+use crate::spec::engine::mounts::PROC_FILES;
 use crate::sys::mount_attr::{MountAttr, flag};
 
 /// The root of a plain bundle.
@@ -76,8 +77,25 @@ pub(crate) fn mount(mount: &OciMount, bundle: &Path) -> Result<Mount, LaunchErro
             copy_up: parsed.copy_up,
         }
     };
+    in_proc(&destination, &what)?;
     let (attr, recursive) = (parsed.attr, parsed.recursive);
     Ok(Mount { destination, what, attr, recursive, otherwise: Otherwise::Fail })
+}
+
+/// What the kernel shows in `/proc` is masked and frozen by name, so nothing else may stand there
+/// (CVE-2019-16884, CVE-2019-19921): a proc, or a bind of one, and in it only files that programs like
+/// lxcfs stand in for.
+fn in_proc(destination: &str, what: &What) -> Result<(), LaunchError> {
+    let refused = |why: &str| Err(LaunchError::refused(format!("mount {destination}"), why));
+    let bind = matches!(what, What::Bind { .. } | What::File(_));
+    let proc = matches!(what, What::New { fstype, .. } if fstype == "proc");
+    if destination == "/proc" && !bind && !proc {
+        return refused("is not of type proc");
+    }
+    if destination.starts_with("/proc/") && !(bind && PROC_FILES.contains(&destination)) {
+        return refused("lies in /proc, where the kernel makes the files");
+    }
+    Ok(())
 }
 
 fn text(path: PathBuf, destination: &str) -> Result<String, LaunchError> {
@@ -250,6 +268,45 @@ mod tests {
     fn refuses_what_it_does_not_do() {
         let words = ["rbind".to_owned(), "idmap".to_owned()];
         assert!(options(&words, "/x").unwrap_err().to_string().contains("idmapped"));
+    }
+
+    #[test]
+    fn nothing_takes_the_place_of_proc() {
+        let read = |value: serde_json::Value| {
+            mount(&serde_json::from_value(value).unwrap(), Path::new("/bundle"))
+                .map_err(|error| error.to_string())
+        };
+        for (refused, words) in [
+            (
+                serde_json::json!({"destination": "/proc", "type": "tmpfs", "source": "tmpfs"}),
+                "not of type proc",
+            ),
+            (
+                serde_json::json!({"destination": "/proc/", "type": "overlay", "source": "x"}),
+                "not of type proc",
+            ),
+            (
+                serde_json::json!({"destination": "/proc/sys", "type": "tmpfs", "source": "tmpfs"}),
+                "lies in /proc",
+            ),
+            (
+                serde_json::json!({"destination": "/proc//./kcore", "type": "bind", "source": "/x"}),
+                "lies in /proc",
+            ),
+            (
+                serde_json::json!({"destination": "/proc/meminfo", "type": "tmpfs", "source": "x"}),
+                "lies in /proc",
+            ),
+        ] {
+            assert!(read(refused.clone()).unwrap_err().contains(words), "{refused}");
+        }
+        for allowed in [
+            serde_json::json!({"destination": "/proc", "type": "proc", "source": "proc"}),
+            serde_json::json!({"destination": "/proc/meminfo", "type": "bind", "source": "/x"}),
+            serde_json::json!({"destination": "/process", "type": "tmpfs", "source": "tmpfs"}),
+        ] {
+            assert!(read(allowed.clone()).is_ok(), "{allowed}");
+        }
     }
 
     #[test]

@@ -17,6 +17,28 @@ pub(super) enum Kind {
     File,
 }
 
+/// What symbolic links on the way to a mount point are good for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Links {
+    /// They are followed, as the container will follow them: the root of a plain bundle has only its
+    /// own contents.
+    Follow,
+    /// There must be none. A plan has its own links resolved beforehand, and one that is found was made
+    /// by the contents of a node, to lead the mount into something else.
+    Refuse,
+    /// They are followed as far as they lead into what this launch has made: a file that the engine has
+    /// made covers nothing there.
+    IntoOurs,
+}
+
+/// A file system of the kernel's that is mounted inside, or `/dev`. It is found by its descriptor, not
+/// by its name again: whoever may write to the root of a plain bundle can exchange the name
+/// (CVE-2019-19921, CVE-2023-27561).
+struct Anchor {
+    path: String,
+    mount: OwnedFd,
+}
+
 /// The root that is being put together.
 pub(super) struct Places {
     /// Its topmost directory.
@@ -24,6 +46,7 @@ pub(super) struct Places {
     /// Devices of file systems in which mount points may be made: those of this launch, and the
     /// root directory of a plain bundle.
     pub(super) ours: Vec<u64>,
+    anchors: Vec<Anchor>,
 }
 
 fn relative(path: &str) -> &str {
@@ -38,26 +61,90 @@ pub(super) fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').map_or(("", path), |(parent, name)| (parent, name))
 }
 
+/// What is below a directory, by the text of both.
+fn rest<'p>(path: &'p str, above: &str) -> Option<&'p str> {
+    path.strip_prefix(above).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Directories whose mount points are never behind a link: what is there is masked by name.
+const KERNEL: [&str; 3] = ["/dev", "/proc", "/sys"];
+
 impl Places {
+    /// A root in which nothing is mounted yet.
+    pub(super) fn new(root: OwnedFd, device: u64) -> Self {
+        Self { root, ours: vec![device], anchors: Vec::new() }
+    }
+
+    /// Remembers a mount by its descriptor, when what is below it has to be found for certain.
+    pub(super) fn anchor(&mut self, path: &str, mount: OwnedFd, always: bool) {
+        // What was there, or below, is covered now.
+        self.anchors.retain(|one| rest(&one.path, path).is_none());
+        if always || KERNEL.contains(&path) {
+            self.anchors.push(Anchor { path: path.to_owned(), mount });
+        }
+    }
+
+    /// The remembered mount that stands at a path.
+    pub(super) fn anchored(&self, path: &str) -> Option<&OwnedFd> {
+        self.anchors.iter().find(|one| one.path == path).map(|one| &one.mount)
+    }
+
+    /// Whether a path is at or below a remembered mount.
+    pub(super) fn is_anchored(&self, path: &str) -> bool {
+        self.below_anchor(path).is_some()
+    }
+
+    fn below_anchor<'s, 'p>(&'s self, path: &'p str) -> Option<(&'s Anchor, &'p str)> {
+        let all = self.anchors.iter().filter_map(|one| Some((one, rest(path, &one.path)?)));
+        all.max_by_key(|(one, _)| one.path.len())
+    }
+
     /// Opens a path inside.
     pub(super) fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        openat2(&self.root, relative(path), flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+        self.open_by(path, flags, Links::Follow)
+    }
+
+    fn open_by(&self, path: &str, flags: OFlags, links: Links) -> rustix::io::Result<OwnedFd> {
+        let (dir, path, scope) = match self.below_anchor(path) {
+            Some((anchor, rest)) => (&anchor.mount, rest, ResolveFlags::BENEATH),
+            None => (&self.root, path, ResolveFlags::IN_ROOT),
+        };
+        let mut resolve = scope | ResolveFlags::NO_MAGICLINKS;
+        if links == Links::Refuse {
+            resolve |= ResolveFlags::NO_SYMLINKS;
+        }
+        openat2(dir, relative(path), flags | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
 
     /// Opens what a mount will stand on, made if it is missing and may be made.
-    pub(super) fn mount_point(&self, path: &str, kind: Kind) -> rustix::io::Result<OwnedFd> {
-        match self.open(path, OFlags::PATH) {
+    pub(super) fn mount_point(&self, path: &str, kind: Kind, links: Links) -> rustix::io::Result<OwnedFd> {
+        let kernel = KERNEL.iter().any(|above| rest(path, above).is_some());
+        match links {
+            Links::IntoOurs => match self.mount_point(path, kind, Links::Refuse) {
+                Err(Errno::LOOP) => {
+                    let found = self.point_by(path, kind, Links::Follow)?;
+                    // Not words for "nothing to stand on": it is refused, not left out.
+                    if self.may_write(&found).is_ok() { Ok(found) } else { Err(Errno::LOOP) }
+                }
+                found => found,
+            },
+            Links::Follow if kernel => self.point_by(path, kind, Links::Refuse),
+            links => self.point_by(path, kind, links),
+        }
+    }
+
+    fn point_by(&self, path: &str, kind: Kind, links: Links) -> rustix::io::Result<OwnedFd> {
+        match self.open_by(path, OFlags::PATH, links) {
             Ok(found) => fits(found, kind),
-            Err(Errno::NOENT) => self.make(path, kind),
+            Err(Errno::NOENT) => self.make(path, kind, links),
             Err(errno) => Err(errno),
         }
     }
 
     /// Makes a directory or an empty file, with the directories on the way to it.
-    pub(super) fn make(&self, path: &str, kind: Kind) -> rustix::io::Result<OwnedFd> {
+    fn make(&self, path: &str, kind: Kind, links: Links) -> rustix::io::Result<OwnedFd> {
         let (parent, name) = split(path);
-        let parent = self.directory(parent)?;
+        let parent = self.directory_by(parent, links)?;
         self.may_write(&parent)?;
         match kind {
             Kind::Dir => {
@@ -75,16 +162,33 @@ impl Places {
 
     /// A directory inside, made with those above it where it is missing.
     pub(super) fn directory(&self, path: &str) -> rustix::io::Result<OwnedFd> {
-        match self.open(path, OFlags::PATH | OFlags::DIRECTORY) {
+        self.directory_by(path, Links::Follow)
+    }
+
+    fn directory_by(&self, path: &str, links: Links) -> rustix::io::Result<OwnedFd> {
+        match self.open_by(path, OFlags::PATH | OFlags::DIRECTORY, links) {
             Err(Errno::NOENT) if !path.is_empty() => {
                 let (parent, name) = split(path);
-                let parent = self.directory(parent)?;
+                let parent = self.directory_by(parent, links)?;
                 self.may_write(&parent)?;
                 made(mkdirat(&parent, name, Mode::from_raw_mode(0o755)))?;
-                self.open(path, OFlags::PATH | OFlags::DIRECTORY)
+                self.open_by(path, OFlags::PATH | OFlags::DIRECTORY, links)
             }
             other => other,
         }
+    }
+
+    /// Whether what stands at `/proc` is the proc that was mounted there, if one was.
+    pub(super) fn proc_is_ours(&self) -> rustix::io::Result<bool> {
+        let Some(mounted) = self.anchored("/proc") else { return Ok(true) };
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let there = match openat2(&self.root, "proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+        {
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(false),
+            there => fstat(&there?)?,
+        };
+        let mounted = fstat(mounted)?;
+        Ok((there.st_dev, there.st_ino) == (mounted.st_dev, mounted.st_ino))
     }
 
     /// Nothing is written into a node to make room for a mount.
@@ -122,4 +226,99 @@ pub(super) fn host(path: &str) -> Result<OwnedFd, LaunchError> {
 pub(super) fn path_of(fd: BorrowedFd<'_>) -> String {
     use std::os::fd::AsRawFd;
     format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::assemble::{attach_at, fresh};
+    use super::*;
+    use rustix::fs::{renameat, symlinkat};
+
+    /// A root in a mount namespace of the test's own thread; `None` where that may not be made.
+    fn root() -> Option<(Places, OwnedFd)> {
+        crate::sys::namespace::unshare(libc::CLONE_NEWNS | libc::CLONE_FS).ok()?;
+        let private =
+            rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", private).ok()?;
+        let tree = fresh("tmpfs", "red-root", &["mode=0755".to_owned()], 0).ok()?;
+        attach_at(&tree, host("/tmp").ok()?).ok()?;
+        let root = openat(&tree, ".", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).ok()?;
+        let device = fstat(&root).ok()?.st_dev;
+        Some((Places::new(root, device), tree))
+    }
+
+    /// Runs in a thread of its own, whose namespaces end with it.
+    fn inside(test: impl FnOnce(Places, OwnedFd) + Send + 'static) {
+        let ran = std::thread::spawn(move || root().map(|(places, root)| test(places, root)).is_some());
+        let ran = ran.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let must = std::env::var_os("RED_MUST_WORK").is_some_and(|value| value == "1");
+        assert!(ran || !must, "RED_MUST_WORK=1, but this needs to make a mount namespace");
+    }
+
+    #[test]
+    fn what_is_below_proc_is_found_by_the_mount_and_not_by_its_name() {
+        inside(|mut places, root| {
+            let point = places.mount_point("/proc", Kind::Dir, Links::Follow).unwrap();
+            let proc = fresh("proc", "proc", &[], 0).unwrap();
+            attach_at(&proc, &point).unwrap();
+            let device = fstat(&proc).unwrap().st_dev;
+            places.anchor("/proc", proc, true);
+            assert!(places.proc_is_ours().unwrap());
+            // Another process exchanges the name for a link to what it has made.
+            mkdirat(&root, "fake", Mode::RWXU).unwrap();
+            mkdirat(&root, "fake/sys", Mode::RWXU).unwrap();
+            // In this namespace a mount point cannot be renamed, so another mount plays the exchange.
+            let fake = fresh("tmpfs", "fake", &[], 0).unwrap();
+            mkdirat(&fake, "sys", Mode::RWXU).unwrap();
+            attach_at(&fake, places.open_by("/proc", OFlags::PATH, Links::Refuse).unwrap()).unwrap();
+            let found = places.open("/proc/sys", OFlags::PATH).unwrap();
+            assert_ne!(fstat(&found).unwrap().st_dev, fstat(&fake).unwrap().st_dev, "found by name");
+            assert_eq!(fstat(places.open("/proc/timer_list", OFlags::PATH).unwrap()).unwrap().st_dev, device);
+            assert!(!places.proc_is_ours().unwrap(), "the container would see the fake");
+            assert_eq!(places.open("/proc/not-there", OFlags::PATH).unwrap_err(), Errno::NOENT);
+            assert_eq!(places.open("/proc/../fake", OFlags::PATH).unwrap_err(), Errno::XDEV);
+        });
+    }
+
+    #[test]
+    fn the_kernels_places_are_never_behind_a_link() {
+        inside(|places, root| {
+            mkdirat(&root, "away", Mode::RWXU).unwrap();
+            for name in ["proc", "sys", "dev"] {
+                symlinkat("/away", &root, name).unwrap();
+                for path in [format!("/{name}"), format!("/{name}/below")] {
+                    let point = places.mount_point(&path, Kind::Dir, Links::Follow);
+                    assert_eq!(point.unwrap_err(), Errno::LOOP, "{path}");
+                }
+            }
+            assert!(openat(&root, "away/below", OFlags::PATH, Mode::empty()).is_err(), "nothing was made");
+            // Elsewhere the links of a plain root are its own.
+            symlinkat("/away", &root, "lib").unwrap();
+            assert!(places.mount_point("/lib/x", Kind::Dir, Links::Follow).is_ok());
+            assert_eq!(places.mount_point("/lib/x", Kind::Dir, Links::Refuse).unwrap_err(), Errno::LOOP);
+            renameat(&root, "away", &root, "moved").unwrap();
+        });
+    }
+
+    #[test]
+    fn an_engines_own_file_follows_links_into_what_is_ours_only() {
+        inside(|places, root| {
+            // The contents of a node, in a file system that is not the launch's.
+            let contents = fresh("tmpfs", "contents", &[], 0).unwrap();
+            symlinkat("/run/resolv.conf", &contents, "resolv.conf").unwrap();
+            symlinkat("/etc/other", &contents, "hosts").unwrap();
+            openat(&contents, "other", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap();
+            let etc = places.mount_point("/etc", Kind::Dir, Links::Refuse).unwrap();
+            attach_at(&contents, &etc).unwrap();
+            let point = || places.mount_point("/etc/resolv.conf", Kind::File, Links::IntoOurs);
+            assert_eq!(point().unwrap_err(), Errno::NOENT, "left out, for nothing is made behind a link");
+            mkdirat(&root, "run", Mode::RWXU).unwrap();
+            openat(&root, "run/resolv.conf", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap();
+            assert!(point().is_ok());
+            let point = places.mount_point("/etc/hosts", Kind::File, Links::IntoOurs);
+            assert_eq!(point.unwrap_err(), Errno::LOOP);
+            let point = places.mount_point("/etc/resolv.conf", Kind::File, Links::Refuse);
+            assert_eq!(point.unwrap_err(), Errno::LOOP);
+        });
+    }
 }

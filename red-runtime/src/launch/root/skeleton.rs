@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chownat, mkdirat, openat, symlinkat};
 use rustix::io::Errno;
@@ -57,31 +56,6 @@ pub(super) fn write_all(file: &OwnedFd, mut contents: &[u8]) -> rustix::io::Resu
     while !contents.is_empty() {
         let written = rustix::io::retry_on_intr(|| rustix::io::write(file, contents))?;
         contents = &contents[written..];
-    }
-    Ok(())
-}
-
-/// Copies what is in a directory: directories, files and links, with modes and owners.
-pub(super) fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, lchown, symlink};
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        let facts = entry.metadata()?;
-        if facts.is_dir() {
-            std::fs::create_dir(&target)?;
-            copy(&source, &target)?;
-        } else if facts.is_symlink() {
-            symlink(std::fs::read_link(&source)?, &target)?;
-        } else if facts.is_file() {
-            std::fs::copy(&source, &target)?;
-        } else {
-            continue;
-        }
-        lchown(&target, Some(facts.uid()), Some(facts.gid()))?;
-        if !facts.is_symlink() {
-            std::fs::set_permissions(&target, facts.permissions())?;
-        }
     }
     Ok(())
 }

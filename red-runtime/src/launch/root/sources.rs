@@ -25,10 +25,21 @@ impl<'a> Opener<'a> {
     pub(super) fn open(&mut self, source: &Source) -> Result<(OwnedFd, bool), LaunchError> {
         let fd = match source {
             Source::Straight(path) => self.straight(path)?,
-            Source::Path(path) => open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-                .doing(|| format!("source {}", path.display()))?,
+            Source::Path(path) | Source::Checked { path, .. } => {
+                open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                    .doing(|| format!("source {}", path.display()))?
+            }
         };
         let facts = Facts::of(&fd).doing(|| "a source")?;
+        match source {
+            Source::Checked { path, id } if (facts.dev, facts.ino) != *id => {
+                return Err(LaunchError::refused(
+                    format!("source {}", path.display()),
+                    "another file took its place during the launch",
+                ));
+            }
+            _ => {}
+        }
         Ok((fd, facts.is_dir()))
     }
 

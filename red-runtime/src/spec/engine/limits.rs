@@ -2,7 +2,7 @@
 
 use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, Spec};
 
-use super::refused;
+use super::{block_io, refused};
 use crate::node::diagnostic::Report;
 use crate::spec::plan::Plan;
 
@@ -54,16 +54,49 @@ fn both(mut theirs: LinuxResources, own: &LinuxResources) -> LinuxResources {
         let cpu = theirs.cpu().clone().unwrap_or_default();
         theirs.set_cpu(Some(processor(cpu, own)));
     }
-    if theirs.block_io().is_none() {
-        theirs.set_block_io(own.block_io().clone());
-    }
+    theirs.set_block_io(block_io::tighter(theirs.block_io().clone(), own.block_io().as_ref()));
     let mut unified = own.unified().clone().unwrap_or_default();
-    // The engine's own files of version 2 come from whoever may talk to it, and only add to ours.
+    // The engine's own files of version 2 come from whoever may talk to it, and only add to ours. They
+    // are written last, so one of a controller that the node limits could lift that limit.
     for (file, value) in theirs.unified().iter().flatten() {
-        unified.entry(file.clone()).or_insert_with(|| value.clone());
+        if !limited(own, file) {
+            unified.entry(file.clone()).or_insert_with(|| value.clone());
+        }
     }
     theirs.set_unified((!unified.is_empty()).then_some(unified));
     theirs
+}
+
+/// Whether a file of version 2 sets a limit that the node has set already.
+fn limited(own: &LinuxResources, file: &str) -> bool {
+    const LIMITS: [&str; 14] = [
+        "cpu.idle",
+        "cpu.max",
+        "cpu.max.burst",
+        "cpu.weight",
+        "cpu.weight.nice",
+        "cpuset.cpus",
+        "cpuset.cpus.partition",
+        "cpuset.mems",
+        "io.max",
+        "io.weight",
+        "memory.high",
+        "memory.max",
+        "memory.swap.max",
+        "pids.max",
+    ];
+    let controller = file.split('.').next().unwrap_or(file);
+    let files = own.unified().iter().flatten();
+    let held = files.map(|(own, _)| own.split('.').next().unwrap_or(own)).any(|own| own == controller);
+    let held = held
+        || match controller {
+            "memory" => own.memory().is_some(),
+            "pids" => own.pids().is_some(),
+            "cpu" | "cpuset" => own.cpu().is_some(),
+            "io" => own.block_io().is_some(),
+            _ => false,
+        };
+    held && LIMITS.contains(&file)
 }
 
 /// The smaller of two limits, of which a negative one is none.

@@ -5,14 +5,18 @@
 //! refused. Of namespaces, capabilities and limits the stricter holds; where the node forbids what
 //! the engine demands, nothing starts.
 
+mod block_io;
+mod facts;
 mod limits;
-mod mounts;
+pub(crate) mod mounts;
 mod namespaces;
 mod process;
 #[cfg(test)]
 mod tests;
 
 use oci_spec::runtime::{Mount, Spec};
+
+pub use facts::{BindSource, EngineFacts, KernelFs, NamedNamespace, is_bind, is_read_only};
 
 use super::plan::Plan;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
@@ -25,10 +29,12 @@ pub enum Placed {
     Node(usize),
     /// The engine's.
     Engine {
-        /// It, its destination behind the plan's own links.
+        /// The mount, its destination behind the plan's own links.
         mount: Mount,
         /// Whether it is left out where there is nothing to mount it on.
         optional: bool,
+        /// Device and inode of the source of a bind, as it was checked.
+        source: Option<(u64, u64)>,
     },
 }
 
@@ -46,13 +52,18 @@ pub struct Combined {
 /// Combines. `None` when the report has errors, each of which names the node's line and the
 /// engine's entry.
 #[must_use]
-pub fn combine(engine: &Spec, plan: &Plan, family: &Family) -> (Option<Combined>, Report) {
+pub fn combine(
+    engine: &Spec,
+    facts: &EngineFacts,
+    plan: &Plan,
+    family: &Family,
+) -> (Option<Combined>, Report) {
     let mut report = Report::default();
     let mut spec = engine.clone();
-    namespaces::combine(&mut spec, plan, &mut report);
+    namespaces::combine(&mut spec, facts, plan, &mut report);
     process::combine(&mut spec, plan, &mut report);
     limits::combine(&mut spec, plan, &mut report);
-    let mounts = mounts::combine(engine, plan, family, &mut report);
+    let mounts = mounts::combine(engine, facts, plan, family, &mut report);
     spec.set_mounts(None);
     let mut annotations = spec.annotations().clone().unwrap_or_default();
     for (key, value) in plan.spec.annotations().iter().flatten() {

@@ -1,26 +1,47 @@
 //! Mounts of the engine among those of the plan.
+//!
+//! A mount is classed by its type, its source and what it would cover. Only the kernel's file systems
+//! at the places that engines give them, and files that the engine itself has made, are exempt from
+//! the rule of volumes: nothing over an export, nothing inside a read-only one.
 
 use std::path::PathBuf;
 
 use oci_spec::runtime::{Mount, Spec};
 
+use super::facts::{EngineFacts, KernelFs, is_bind, is_read_only};
 use super::{Placed, refused};
 use crate::node::diagnostic::Report;
-use crate::node::family::Family;
+use crate::node::family::{Family, Layer};
 use crate::node::merge::Export;
 use crate::spec::layout::MountKind;
 use crate::spec::plan::Plan;
 
-/// What a mount of an engine is for.
+/// What a mount of an engine is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Class {
-    /// A file system of the kernel's making.
-    Api,
-    /// A file that tells a container about its surroundings.
+    /// A file system of the kernel's at its place: the plan's own yields to it.
+    Kernel,
+    /// A new file system, empty or a copy of what it covers.
+    Fresh,
+    /// A file or directory that the engine has made for the container.
     Own,
-    /// Something a user asked for.
+    /// Everything else.
     Volume,
 }
+
+/// File systems that engines bring to every container, with their places (runc, `libcontainer/SPEC.md`;
+/// containerd, `oci.WithDefaultSpec`).
+const KERNEL: [(&str, &str); 9] = [
+    ("proc", "/proc"),
+    ("sysfs", "/sys"),
+    ("cgroup", "/sys/fs/cgroup"),
+    ("cgroup2", "/sys/fs/cgroup"),
+    ("devpts", "/dev/pts"),
+    ("mqueue", "/dev/mqueue"),
+    ("tmpfs", "/dev"),
+    ("tmpfs", "/dev/shm"),
+    ("tmpfs", "/run"),
+];
 
 /// Files and directories that engines bring to every container.
 const OWN: [&str; 11] = [
@@ -40,55 +61,90 @@ const OWN: [&str; 11] = [
 /// Directories that hold secrets.
 const SECRETS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
 
+/// Files of proc that may be covered (runc, rootfs_linux.go, `checkProcMount`): programs that show a
+/// container its own share of the machine do so.
+pub(crate) const PROC_FILES: [&str; 11] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/net/dev",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/sys/crypto/fips_enabled",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/uptime",
+];
+
 fn below(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| above == "/" || rest.starts_with('/'))
 }
 
-fn class(mount: &Mount, destination: &str) -> Class {
-    let fstype = mount.typ().as_deref().unwrap_or("");
-    let options = mount.options().as_deref().unwrap_or_default();
-    let bind = fstype == "bind" || options.iter().any(|option| option == "bind" || option == "rbind");
-    let secret = SECRETS.iter().any(|dir| destination == *dir || below(destination, dir));
-    if OWN.contains(&destination) || secret {
-        Class::Own
-    } else if !bind || matches!(destination, "/dev/shm" | "/dev/mqueue" | "/sys" | "/sys/fs/cgroup") {
-        Class::Api
-    } else {
-        Class::Volume
-    }
+/// One mount of the engine, classed.
+struct Theirs {
+    /// Destination behind the plan's own links.
+    destination: String,
+    /// The mount, with that destination.
+    mount: Mount,
+    class: Class,
+    /// Device and inode of its source.
+    source: Option<(u64, u64)>,
 }
 
 /// All mounts, in the order they are made.
-pub(super) fn combine(engine: &Spec, plan: &Plan, family: &Family, report: &mut Report) -> Vec<Placed> {
-    let mut theirs: Vec<(String, Mount, Class)> = Vec::new();
-    for mount in engine.mounts().iter().flatten() {
-        let said = mount.destination().to_string_lossy().into_owned();
-        let destination = plan.layout.resolve(&clean(&said));
-        let class = class(mount, &clean(&said));
+pub(super) fn combine(
+    engine: &Spec,
+    facts: &EngineFacts,
+    plan: &Plan,
+    family: &Family,
+    report: &mut Report,
+) -> Vec<Placed> {
+    let judge = Judge { plan, family };
+    let mut theirs: Vec<Theirs> = Vec::new();
+    for (index, mount) in engine.mounts().iter().flatten().enumerate() {
+        let said = clean(&mount.destination().to_string_lossy());
+        let destination = plan.layout.resolve(&said);
+        let source = facts.source(index);
+        let class = match class(mount, &said, &destination, source.map(|found| (found.kernel, found.engines)))
+        {
+            Ok(class) => class,
+            Err(why) => {
+                let help = "start it without that mount";
+                report.push(refused(format!("the engine's mount at {said}: {why}")).help(help));
+                continue;
+            }
+        };
         let mut mount = mount.clone();
         mount.set_destination(PathBuf::from(&destination));
-        if class == Class::Volume {
-            volume(&mount, &destination, plan, family, report);
+        match class {
+            Class::Kernel | Class::Own => {}
+            Class::Fresh => judge.fresh(&mount, &destination, report),
+            Class::Volume => judge.volume(&mount, &destination, report),
         }
-        theirs.push((destination, mount, class));
+        theirs.push(Theirs { destination, mount, class, source: source.map(|found| found.id) });
     }
+    in_order(plan, theirs)
+}
+
+fn in_order(plan: &Plan, theirs: Vec<Theirs>) -> Vec<Placed> {
     let mut all: Vec<(Vec<String>, u8, Placed)> = Vec::new();
     let parts = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
     for (index, mount) in plan.layout.mounts.iter().enumerate() {
-        let same = theirs.iter().find(|(destination, ..)| *destination == mount.destination);
-        if !same.is_some_and(|(_, _, class)| yields(&mount.kind, *class, &mount.destination)) {
+        let same = theirs.iter().find(|one| one.destination == mount.destination);
+        if !same.is_some_and(|one| yields(&mount.kind, one.class, &mount.destination)) {
             all.push((parts(&mount.destination), 1, Placed::Node(index)));
         }
     }
-    for (destination, mount, class) in theirs {
+    for Theirs { destination, mount, class, source } in theirs {
         // podman makes up accounts for an image that has none; a node's own come first.
-        let accounts = matches!(destination.as_str(), "/etc/passwd" | "/etc/group");
+        let accounts = class == Class::Own && matches!(destination.as_str(), "/etc/passwd" | "/etc/group");
         if accounts && plan.layout.mounts.iter().any(|mount| mount.destination == destination) {
             continue;
         }
-        let rank = if class == Class::Api { 0 } else { 2 };
-        let optional = class != Class::Volume;
-        all.push((parts(&destination), rank, Placed::Engine { mount, optional }));
+        let rank = if matches!(class, Class::Kernel | Class::Fresh) { 0 } else { 2 };
+        let optional = matches!(class, Class::Kernel | Class::Own);
+        all.push((parts(&destination), rank, Placed::Engine { mount, optional, source }));
     }
     all.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
     all.into_iter().map(|(_, _, placed)| placed).collect()
@@ -99,51 +155,144 @@ fn clean(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
+/// The class of a mount, or why no node has such a one. `source` is the kernel's file system that a
+/// bind is of, and whether the engine has made it.
+fn class(
+    mount: &Mount,
+    said: &str,
+    destination: &str,
+    source: Option<(Option<KernelFs>, bool)>,
+) -> Result<Class, String> {
+    let fstype = mount.typ().as_deref().unwrap_or("");
+    if !is_bind(mount) {
+        return match fstype {
+            _ if KERNEL.contains(&(fstype, destination)) => Ok(Class::Kernel),
+            "tmpfs" | "ramfs" | "devpts" | "mqueue" => Ok(Class::Fresh),
+            "overlay" => Ok(Class::Volume),
+            "proc" | "sysfs" | "cgroup" | "cgroup2" => {
+                Err(format!("a node has a file system of type {fstype} at its usual place only"))
+            }
+            other => Err(format!("a node has no file system of type `{other}`")),
+        };
+    }
+    let (kernel, engines) = source.unwrap_or_default();
+    let place = match kernel {
+        None => None,
+        Some(KernelFs::Sysfs) => Some("/sys"),
+        Some(KernelFs::Cgroup) => Some("/sys/fs/cgroup"),
+        Some(KernelFs::Mqueue) => Some("/dev/mqueue"),
+        Some(KernelFs::Proc) => return Err("its source is on proc, which shows the host's processes".into()),
+    };
+    if let Some(place) = place {
+        // An engine without root may mount no sysfs of its own, and binds the host's, read-only.
+        return match (destination == place, is_read_only(mount) || kernel == Some(KernelFs::Mqueue)) {
+            (true, true) => Ok(Class::Kernel),
+            (true, false) => Err("its source is the host's, and it is not read-only".into()),
+            (false, _) => {
+                Err(format!("its source is one of the kernel's file systems, whose place is {place}"))
+            }
+        };
+    }
+    let own = OWN.contains(&said) || SECRETS.iter().any(|dir| said == *dir || below(said, dir));
+    Ok(match own && engines {
+        true => Class::Own,
+        // podman's memory that containers share is a directory; it takes the place of the plan's.
+        false if destination == "/dev/shm" && engines => Class::Kernel,
+        false => Class::Volume,
+    })
+}
+
 /// Whether a mount of the plan makes room for the engine's at the same place.
 fn yields(kind: &MountKind, class: Class, destination: &str) -> bool {
-    let kernel = !matches!(kind, MountKind::Bind { .. } | MountKind::File(_));
     match class {
-        // The file systems of the kernel's making come from the engine.
-        Class::Api => kernel,
+        // The file systems of the kernel's making come from the engine; what is exported stays.
+        Class::Kernel | Class::Fresh => !matches!(kind, MountKind::Bind { .. } | MountKind::File(_)),
         Class::Own => !matches!(destination, "/etc/passwd" | "/etc/group"),
         Class::Volume => false,
     }
 }
 
-/// A user's volume may stand beside what the node exports, or in something it may write to. It may
-/// not take the place of what was proven.
-fn volume(mount: &Mount, destination: &str, plan: &Plan, family: &Family, report: &mut Report) {
-    let source = mount.source().as_deref().map(|source| source.display().to_string()).unwrap_or_default();
-    let entry = format!("the engine's volume {source} at {destination}");
-    if destination == "/" {
-        report.push(refused(format!("{entry} would cover everything")));
-        return;
+/// The rules for what a node does not bring.
+struct Judge<'a> {
+    plan: &'a Plan,
+    family: &'a Family,
+}
+
+impl Judge<'_> {
+    /// A new file system may take the place of another new one, and stand beside exports, above them
+    /// (they are mounted later), or in one that is writable.
+    fn fresh(&self, mount: &Mount, destination: &str, report: &mut Report) {
+        let entry = entry(mount, destination);
+        if destination == "/" {
+            report.push(refused(format!("{entry} would cover everything")));
+            return;
+        }
+        let at = self.plan.layout.mounts.iter().find(|held| held.destination == destination);
+        let replaced = |kind: &MountKind| {
+            matches!(kind, MountKind::Tmpfs | MountKind::Anonymous | MountKind::Dev | MountKind::DevShm)
+        };
+        match at {
+            Some(held) if replaced(&held.kind) => {}
+            Some(held) => self.covers(&entry, held.export, report),
+            None => self.inside(&entry, destination, report),
+        }
     }
-    let exports = &plan.merged.exports;
-    let at = |export: &Export| plan.layout.resolve_parent(&export.mount.actual);
-    if let Some(export) = exports.iter().find(|export| {
-        let at = at(export);
-        at == destination || below(&at, destination)
-    }) {
-        let node = owner(export, family);
+
+    /// A user's volume may stand beside what the node exports, or in something it may write to. It may
+    /// not take the place of what was proven.
+    fn volume(&self, mount: &Mount, destination: &str, report: &mut Report) {
+        let entry = entry(mount, destination);
+        if destination == "/" {
+            report.push(refused(format!("{entry} would cover everything")));
+            return;
+        }
+        let covered = |export: &Export| {
+            let at = self.plan.layout.resolve_parent(&export.mount.actual);
+            at == destination || below(&at, destination)
+        };
+        match self.plan.merged.exports.iter().position(covered) {
+            Some(export) => self.covers(&entry, export, report),
+            None => self.inside(&entry, destination, report),
+        }
+    }
+
+    fn covers(&self, entry: &str, export: usize, report: &mut Report) {
+        let Some(export) = self.plan.merged.exports.get(export) else { return };
+        let node = self.owner(export);
         let message = format!("{entry} would cover {}, which {node} exports", export.mount.actual);
-        report.push(refused(message).at(export.origin.at).help("mount the volume elsewhere"));
-        return;
+        report.push(refused(message).at(export.origin.at).help("mount it elsewhere"));
     }
-    let outer = plan.layout.mounts.iter().filter(|held| below(destination, &held.destination));
-    let Some(outer) = outer.max_by_key(|held| held.destination.len()) else { return };
-    let Some(export) = exports.get(outer.export) else { return };
-    let read_only = matches!(outer.kind, MountKind::Bind { writable: false, .. } | MountKind::File(_));
-    if read_only {
-        let node = owner(export, family);
-        let message =
-            format!("{entry} would cover a part of {}, which {node} exports read-only", export.mount.actual);
-        report.push(refused(message).at(export.origin.at).help("mount the volume elsewhere"));
+
+    /// Refuses what would change a part of something read-only, or of the kernel's.
+    fn inside(&self, entry: &str, destination: &str, report: &mut Report) {
+        let held = self.plan.layout.mounts.iter().filter(|held| below(destination, &held.destination));
+        let Some(outer) = held.max_by_key(|held| held.destination.len()) else { return };
+        let Some(export) = self.plan.merged.exports.get(outer.export) else { return };
+        let how = match outer.kind {
+            MountKind::Bind { writable: false, .. } | MountKind::File(_) => "exports read-only",
+            MountKind::Proc | MountKind::HostProc if PROC_FILES.contains(&destination) => return,
+            MountKind::Proc | MountKind::HostProc | MountKind::Mqueue | MountKind::DevPts => {
+                "has from the kernel"
+            }
+            _ => return,
+        };
+        let node = self.owner(export);
+        let message = format!("{entry} would cover a part of {}, which {node} {how}", outer.destination);
+        report.push(refused(message).at(export.origin.at).help("mount it elsewhere"));
+    }
+
+    fn owner(&self, export: &Export) -> String {
+        let layers = self.family.layers();
+        let layer = layers.iter().find(|layer| layer.id == export.origin.layer);
+        layer.map_or_else(|| "a node".to_owned(), Layer::name)
     }
 }
 
-fn owner(export: &Export, family: &Family) -> String {
-    let layers = family.layers();
-    let layer = layers.iter().find(|layer| layer.id == export.origin.layer);
-    layer.map_or_else(|| "a node".to_owned(), super::super::super::node::family::Layer::name)
+/// How a mount is called in messages.
+fn entry(mount: &Mount, destination: &str) -> String {
+    let fstype = mount.typ().as_deref().unwrap_or("");
+    match mount.source().as_deref().filter(|_| is_bind(mount)) {
+        Some(source) => format!("the engine's volume {} at {destination}", source.display()),
+        None => format!("the engine's {fstype} at {destination}"),
+    }
 }

@@ -1,10 +1,14 @@
 //! Namespaces: what the node keeps for itself the engine cannot share, and what the engine
 //! separates the node cannot join again.
+//!
+//! A namespace that the engine names by path is what its inode says. CRI names all of them so, and
+//! then the host's look like any other.
 
 use std::path::Path;
 
 use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, Spec};
 
+use super::facts::EngineFacts;
 use super::refused;
 use crate::node::config::Namespace;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
@@ -34,7 +38,7 @@ fn option(namespace: Namespace) -> &'static str {
     }
 }
 
-pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
+pub(super) fn combine(spec: &mut Spec, facts: &EngineFacts, plan: &Plan, report: &mut Report) {
     let mut linux = spec.linux().clone().unwrap_or_default();
     let mut all: Vec<LinuxNamespace> = linux.namespaces().clone().unwrap_or_default();
     for (namespace, share) in plan.merged.shares.iter() {
@@ -42,19 +46,16 @@ pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
         let theirs = all.iter().position(|one| one.typ() == typ);
         let value = if namespace == Namespace::User { &plan.inside.user_namespace } else { &share.value };
         match (value, theirs) {
-            // What the engine separates stays separate.
-            (Sharing::Host, _) | (Sharing::New, Some(_)) => {}
-            (Sharing::New, None) if implied(namespace) => all.extend(new(typ, None)),
-            (Sharing::New, None) => {
-                let leaf = &plan.redpath;
-                let by = if share.origin.is_some() { "" } else { " by default" };
-                let message = format!(
-                    "the engine demands {}, and node {leaf} has `{}: Disabled`{by}",
-                    option(namespace),
-                    namespace.tag()
-                );
-                report.push(placed(refused(message), share.origin).help("start it without that option"));
+            (Sharing::Host, _) => {}
+            // What the engine separates stays separate; what it only calls so does not.
+            (Sharing::New, Some(index)) => {
+                if let Some(path) = hosts(facts, &all[index]) {
+                    let demand = format!("{} (it names {})", option(namespace), path.display());
+                    disabled(&demand, plan, namespace, report);
+                }
             }
+            (Sharing::New, None) if implied(namespace) => all.extend(new(typ, None)),
+            (Sharing::New, None) => disabled(option(namespace), plan, namespace, report),
             (Sharing::Join(path), None) => all.extend(new(typ, Some(Path::new(&path.actual)))),
             (Sharing::Join(path), Some(index)) => {
                 let same = all[index].path().as_deref() == Some(Path::new(&path.actual));
@@ -69,9 +70,22 @@ pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
             }
         }
     }
-    if plan.merged.tags.hostname.is_some() && !has(&all, LinuxNamespaceType::Uts) {
-        // A host name of its own without one would be the host's.
-        all.extend(new(LinuxNamespaceType::Uts, None));
+    if plan.merged.tags.hostname.is_some() {
+        // A host name of its own without one would be the host's, and so would it be in the host's.
+        all.retain(|one| one.typ() != LinuxNamespaceType::Uts || hosts(facts, one).is_none());
+        if !has(&all, LinuxNamespaceType::Uts) {
+            all.extend(new(LinuxNamespaceType::Uts, None));
+        }
+    }
+    let mount = all.iter().find(|one| one.typ() == LinuxNamespaceType::Mount);
+    let path = mount.and_then(|mount| mount.path().as_deref()).filter(|path| !path.as_os_str().is_empty());
+    if let Some(path) = path {
+        let message = format!(
+            "the engine names mount namespace {}, and node {} has one of its own",
+            path.display(),
+            plan.redpath
+        );
+        report.push(refused(message).help("start it without that namespace"));
     }
     if !has(&all, LinuxNamespaceType::Mount) {
         all.extend(new(LinuxNamespaceType::Mount, None));
@@ -93,6 +107,25 @@ pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
     if let Some(hostname) = &plan.merged.tags.hostname {
         spec.set_hostname(Some(hostname.value.actual.clone()));
     }
+}
+
+/// Says that the node does not share what the engine demands.
+fn disabled(demand: &str, plan: &Plan, namespace: Namespace, report: &mut Report) {
+    let share = plan.merged.shares.get(namespace);
+    let by = if share.origin.is_some() { "" } else { " by default" };
+    let message = format!(
+        "the engine demands {demand}, and node {} has `{}: Disabled`{by}",
+        plan.redpath,
+        namespace.tag()
+    );
+    report.push(placed(refused(message), share.origin).help("start it without that option"));
+}
+
+/// The path of a namespace that is the host's. One that nobody looked at could be.
+fn hosts<'s>(facts: &EngineFacts, one: &'s LinuxNamespace) -> Option<&'s Path> {
+    let path = one.path().as_deref().filter(|path| !path.as_os_str().is_empty())?;
+    let found = facts.namespaces.iter().find(|found| found.typ == one.typ() && found.path == path);
+    found.is_none_or(|found| found.hosts).then_some(path)
 }
 
 fn has(all: &[LinuxNamespace], typ: LinuxNamespaceType) -> bool {

@@ -8,6 +8,8 @@ use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
 use super::refused;
 use crate::node::capability;
 use crate::node::diagnostic::Report;
+use crate::node::expand::Text;
+use crate::node::merge::Resolved;
 use crate::node::value::VarMode;
 use crate::spec::plan::Plan;
 
@@ -28,27 +30,31 @@ pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
     spec.set_process(Some(process));
 }
 
-/// The user: the engine's, unless it names none and the node does.
+/// The user: the engine's, unless it names none and the node does. Where the node says who the process
+/// is, it says so wholly: additional groups of the engine would be rights that nobody gave it.
 fn user(process: &mut Process, plan: &Plan, report: &mut Report) {
     let mut user = process.user().clone();
-    let said = plan.merged.tags.identity.user.as_ref();
-    if let Some(said) = said {
-        let own = (plan.inside.uid, plan.inside.gid);
-        if user.uid() == 0 {
-            user.set_uid(own.0);
-            user.set_gid(own.1);
-        } else if user.uid() != own.0 {
-            let message = format!(
-                "the engine demands user {}, and the node has `set-user: {}`",
-                user.uid(),
-                said.value.actual
-            );
-            let mut diagnostic = refused(message);
-            if let Some(origin) = said.origin {
-                diagnostic = diagnostic.at(origin.at);
-            }
-            report.push(diagnostic.help("start it without a user, or with that one"));
+    let identity = &plan.merged.tags.identity;
+    let (uid, gid) = (plan.inside.uid, plan.inside.gid);
+    if let Some(said) = &identity.user {
+        let theirs = user.uid();
+        if theirs == 0 {
+            // Who names no user names no group either.
+            user.set_uid(uid);
+            user.set_gid(gid);
+        } else if theirs != uid {
+            conflict(("user", theirs), ("set-user", said), report);
         }
+    }
+    if let Some(said) = identity.group.as_ref().or(identity.user.as_ref()) {
+        let tag = if identity.group.is_some() { "set-group" } else { "set-user" };
+        let theirs = user.gid();
+        if theirs == 0 {
+            user.set_gid(gid);
+        } else if theirs != gid {
+            conflict(("group", theirs), (tag, said), report);
+        }
+        user.set_additional_gids(None);
     }
     let umask = plan.merged.tags.umask.as_ref().map(|umask| umask.value);
     // What either of them takes from new files is taken.
@@ -58,6 +64,16 @@ fn user(process: &mut Process, plan: &Plan, report: &mut Report) {
     };
     user.set_umask(both);
     process.set_user(user);
+}
+
+fn conflict((what, theirs): (&str, u32), (tag, said): (&str, &Resolved<Text>), report: &mut Report) {
+    let message =
+        format!("the engine demands {what} {theirs}, and the node has `{tag}: {}`", said.value.actual);
+    let mut diagnostic = refused(message);
+    if let Some(origin) = said.origin {
+        diagnostic = diagnostic.at(origin.at);
+    }
+    report.push(diagnostic.help(format!("start it without a {what}, or with that one")));
 }
 
 /// What the node defines wins, the rest is the engine's.

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{Combined, Placed, combine};
+use super::{BindSource, Combined, EngineFacts, KernelFs, NamedNamespace, Placed, combine, is_bind};
 use crate::node::diagnostic::Report;
 use crate::spec::identity::Caller;
 use crate::spec::plan::{Request, plan};
@@ -45,7 +45,33 @@ fn combined(node: &str, change: impl FnOnce(&mut Value)) -> (Option<Combined>, R
     let request = Request::new(Caller { uid: 0, gid: 0 });
     let planned = plan(&family, &request, launch(), &mut FakeHost::default(), None);
     let plan = planned.plan.unwrap_or_else(|| panic!("{:?}", planned.report.diagnostics()));
-    combine(&engine(change), &plan, &family)
+    let engine = engine(change);
+    combine(&engine, &facts(&engine), &plan, &family)
+}
+
+/// What would be found on a host where the engine keeps its own below `/engine`, where `/host` holds
+/// file systems of the kernel's, and `/proc/1` is the host.
+fn facts(engine: &oci_spec::runtime::Spec) -> EngineFacts {
+    let mut facts = EngineFacts::default();
+    let listed = engine.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    for one in listed.into_iter().flatten() {
+        if let Some(path) = one.path() {
+            let hosts = path.starts_with("/proc/1");
+            facts.namespaces.push(NamedNamespace { typ: one.typ(), path: path.clone(), id: (4, 1), hosts });
+        }
+    }
+    for mount in engine.mounts().iter().flatten() {
+        let source = mount.source().clone().unwrap_or_default();
+        let kernel = match source.to_str().unwrap_or_default() {
+            "/host/sys" => Some(KernelFs::Sysfs),
+            "/host/cgroup" => Some(KernelFs::Cgroup),
+            "/host/proc" => Some(KernelFs::Proc),
+            _ => None,
+        };
+        let engines = source.starts_with("/engine");
+        facts.sources.push(is_bind(mount).then_some(BindSource { id: (1, 2), kernel, engines }));
+    }
+    facts
 }
 
 fn refusal(node: &str, change: impl FnOnce(&mut Value)) -> String {
@@ -101,7 +127,7 @@ fn mounts_come_from_where_they_should() {
         .iter()
         .map(|placed| match placed {
             Placed::Node(index) => format!("node {}", layout.mounts[*index].destination),
-            Placed::Engine { mount, optional } => {
+            Placed::Engine { mount, optional, .. } => {
                 format!("engine {}{}", mount.destination().display(), if *optional { "?" } else { "" })
             }
         })
@@ -176,4 +202,152 @@ fn the_users_of_both() {
     assert_eq!(uid(combined(&named, user(0)).0), Some(33));
     assert_eq!(uid(combined(&named, user(33)).0), Some(33));
     assert!(refusal(&named, user(12)).contains("set-user: 33"));
+}
+
+#[test]
+fn a_namespace_that_is_named_is_what_its_inode_says() {
+    let name = |kind: &'static str, path: &'static str| {
+        move |spec: &mut Value| {
+            let all = spec["linux"]["namespaces"].as_array_mut().expect("it is a list");
+            all.retain(|one| one["type"] != kind);
+            all.push(json!({"type": kind, "path": path}));
+        }
+    };
+    for (kind, words) in [
+        ("network", "share_net: Disabled"),
+        ("pid", "share_pid: Disabled"),
+        ("ipc", "share_ipc: Disabled"),
+        ("user", "share_user: Disabled"),
+        ("cgroup", "share_cgroup: Disabled"),
+    ] {
+        let said = refusal(NODE, name(kind, "/proc/1/ns/x"));
+        assert!(
+            said.contains(words) && said.contains("by default") && said.contains("/proc/1/ns/x"),
+            "{said}"
+        );
+        let said =
+            refusal(&NODE.replace("config: {", "config: {share_all: Disabled, "), name(kind, "/proc/1/ns/x"));
+        assert!(said.contains(words), "{said}");
+        assert!(combined(NODE, name(kind, "/proc/77/ns/x")).0.is_some(), "{kind} of another container");
+    }
+    let shares = NODE.replace("config: {", "config: {share_net: Enabled, ");
+    assert!(combined(&shares, name("network", "/proc/1/ns/net")).0.is_some());
+    // A host name is set in a namespace of its own, or not at all.
+    let named = NODE.replace("config: {", "config: {hostname: box, ");
+    let (combined_with_name, _) = combined(&named, name("uts", "/proc/1/ns/uts"));
+    let spec = serde_json::to_value(&combined_with_name.expect("it starts").spec).expect("it is writable");
+    let uts = spec["linux"]["namespaces"].as_array().expect("a list").iter().find(|one| one["type"] == "uts");
+    assert_eq!(uts.expect("it is there").get("path"), None);
+    assert!(refusal(NODE, name("mount", "/proc/77/ns/mnt")).contains("mount namespace"));
+    // Nobody looked at it: it could be the host's.
+    let family = Maker::new().node(NODE).family();
+    let request = Request::new(Caller { uid: 0, gid: 0 });
+    let plan = plan(&family, &request, launch(), &mut FakeHost::default(), None).plan.expect("it is fine");
+    let engine = engine(name("network", "/proc/77/ns/net"));
+    assert!(combine(&engine, &EngineFacts::default(), &plan, &family).0.is_none());
+}
+
+#[test]
+fn a_mount_is_judged_by_what_it_is_and_covers() {
+    let node = NODE.replace(
+        "exports:",
+        "exports:
+  - {mode: Restricted, mount: /etc, path: $NODE_PATH/etc}
+  - {mode: Tmpfs, mount: /tmp}",
+    );
+    let one = |value: Value| move |spec: &mut Value| add(spec, value);
+    let tmpfs = |at: &str| json!({"destination": at, "type": "tmpfs", "source": "tmpfs", "options": ["rw", "tmpcopyup"]});
+    let overlay = |at: &str| json!({"destination": at, "type": "overlay", "source": "overlay", "options": ["lowerdir=/x,upperdir=/y,workdir=/z"]});
+    let bind = |at: &str, source: &str| json!({"destination": at, "type": "bind", "source": source, "options": ["bind"]});
+    for (mount, words) in [
+        (tmpfs("/usr"), "would cover /usr"),
+        (tmpfs("/usr/sbin"), "a part of /usr"),
+        (tmpfs("/"), "cover everything"),
+        (tmpfs("/proc"), "would cover /proc"),
+        (tmpfs("/proc/sys"), "a part of /proc"),
+        (tmpfs("/etc/conf"), "a part of /etc"),
+        (overlay("/usr/sbin"), "a part of /usr"),
+        (overlay("/data"), "would cover /data"),
+        (overlay("/run"), "would cover /run"),
+        (json!({"destination": "/usr/x", "type": "mqueue", "source": "mqueue"}), "a part of /usr"),
+        (json!({"destination": "/usr/x", "type": "devpts", "source": "devpts"}), "a part of /usr"),
+        (
+            json!({"destination": "/usr/x", "type": "tmpfs", "source": "/vol", "options": ["rbind"]}),
+            "a part of /usr",
+        ),
+        (
+            json!({"destination": "/usr", "type": "proc", "source": "/vol", "options": ["bind"]}),
+            "would cover /usr",
+        ),
+        // Files that only have the names of an engine's.
+        (bind("/etc/hosts", "/home/me/hosts"), "a part of /etc"),
+        (bind("/etc/passwd", "/home/me/passwd"), "a part of /etc"),
+        (bind("/etc/shadow", "/engine/shadow"), "a part of /etc"),
+        // Of the kernel's file systems each has its place.
+        (json!({"destination": "/p", "type": "proc", "source": "proc"}), "at its usual place only"),
+        (json!({"destination": "/s", "type": "sysfs", "source": "sysfs"}), "at its usual place only"),
+        (json!({"destination": "/c", "type": "cgroup2", "source": "cgroup"}), "at its usual place only"),
+        (
+            json!({"destination": "/x", "type": "ext4", "source": "/dev/sda1"}),
+            "no file system of type `ext4`",
+        ),
+        (json!({"destination": "/x", "type": "debugfs", "source": "x"}), "no file system of type `debugfs`"),
+        (bind("/p", "/host/proc"), "the host's processes"),
+        (bind("/proc", "/host/proc"), "the host's processes"),
+        (bind("/s", "/host/sys"), "whose place is /sys"),
+        (bind("/sys", "/host/sys"), "not read-only"),
+        (bind("/proc/sys/kernel/core_pattern", "/vol"), "a part of /proc"),
+    ] {
+        let said = refusal(&node, one(mount.clone()));
+        assert!(said.contains(words), "{mount}: {said}");
+    }
+    for mount in [
+        tmpfs("/tmp"),
+        tmpfs("/run"),
+        tmpfs("/var/tmp"),
+        tmpfs("/data/cache"),
+        tmpfs("/dev/shm"),
+        overlay("/srv"),
+        json!({"destination": "/sys", "type": "sysfs", "source": "sysfs"}),
+        json!({"destination": "/sys", "type": "none", "source": "/host/sys", "options": ["rbind", "ro"]}),
+        json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}),
+        bind("/etc/hosts", "/engine/hosts"),
+        bind("/dev/shm", "/engine/shm"),
+        bind("/dev/shm", "/home/me/shm"),
+        bind("/run/secrets/key", "/home/me/key"),
+        bind("/proc/meminfo", "/lxcfs/meminfo"),
+    ] {
+        let (combined, report) = combined(&node, one(mount.clone()));
+        assert!(combined.is_some(), "{mount}: {:?}", report.diagnostics());
+    }
+}
+
+#[test]
+fn who_the_node_says_it_says_wholly() {
+    let user = |user: Value| move |spec: &mut Value| spec["process"]["user"] = user;
+    let got = |node: &str, value: Value| {
+        let (combined, report) = combined(node, user(value));
+        let combined = combined.unwrap_or_else(|| panic!("{:?}", report.diagnostics()));
+        let user = combined.spec.process().as_ref().expect("it has one").user().clone();
+        (user.uid(), user.gid(), user.additional_gids().clone())
+    };
+    let groups = json!({"uid": 0, "gid": 0, "additionalGids": [0, 4]});
+    assert_eq!(got(NODE, groups.clone()), (0, 0, Some(vec![0, 4])));
+    let both = NODE.replace("config: {", "config: {set-user: 33, set-group: 33, ");
+    assert_eq!(got(&both, groups.clone()), (33, 33, None));
+    assert_eq!(got(&both, json!({"uid": 33, "gid": 0, "additionalGids": [4]})), (33, 33, None));
+    assert!(refusal(&both, user(json!({"uid": 33, "gid": 5}))).contains("set-group: 33"));
+    let group = NODE.replace("config: {", "config: {set-group: 33, ");
+    assert_eq!(got(&group, groups), (0, 33, None));
+    assert!(refusal(&group, user(json!({"uid": 0, "gid": 5}))).contains("the engine demands group 5"));
+}
+
+#[test]
+fn an_engine_lifts_no_limit_by_another_name() {
+    let (combined, _) = combined(NODE, |spec| {
+        spec["linux"]["resources"]["unified"] =
+            json!({"memory.max": "max", "pids.max": "max", "memory.oom.group": "1", "cpu.max": "1000"});
+    });
+    let spec = serde_json::to_value(&combined.expect("it starts").spec).expect("it is writable");
+    assert_eq!(spec["linux"]["resources"]["unified"], json!({"memory.oom.group": "1", "cpu.max": "1000"}));
 }

@@ -1,0 +1,240 @@
+//! Looks at what an engine's configuration names by path, before anything is decided.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use oci_spec::runtime::{Mount, Spec};
+use rustix::fs::{Mode, OFlags, fstatfs, open};
+
+use crate::launch::error::LaunchError;
+use crate::launch::namespaces;
+use crate::node::place::{self, Facts};
+use crate::spec::engine::{BindSource, EngineFacts, KernelFs, is_bind};
+
+/// Opens every namespace and source of a configuration, and keeps what they are.
+///
+/// # Errors
+/// One of them is missing, or a namespace is none.
+pub(super) fn facts(spec: &Spec, engine: &EngineDirs, bundle: &Path) -> Result<EngineFacts, LaunchError> {
+    let mut facts = EngineFacts::default();
+    let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    for one in listed.into_iter().flatten() {
+        if let Some(path) = one.path().as_ref().filter(|path| !path.as_os_str().is_empty()) {
+            facts.namespaces.push(namespaces::identify(one.typ(), path)?.1);
+        }
+    }
+    for mount in spec.mounts().iter().flatten() {
+        let source = if is_bind(mount) { Some(bind_source(mount, engine, bundle)?) } else { None };
+        facts.sources.push(source);
+    }
+    Ok(facts)
+}
+
+/// Opens the source of a bind as the launch will: links are followed, and the descriptor tells where
+/// they led.
+///
+/// # Errors
+/// open(2) failed.
+pub(super) fn open_source(path: &Path) -> Result<OwnedFd, LaunchError> {
+    open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| LaunchError::Call { what: format!("source {}", path.display()), errno })
+}
+
+/// The path of a mount's source on the host.
+pub(super) fn source_path(mount: &Mount, bundle: &Path) -> PathBuf {
+    bundle.join(mount.source().clone().unwrap_or_default())
+}
+
+fn bind_source(mount: &Mount, engine: &EngineDirs, bundle: &Path) -> Result<BindSource, LaunchError> {
+    let path = source_path(mount, bundle);
+    let call = |errno| LaunchError::Call { what: format!("source {}", path.display()), errno };
+    let source = open_source(&path)?;
+    let facts = Facts::of(&source).map_err(call)?;
+    let real = place::real_path(&source).map_err(call)?;
+    Ok(BindSource {
+        id: (facts.dev, facts.ino),
+        kernel: kernel_fs(&source).map_err(call)?,
+        engines: engine.made(&real),
+    })
+}
+
+/// Which of the kernel's file systems something is on (linux/magic.h).
+fn kernel_fs(source: impl AsFd) -> rustix::io::Result<Option<KernelFs>> {
+    #[allow(clippy::useless_conversion, reason = "the type of the field differs between architectures")]
+    let magic = i64::try_from(fstatfs(source)?.f_type).unwrap_or(-1);
+    Ok(match magic {
+        0x9fa0 => Some(KernelFs::Proc),
+        0x6265_6572 => Some(KernelFs::Sysfs),
+        0x0027_e0eb | 0x6367_7270 => Some(KernelFs::Cgroup),
+        0x1980_0202 => Some(KernelFs::Mqueue),
+        _ => None,
+    })
+}
+
+/// Where an engine keeps what it makes for its containers. Derived from what it tells the runtime of
+/// itself, never from the mounts, which are its user's too.
+#[derive(Debug, Default)]
+pub(super) struct EngineDirs {
+    /// Directories with one directory a container, whose `userdata` holds its files: podman, cri-o.
+    containers: Vec<PathBuf>,
+    /// State and root of containerd.
+    containerd: Vec<PathBuf>,
+}
+
+/// Files and directories of containers/storage that podman and cri-o mount (libpod,
+/// `container_internal_linux.go`).
+const USERDATA: [&str; 10] = [
+    "resolv.conf",
+    "hosts",
+    "hostname",
+    ".containerenv",
+    "passwd",
+    "group",
+    "localtime",
+    "shm",
+    "run/secrets",
+    "secrets",
+];
+
+/// Where docker keeps containers, and nerdctl everything of one containerd.
+const DOCKER: &str = "/var/lib/docker/containers";
+const NERDCTL: &str = "/var/lib/nerdctl";
+
+/// Where the kubelet keeps pods.
+const PODS: &str = "/var/lib/kubelet/pods";
+
+impl EngineDirs {
+    /// Those of the engine that made a bundle and wants a PID file. podman has two directories a
+    /// container, one of which only the PID file tells.
+    pub(super) fn of(bundle: &Path, pid_file: Option<&Path>) -> Self {
+        let mut dirs = Self::default();
+        let userdata =
+            |dir: &Path| dir.ends_with("userdata").then(|| dir.parent().map(Path::to_owned)).flatten();
+        if let Some(container) = userdata(bundle) {
+            dirs.containers.extend(container.parent().map(Path::to_owned));
+            let other = pid_file.and_then(Path::parent).and_then(|dir| dir.canonicalize().ok());
+            let other = other.as_deref().and_then(userdata);
+            // Of the same container: its number was not known to whoever chose a PID file beforehand.
+            let other = other.filter(|other| other.file_name() == container.file_name());
+            dirs.containers.extend(other.as_deref().and_then(Path::parent).map(Path::to_owned));
+        }
+        // STATE/io.containerd.runtime.v2.task/NAMESPACE/ID, with a link to the same below the root.
+        let work = std::fs::canonicalize(bundle.join("work")).ok();
+        for task in [Some(bundle.to_owned()), work].into_iter().flatten() {
+            let dir = task.ancestors().nth(2).filter(|dir| dir.ends_with("io.containerd.runtime.v2.task"));
+            dirs.containerd.extend(dir.and_then(Path::parent).map(Path::to_owned));
+        }
+        dirs
+    }
+
+    /// Whether something is what an engine has made for a container, by its path without links.
+    fn made(&self, path: &Path) -> bool {
+        let below = |dir: &Path| -> Option<Vec<String>> {
+            let rest = path.strip_prefix(dir).ok()?.components();
+            rest.map(|part| match part {
+                Component::Normal(name) => name.to_str().map(str::to_owned),
+                _ => None,
+            })
+            .collect()
+        };
+        let of_podman = |parts: &[String]| match parts {
+            [_, userdata, rest @ ..] if userdata == "userdata" => {
+                let rest = rest.join("/");
+                USERDATA.iter().any(|name| {
+                    rest.strip_prefix(name).is_some_and(|more| more.is_empty() || more.starts_with('/'))
+                })
+            }
+            _ => false,
+        };
+        // IO.CONTAINERD.…/sandboxes/ID/NAME
+        let of_containerd = |parts: &[String]| matches!(parts, [plugin, sandboxes, _, _] if plugin.starts_with("io.containerd.") && sandboxes == "sandboxes");
+        let of_kubelet = |parts: &[String]| match parts {
+            [_, file] => file == "etc-hosts",
+            [_, containers, _, _] if containers == "containers" => true,
+            [_, volumes, plugin, _, ..] if volumes == "volumes" => {
+                matches!(&**plugin, "kubernetes.io~projected" | "kubernetes.io~secret")
+            }
+            _ => false,
+        };
+        self.containers.iter().filter_map(|dir| below(dir)).any(|parts| of_podman(&parts))
+            || self.containerd.iter().filter_map(|dir| below(dir)).any(|parts| of_containerd(&parts))
+            || below(Path::new(PODS)).is_some_and(|parts| of_kubelet(&parts))
+            || below(Path::new(DOCKER)).is_some_and(|parts| parts.len() == 2)
+            || below(Path::new(NERDCTL))
+                .and_then(|parts| parts.get(1).cloned())
+                .is_some_and(|part| matches!(&*part, "containers" | "etchosts"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engines_own_files_are_known_by_where_they_lie() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let bundle = dir.join("root/overlay-containers/abc/userdata");
+        let run = dir.join("run/overlay-containers/abc/userdata");
+        let foreign = dir.join("user/overlay-containers/def/userdata");
+        for made in [&bundle, &run, &foreign] {
+            std::fs::create_dir_all(made).unwrap();
+        }
+        let engine = EngineDirs::of(&bundle, Some(&run.join("pidfile")));
+        for (path, made) in [
+            ("run/overlay-containers/abc/userdata/hosts", true),
+            ("run/overlay-containers/other-of-a-pod/userdata/resolv.conf", true),
+            ("root/overlay-containers/abc/userdata/shm", true),
+            ("root/overlay-containers/abc/userdata/secrets/key", true),
+            ("root/overlay-containers/abc/userdata/overlay/1/merge", false),
+            ("root/overlay-containers/abc/userdata", false),
+            ("root/overlay-containers/abc/hosts", false),
+            ("root/volumes/x/_data/hosts", false),
+            ("user/overlay-containers/abc/userdata/hosts", false),
+            ("hosts", false),
+        ] {
+            assert_eq!(engine.made(&dir.join(path)), made, "{path}");
+        }
+        // A PID file that somebody has put elsewhere makes nothing there the engine's.
+        let elsewhere = EngineDirs::of(&bundle, Some(&foreign.join("pidfile")));
+        assert!(!elsewhere.made(&foreign.join("hosts")));
+        let pod = Path::new("/var/lib/kubelet/pods/uid");
+        for (path, made) in [
+            ("etc-hosts", true),
+            ("volumes/kubernetes.io~projected/kube-api-access/token", true),
+            ("volumes/kubernetes.io~empty-dir/mine/hosts", false),
+            ("volume-subpaths/mine/hosts", false),
+        ] {
+            assert_eq!(engine.made(&pod.join(path)), made, "{path}");
+        }
+    }
+
+    #[test]
+    fn containerds_sandboxes_are_found_through_the_bundle() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let task = "io.containerd.runtime.v2.task/k8s.io/abc";
+        let (bundle, work) = (dir.join("state").join(task), dir.join("root").join(task));
+        std::fs::create_dir_all(&bundle).unwrap();
+        std::fs::create_dir_all(&work).unwrap();
+        std::os::unix::fs::symlink(&work, bundle.join("work")).unwrap();
+        let engine = EngineDirs::of(&bundle, None);
+        for (path, made) in [
+            ("root/io.containerd.grpc.v1.cri/sandboxes/def/hosts", true),
+            ("state/io.containerd.grpc.v1.cri/sandboxes/def/shm", true),
+            ("root/io.containerd.snapshotter.v1.overlayfs/snapshots/1/fs", false),
+            ("root/io.containerd.grpc.v1.cri/containers/def/volumes/x", false),
+            ("other/io.containerd.grpc.v1.cri/sandboxes/def/hosts", false),
+        ] {
+            assert_eq!(engine.made(&dir.join(path)), made, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_source_on_a_file_system_of_the_kernels_is_known() {
+        let of = |path: &str| kernel_fs(open_source(Path::new(path)).unwrap()).unwrap();
+        assert_eq!(of("/proc/self/status"), Some(KernelFs::Proc));
+        assert_eq!(of("/sys"), Some(KernelFs::Sysfs));
+        assert_eq!(of("/etc"), None);
+    }
+}

@@ -1,0 +1,256 @@
+//! A bundle as an engine hands it over: plain, or one that names a node.
+//!
+//! `choice` says which of both, `found` looks at what the configuration names by path, `volumes` keeps
+//! what decides out of reach of either.
+
+mod choice;
+mod found;
+mod volumes;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use oci_spec::runtime::Spec;
+
+use crate::command::{HostShell, Shell};
+use crate::launch::create::OfNode;
+use crate::launch::error::LaunchError;
+use crate::launch::root::{Root, layout, oci};
+use crate::launch::smack;
+use crate::node::diagnostic::{Code, Diagnostic, Report};
+use crate::node::expand::Launch;
+use crate::node::family::Family;
+use crate::node::load::{self, LoadError, LoadOptions};
+use crate::node::place::PlaceError;
+use crate::node::source::Sources;
+use crate::policy::{self, Policy, Starter};
+use crate::spec::bundle::{self, BundleError};
+use crate::spec::engine::{self, Combined, EngineFacts};
+use crate::spec::host::SystemHost;
+use crate::spec::identity::Caller;
+use crate::spec::plan::{self, Plan, Request};
+
+use choice::{Choice, Selection};
+use found::EngineDirs;
+
+/// Bytes of the largest configuration that is read.
+const LARGEST: u64 = 16 << 20;
+
+/// Why a node is not started for an engine. One line, for whoever reads the engine's log.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NodeError {
+    /// Mistakes in files, conflicts with the engine, refusals of the policy.
+    #[error("{}", .0.one_line(.1))]
+    Mistakes(Report, Arc<Sources>),
+    /// A volume or root would make writable what decides.
+    #[error("{0}")]
+    Volume(String),
+    /// There is no family.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A file cannot be read.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// A directory of a node cannot be made.
+    #[error(transparent)]
+    Create(#[from] BundleError),
+}
+
+/// A bundle, read.
+pub(super) struct Loaded {
+    /// Where it is.
+    pub(super) bundle: PathBuf,
+    /// Its configuration, with what the node says in it.
+    pub(super) spec: Spec,
+    /// Its root.
+    pub(super) root: Root,
+    /// The node it names.
+    pub(super) node: Option<OfNode>,
+    /// Smack label of its process.
+    pub(super) smack: Option<String>,
+}
+
+impl Loaded {
+    /// Reads a bundle. Where the engine wants its PID file tells where it keeps what is its own.
+    ///
+    /// # Errors
+    /// There is none, its configuration is wrong, or the node it names may not start.
+    pub(super) fn read(bundle: &Path, pid_file: Option<&Path>) -> Result<Self, super::runtime::RunError> {
+        let refused = |why: String| LaunchError::refused(format!("bundle {}", bundle.display()), why);
+        let bundle =
+            std::fs::canonicalize(bundle).map_err(|error| refused(error.to_string().to_lowercase()))?;
+        let path = bundle.join("config.json");
+        let mut text = String::new();
+        std::fs::File::open(&path)
+            .and_then(|file| file.take(LARGEST).read_to_string(&mut text))
+            .map_err(|error| refused(format!("config.json: {}", error.to_string().to_lowercase())))?;
+        let spec: Spec = serde_json::from_str(&text)
+            .map_err(|source| LaunchError::Json { path: path.display().to_string(), source })?;
+        let selection = choice::choose(&spec, &bundle)?;
+        let facts = found::facts(&spec, &EngineDirs::of(&bundle, pid_file), &bundle)?;
+        match selection {
+            Selection::Plain { sandbox } => Self::plain(bundle, spec, facts, sandbox),
+            Selection::Node(choice) => Self::of_node(bundle, &spec, facts, &choice),
+        }
+    }
+
+    fn plain(
+        bundle: PathBuf,
+        mut spec: Spec,
+        facts: EngineFacts,
+        sandbox: bool,
+    ) -> Result<Self, super::runtime::RunError> {
+        let launch = Launch::of_this_process();
+        let policy = policy()?;
+        let origin = choice::origin(&spec).and_then(|redpath| origin(&redpath, &policy, &launch));
+        let rules = policy.rules(&launch);
+        let origin = origin.as_ref();
+        let plain = volumes::Plain { rules: &rules, facts: &facts, bundle: &bundle, sandbox, origin };
+        let checked = plain.check(&mut spec)?;
+        let mut root = oci::root(&spec, &bundle)?;
+        root.checked = checked;
+        for (index, mount) in root.mounts.iter_mut().enumerate() {
+            mount.check(facts.source(index).map(|source| source.id));
+        }
+        root.namespaces = facts.namespaces;
+        Ok(Self { bundle, spec, root, node: None, smack: None })
+    }
+
+    fn of_node(
+        bundle: PathBuf,
+        spec: &Spec,
+        facts: EngineFacts,
+        choice: &Choice,
+    ) -> Result<Self, super::runtime::RunError> {
+        let (plan, family, combined) = planned(spec, &facts, choice, &bundle)?;
+        for created in &plan.layout.create {
+            bundle::create(created).map_err(NodeError::from)?;
+        }
+        let mut root = layout::of_engine(&plan, &family, &combined, &bundle)?;
+        root.namespaces = facts.namespaces;
+        let node = Some(OfNode::of(&plan));
+        smack::check(plan.smack.as_deref())?;
+        Ok(Self { bundle, spec: combined.spec, root, node, smack: plan.smack })
+    }
+
+    /// Whether its process gets a terminal.
+    pub(super) fn terminal(&self) -> bool {
+        self.spec.process().as_ref().is_some_and(|process| process.terminal().unwrap_or(false))
+    }
+}
+
+/// The node that a bundle says it was written from, where it may start, with its plan as it would be
+/// now. No command of it runs.
+fn origin(redpath: &Path, policy: &Policy, launch: &Launch) -> Option<(Plan, Family)> {
+    let options = LoadOptions { prefix: launch.prefix().to_owned(), ..LoadOptions::default() };
+    let family = load::load(redpath, &options).ok()?.family?;
+    if policy::verify(policy, &family, Starter::Engine).has_errors() {
+        return None;
+    }
+    let request = Request::new(Caller { uid: launch.uid, gid: launch.gid });
+    let planned = plan::plan(&family, &request, launch.clone(), &mut SystemHost::default(), None);
+    Some((planned.plan?, family))
+}
+
+/// What the host allows.
+fn policy() -> Result<Policy, NodeError> {
+    let loaded = policy::load(&policy::path(Launch::of_this_process().prefix()));
+    loaded.policy.ok_or_else(|| NodeError::Mistakes(loaded.report, Arc::new(loaded.sources)))
+}
+
+/// The plan of a node for an engine, checked against the policy, and combined with what the engine
+/// brings.
+fn planned(
+    spec: &Spec,
+    facts: &EngineFacts,
+    choice: &Choice,
+    bundle: &Path,
+) -> Result<(Plan, Family, Combined), NodeError> {
+    let launch = Launch::of_this_process();
+    let policy = policy()?;
+    let rules = policy.rules(&launch);
+    let options =
+        LoadOptions { admin: choice.admin, prefix: launch.prefix().to_owned(), ..LoadOptions::default() };
+    let loaded = load::load(&choice.redpath, &options)?;
+    let mut report = loaded.report;
+    let Some(family) = loaded.family else {
+        return Err(NodeError::Mistakes(report, loaded.sources));
+    };
+    agreed(choice, &family, &mut report);
+    let (plan, found) = plan_for(spec, choice, &family, &policy, launch);
+    report.append(found);
+    let Some(plan) = plan.filter(|_| !report.has_errors()) else {
+        return Err(NodeError::Mistakes(report, Arc::clone(&family.sources)));
+    };
+    let (combined, found) = engine::combine(spec, facts, &plan, &family);
+    report.append(found);
+    pinned(choice, &plan, &mut report);
+    match combined.filter(|_| !report.has_errors()) {
+        Some(mut combined) => {
+            volumes::check_node(&rules, (&family, &plan), &mut combined, bundle)?;
+            Ok((plan, family, combined))
+        }
+        None => Err(NodeError::Mistakes(report, Arc::clone(&family.sources))),
+    }
+}
+
+/// An annotation and a root that name different nodes: either could be what was meant.
+fn agreed(choice: &Choice, family: &Family, report: &mut Report) {
+    let Some(rival) = &choice.rival else { return };
+    let leaf = family.leaf().path.as_path();
+    let same = crate::node::place::canonical(rival).is_ok_and(|rival| rival == leaf);
+    if !same {
+        let message = format!(
+            "the annotation names node {}, and the root is, or refers to, node {}",
+            leaf.display(),
+            rival.display()
+        );
+        report.push(Diagnostic::error(Code::EngineConflict, message).help("name one of them"));
+    }
+}
+
+fn plan_for(
+    spec: &Spec,
+    choice: &Choice,
+    family: &Family,
+    policy: &Policy,
+    launch: Launch,
+) -> (Option<Plan>, Report) {
+    let leaf = family.leaf().path.as_path();
+    let mut report = policy::verify(policy, family, Starter::Engine);
+    if choice.admin && !policy.admin(leaf) {
+        let message = format!("an engine asks for admin mode of {}", leaf.display());
+        report.push(
+            Diagnostic::error(Code::PolicyAdmin, message)
+                .help("`admin: {nodes: [...]}` in /etc/redpak/policy.yaml allows it"),
+        );
+    }
+    let permission = policy.commands(Starter::Engine, leaf, !report.has_errors());
+    let caller = Caller { uid: launch.uid, gid: launch.gid };
+    let mut shell = HostShell::new(permission, (caller.uid, caller.gid));
+    let mut request = Request::new(caller);
+    let process = spec.process().as_ref();
+    request.args = process.and_then(|process| process.args().clone()).unwrap_or_default();
+    request.terminal = process.is_some_and(|process| process.terminal().unwrap_or(false));
+    request.strict = choice.strict;
+    let shell: &mut dyn Shell = &mut shell;
+    let planned = plan::plan(family, &request, launch, &mut SystemHost::default(), Some(shell));
+    report.append(planned.report);
+    (planned.plan, report)
+}
+
+/// A plan that is pinned has to be that plan.
+fn pinned(choice: &Choice, plan: &Plan, report: &mut Report) {
+    let Some(wanted) = &choice.digest else { return };
+    let has = plan.digest.to_string();
+    if format!("sha256:{wanted}") != has {
+        report.push(
+            Diagnostic::error(
+                Code::PlanDigest,
+                format!("the plan of {} is {has}, and sha256:{wanted} is demanded", plan.redpath),
+            )
+            .help("`red-conf plan --canonical` shows what the digest is of"),
+        );
+    }
+}

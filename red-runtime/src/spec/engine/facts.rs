@@ -1,0 +1,82 @@
+//! What an engine's configuration names by path, as it was found on the host.
+//!
+//! A path says nothing: two of them lead to one namespace, a directory of a user's is mounted at
+//! `/etc/hosts`. So every path is opened once before anything is decided, what it is goes in here, and
+//! the launch compares device and inode again with what it uses.
+
+use std::path::PathBuf;
+
+use oci_spec::runtime::{LinuxNamespaceType, Mount};
+
+/// A namespace that a configuration names by path.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NamedNamespace {
+    /// Type in the configuration, which is that of the namespace.
+    pub typ: LinuxNamespaceType,
+    /// Path in the configuration.
+    pub path: PathBuf,
+    /// Device and inode.
+    pub id: (u64, u64),
+    /// Whether it is the namespace of the runtime itself, or of PID 1.
+    pub hosts: bool,
+}
+
+/// File systems that show the kernel instead of holding files.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KernelFs {
+    /// proc(5)
+    Proc,
+    /// sysfs(5)
+    Sysfs,
+    /// cgroups(7), of both versions
+    Cgroup,
+    /// mq_overview(7)
+    Mqueue,
+}
+
+/// The source of a bind mount.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BindSource {
+    /// Device and inode.
+    pub id: (u64, u64),
+    /// The kernel's file system that it is on.
+    pub kernel: Option<KernelFs>,
+    /// Whether it lies where the engine keeps what it makes for its containers.
+    pub engines: bool,
+}
+
+/// All of it.
+#[derive(Clone, Debug, Default)]
+pub struct EngineFacts {
+    /// Namespaces.
+    pub namespaces: Vec<NamedNamespace>,
+    /// Sources of mounts, by position in the configuration; `None` for what is no bind, or missing.
+    pub sources: Vec<Option<BindSource>>,
+}
+
+impl EngineFacts {
+    /// The source of a mount.
+    #[must_use]
+    pub fn source(&self, mount: usize) -> Option<&BindSource> {
+        self.sources.get(mount).and_then(Option::as_ref)
+    }
+}
+
+/// Whether a mount is a bind, whatever its type says: an option is enough (mount(8)).
+#[must_use]
+pub fn is_bind(mount: &Mount) -> bool {
+    let options = mount.options().as_deref().unwrap_or_default();
+    mount.typ().as_deref() == Some("bind")
+        || options.iter().any(|option| option == "bind" || option == "rbind")
+}
+
+/// Whether a mount is read-only: with the last word, as mount(8) reads them.
+#[must_use]
+pub fn is_read_only(mount: &Mount) -> bool {
+    let options = mount.options().iter().flatten();
+    options.fold(false, |read_only, option| match option.as_str() {
+        "ro" | "rro" => true,
+        "rw" => false,
+        _ => read_only,
+    })
+}
