@@ -2,6 +2,7 @@
 
 pub mod broom;
 pub mod call;
+pub mod engine;
 pub mod packages;
 pub mod pages;
 pub mod podman;

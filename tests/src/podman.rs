@@ -27,7 +27,8 @@ impl<'u> Podman<'u> {
         let dir = pool.mkdir("podman");
         pool.write(
             "prefix/etc/redpak/policy.yaml",
-            format!("pools: [{{path: {}}}]\n", pool.path().display()),
+            // The engine's own storage lies beside the nodes, not among them.
+            format!("pools: [{{path: {}}}]\n", pool.join("core").display()),
         );
         let red = pool.install("red-runtime", "red-runtime-for-podman");
         let wrapper = pool.write(

@@ -24,7 +24,8 @@ impl Containerd {
         let dir = stage.pool.mkdir("containerd");
         stage.pool.write(
             "prefix/etc/redpak/policy.yaml",
-            format!("pools: [{{path: {}}}]\n", stage.pool.path().display()),
+            // The engine's own storage lies beside the nodes, not among them.
+            format!("pools: [{{path: {}}}]\n", stage.pool.join("core").display()),
         );
         let red = stage.pool.install("red-runtime", "red-runtime-for-containerd");
         let wrapper = stage.pool.write(
@@ -106,6 +107,26 @@ fn ctr_runs_nodes_and_plain_roots() {
     assert_eq!((said.code, said.out.as_str()), (0, "app\n"), "{}", said.err);
     let said = containerd.run(&["--rm"], &leaf, "red-c", &["no-such-command"]);
     assert!(said.code != 0 && said.err.contains("executable file not found"), "{}", said.err);
+    // A host's namespace by path is the host's, as CRI names those of every pod; a volume of the pool is
+    // no way to what decides.
+    let host = |kind: &str, name: &str| format!("{kind}:/proc/{}/ns/{name}", std::process::id());
+    let pool = stage.pool.join("core").display().to_string();
+    let mount = format!("type=bind,src={pool},dst=/host,options=rbind:rw");
+    for (option, value, words) in [
+        ("--with-ns", host("network", "net"), "share_net: Disabled"),
+        ("--with-ns", host("ipc", "ipc"), "share_ipc: Disabled"),
+        ("--with-ns", host("pid", "pid"), "share_pid: Disabled"),
+        ("--mount", mount, "would make writable what decides"),
+    ] {
+        let said = containerd.run(&["--rm", option, &value], &leaf, "red-f", &["echo", "started"]);
+        assert!(
+            said.code != 0 && said.out.is_empty() && said.err.contains(words),
+            "{value}: {}{}",
+            said.out,
+            said.err
+        );
+        containerd.ctr(&["container", "delete", "red-f"]);
+    }
     // A plain root, and an absolute command without a PATH, as ctr sends it.
     let plain = stage.plain("b", &["true"], |_| {});
     let root = plain.join("rootfs").display().to_string();

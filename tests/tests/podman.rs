@@ -198,7 +198,24 @@ fn what_podman_prints_is_our_message() {
         (vec!["--device=/dev/fuse".to_owned()], vec!["no devices but the usual ones"], 126),
         (vec!["--annotation".to_owned(), missing], vec!["missing (ENOENT)", "core/none"], 126),
         (vec!["--annotation".to_owned(), outside], vec!["is not a node"], 126),
-        (vec!["--annotation".to_owned(), annotation("plan-digest", "sha256:00")], vec!["is demanded"], 126),
+        (
+            vec!["--annotation".to_owned(), annotation("plan-digest", &"0".repeat(64))],
+            vec!["is demanded"],
+            126,
+        ),
+        (
+            vec!["--annotation".to_owned(), annotation("plan-digest", "sha256:00")],
+            vec!["64 hexadecimal digits"],
+            126,
+        ),
+        (vec!["--annotation".to_owned(), annotation("redpth", "/x")], vec!["did you mean"], 126),
+        (vec!["--tmpfs".to_owned(), "/usr/sbin".to_owned()], vec!["a part of /usr", "read-only"], 126),
+        (vec!["-v".to_owned(), format!("{data}:/usr/share:O")], vec!["a part of /usr", "read-only"], 126),
+        (
+            vec![format!("--ipc=ns:/proc/{}/ns/ipc", std::process::id())],
+            vec!["--ipc host", "share_ipc: Disabled"],
+            126,
+        ),
         (vec!["--annotation".to_owned(), annotation("admin", "true")], vec!["admin mode"], 126),
     ] {
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
@@ -240,6 +257,34 @@ fn what_podman_prints_is_our_message() {
     stage.pool.status("core", "Disable");
     let said = podman.run_root(&[], &stage.leaf, true, &["true"]);
     assert!(said.code == 126 && said.err.contains("node `core` is not enabled"), "{}", said.err);
+}
+
+/// podman's own files come through to a node whose `/etc` is read-only; a user's by the same names do
+/// not.
+#[test]
+fn files_of_podmans_own_are_known_by_where_they_lie() {
+    let leaf = "  - {mode: Restricted, mount: /etc, path: $NODE_PATH/own}\n";
+    let stage = Stage::with("", leaf);
+    for name in ["passwd", "group", "hosts", "hostname", "resolv.conf"] {
+        stage.pool.write(format!("core/mid/app/own/{name}"), format!("the node's {name}\n"));
+    }
+    let podman = podman_or_skip!(&stage.pool, None);
+    let said =
+        podman.run_root(&["--add-host", "peer:10.1.2.3"], &stage.leaf, true, &["cat", "/etc/hosts"]).good();
+    assert!(said.out.contains("10.1.2.3"), "{}", said.out);
+    let file = stage.pool.write("user/file", "EVIL\n").display().to_string();
+    for name in ["hosts", "passwd", "resolv.conf", "shadow"] {
+        let said = podman.run_root(
+            &["-v", &format!("{file}:/etc/{name}")],
+            &stage.leaf,
+            true,
+            &["cat", "/etc/hosts"],
+        );
+        assert!(said.code == 126 && said.err.contains("would cover"), "{name}: {}{}", said.out, said.err);
+    }
+    let config = stage.pool.join("core").display().to_string();
+    let said = podman.run_root(&["-v", &format!("{config}:/host")], &stage.leaf, true, &["true"]);
+    assert!(said.code == 126 && said.err.contains("would make writable what decides"), "{}", said.err);
 }
 
 /// What podman adds to what red-wrap shows, and nothing else: this list.

@@ -1,0 +1,121 @@
+//! What an engine sends, in bundles as podman and containerd write them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::call::{Said, red_runtime, run};
+use crate::stage::Stage;
+
+/// An engine, and a policy whose pool is the family of a stage.
+#[derive(Debug)]
+pub struct Engine {
+    /// The stage.
+    pub stage: Stage,
+    /// `NODE_PREFIX` of everything that is started.
+    pub prefix: PathBuf,
+    /// Bind mounts to be taken away in the end.
+    mounts: Vec<PathBuf>,
+}
+
+impl Engine {
+    /// Writes the policy.
+    #[must_use]
+    pub fn new(stage: Stage) -> Self {
+        let pool = stage.pool.join("core");
+        stage.pool.write("prefix/etc/redpak/policy.yaml", format!("pools: [{{path: {}}}]\n", pool.display()));
+        let prefix = stage.pool.join("prefix");
+        Self { stage, prefix, mounts: Vec::new() }
+    }
+
+    /// A bundle whose root is the leaf.
+    pub fn node(&self, name: &str, command: &[&str], change: impl FnOnce(&mut Value)) -> PathBuf {
+        let leaf = self.stage.leaf.display().to_string();
+        self.stage.plain(name, command, |spec| {
+            spec["root"]["path"] = json!(leaf);
+            spec["mounts"] = json!([
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]},
+            ]);
+            change(spec);
+        })
+    }
+
+    /// `red-runtime`, as the engine starts it.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = red_runtime(&self.stage.root);
+        command.env("NODE_PREFIX", &self.prefix);
+        command
+    }
+
+    /// Runs a bundle to its end, and removes it.
+    ///
+    /// # Panics
+    /// It cannot be removed.
+    pub fn run(&self, bundle: &Path) -> Said {
+        let said = run(self.command().arg("run").arg("--bundle").arg(bundle).arg("c"));
+        fs::remove_dir_all(bundle).expect("it is ours");
+        said
+    }
+
+    /// What is said of a node's bundle that is refused.
+    ///
+    /// # Panics
+    /// It is not.
+    pub fn refusal(&self, change: impl FnOnce(&mut Value)) -> String {
+        let said = self.run(&self.node("b", &["echo", "started"], change));
+        assert!(said.code == 1 && said.out.is_empty(), "{}{}", said.out, said.err);
+        assert!(!said.err.to_lowercase().contains("no such file"), "{}", said.err);
+        said.err
+    }
+
+    /// Mounts something elsewhere too, until the end.
+    ///
+    /// # Panics
+    /// It cannot be mounted.
+    pub fn bind(&mut self, from: &Path, to: &Path) {
+        run(Command::new("mount").arg("--bind").arg(from).arg(to)).good();
+        self.mounts.push(to.to_owned());
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stage.sweep();
+        for mount in self.mounts.iter().rev() {
+            run(Command::new("umount").arg("--lazy").arg(mount));
+        }
+    }
+}
+
+/// Adds a mount to a configuration.
+///
+/// # Panics
+/// It has no mounts.
+pub fn add(spec: &mut Value, mount: Value) {
+    spec["mounts"].as_array_mut().expect("it is a list").push(mount);
+}
+
+/// A bind mount.
+#[must_use]
+pub fn volume(source: &Path, destination: &str, options: &[&str]) -> Value {
+    json!({"destination": destination, "type": "bind", "source": source, "options": options})
+}
+
+/// Gives a configuration a namespace by path.
+///
+/// # Panics
+/// It has no namespaces.
+pub fn named(spec: &mut Value, kind: &str, path: &Path) {
+    let all = spec["linux"]["namespaces"].as_array_mut().expect("it is a list");
+    all.retain(|one| one["type"] != kind);
+    all.push(json!({"type": kind, "path": path}));
+}
+
+/// Gives a configuration an annotation.
+pub fn annotate(spec: &mut Value, key: &str, value: &str) {
+    spec["annotations"][key] = json!(value);
+}
