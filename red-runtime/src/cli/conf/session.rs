@@ -150,10 +150,11 @@ impl Session {
 
     fn plan_for(&self, request: &Request, commands: Commands) -> Result<Planned, ConfError> {
         let mut report = self.report.clone();
+        let policy = self.policy()?;
+        let request = &Request { rules: policy.rules(&self.launch), ..request.clone() };
         let mut shell = match commands {
             Commands::Show => None,
             Commands::Run => {
-                let policy = self.policy()?;
                 let found = policy::verify(&policy, &self.family, self.starter());
                 let permission =
                     policy.commands(self.starter(), &self.family.leaf().path, !found.has_errors());

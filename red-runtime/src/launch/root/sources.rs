@@ -24,11 +24,18 @@ impl<'a> Opener<'a> {
     /// A source as a descriptor, and whether it is a directory.
     pub(super) fn open(&mut self, source: &Source) -> Result<(OwnedFd, bool), LaunchError> {
         let fd = match source {
-            Source::Straight(path) => self.straight(path)?,
+            Source::Straight(path, _) => self.straight(path)?,
             Source::Path(path) => open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
                 .doing(|| format!("source {}", path.display()))?,
         };
         let facts = Facts::of(&fd).doing(|| "a source")?;
+        // What was judged when the launch was planned is what is mounted.
+        if let Source::Straight(path, Some(id)) = source
+            && *id != (facts.dev, facts.ino)
+        {
+            let what = format!("source {}", path.display());
+            return Err(LaunchError::refused(what, "something else took its place during the launch"));
+        }
         Ok((fd, facts.is_dir()))
     }
 

@@ -250,7 +250,7 @@ fn bad_path(merger: &mut Merger<'_>, key: &str, path: &str, at: At, why: BadPath
 
 /// Removes doubled and closing slashes, `.` and `..`. Paths of exports mean what they say: no link
 /// on the way changes what `..` is.
-fn clean(path: &str) -> String {
+pub(super) fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {
@@ -350,6 +350,7 @@ fn writable<'e, 'a: 'e>(merger: &mut Merger<'a>, entries: impl Iterator<Item = &
             let Source::Path(path) = &entry.source else { return None };
             Some(Bind {
                 path: &path.actual,
+                place: &path.actual,
                 writable: entry.export.mode.bind()?,
                 age: entry.layer.age(),
                 admin: entry.layer.admin,
@@ -357,7 +358,8 @@ fn writable<'e, 'a: 'e>(merger: &mut Merger<'a>, entries: impl Iterator<Item = &
             })
         })
         .collect();
-    for conflict in binds::conflicts(merger.family, &uses) {
+    let nodes: Vec<&str> = merger.family.nodes.iter().map(|node| node.vars.path.as_str()).collect();
+    for conflict in binds::conflicts(&nodes, &uses) {
         let diagnostic = conflict.diagnostic(merger.family);
         merger.report.push(diagnostic);
     }
