@@ -136,7 +136,7 @@ impl Family {
         let without_core =
             members.iter().chain([&node]).any(|member| member.path.join(RED).join(WITHOUT_CORE).exists());
         let core = (!without_core).then(|| core(&family, &launch)).flatten();
-        let cache = cache.unwrap_or_else(|| node.path.join("var/cache/dnf"));
+        let cache = cache.unwrap_or_else(|| node.path.join(RED).join("cache"));
         Ok(Self { core, ancestors: members, node, gpgcheck, cache })
     }
 

@@ -19,6 +19,8 @@ pub struct Claim {
     pub origin: Origin,
     /// Age of the layer, see [`Layer::age`].
     pub age: usize,
+    /// Whether descendants get it too.
+    pub shared: bool,
 }
 
 /// The claims of every node but the leaf, whose own cannot hold a member of the family.
@@ -46,7 +48,12 @@ fn of(merger: &Merger<'_>, layer: &Layer<'_>, export: &Export, claims: &mut Vec<
         // A text that does not expand starts no launch, so nobody writes there.
         let Ok(path) = expand::expand(&text.value, scope, Commands::Keep) else { continue };
         let path = place(&path, layer.vars);
-        let claim = Claim { path, origin: layer.origin(export.mount.at), age: layer.age() };
+        let claim = Claim {
+            path,
+            origin: layer.origin(export.mount.at),
+            age: layer.age(),
+            shared: !export.mode.is_private(),
+        };
         if path_is_usable(&claim.path) && !claims[from..].contains(&claim) {
             claims.push(claim);
         }

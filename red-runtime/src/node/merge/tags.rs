@@ -166,13 +166,16 @@ fn gpgcheck(merger: &mut Merger<'_>) -> Resolved<bool> {
     Resolved { value, origin: Some(origin), over }
 }
 
+/// Default of `cachedir`, where no export reaches: what is downloaded and parsed there is root's.
+const CACHE: &str = ".red/cache";
+
 pub(super) fn packages(merger: &mut Merger<'_>) -> Vec<Packages> {
     (0..merger.family.nodes.len())
         .map(|node| Packages {
             node,
             rpmdir: own(merger, node, "var/lib/rpm", |tags| tags.rpmdir.as_ref()),
             persistdir: own(merger, node, "var/lib/dnf", |tags| tags.persistdir.as_ref()),
-            cachedir: nearest(merger, node, "var/cache/dnf", |tags| tags.cachedir.as_ref()),
+            cachedir: nearest(merger, node, CACHE, |tags| tags.cachedir.as_ref()),
         })
         .collect()
 }

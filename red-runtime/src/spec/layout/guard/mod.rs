@@ -2,13 +2,17 @@
 //! writable"). Everything is compared by place, that is file system and path in it, so that bind mounts,
 //! views of the whole disk and symbolic links are no way around.
 
+mod parts;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::at;
-use super::kept::{self, Class, Kept, KeptPlaces, below};
+use super::kept::{self, KeptPlaces, below};
 use super::services::Others;
-use super::sources::{Created, Finder, Found};
+use super::sources::{Finder, Found};
 use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::family::Layer;
 use crate::node::guard::{Location, MountTable};
@@ -84,6 +88,15 @@ fn place_of(found: &Found, mounts: &MountTable) -> Option<Location> {
     kept::place(mounts, facts.map_or(0, |facts| facts.mount), real)
 }
 
+/// What an elder exports writable.
+struct Granted {
+    /// Age of the elder's layer.
+    age: usize,
+    /// Whether descendants get it too.
+    shared: bool,
+    place: Location,
+}
+
 pub(super) struct Judge<'j, 'f> {
     pub(super) finder: &'j mut Finder<'f>,
     pub(super) merged: &'j Merged,
@@ -92,8 +105,7 @@ pub(super) struct Judge<'j, 'f> {
     pub(super) mounts: Rc<MountTable>,
     pub(super) kept: KeptPlaces,
     layers: Vec<Layer<'f>>,
-    /// What elders export writable, with the age of who does.
-    granted: Vec<(usize, Location)>,
+    granted: Vec<Granted>,
     verdict: Verdict,
 }
 
@@ -164,7 +176,7 @@ impl<'f> Judge<'_, 'f> {
                     .help("move the node out of it, or export a smaller directory");
                 self.push(diagnostic);
             }
-            self.granted.push((claim.age, place));
+            self.granted.push(Granted { age: claim.age, shared: claim.shared, place });
         }
     }
 
@@ -249,133 +261,6 @@ impl<'f> Judge<'_, 'f> {
         }
     }
 
-    /// Judges by what lies around and in a place. Says whether there is more to judge.
-    fn covered(&mut self, index: usize, place: &Location, real: &str) -> bool {
-        let layer = self.layer(index);
-        let hits = |around: bool, rest: &str, kept: &Kept| (around, rest.to_owned(), kept.clone());
-        let around = self.kept.around(place).map(|kept| hits(true, "", kept));
-        let within = self.kept.within(place).map(|(rest, kept)| hits(false, rest, kept));
-        let hits: Vec<(bool, String, Kept)> = around.chain(within).collect();
-        // A younger node that lies in it is refused as such, see `claims`.
-        let younger = |kept: &Kept| kept.node.is_some_and(|node| node + 1 > layer.age()) && !layer.admin;
-        let in_claim = |kept: &Kept| {
-            let node = kept.node.filter(|_| younger(kept) && kept.class != Class::Packages);
-            node.is_some_and(|node| self.kept.nodes[node].iter().any(|base| place.contains(base)))
-        };
-        let mut refused: Option<&Kept> = None;
-        let mut parts: Vec<(&str, &Kept)> = Vec::new();
-        for (around, rest, kept) in hits.iter().filter(|(_, _, kept)| !in_claim(kept)) {
-            match treatment(&layer, *around, kept) {
-                Treatment::Fine => {}
-                Treatment::Refused => {
-                    refused = refused.filter(|held| held.class <= kept.class).or(Some(kept))
-                }
-                Treatment::ReadOnly => return self.becomes_read_only(index, real, kept),
-                Treatment::Over => parts.push((rest, kept)),
-            }
-        }
-        if let Some(kept) = refused {
-            let what = if kept.path == real { String::new() } else { format!(" and {}", kept.path) };
-            let whose = kept.node.map_or_else(String::new, |node| {
-                format!(" of node `{}`", self.finder.family.nodes[node].vars.alias)
-            });
-            let message = format!(
-                "{} exports {real} writable{}: {}{whose}",
-                layer.name(),
-                if what.is_empty() {
-                    String::new()
-                } else {
-                    format!(",{}", what.replacen(" and", " and with it", 1))
-                },
-                kept.class.words()
-            );
-            self.refuse(index, message, "what decides for nodes is out of reach of what runs in them: export another directory, or use a Restricted mode");
-            return false;
-        }
-        for (rest, kept) in parts {
-            self.keep_part(index, real, rest, kept);
-        }
-        true
-    }
-
-    /// An export of the package database or the like is not refused, since every tree of red-pak 2.5 has
-    /// one; it is read-only.
-    fn becomes_read_only(&mut self, index: usize, real: &str, kept: &Kept) -> bool {
-        let (words, mount) = (kept.class.words(), self.export(index).mount.actual.clone());
-        let layer = self.layer(index).name();
-        let diagnostic = Diagnostic::warning(
-            Code::ExportKept,
-            format!("{mount} is read-only, although {layer} exports {real} writable: {words}"),
-        )
-        .at(at(self.export(index)))
-        .help("write Restricted or PrivateRestricted, so that it says what it is");
-        self.push(diagnostic);
-        self.verdict.read_only.insert(index);
-        false
-    }
-
-    /// Mounts a part of a writable export read-only over it.
-    fn keep_part(&mut self, index: usize, real: &str, rest: &str, kept: &Kept) {
-        let source = format!("{}/{rest}", real.trim_end_matches('/'));
-        let node = self.finder.family.node_of(&source).map(|node| node.path.clone());
-        let (dir, id) = match self.finder.host.probe(&source, node.as_deref()) {
-            Probe::Dir { real, facts } if real == source => (true, Some((facts.dev, facts.ino))),
-            Probe::Other { real, facts } if real == source => (false, Some((facts.dev, facts.ino))),
-            Probe::Missing if kept.named && kept.class == Class::Packages => {
-                if !self.make(index, &source, node) {
-                    return;
-                }
-                (true, None)
-            }
-            // The store leads to its generations by links; what they lead to is no part of the export.
-            _ => return,
-        };
-        let layer = self.layer(index).name();
-        let diagnostic = Diagnostic::note(
-            Code::ExportKept,
-            format!("{source} stays read-only in what {layer} exports writable: {}", kept.class.words()),
-        )
-        .at(at(self.export(index)));
-        self.push(diagnostic);
-        let over = self.verdict.over.entry(index).or_default();
-        let mut add = |at: &str, dir: bool, writable: bool, id| {
-            let source = format!("{}/{at}", real.trim_end_matches('/'));
-            match over.iter_mut().find(|over| over.at == at) {
-                Some(held) => held.writable &= writable,
-                None => over.push(Over { at: at.to_owned(), source, dir, writable, id }),
-            }
-        };
-        let mut end = 0;
-        while let Some(slash) = rest[end..].find('/') {
-            end += slash;
-            add(&rest[..end], true, true, None);
-            end += 1;
-        }
-        add(rest, dir, false, id);
-    }
-
-    /// Sees to a directory that has to be there to be covered. Where the caller may not make it, nothing
-    /// that the caller starts can.
-    fn make(&mut self, index: usize, path: &str, node: Option<std::path::PathBuf>) -> bool {
-        let above = std::path::Path::new(path).ancestors().skip(1).filter_map(std::path::Path::to_str);
-        let mut above = above.map(str::to_owned);
-        let there = above.find(|above| !matches!(self.finder.host.probe(above, None), Probe::Missing));
-        let may = there.is_some_and(|there| self.finder.host.may_write(&there));
-        let Some(node) = node.filter(|_| may) else { return false };
-        if self.finder.terms.strict {
-            let message = format!("{path} is missing, and what is exported around it could make it");
-            let diagnostic = Diagnostic::error(Code::SourceMissing, message)
-                .at(at(self.export(index)))
-                .help("make it, or start without `--strict`");
-            self.push(diagnostic);
-            return false;
-        }
-        if self.finder.layout.create.iter().all(|created| created.path != path) {
-            self.finder.layout.create.push(Created { node, path: path.to_owned(), export: index });
-        }
-        true
-    }
-
     /// In a pool, or in the directory of a node, only the node it belongs to and its elders export
     /// something writable, and what they did not give away stays so.
     fn owned(&mut self, index: usize, place: &Location, real: &str) {
@@ -396,7 +281,8 @@ impl<'f> Judge<'_, 'f> {
             return;
         };
         let node = &self.finder.family.nodes[owner];
-        let given = |granted: &(usize, Location)| granted.0 <= owner + 1 && granted.1.contains(place);
+        let given =
+            |granted: &Granted| granted.shared && granted.age <= owner + 1 && granted.place.contains(place);
         if self.granted.iter().any(given) {
             return;
         }
@@ -426,7 +312,7 @@ impl<'f> Judge<'_, 'f> {
                 return None;
             }
             let given = kept::place(&self.mounts, 0, parent)
-                .is_some_and(|place| self.granted.iter().any(|(_, granted)| granted.contains(&place)));
+                .is_some_and(|place| self.granted.iter().any(|granted| granted.place.contains(&place)));
             if given {
                 return None;
             }
@@ -445,31 +331,5 @@ impl<'f> Judge<'_, 'f> {
             .label(format!("writable at {}", export.mount.actual))
             .help(help);
         self.push(diagnostic);
-    }
-}
-
-/// What is done about a place that decides.
-enum Treatment {
-    Fine,
-    Refused,
-    /// The export becomes read-only.
-    ReadOnly,
-    /// The part becomes read-only.
-    Over,
-}
-
-fn treatment(layer: &Layer<'_>, around: bool, kept: &Kept) -> Treatment {
-    let own = kept.node.is_some_and(|node| layer.node.is_some_and(|layer| layer <= node));
-    match kept.class {
-        Class::Pool | Class::Host => Treatment::Refused,
-        Class::State if around => Treatment::Refused,
-        Class::State => Treatment::Over,
-        // Maintenance of a node writes in it, but not what it is started by.
-        Class::Node if layer.admin && own => Treatment::Fine,
-        Class::Config if layer.admin && own && !around => Treatment::Over,
-        Class::Repositories | Class::Packages if layer.admin && own => Treatment::Fine,
-        Class::Packages if around => Treatment::ReadOnly,
-        Class::Packages => Treatment::Over,
-        Class::Node | Class::Config | Class::Repositories => Treatment::Refused,
     }
 }
