@@ -79,25 +79,28 @@ impl Judge<'_, '_> {
     fn keep_part(&mut self, index: usize, real: &str, rest: &str, kept: &Kept) {
         let source = format!("{}/{rest}", real.trim_end_matches('/'));
         let node = self.finder.family.node_of(&source).map(|node| node.path.clone());
-        let (dir, id) = match self.finder.host.probe(&source, node.as_deref()) {
-            Probe::Dir { real, facts } if real == source => (true, Some((facts.dev, facts.ino))),
-            Probe::Other { real, facts } if real == source => (false, Some((facts.dev, facts.ino))),
+        let part = match self.finder.host.probe(&source, node.as_deref()) {
+            Probe::Dir { real, facts } if real == source => Some((true, Some((facts.dev, facts.ino)))),
+            Probe::Other { real, facts } if real == source => Some((false, Some((facts.dev, facts.ino)))),
             Probe::Missing if kept.named && kept.class == Class::Packages => {
                 if !self.make(index, &source, node) {
                     return;
                 }
-                (true, None)
+                Some((true, None))
             }
-            // The store leads to its generations by links; what they lead to is no part of the export.
-            _ => return,
+            Probe::Missing | Probe::Refused { .. } => return,
+            // A generation's database is reached by a link, and lies where no export reaches. The link
+            // itself cannot be mounted over, and the store does not follow it; the way to it stays.
+            Probe::Dir { .. } | Probe::Other { .. } => None,
         };
-        let layer = self.layer(index).name();
-        let diagnostic = Diagnostic::note(
-            Code::ExportKept,
-            format!("{source} stays read-only in what {layer} exports writable: {}", kept.class.words()),
-        )
-        .at(at(self.export(index)));
-        self.push(diagnostic);
+        if part.is_some() {
+            let layer = self.layer(index).name();
+            let words = kept.class.words();
+            let message = format!("{source} stays read-only in what {layer} exports writable: {words}");
+            self.push(Diagnostic::note(Code::ExportKept, message).at(at(self.export(index))));
+        }
+        let way = rest.match_indices('/').map(|(slash, _)| &rest[..slash]);
+        let way: Vec<&str> = way.take_while(|at| self.is_plain_dir(&format!("{real}/{at}"), part)).collect();
         let over = self.verdict.over.entry(index).or_default();
         let mut add = |at: &str, dir: bool, writable: bool, id| {
             let source = format!("{}/{at}", real.trim_end_matches('/'));
@@ -106,13 +109,17 @@ impl Judge<'_, '_> {
                 None => over.push(Over { at: at.to_owned(), source, dir, writable, id }),
             }
         };
-        let mut end = 0;
-        while let Some(slash) = rest[end..].find('/') {
-            end += slash;
-            add(&rest[..end], true, true, None);
-            end += 1;
+        way.into_iter().for_each(|at| add(at, true, true, None));
+        if let Some((dir, id)) = part {
+            add(rest, dir, false, id);
         }
-        add(rest, dir, false, id);
+    }
+
+    /// Whether a directory on the way to a part can be mounted on: it is there, or will be, and is no
+    /// link. What the part was found through by its own path is.
+    fn is_plain_dir(&mut self, path: &str, part: Option<(bool, Option<(u64, u64)>)>) -> bool {
+        part.is_some()
+            || matches!(self.finder.host.probe(path, None), Probe::Dir { real, .. } if real == path)
     }
 
     /// Sees to a directory that has to be there to be covered. Where the caller may not make it, nothing
