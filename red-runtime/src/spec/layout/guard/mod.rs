@@ -14,8 +14,8 @@ use super::kept::{self, KeptPlaces, below};
 use super::services::Others;
 use super::sources::{Finder, Found};
 use crate::node::diagnostic::{Code, Diagnostic};
-use crate::node::family::Layer;
-use crate::node::guard::{Location, MountTable};
+use crate::node::family::{Layer, Origin};
+use crate::node::guard::{Location, MountEntry, MountTable};
 use crate::node::merge::binds::{self, Bind};
 use crate::node::merge::{Export, Merged};
 use crate::node::place::Facts;
@@ -145,21 +145,16 @@ impl<'f> Judge<'_, 'f> {
                 let same = || export.source.text().is_some_and(|text| text.actual == claim.path);
                 export.origin == claim.origin && same()
             });
-            let place = match active {
-                Some(index) => self.places[index].clone(),
-                None => {
-                    let node = self.finder.family.node_of(&claim.path).map(|node| node.path.as_path());
-                    match self.finder.host.probe(&claim.path, node) {
-                        Probe::Dir { real, facts } | Probe::Other { real, facts } => {
-                            kept::place(&self.mounts, facts.mount, &real)
-                        }
-                        // What is not there holds no node.
-                        _ => kept::place(&self.mounts, 0, &claim.path),
-                    }
-                }
+            let (place, real) = match active {
+                Some(index) => (self.places[index].clone(), self.source(index).0),
+                None => self.locate(&claim.path),
             };
-            let Some(place) = place else { continue };
-            let lies = |bases: &Vec<Location>| bases.iter().any(|base| place.contains(base));
+            // A recursive bind brings along what is mounted below.
+            let brought = self.mounts.below(&real).map(MountEntry::location);
+            let places: Vec<Location> = place.into_iter().chain(brought).collect();
+            let lies = |bases: &Vec<Location>| {
+                bases.iter().any(|base| places.iter().any(|place| place.contains(base)))
+            };
             let member = (claim.age..self.kept.nodes.len()).find(|&index| lies(&self.kept.nodes[index]));
             if let Some(index) = member {
                 let node = &self.finder.family.nodes[index];
@@ -176,32 +171,56 @@ impl<'f> Judge<'_, 'f> {
                     .help("move the node out of it, or export a smaller directory");
                 self.push(diagnostic);
             }
-            self.granted.push(Granted { age: claim.age, shared: claim.shared, place });
+            for place in places {
+                self.granted.push(Granted { age: claim.age, shared: claim.shared, place });
+            }
+        }
+    }
+
+    /// Where a path that is not exported by this launch leads.
+    fn locate(&mut self, path: &str) -> (Option<Location>, String) {
+        let node = self.finder.family.node_of(path).map(|node| node.path.as_path());
+        match self.finder.host.probe(path, node) {
+            Probe::Dir { real, facts } | Probe::Other { real, facts } => {
+                (kept::place(&self.mounts, facts.mount, &real), real)
+            }
+            // What is not there holds no node.
+            _ => (kept::place(&self.mounts, 0, path), path.to_owned()),
         }
     }
 
     /// Refuses writable exports of what an elder exports read-only, by place. The merge has already
     /// looked at the paths as written. What a recursive bind brings along counts too.
     fn read_only_of_elders(&mut self) {
-        let shown: Vec<String> = (0..self.found.len()).map(|index| self.source(index).0).collect();
-        let mut all: Vec<(usize, Location)> = Vec::new();
-        for (index, found) in self.found.iter().enumerate() {
-            let Found::Path { real, dir, .. } = found else { continue };
-            all.extend(self.places[index].clone().map(|place| (index, place)));
-            let brought = self.mounts.below(real).filter(|_| *dir);
-            all.extend(brought.map(|mount| (index, mount.location())));
+        // Position of the export, origin, path, place.
+        let mut all: Vec<(usize, Origin, String, Location)> = Vec::new();
+        let merged = self.merged;
+        for (index, export) in merged.exports.iter().enumerate() {
+            let (real, dir, _) = self.source(index);
+            if let Some(place) = self.places[index].clone() {
+                let brought = self.mounts.below(&real).filter(|_| dir).map(MountEntry::location);
+                let places = std::iter::once(place).chain(brought);
+                all.extend(places.map(|place| (index, export.origin, real.clone(), place)));
+            }
+            for (path, origin) in export.read_only.iter().filter(|(path, _)| !path.unresolved) {
+                let (place, real) = self.locate(&path.actual);
+                let brought = self.mounts.below(&real).map(MountEntry::location);
+                let places = place.into_iter().chain(brought);
+                all.extend(places.map(|place| (index, *origin, path.actual.clone(), place)));
+            }
         }
         let uses: Vec<Bind<'_>> = all
             .iter()
-            .filter_map(|(index, place)| {
-                let (export, layer) = (&self.merged.exports[*index], self.layer(*index));
+            .filter_map(|(index, origin, path, place)| {
+                let (export, layer) = (&merged.exports[*index], &self.layers[origin.layer.index()]);
+                let holds = export.origin == *origin;
                 Some(Bind {
-                    path: &shown[*index],
+                    path,
                     place: place.as_str(),
-                    writable: export.mode.bind()?,
+                    writable: holds && export.mode.bind()?,
                     age: layer.age(),
                     admin: layer.admin,
-                    origin: export.origin,
+                    origin: *origin,
                 })
             })
             .collect();
@@ -216,7 +235,10 @@ impl<'f> Judge<'_, 'f> {
             nodes.iter().map(|place| place.as_ref().map_or("?", Location::as_str)).collect();
         for conflict in binds::conflicts(&nodes, &uses) {
             let diagnostic = conflict.diagnostic(self.finder.family);
-            self.finder.report.push(diagnostic);
+            // What the texts told the merge already said.
+            if !self.finder.report.diagnostics().contains(&diagnostic) {
+                self.push(diagnostic);
+            }
         }
     }
 
