@@ -365,7 +365,7 @@ fn check_limits(nodes: &[Generated], plan: &Plan) -> Result<(), TestCaseError> {
 fn a_child_never_exceeds_its_ancestors() {
     let (planned_count, refused) = (Cell::new(0_u32), Cell::new(0_u32));
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: 6_000,
+        cases: 3_000,
         failure_persistence: None,
         ..ProptestConfig::default()
     });

@@ -83,3 +83,24 @@ impl<'a> Opener<'a> {
         Ok(self.open[path].as_fd())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_judged_is_what_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        std::fs::create_dir(&one).unwrap();
+        std::fs::create_dir(&two).unwrap();
+        let judged = Facts::of(std::fs::File::open(&one).unwrap()).unwrap();
+        let source = Source::Straight(std::fs::canonicalize(&one).unwrap(), Some((judged.dev, judged.ino)));
+        assert!(Opener::new(&[]).open(&source).is_ok());
+        // Something else took its place meanwhile.
+        std::fs::rename(&one, dir.path().join("aside")).unwrap();
+        std::fs::rename(&two, &one).unwrap();
+        let refused = Opener::new(&[]).open(&source).unwrap_err().to_string();
+        assert!(refused.contains("something else took its place"), "{refused}");
+    }
+}

@@ -25,7 +25,7 @@ impl Others {
         let (real, dir, facts) = judge.source(index);
         let writable = judge.export(index).mode.bind() == Some(true);
         let file = facts.is_some_and(|facts| facts.is_file() || facts.is_device());
-        if (file && !writable) || judge.finder.family.node_of(&real).is_some() {
+        if (file && !writable) || judge.finder.family.node_of(real).is_some() {
             return;
         }
         let Some(place) = judge.places[index].clone() else { return };
@@ -45,7 +45,7 @@ impl Others {
             }
             Some(Service::Of(whose)) => {
                 judge.finder.layout.privileged.insert(index, whose);
-                let named = judge.finder.terms.rules.allow(&real);
+                let named = judge.finder.terms.rules.allow(real);
                 let message = format!("{} exports {real}, which gives access to {whose}", layer.name());
                 let diagnostic = if named || layer.admin || layer.node.is_none() {
                     Diagnostic::warning(Code::ExportPrivileged, message)
@@ -68,8 +68,8 @@ fn kernel(judge: &mut Judge<'_, '_>, index: usize) -> bool {
     let writable = judge.export(index).mode.bind() == Some(true);
     let Some(facts) = facts else { return false };
     let mounts = std::rc::Rc::clone(&judge.mounts);
-    let on = mounts.mount_of(facts.mount, &real);
-    let found = on.into_iter().chain(mounts.below(&real).filter(|_| dir)).find(|mount| mount.is_kernels());
+    let on = mounts.mount_of(facts.mount, real);
+    let found = on.into_iter().chain(mounts.below(real).filter(|_| dir)).find(|mount| mount.is_kernels());
     // A device node cannot be opened through an export, and a socket is no file of the kernel's.
     let harmless = (facts.is_device() && !writable) || facts.is_socket();
     let Some(mount) = found.filter(|_| !harmless) else { return false };
@@ -93,7 +93,7 @@ fn kernel(judge: &mut Judge<'_, '_>, index: usize) -> bool {
         }
     };
     let message = format!("{} exports {what}", judge.layer(index).name());
-    let diagnostic = if judge.finder.terms.rules.allow(&real) {
+    let diagnostic = if judge.finder.terms.rules.allow(real) {
         Diagnostic::warning(Code::ExportKernel, message)
     } else {
         Diagnostic::error(Code::ExportKernel, message)

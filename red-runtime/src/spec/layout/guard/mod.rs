@@ -6,7 +6,7 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use super::at;
@@ -109,7 +109,7 @@ pub(super) struct Judge<'j, 'f> {
     verdict: Verdict,
 }
 
-impl<'f> Judge<'_, 'f> {
+impl<'j, 'f> Judge<'j, 'f> {
     /// Whether there is something to judge: a source whose path is final.
     fn is_known(&self, index: usize) -> bool {
         let unresolved = self.merged.exports[index].source.text().is_some_and(|text| text.unresolved);
@@ -117,10 +117,10 @@ impl<'f> Judge<'_, 'f> {
     }
 
     /// What an export is of: its path, whether it is a directory, and its facts where it is there.
-    pub(super) fn source(&self, index: usize) -> (String, bool, Option<Facts>) {
+    pub(super) fn source(&self, index: usize) -> (&'j str, bool, Option<Facts>) {
         match &self.found[index] {
-            Found::Path { real, dir, facts } => (real.clone(), *dir, *facts),
-            _ => (String::new(), false, None),
+            Found::Path { real, dir, facts } => (real, *dir, *facts),
+            _ => ("", false, None),
         }
     }
 
@@ -140,13 +140,14 @@ impl<'f> Judge<'_, 'f> {
     /// give away.
     fn claims(&mut self) {
         let merged = self.merged;
+        let active: HashMap<Origin, usize> =
+            merged.exports.iter().enumerate().map(|(index, export)| (export.origin, index)).collect();
         for claim in &merged.claims {
-            let active = merged.exports.iter().position(|export| {
-                let same = || export.source.text().is_some_and(|text| text.actual == claim.path);
-                export.origin == claim.origin && same()
+            let active = active.get(&claim.origin).filter(|&&index| {
+                merged.exports[index].source.text().is_some_and(|text| text.actual == claim.path)
             });
             let (place, real) = match active {
-                Some(index) => (self.places[index].clone(), self.source(index).0),
+                Some(&index) => (self.places[index].clone(), self.source(index).0.to_owned()),
                 None => self.locate(&claim.path),
             };
             // A recursive bind brings along what is mounted below.
@@ -193,20 +194,20 @@ impl<'f> Judge<'_, 'f> {
     /// looked at the paths as written. What a recursive bind brings along counts too.
     fn read_only_of_elders(&mut self) {
         // Position of the export, origin, path, place.
-        let mut all: Vec<(usize, Origin, String, Location)> = Vec::new();
+        let mut all: Vec<(usize, Origin, &str, Location)> = Vec::new();
         let merged = self.merged;
         for (index, export) in merged.exports.iter().enumerate() {
             let (real, dir, _) = self.source(index);
             if let Some(place) = self.places[index].clone() {
-                let brought = self.mounts.below(&real).filter(|_| dir).map(MountEntry::location);
+                let brought = self.mounts.below(real).filter(|_| dir).map(MountEntry::location);
                 let places = std::iter::once(place).chain(brought);
-                all.extend(places.map(|place| (index, export.origin, real.clone(), place)));
+                all.extend(places.map(|place| (index, export.origin, real, place)));
             }
             for (path, origin) in export.read_only.iter().filter(|(path, _)| !path.unresolved) {
                 let (place, real) = self.locate(&path.actual);
                 let brought = self.mounts.below(&real).map(MountEntry::location);
                 let places = place.into_iter().chain(brought);
-                all.extend(places.map(|place| (index, *origin, path.actual.clone(), place)));
+                all.extend(places.map(|place| (index, *origin, path.actual.as_str(), place)));
             }
         }
         let uses: Vec<Bind<'_>> = all
@@ -245,7 +246,7 @@ impl<'f> Judge<'_, 'f> {
     /// Judges a writable export.
     fn writable(&mut self, index: usize) {
         let (real, dir, facts) = self.source(index);
-        if self.finder.terms.rules.allow(&real) {
+        if self.finder.terms.rules.allow(real) {
             return;
         }
         let Some(place) = self.places[index].clone() else {
@@ -263,7 +264,7 @@ impl<'f> Judge<'_, 'f> {
         }
         let brought: Vec<(String, Location)> = self
             .mounts
-            .below(&real)
+            .below(real)
             .filter(|_| dir)
             .map(|mount| (mount.point.clone(), mount.location()))
             .collect();
@@ -278,8 +279,8 @@ impl<'f> Judge<'_, 'f> {
                 );
             }
         }
-        if self.covered(index, &place, &real) {
-            self.owned(index, &place, &real);
+        if self.covered(index, &place, real) {
+            self.owned(index, &place, real);
         }
     }
 
@@ -303,14 +304,15 @@ impl<'f> Judge<'_, 'f> {
             return;
         };
         let node = &self.finder.family.nodes[owner];
-        let given =
-            |granted: &Granted| granted.shared && granted.age <= owner + 1 && granted.place.contains(place);
-        if self.granted.iter().any(given) {
-            return;
-        }
         let fixed = self.export(index).source.text().is_some_and(|text| !text.is_volatile());
         let elder = layer.age() <= owner && (fixed || owner == last);
         if layer.age() != owner + 1 && owner != last && !elder {
+            let given = |granted: &Granted| {
+                granted.shared && granted.age <= owner + 1 && granted.place.contains(place)
+            };
+            if self.granted.iter().any(given) {
+                return;
+            }
             let message = format!(
                 "{} exports {real} writable, and it is node `{}`'s, which does not give it away",
                 layer.name(),
