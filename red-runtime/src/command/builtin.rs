@@ -37,20 +37,18 @@ fn words(command: &str, (uid, gid): (u32, u32)) -> Option<Vec<String>> {
     Some(if command.chars().all(plain) { words } else { Vec::new() })
 }
 
-/// Lines of `/etc/passwd` or `/etc/group`, when the files come first among the name services and
-/// have them all (nsswitch.conf(5)).
+/// Lines of `/etc/passwd` or `/etc/group`, when the files come first among the name services and have
+/// them all (nsswitch.conf(5)). Others are asked of the host's name services, which a command in the
+/// box could not reach: they listen on sockets.
 fn entries(database: &str, keys: &[&str]) -> Option<Vec<u8>> {
-    if keys.iter().any(|key| key.starts_with('-')) || !files_first(database) {
+    if keys.iter().any(|key| key.starts_with('-')) {
         return None;
     }
     let file = format!("/etc/{database}");
-    let mut output = String::new();
-    for key in keys {
-        let (_, line) = accounts::find(&file, key)?;
-        output.push_str(&line);
-        output.push('\n');
-    }
-    Some(output.into_bytes())
+    let line = |key: &&str| accounts::find(&file, key).map(|(_, line)| line + "\n");
+    let lines: Option<String> =
+        if files_first(database) { keys.iter().map(line).collect() } else { None };
+    lines.map(String::into_bytes).or_else(|| accounts::getent(database, keys))
 }
 
 fn files_first(database: &str) -> bool {
