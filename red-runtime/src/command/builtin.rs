@@ -46,8 +46,7 @@ fn entries(database: &str, keys: &[&str]) -> Option<Vec<u8>> {
     }
     let file = format!("/etc/{database}");
     let line = |key: &&str| accounts::find(&file, key).map(|(_, line)| line + "\n");
-    let lines: Option<String> =
-        if files_first(database) { keys.iter().map(line).collect() } else { None };
+    let lines: Option<String> = if files_first(database) { keys.iter().map(line).collect() } else { None };
     lines.map(String::into_bytes).or_else(|| accounts::getent(database, keys))
 }
 

@@ -96,7 +96,9 @@ mod tests {
                         target.into_bytes()
                     );
                 }
-                Top::Directory(path, _) => assert!(std::fs::metadata(path.to_str().unwrap()).unwrap().is_dir()),
+                Top::Directory(path, _) => {
+                    assert!(std::fs::metadata(path.to_str().unwrap()).unwrap().is_dir())
+                }
             }
         }
     }

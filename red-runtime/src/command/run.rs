@@ -56,9 +56,10 @@ pub enum CommandError {
 /// Bytes of complaints that are kept.
 const COMPLAINT: usize = 2 << 10;
 
-/// What to do where namespaces are not allowed: how this is switched off differs between systems.
-const NAMESPACES: &str = "; commands of nodes run in a user namespace only: see the sysctls \
-    user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns";
+/// What to look at where namespaces are not allowed: how this is switched off differs between systems.
+const NAMESPACES: &str = "; commands of nodes run in a user namespace only, which a chroot, a seccomp filter or one of \
+    the sysctls user.max_user_namespaces, kernel.unprivileged_userns_clone and \
+    kernel.apparmor_restrict_unprivileged_userns may forbid";
 
 impl From<confined::Refused> for CommandError {
     fn from(refused: confined::Refused) -> Self {

@@ -434,7 +434,8 @@ mod tests {
     fn a_process_is_told_by_its_stat_whatever_its_name_is() {
         let rest = b" S 1 7 7 0 -1 4194560 100 0 0 0 0 0 0 0 20 0 1 0 4242 1000 10";
         let wanted = Stat { state: b'S', parent: 1, start: 4242 };
-        for name in [&b"sh"[..], b"\xff\xfe", b") Z 9 (", b"a)\n9 (b", b"", b")))", "\u{e9}) R 2".as_bytes()] {
+        for name in [&b"sh"[..], b"\xff\xfe", b") Z 9 (", b"a)\n9 (b", b"", b")))", "\u{e9}) R 2".as_bytes()]
+        {
             let line = [b"12 (", name, b")", rest].concat();
             assert_eq!(parse_stat(&line), Some(wanted), "{name:?}");
         }

@@ -242,7 +242,10 @@ impl Store {
     /// The directory cannot be read, or is not believed.
     pub(crate) fn names(&self) -> Result<Vec<String>, LaunchError> {
         let all = self.entries()?.into_iter();
-        Ok(all.filter(|(name, directory)| *directory && !name.starts_with('.')).map(|(name, _)| name).collect())
+        Ok(all
+            .filter(|(name, directory)| *directory && !name.starts_with('.'))
+            .map(|(name, _)| name)
+            .collect())
     }
 
     /// Whether anything of a container is left besides its directory.
@@ -330,7 +333,9 @@ fn damaged(id: &str, why: impl std::fmt::Display) -> LaunchError {
 
 fn container(store: &OwnedFd, id: &str) -> Result<OwnedFd, LaunchError> {
     trusted::directory(store, Path::new(id)).map_err(|error| match error {
-        Untrusted::Call(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => LaunchError::Unknown { id: id.to_owned() },
+        Untrusted::Call(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+            LaunchError::Unknown { id: id.to_owned() }
+        }
         other => damaged(id, other),
     })
 }

@@ -187,7 +187,9 @@ impl Building {
 }
 
 fn replaced() -> io::Error {
-    io::Error::other("replaced by another user while it was written; use a directory that nobody else writes to")
+    io::Error::other(
+        "replaced by another user while it was written; use a directory that nobody else writes to",
+    )
 }
 
 /// A number that nobody can foresee.

@@ -58,7 +58,9 @@ impl Surroundings {
         }
         let home = self.home.as_ref().map(|home| home.join(".local/state"));
         // Of the state directory nothing may exist yet, so what is above it counts.
-        let owned = |state: &&PathBuf| state.ancestors().find(|above| lstat(*above).is_ok()).is_some_and(|above| self.owns(above, 0o002));
+        let owned = |state: &&PathBuf| {
+            state.ancestors().find(|above| lstat(*above).is_ok()).is_some_and(|above| self.owns(above, 0o002))
+        };
         let state = [&self.state, &home].into_iter().flatten().find(owned)?;
         let boot = if self.boot.is_empty() { return None } else { &self.boot };
         Some(state.join("red-runtime").join(boot))
@@ -103,7 +105,12 @@ mod tests {
         let open = Surroundings { uid: u32::MAX - 1, ..user.clone() };
         assert_eq!(open.place(), None, "somebody else's home");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        assert_eq!(Surroundings { uid: user.uid, ..user.clone() }.place().filter(|place| place.starts_with(dir.path())), None);
+        assert_eq!(
+            Surroundings { uid: user.uid, ..user.clone() }
+                .place()
+                .filter(|place| place.starts_with(dir.path())),
+            None
+        );
         let temporary = Surroundings { home: Some("/tmp".into()), uid: u32::MAX - 1, ..user.clone() };
         assert_eq!(temporary.place(), None);
         let nowhere = Surroundings { home: None, uid: u32::MAX - 1, ..user };
