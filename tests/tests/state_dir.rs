@@ -179,9 +179,14 @@ fn records_that_are_something_else_are_damaged() {
             }
         }
         let said = within(&["state", "c"]);
+        let listed = within(&["list"]);
+        if said.code == 124 {
+            // It hangs: so would whatever cleans up.
+            drop(fs::remove_file(&record));
+        }
         let wanted = if kind == "link to a directory" { "does not exist" } else { "damaged" };
         assert!(said.code == 1 && said.err.contains(wanted), "{kind}: {} {}", said.code, said.err);
-        assert_eq!(within(&["list"]).code, 0, "{kind}");
+        assert_eq!(listed.code, 0, "{kind}");
         if kind == "link to a directory" {
             fs::remove_file(stage.root.join("c")).expect("it is ours");
             fs::rename(stage.pool.join("moved"), stage.root.join("c")).expect("it is ours");

@@ -293,28 +293,30 @@ pub(crate) fn create(created: &Created) -> Result<(), BundleError> {
 
 /// The directory `name` of `dir`, made if it is missing.
 fn step(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
-    let mode = Mode::from_raw_mode(NODE_DIRECTORY);
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match rustix::fs::mkdirat(dir, name, mode) {
-        Ok(()) => {
-            let made = rustix::fs::openat(dir, name, flags | OFlags::RDONLY, Mode::empty())?;
-            let facts = rustix::fs::fstat(&made)?;
-            // Something else may have the name by now: what is not the caller's is not what was made.
-            if facts.st_uid != rustix::process::geteuid().as_raw() {
-                return Err(io::Error::other("another user's directory took its place while it was made"));
-            }
-            // Nor is what has something in it: a directory of the caller's that was moved here keeps its
-            // mode. (So does a new one into which another launch has put something already.)
-            if facts.st_mode & 0o777 != NODE_DIRECTORY && is_empty(&made)? {
-                rustix::fs::fchmod(&made, mode)?;
-            }
-            Ok(made)
-        }
+    match rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(NODE_DIRECTORY)) {
+        Ok(()) => fresh(dir, name),
         Err(rustix::io::Errno::EXIST) => {
-            Ok(rustix::fs::openat(dir, name, flags | OFlags::PATH, Mode::empty())?)
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            Ok(rustix::fs::openat(dir, name, flags, Mode::empty())?)
         }
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Opens a directory that was just made, and gives it its mode. Something else may have the name by now.
+fn fresh(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    let facts = rustix::fs::fstat(&made)?;
+    if facts.st_uid != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other("another user's directory took its place while it was made"));
+    }
+    // A directory of the caller's that was moved here keeps its mode: it has something in it. (So does a
+    // new one into which another launch has put something already.)
+    if facts.st_mode & 0o777 != NODE_DIRECTORY && is_empty(&made)? {
+        rustix::fs::fchmod(&made, Mode::from_raw_mode(NODE_DIRECTORY))?;
+    }
+    Ok(made)
 }
 
 fn is_empty(dir: &OwnedFd) -> io::Result<bool> {

@@ -8,7 +8,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn created(node: &Path, below: &str) -> Created {
-    Created { node: node.to_owned(), path: node.join(below).display().to_string() }
+    Created { node: node.to_owned(), path: node.join(below).display().to_string(), export: 0 }
 }
 
 #[test]
@@ -22,6 +22,7 @@ fn missing_directories_have_their_mode_and_links_are_not_followed() {
     assert_eq!(mode(&node.join("kept/a")) & 0o777, NODE_DIRECTORY);
     assert_eq!(mode(&node.join("kept/a/b")) & 0o777, NODE_DIRECTORY);
     let outside = tempfile::tempdir().unwrap();
+    fs::set_permissions(outside.path(), fs::Permissions::from_mode(0o700)).unwrap();
     symlink(outside.path(), node.join("link")).unwrap();
     assert!(create(&created(&node, "link/x")).is_err());
     assert!(create(&created(&node, "link")).is_err());
@@ -48,7 +49,7 @@ fn no_mode_is_given_to_what_a_link_leads_to() {
                 let flags = rustix::fs::RenameFlags::EXCHANGE;
                 if rustix::fs::renameat_with(at, &name, at, &link, flags).is_ok() {
                     std::hint::spin_loop();
-                    drop(rustix::fs::renameat_with(at, &name, at, &link, flags));
+                    rustix::fs::renameat_with(at, &name, at, &link, flags).unwrap_or(());
                 }
                 drop(fs::remove_dir(&name));
             }
@@ -62,14 +63,30 @@ fn no_mode_is_given_to_what_a_link_leads_to() {
     assert!(made > 0, "none was made, so nothing was shown");
 }
 
+/// The moment between making a directory and giving it its mode, with something else in its place.
 #[test]
-fn a_directory_that_was_moved_there_keeps_its_mode() {
+fn what_took_a_directorys_place_keeps_its_mode() {
     let dir = tempfile::tempdir().unwrap();
-    let held = rustix::fs::open(dir.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
-    assert!(is_empty(&held).unwrap());
-    fs::write(dir.path().join("secret"), "").unwrap();
-    let held = rustix::fs::open(dir.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
-    assert!(!is_empty(&held).unwrap());
+    let held = rustix::fs::open(dir.path(), OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    let place = |name: &str, kind: fn(&Path)| {
+        let path = dir.path().join(name);
+        kind(&path);
+        if !path.is_symlink() {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        let result = fresh(&held, OsStr::new(name));
+        (result.is_ok(), mode(&path) & 0o777)
+    };
+    assert_eq!(place("new", |path| fs::create_dir(path).unwrap()), (true, NODE_DIRECTORY));
+    let full = place("full", |path| {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join("secret"), "").unwrap();
+    });
+    assert_eq!(full, (true, 0o700));
+    assert_eq!(place("file", |path| fs::write(path, "").unwrap()), (false, 0o700));
+    assert!(!place("link", |path| symlink("full", path).unwrap()).0);
+    assert!(!place("dangling", |path| symlink("/nowhere", path).unwrap()).0);
+    assert_eq!(mode(&dir.path().join("full")) & 0o777, 0o700);
 }
 
 /// Names beside a bundle cannot be made beforehand, and what is there is not taken.
