@@ -17,6 +17,7 @@ pub(super) fn answer(command: &str, caller: (u32, u32)) -> Option<Vec<u8>> {
         _ => None,
     }
     .or_else(|| os_release(command))
+    .or_else(|| echo(command))
 }
 
 /// Whether a command is one that asks for lines of passwd or group, and nothing else.
@@ -54,6 +55,21 @@ fn files_first(database: &str) -> bool {
     let Ok(text) = std::fs::read_to_string("/etc/nsswitch.conf") else { return true };
     let line = text.lines().find_map(|line| line.trim().strip_prefix(database)?.strip_prefix(':'));
     line.is_none_or(|sources| sources.split_ascii_whitespace().next() == Some("files"))
+}
+
+/// `echo` of words that mean nothing to a shell.
+fn echo(command: &str) -> Option<Vec<u8>> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@+%/:,= ".contains(c);
+    let mut words = command.split_ascii_whitespace();
+    if words.next()? != "echo" || !command.chars().all(plain) {
+        return None;
+    }
+    let words: Vec<&str> = words.collect();
+    // Options of the shell's own echo.
+    if words.first().is_some_and(|word| word.starts_with('-')) {
+        return None;
+    }
+    Some(format!("{}\n", words.join(" ")).into_bytes())
 }
 
 /// `. /etc/os-release; echo $NAME`, in any of its usual spellings.
@@ -94,7 +110,16 @@ mod tests {
 
     #[test]
     fn answers_what_the_commands_would() {
-        for command in ["getent passwd 0", "getent group $(id -g)", "id -u", "getent passwd root 0"] {
+        for command in [
+            "getent passwd 0",
+            "getent group $(id -g)",
+            "id -u",
+            "getent passwd root 0",
+            "getent passwd 0 no-such-user-here",
+            "echo %_dbpath /var/lib/rpm",
+            "echo",
+            "  echo a   b=c,d:e  -n ",
+        ] {
             let real = std::process::Command::new("bash").args(["-c", command]).output().unwrap();
             assert_eq!(answered(command).unwrap().into_bytes(), real.stdout, "{command}");
         }
@@ -127,6 +152,15 @@ mod tests {
             "id -u root",
             ". /etc/os-release; echo $VERSION_ID $ID",
             ". /etc/os-release; reboot",
+            "echo -n x",
+            "echo $HOME",
+            "echo *",
+            "echo ~",
+            "echo a; reboot",
+            "echo 'a  b'",
+            "echo a\nreboot",
+            "echo {a,b}",
+            "echoes a",
             "",
         ] {
             assert_eq!(answered(command), None, "{command}");

@@ -95,16 +95,22 @@ impl Cgroups {
     pub(crate) fn signal(&self, number: i32) -> Result<(), LaunchError> {
         let pids: Vec<i32> = self.members()?.into_iter().collect();
         let mut result = Ok(());
+        let failed = |pid: i32, errno| Err(errno).doing(|| format!("signal {number} for process {pid}"));
         for some in pids.chunks(AT_ONCE) {
-            let opened: Vec<(i32, OwnedFd)> = some
-                .iter()
-                .filter_map(|pid| Some((*pid, pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok()?)))
-                .collect();
+            let mut opened: Vec<(i32, OwnedFd)> = Vec::with_capacity(some.len());
+            for pid in some {
+                let Some(id) = Pid::from_raw(*pid) else { continue };
+                match pidfd_open(id, PidfdFlags::empty()) {
+                    Ok(pidfd) => opened.push((*pid, pidfd)),
+                    Err(Errno::SRCH) => {}
+                    Err(errno) => result = failed(*pid, errno),
+                }
+            }
             let still = self.members()?;
             for (pid, pidfd) in opened.iter().filter(|(pid, _)| still.contains(pid)) {
                 match signal::send(pidfd, number) {
                     Ok(()) | Err(Errno::SRCH) => {}
-                    Err(errno) => result = Err(errno).doing(|| format!("signal {number} for process {pid}")),
+                    Err(errno) => result = failed(*pid, errno),
                 }
             }
         }
