@@ -10,7 +10,6 @@ pub(crate) enum Cloned {
     /// The caller, with its child.
     Parent {
         /// Its number in the caller's pid namespace.
-        #[cfg_attr(not(feature = "launch"), expect(dead_code, reason = "only launches need it"))]
         pid: Pid,
         /// It, as a descriptor that closes on exec.
         pidfd: OwnedFd,
