@@ -202,6 +202,27 @@ fn records_that_are_something_else_are_damaged() {
     assert!(said.code == 1 && said.err.contains("not a regular file"), "{} {}", said.code, said.err);
 }
 
+/// A state directory may outlive the machine's boot: then its PIDs are of others.
+#[test]
+fn a_record_of_an_earlier_boot_is_of_no_process() {
+    let stage = Stage::new();
+    let bundle = stage.plain("b", &["sleep", "1000"], |_| {});
+    stage.start(&bundle, "c");
+    let file = stage.root.join("c/record.json");
+    let text = fs::read_to_string(&file).expect("it is there");
+    let mut record: Value = serde_json::from_str(&text).expect("it is JSON");
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("the kernel says");
+    assert_eq!(record["boot"], boot.trim());
+    assert_eq!(stage.status("c"), "running");
+    record["boot"] = "00000000-0000-0000-0000-000000000000".into();
+    fs::write(&file, record.to_string()).expect("it is ours");
+    assert_eq!(stage.status("c"), "stopped");
+    assert_ne!(stage.runtime(["kill", "c", "KILL"]).code, 0);
+    fs::write(&file, &text).expect("it is ours");
+    assert_eq!(stage.status("c"), "running", "it was killed by its number");
+    stage.runtime(["delete", "--force", "c"]).good();
+}
+
 /// Names that lead elsewhere name nothing.
 #[test]
 fn names_stay_in_the_directory() {

@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use oci_spec::runtime::Spec;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
@@ -85,6 +86,37 @@ pub(crate) struct Record {
     /// Where its output goes when nobody is in the foreground.
     #[serde(default)]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// A record on disk, with the boot it is of: a PID and the time a process started at tell processes apart
+/// during one boot only, and a state directory may outlive it.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    record: &'a Record,
+    boot: &'a str,
+}
+
+/// The same, as it is read.
+#[derive(Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    record: Record,
+    #[serde(default)]
+    boot: String,
+}
+
+/// The kernel's name for this boot; empty where it does not say.
+fn boot() -> &'static str {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    BOOT.get_or_init(|| read().trim().to_owned())
+}
+
+impl Record {
+    fn written(&self) -> Result<Vec<u8>, LaunchError> {
+        json(&Written { record: self, boot: boot() }, "record.json")
+    }
 }
 
 /// Name of the form of records.
@@ -346,8 +378,12 @@ fn read_text(directory: &OwnedFd, name: &str, id: &str) -> Result<String, Launch
 
 fn read(directory: &OwnedFd, id: &str) -> Result<Record, LaunchError> {
     let text = read_text(directory, "record.json", id)?;
-    let record: Record = serde_json::from_str(&text)
+    let Kept { mut record, boot: of } = serde_json::from_str(&text)
         .map_err(|error| LaunchError::Damaged { id: id.to_owned(), why: error.to_string() })?;
+    if !of.is_empty() && !boot().is_empty() && of != boot() {
+        // Whoever has the PID now is somebody else.
+        record.process = None;
+    }
     if record.id != id || record.schema != SCHEMA {
         let why = format!("it is of `{}`, {}", record.id, record.schema);
         return Err(LaunchError::Damaged { id: id.to_owned(), why });
@@ -391,7 +427,7 @@ impl Held {
         mkdirat(&self.store, &aside, Mode::from_raw_mode(0o700)).doing(what)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = openat(&self.store, &aside, flags, Mode::empty()).doing(what)?;
-        write(&directory, "record.json", &json(record, "record.json")?, lasts).doing(what)?;
+        write(&directory, "record.json", &record.written()?, lasts).doing(what)?;
         write(&directory, "config.json", &json(spec, "config.json")?, lasts).doing(what)?;
         renameat(&self.store, &aside, &self.store, &self.id).doing(what)?;
         Ok(directory)
@@ -402,8 +438,8 @@ impl Held {
     /// # Errors
     /// It cannot be written; then the old one stands.
     pub(crate) fn update(&self, directory: &OwnedFd, record: &Record) -> Result<(), LaunchError> {
-        let bytes = json(record, "record.json")?;
-        write(directory, "record.json", &bytes, true).doing(|| format!("{}/record.json", self.shown()))
+        write(directory, "record.json", &record.written()?, true)
+            .doing(|| format!("{}/record.json", self.shown()))
     }
 
     /// The container's directory, open.

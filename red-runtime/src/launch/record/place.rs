@@ -30,7 +30,6 @@ impl Surroundings {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let uid = rustix::process::geteuid().as_raw();
         let machines_root = super::is_machines_root();
-        let boot = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let mut here = Self { machines_root, uid, ..Self::default() };
         if machines_root {
             return here;
@@ -39,7 +38,7 @@ impl Surroundings {
         if here.runtime.is_none() {
             here.state = variable("XDG_STATE_HOME");
             here.home = variable("HOME").or_else(|| crate::command::accounts::home_of(uid));
-            boot().trim().clone_into(&mut here.boot);
+            super::boot().clone_into(&mut here.boot);
         }
         here
     }
