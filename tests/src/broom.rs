@@ -33,6 +33,31 @@ impl Drop for Tmpfs {
     }
 }
 
+/// A bind mount that is unmounted in the end.
+#[derive(Debug)]
+pub struct Bound {
+    point: PathBuf,
+}
+
+impl Bound {
+    /// Mounts a directory or file a second time.
+    ///
+    /// # Panics
+    /// The caller may not.
+    #[must_use]
+    pub fn mount(of: &Path, point: &Path) -> Self {
+        rustix::mount::mount_bind(of, point).expect("root may mount");
+        Self { point: point.to_owned() }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        // A test that fails must not fail again here.
+        unmount(&self.point, UnmountFlags::DETACH).unwrap_or(());
+    }
+}
+
 /// A user of the machine that is removed in the end.
 #[derive(Debug)]
 pub struct User {

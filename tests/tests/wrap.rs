@@ -129,9 +129,11 @@ fn ends_with_its_launcher_when_that_was_asked_for() {
             assert!(alive());
             assert!(!stage.sweep(), "it is on record");
         }
-        // What a killed launcher leaves is found and removed.
-        run(red_runtime(&stage.root).arg("gc")).good();
-        assert!(stage.sweep());
+        // What a killed launcher leaves is found and removed, once the kernel has reaped it.
+        eventually("what is left is removed", || {
+            run(red_runtime(&stage.root).arg("gc")).good();
+            stage.sweep()
+        });
     }
 }
 
@@ -211,16 +213,19 @@ fn locks_are_held_and_contents_are_handed_in() {
     let host = stage.pool.join("core/mid/app/private/host.lock");
     let mut shell = Command::new("bash");
     let outside = format!(
-        "exec 9<\"$1\"; shift; (exec -a red-wrap \"$@\") & sleep 0.7; python3 -c \"{probe}\" {0}; wait; python3 -c \"{probe}\" {0}",
-        host.display()
+        "exec 9<\"$1\"; shift; (exec -a red-wrap \"$@\") & until [ -e {1}/started ]; do sleep 0.05; done; \
+         python3 -c \"{probe}\" {0}; touch {1}/stop; wait; python3 -c \"{probe}\" {0}",
+        host.display(),
+        host.with_file_name("").display(),
     );
+    let waits = "cd /nodes/app/private; touch started; until [ -e stop ]; do sleep 0.05; done";
     shell
         .args(["-c", &outside, "bash"])
         .arg(&internal)
         .arg(built("red-runtime"))
         .arg("--root")
         .arg(&stage.root);
-    shell.arg("--redpath").arg(&stage.leaf).args(["--", "sleep", "1.5"]);
+    shell.arg("--redpath").arg(&stage.leaf).args(["--", "sh", "-c", waits]);
     assert_eq!(run(&mut shell).good().out, "held\nfree\n");
 }
 

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, major, minor, open, openat2};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 
@@ -18,33 +18,53 @@ pub(crate) struct Terminal {
     pub(crate) inner: OwnedFd,
 }
 
-/// Makes a terminal and sends its outer side to whoever asked. It belongs to the container's own
-/// `/dev/pts` where there is one, so that its name means something inside.
+/// Makes a terminal and sends its outer side to whoever asked. It belongs to the `/dev/pts` of the
+/// root that is being put together where there is one, so that its name means something inside.
 ///
 /// # Errors
-/// What the kernel says.
-pub(crate) fn make(
-    root: Option<&Assembled>,
+/// There is no terminal to be had, or nobody takes it.
+pub(super) fn make_in(
+    root: &Assembled,
     socket: &OwnedFd,
     size: Option<(u16, u16)>,
 ) -> Result<Terminal, LaunchError> {
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let inside = match root {
-        Some(root) => root.open("/dev/pts/ptmx", flags),
-        None => open("/dev/pts/ptmx", flags, Mode::empty()),
-    };
-    let outer = match inside {
+    let outer = match root.open("/dev/pts/ptmx", OPEN) {
         Ok(outer) => outer,
-        Err(_) => open("/dev/ptmx", flags, Mode::empty()).doing(|| "/dev/ptmx")?,
+        Err(_) => open("/dev/ptmx", OPEN, Mode::empty()).doing(|| "/dev/ptmx")?,
     };
-    unlockpt(&outer).doing(|| "the terminal")?;
-    let inner = ioctl_tiocgptpeer(&outer, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+    make(&outer, socket, size)
+}
+
+/// Makes a terminal of the `/dev/pts` of the container that this process is in, once nothing of the
+/// host is open.
+///
+/// # Errors
+/// As [`make_in`]; or what the container has there is no terminal multiplexer.
+pub(super) fn make_here(socket: &OwnedFd) -> Result<Terminal, LaunchError> {
+    let inside = |path: &str| openat2(CWD, path, OPEN, Mode::empty(), ResolveFlags::NO_MAGICLINKS);
+    let outer = inside("/dev/pts/ptmx").or_else(|_| inside("/dev/ptmx")).doing(|| "/dev/ptmx inside")?;
+    make(&outer, socket, None)
+}
+
+const OPEN: OFlags = OFlags::RDWR.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// Device number of `/dev/ptmx` and of the `ptmx` of every devpts (pts(4)).
+const PTMX: (u32, u32) = (5, 2);
+
+fn make(outer: &OwnedFd, socket: &OwnedFd, size: Option<(u16, u16)>) -> Result<Terminal, LaunchError> {
+    let stat = fstat(outer).doing(|| "the terminal")?;
+    let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+    if !is_device || (major(stat.st_rdev), minor(stat.st_rdev)) != PTMX {
+        return Err(LaunchError::refused("/dev/ptmx inside", "not a terminal multiplexer (c 5:2)"));
+    }
+    unlockpt(outer).doing(|| "the terminal")?;
+    let inner = ioctl_tiocgptpeer(outer, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
         .doing(|| "the terminal")?;
     if let Some((rows, columns)) = size {
         let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&inner, size).doing(|| "the size of the terminal")?;
     }
-    send_descriptor(socket, b"/dev/ptmx", &outer).doing(|| "the console socket")?;
+    send_descriptor(socket, b"/dev/ptmx", outer).doing(|| "the console socket")?;
     Ok(Terminal { inner })
 }
 

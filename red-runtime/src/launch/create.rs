@@ -73,6 +73,8 @@ pub(crate) struct Terms {
     pub(crate) engine: bool,
     /// We launch it ourselves.
     pub(crate) own: bool,
+    /// The standard system call filter of our own launches is loaded.
+    pub(crate) filter: bool,
     /// Its Smack label.
     pub(crate) smack: Option<String>,
     /// Where the outer side of its terminal goes.
@@ -123,6 +125,7 @@ impl Request<'_> {
                 .collect::<BTreeMap<_, _>>(),
             output: self.terms.output.clone(),
             reaper: self.terms.reaper,
+            filter: self.terms.filter,
         }
     }
 
@@ -130,6 +133,8 @@ impl Request<'_> {
         Job {
             id: self.id,
             own: self.terms.own,
+            start_socket: None,
+            filter: self.terms.filter,
             smack: self.terms.smack.take(),
             bundle: self.bundle.to_owned(),
             spec: self.spec,
@@ -215,7 +220,8 @@ fn make(
         record.cgroups.clone_from(&cgroups);
         let socket = start::offer(directory)?;
         let reaper = request.terms.reaper;
-        let mut job = request.job(cgroups, Manner::Created { socket, reaper });
+        let mut job = request.job(cgroups, Manner::Created { reaper });
+        job.start_socket = Some(socket);
         let mask = SignalSet::empty().block().unwrap_or(SignalSet::empty());
         let spawned = spawn(&mut job, mask)?;
         record.cgroups.clone_from(&job.cgroups);

@@ -8,15 +8,17 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::cgroup::{Layout, MOUNT};
-use super::console;
 use super::container::Status;
 use super::error::{Doing, LaunchError, tried};
+use super::inside::{Joined, Rooted, report_and_exit};
 use super::namespaces::name;
 use super::process::{self, Setup};
 use super::record::{Process, Record, Store};
 use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
+use crate::node::capability;
 use crate::sys;
+use crate::sys::clone::ChildToken;
 use crate::sys::signal::SignalSet;
 
 /// What is to be run, and how.
@@ -30,12 +32,12 @@ pub(crate) struct Terms {
     pub(crate) cgroup: Option<PathBuf>,
 }
 
-/// A process that has entered.
+/// A process that has joined a container.
 #[derive(Debug)]
-pub(crate) struct Entered {
-    /// Its number.
+pub(crate) struct ExecProcess {
+    /// PID in the caller's namespace.
     pub(crate) pid: Pid,
-    /// It.
+    /// pidfd of the process.
     pub(crate) pidfd: OwnedFd,
 }
 
@@ -63,8 +65,8 @@ pub(crate) fn like_first(mut process: OciProcess, record: &Record, spec: &Spec) 
     if record.redpath.is_some() {
         let env = with_node(process.env().as_deref().unwrap_or_default(), first, record);
         process.set_env(Some(env));
-        let most = first.capabilities().clone().unwrap_or_default();
-        let mut asked = process.capabilities().clone().unwrap_or_default();
+        let most = first.capabilities().clone().unwrap_or_else(capability::none);
+        let mut asked = process.capabilities().clone().unwrap_or_else(capability::none);
         narrow(&mut asked, &most);
         process.set_capabilities(Some(asked));
     }
@@ -102,9 +104,9 @@ pub(crate) fn enter(
     store: &Store,
     id: &str,
     process: &OciProcess,
-    terms: &Terms,
+    terms: Terms,
     mask: SignalSet,
-) -> Result<Entered, LaunchError> {
+) -> Result<ExecProcess, LaunchError> {
     let record = store.read(id)?;
     let status = record.status(store);
     if !matches!(status, Status::Running | Status::Created) {
@@ -122,20 +124,27 @@ pub(crate) fn enter(
         ));
     }
     let (first, pidfd) = record.first()?;
-    let place = Place::of(&record, first, terms)?;
+    let place = Place::of(&record, first, &terms)?;
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
-    let inside = Inside { setup, theirs, terms, mask, namespaces: different(first)?, container: &pidfd };
-    let entered = split(&inside, &ours, place.unified.as_ref())?;
-    drop(inside);
+    let inside = Inside {
+        id,
+        setup,
+        sync: theirs,
+        far: ours.number(),
+        console_socket: terms.console,
+        passed: terms.preserve,
+        mask,
+        namespaces: different(first)?,
+        container: &pidfd,
+        filter: record.filter,
+    };
+    let entered = split(inside, place.unified.as_ref())?;
     let result = (|| {
         for file in &place.procs {
             std::fs::write(file, entered.pid.as_raw_nonzero().to_string())
                 .doing(|| format!("cgroup {}", file.display()))?;
         }
         process::limit(entered.pid, process.rlimits().as_deref().unwrap_or_default())?;
-        if let Some(adjust) = process.oom_score_adj() {
-            super::spawn::oom(entered.pid, adjust)?;
-        }
         ours.say(&Message::Go).doing(|| "the process inside")?;
         match ours.hear().doing(|| "the process inside")? {
             Some(Message::Ready) => {}
@@ -226,75 +235,52 @@ fn different(first: Process) -> Result<i32, LaunchError> {
 
 /// Everything the process inside needs.
 struct Inside<'a> {
+    id: &'a str,
     setup: Setup<'a>,
-    theirs: Sync,
-    terms: &'a Terms,
+    /// Its end of the conversation.
+    sync: Sync,
+    /// Number of the launcher's end.
+    far: i32,
+    console_socket: Option<OwnedFd>,
+    passed: u32,
     mask: SignalSet,
     namespaces: i32,
+    /// pidfd of the container's first process.
     container: &'a OwnedFd,
+    /// Whether the standard system call filter is loaded.
+    filter: bool,
 }
 
-fn split(inside: &Inside<'_>, ours: &Sync, cgroup: Option<&OwnedFd>) -> Result<Entered, LaunchError> {
+/// Clones the new process inside. Returns only in the launcher.
+fn split(inside: Inside<'_>, cgroup: Option<&OwnedFd>) -> Result<ExecProcess, LaunchError> {
     // From the container's cgroup namespace nothing can be cloned into a cgroup of the host's.
     let most = inside.namespaces & !libc::CLONE_NEWCGROUP;
     let enter = || sys::namespace::join(inside.container, most).doing(|| "entering the container");
-    match made_within(enter, 0, cgroup.map(AsFd::as_fd))? {
-        Made::Child => {
-            // Its copy of the launcher's end would keep it from hearing that the launcher is gone.
-            sys::exec::let_go(ours.number());
-            begin(inside)
-        }
-        Made::Parent { pid, pidfd } => Ok(Entered { pid, pidfd }),
+    let adjust = inside.setup.process().oom_score_adj();
+    match made_within(adjust, enter, 0, cgroup.map(AsFd::as_fd))? {
+        Made::Child(child) => inside.run(child),
+        Made::Parent { pid, pidfd } => Ok(ExecProcess { pid, pidfd }),
     }
 }
 
-fn begin(inside: &Inside<'_>) -> ! {
-    super::child::give_up(&inside.theirs, become_command(inside))
-}
-
-/// Returns only when that fails.
-fn become_command(inside: &Inside<'_>) -> LaunchError {
-    let program = match confined(inside) {
-        Ok(program) => program,
-        Err(error) => return error,
-    };
-    if let Err(error) = inside.theirs.say(&Message::Ready).doing(|| "the launcher") {
-        return error;
+impl Inside<'_> {
+    fn run(self, child: ChildToken) -> ! {
+        // Its copy would keep it from hearing that the launcher is gone.
+        sys::exec::let_go(self.far);
+        let Self { id, setup, sync, console_socket, passed, mask, namespaces, container, filter, .. } = self;
+        let joined = Joined { id, setup, sync: &sync, mask, console_socket, passed, filter };
+        let ready = (|| {
+            sync.wait_go()?;
+            let last = namespaces & libc::CLONE_NEWCGROUP;
+            if last != 0 {
+                sys::namespace::join(container, last).doing(|| "entering the container's cgroups")?;
+            }
+            Rooted::joined(child, joined)?.close()?.become_user(None)
+        })();
+        let error = match ready {
+            Ok(ready) => ready.join(filter),
+            Err(error) => error,
+        };
+        report_and_exit(&sync, error)
     }
-    match inside.setup.filter().and_then(nobody_asks) {
-        Ok(()) => inside.setup.exec(&program),
-        Err(error) => error,
-    }
-}
-
-/// A filter that asks somebody outside needs somebody who answers, and has one for the first process
-/// only.
-fn nobody_asks(listener: Option<OwnedFd>) -> Result<(), LaunchError> {
-    match listener {
-        None => Ok(()),
-        Some(_) => Err(LaunchError::refused(
-            "exec",
-            "the container's seccomp filter asks its listener, which further processes cannot reach",
-        )),
-    }
-}
-
-fn confined(inside: &Inside<'_>) -> Result<process::Program, LaunchError> {
-    inside.theirs.wait_go()?;
-    let last = inside.namespaces & libc::CLONE_NEWCGROUP;
-    if last != 0 {
-        sys::namespace::join(inside.container, last).doing(|| "entering the container's cgroups")?;
-    }
-    // Processes of the container see this one; they are not to look at it.
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-        .doing(|| "hiding from the container")?;
-    let Inside { setup, terms, .. } = inside;
-    rustix::process::setsid().doing(|| "a session of its own")?;
-    if let Some(socket) = &terms.console {
-        console::make(None, socket, None)?.take(setup.uid())?;
-    }
-    nobody_asks(setup.become_user()?)?;
-    inside.mask.mask().doing(|| "the signal mask")?;
-    sys::exec::close_from_on_exec(3 + terms.preserve).doing(|| "descriptors of the launcher")?;
-    setup.find()
 }

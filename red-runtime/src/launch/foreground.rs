@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
@@ -43,6 +44,16 @@ impl Signals {
         let mask = set.block().doing(|| "signals")?;
         Ok(Self { descriptor: set.descriptor().doing(|| "signals")?, mask })
     }
+}
+
+/// Whether the launcher has a terminal, as a stream or as the controlling one of its session. What
+/// runs in the same session could type into it (TIOCSTI, CVE-2017-5226) or open it (`/dev/tty`).
+pub(super) fn has_terminal() -> bool {
+    let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
+    streams.into_iter().any(rustix::termios::isatty)
+        // ENXIO without a controlling terminal (tty(4)).
+        || rustix::fs::open("/dev/tty", flags, Mode::empty()).is_ok()
 }
 
 /// What is waited for.

@@ -26,6 +26,10 @@ pub(crate) struct Job<'a> {
     pub(crate) resources: Option<&'a LinuxResources>,
     /// How its first process stands to whoever started it.
     pub(crate) manner: Manner,
+    /// Socket at which its first process waits to be started.
+    pub(crate) start_socket: Option<OwnedFd>,
+    /// Whether the standard system call filter of our own launches is loaded (`filter`).
+    pub(crate) filter: bool,
     /// Its Smack label.
     pub(crate) smack: Option<String>,
     /// Where the outer side of its terminal goes.
@@ -45,8 +49,6 @@ pub(crate) struct Job<'a> {
 pub(crate) enum Manner {
     /// It waits to be started, and outlives the launcher.
     Created {
-        /// Where it waits.
-        socket: OwnedFd,
         /// As in the foreground.
         reaper: bool,
     },

@@ -1,18 +1,19 @@
 //! Starts containers and looks after them. The only module that names libcontainer.
 //!
 //! What is started is a `job::Job`: an OCI configuration with a root as data. A plan and a plain
-//! bundle both become one, and everything from there on is one path: `spawn` clones, `child` is
-//! what happens inside, `process` how it becomes the command. Nothing here knows what a node is.
+//! bundle both become one, and everything from there on is one path: `spawn` clones, and
+//! `inside` is what the new process does, stage by stage, until it is the command. Nothing here knows what a node is.
 
 pub(crate) mod cgroup;
-mod child;
 pub(crate) mod console;
 pub(crate) mod container;
 pub(crate) mod create;
 pub(crate) mod enter;
 pub mod error;
+mod filter;
 pub(crate) mod foreground;
 mod hooks;
+mod inside;
 pub(crate) mod job;
 mod namespaces;
 pub(crate) mod process;

@@ -1,21 +1,16 @@
-//! How the process inside becomes the command: who it is, what it may do, what it sees of its
-//! launcher. The same for a container's first process and for one that enters later.
+//! A process of a configuration, checked: what `inside` makes of this process. The same for a
+//! container's first process and for one that joins later.
 
-use std::ffi::{CString, OsStr};
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStringExt;
 
-use oci_spec::runtime::{Capability, LinuxSeccomp, PosixRlimit, PosixRlimitType, Process, Spec};
-use rustix::fs::Mode;
+use oci_spec::runtime::{LinuxSeccomp, PosixRlimit, PosixRlimitType, Process, Spec};
 use rustix::io::Errno;
-use rustix::process::{Gid, Resource, Rlimit, Uid};
-use rustix::thread::{CapabilitySet, CapabilitySets};
+use rustix::process::{Resource, Rlimit};
 
 use super::error::{Doing, LaunchError};
 use super::reaper::{Orders, Sealed};
 use super::sync::Sync;
-use crate::node::capability::CAPABILITIES;
 use crate::sys;
 
 /// Where commands are looked for when the environment does not say (execvp(3)).
@@ -31,9 +26,16 @@ pub(crate) struct Setup<'a> {
     path: String,
 }
 
-/// A command that was found.
+/// An executable that was found.
 #[derive(Debug)]
 pub(crate) struct Program(CString);
+
+impl Program {
+    /// The executable at a path that was looked at.
+    pub(super) fn at(path: CString) -> Self {
+        Self(path)
+    }
+}
 
 impl<'a> Setup<'a> {
     /// Reads the process of a configuration.
@@ -100,44 +102,8 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// Gives up everything the command does not get. Afterwards only the filter of system calls is
-    /// missing, unless privileges may be gained: then it is loaded while it still can be, and what
-    /// listens to it is returned.
-    ///
-    /// # Errors
-    /// The kernel refuses a step; none is passed over.
-    pub(crate) fn become_user(&self) -> Result<Option<OwnedFd>, LaunchError> {
-        let process = self.process;
-        let cwd = process.cwd();
-        let arrived = rustix::process::chdir(cwd);
-        if let Some(profile) = process.apparmor_profile() {
-            apparmor(profile)?;
-        }
-        if let Some(label) = process.selinux_label().as_deref().filter(|label| !label.is_empty()) {
-            return Err(LaunchError::refused(
-                "process.selinuxLabel",
-                format!("`{label}`: SELinux is not supported"),
-            ));
-        }
-        let sets = Sets::of(process)?;
-        // A filter is for those who cannot gain privileges, or who have them (seccomp(2)).
-        let notify = if self.gains_privileges() { self.load_filter()? } else { None };
-        sets.drop_bounding()?;
-        self.ids()?;
-        sets.apply()?;
-        if !self.gains_privileges() {
-            rustix::thread::set_no_new_privs(true).doing(|| "no_new_privs")?;
-        }
-        if arrived.is_err() {
-            // It may be one that only the user may enter.
-            rustix::process::chdir(cwd).doing(|| format!("working directory {}", cwd.display()))?;
-        }
-        let umask = process.user().umask().unwrap_or(0o022);
-        rustix::process::umask(Mode::from_raw_mode(umask & 0o777));
-        Ok(notify)
-    }
-
-    fn gains_privileges(&self) -> bool {
+    /// Whether it may gain privileges by an exec.
+    pub(super) fn gains_privileges(&self) -> bool {
         !self.process.no_new_privileges().unwrap_or(false)
     }
 
@@ -146,73 +112,24 @@ impl<'a> Setup<'a> {
         self.env.iter().any(|one| one.as_bytes().starts_with(b"LISTEN_FDS="))
     }
 
-    fn ids(&self) -> Result<(), LaunchError> {
-        let user = self.process.user();
-        let groups: Vec<Gid> =
-            user.additional_gids().iter().flatten().map(|gid| Gid::from_raw(*gid)).collect();
-        match rustix::thread::set_thread_groups(&groups) {
-            // In a user namespace of an ordinary user groups cannot be changed (user_namespaces(7),
-            // "/proc/pid/setgroups").
-            Err(Errno::PERM) if groups.is_empty() => {}
-            other => other.doing(|| "supplementary groups")?,
-        }
-        rustix::thread::set_keep_capabilities(true).doing(|| "keeping capabilities")?;
-        let gid = Gid::from_raw(user.gid());
-        rustix::thread::set_thread_res_gid(gid, gid, gid).doing(|| format!("group {}", user.gid()))?;
-        let uid = Uid::from_raw(user.uid());
-        rustix::thread::set_thread_res_uid(uid, uid, uid).doing(|| format!("user {}", user.uid()))?;
-        rustix::thread::set_keep_capabilities(false).doing(|| "keeping capabilities")
+    /// The process of the configuration.
+    pub(super) fn process(&self) -> &'a Process {
+        self.process
     }
 
-    /// Looks for the command, inside.
-    ///
-    /// # Errors
-    /// It is not there, or cannot be executed.
-    pub(crate) fn find(&self) -> Result<Program, LaunchError> {
-        let name = &self.args[0];
-        let shown = || name.to_string_lossy().into_owned();
-        if name.as_bytes().contains(&b'/') {
-            return match check(Path::new(OsStr::from_bytes(name.as_bytes()))) {
-                Ok(()) => Ok(Program(name.clone())),
-                Err(errno) => Err(refused(shown(), errno)),
-            };
-        }
-        let mut denied = None;
-        for directory in self.path.split(':') {
-            let directory = if directory.is_empty() { "." } else { directory };
-            let path = Path::new(directory).join(OsStr::from_bytes(name.as_bytes()));
-            match check(&path) {
-                Ok(()) => {
-                    let path =
-                        CString::new(path.into_os_string().as_bytes()).unwrap_or_else(|_nul| name.clone());
-                    return Ok(Program(path));
-                }
-                Err(Errno::NOENT | Errno::NOTDIR) => {}
-                Err(errno) => denied = Some(errno),
-            }
-        }
-        Err(refused(shown(), denied.unwrap_or(Errno::NOENT)))
+    /// The system call filter of the configuration.
+    pub(super) fn seccomp(&self) -> Option<&'a LinuxSeccomp> {
+        self.seccomp
     }
 
-    /// Loads the filter of system calls, as late as can be, unless that was done.
-    ///
-    /// # Errors
-    /// It cannot be made or loaded.
-    pub(crate) fn filter(&self) -> Result<Option<OwnedFd>, LaunchError> {
-        if self.gains_privileges() { Ok(None) } else { self.load_filter() }
+    /// Name of the command as it was given.
+    pub(super) fn name(&self) -> &CStr {
+        &self.args[0]
     }
 
-    fn load_filter(&self) -> Result<Option<OwnedFd>, LaunchError> {
-        let Some(seccomp) = self.seccomp else { return Ok(None) };
-        let listener = libcontainer::seccomp::initialize_seccomp(seccomp)
-            .map_err(|error| LaunchError::refused("linux.seccomp", chain(&error)))?;
-        match listener {
-            None => Ok(None),
-            Some(number) => {
-                let fd = sys::exec::inherited(number).doing(|| "the listener of the filter")?;
-                Ok(Some(fd))
-            }
-        }
+    /// Directories that a command without a slash is looked for in, joined by colons.
+    pub(super) fn search_path(&self) -> &str {
+        &self.path
     }
 
     /// Becomes the command. Returns only when that fails.
@@ -250,15 +167,6 @@ fn texts(what: &str, list: &[String]) -> Result<Vec<CString>, LaunchError> {
     list.iter().map(one).collect()
 }
 
-/// Whether a path can be executed, as far as that can be told without doing it.
-fn check(path: &Path) -> rustix::io::Result<()> {
-    let stat = rustix::fs::stat(path)?;
-    if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
-        return Err(Errno::ACCESS);
-    }
-    rustix::fs::accessat(rustix::fs::CWD, path, rustix::fs::Access::EXEC_OK, rustix::fs::AtFlags::EACCESS)
-}
-
 /// Why a command was not executed.
 pub(super) fn refused(program: String, errno: Errno) -> LaunchError {
     match errno {
@@ -269,87 +177,6 @@ pub(super) fn refused(program: String, errno: Errno) -> LaunchError {
             let text = std::io::Error::from(errno).to_string();
             LaunchError::CommandRefused { program, reason: text.to_lowercase() }
         }
-    }
-}
-
-fn apparmor(profile: &str) -> Result<(), LaunchError> {
-    use libcontainer::apparmor;
-    if profile.is_empty() || profile == "unconfined" {
-        return Ok(());
-    }
-    if !apparmor::is_enabled().unwrap_or(false) {
-        return Err(LaunchError::refused("process.apparmorProfile", "this kernel has no AppArmor"));
-    }
-    apparmor::apply_profile(profile)
-        .map_err(|error| LaunchError::refused("process.apparmorProfile", chain(&error)))
-}
-
-/// The five sets of capabilities (capabilities(7)).
-#[derive(Clone, Copy, Debug)]
-struct Sets {
-    bounding: CapabilitySet,
-    now: CapabilitySets,
-    ambient: CapabilitySet,
-}
-
-fn set_of<'a>(capabilities: impl IntoIterator<Item = &'a Capability>) -> CapabilitySet {
-    let mut set = CapabilitySet::empty();
-    for one in capabilities {
-        if let Some(number) = CAPABILITIES.iter().position(|(_, capability)| capability == one) {
-            set |= CapabilitySet::from_bits_retain(1 << number);
-        }
-    }
-    set
-}
-
-impl Sets {
-    /// Those of a process. One that says nothing gets none: silence is no permission.
-    fn of(process: &Process) -> Result<Self, LaunchError> {
-        let all = process.capabilities().clone().unwrap_or_default();
-        let set = |list: &Option<std::collections::HashSet<Capability>>| set_of(list.iter().flatten());
-        let (effective, permitted) = (set(all.effective()), set(all.permitted()));
-        let inheritable = set(all.inheritable());
-        let sets = Self {
-            bounding: set(all.bounding()),
-            now: CapabilitySets { effective, permitted, inheritable },
-            // Nothing is ambient that is not permitted and inheritable too.
-            ambient: set(all.ambient()) & permitted & inheritable,
-        };
-        if !permitted.contains(effective) {
-            return Err(LaunchError::refused(
-                "process.capabilities",
-                "the effective set is more than the permitted",
-            ));
-        }
-        Ok(sets)
-    }
-
-    fn drop_bounding(&self) -> Result<(), LaunchError> {
-        for number in 0..64_u32 {
-            let one = CapabilitySet::from_bits_retain(1 << number);
-            if self.bounding.contains(one) {
-                continue;
-            }
-            match rustix::thread::remove_capability_from_bounding_set(one) {
-                Ok(()) => {}
-                // The first number the kernel does not know ends the list.
-                Err(Errno::INVAL) => break,
-                Err(errno) => return Err(errno).doing(|| format!("dropping capability {number}")),
-            }
-        }
-        Ok(())
-    }
-
-    fn apply(&self) -> Result<(), LaunchError> {
-        rustix::thread::set_capabilities(None, self.now).doing(|| {
-            format!("capabilities {:#x}, which the launcher may not have itself", self.now.permitted.bits())
-        })?;
-        rustix::thread::clear_ambient_capability_set().doing(|| "clearing ambient capabilities")?;
-        for one in self.ambient.iter() {
-            rustix::thread::configure_capability_in_ambient_set(one, true)
-                .doing(|| "ambient capabilities")?;
-        }
-        Ok(())
     }
 }
 

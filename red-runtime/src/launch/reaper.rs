@@ -89,6 +89,11 @@ impl Sealed {
         Ok(Self(memory))
     }
 
+    /// The file, or a mount of it.
+    pub(super) fn file(&self) -> &OwnedFd {
+        &self.0
+    }
+
     /// Becomes the first process. Returns only when that fails.
     pub(super) fn run(
         &self,

@@ -83,6 +83,9 @@ pub(crate) struct Record {
     /// Whether its first process is ours, and the command a child of it.
     #[serde(default)]
     pub(crate) reaper: bool,
+    /// Whether its processes are under the standard system call filter of our own launches.
+    #[serde(default)]
+    pub(crate) filter: bool,
     /// Where its output goes when nobody is in the foreground.
     #[serde(default)]
     pub(crate) output: Option<PathBuf>,

@@ -8,16 +8,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
-use super::child::give_up;
 use super::error::{Doing, LaunchError, tried};
+use super::inside::{hide, report_and_exit};
+use super::spawn::oom;
 use super::sync::{Message, Sync};
 use crate::sys;
-use crate::sys::clone::{Cloned, clone3};
+use crate::sys::clone::{ChildToken, Cloned, clone3};
 
 /// Which side this is.
 pub(super) enum Made {
     /// The new process.
-    Child,
+    Child(ChildToken),
     /// Its parent.
     Parent {
         /// Its number.
@@ -27,28 +28,35 @@ pub(super) enum Made {
     },
 }
 
-/// Makes a process where `enter` leads, with new namespaces of its own and in a cgroup.
+/// Makes a process where `enter` leads, which nobody there can look at, with new namespaces of its own and in a cgroup.
+///
+/// `adjust` is its OOM score adjustment: the file that takes it is out of reach for an ordinary user
+/// once nobody can look at the process.
 ///
 /// # Errors
 /// `enter` fails, or the kernel refuses; then no process is left.
 pub(super) fn made_within(
+    adjust: Option<i32>,
     enter: impl FnOnce() -> Result<(), LaunchError>,
     namespaces: u64,
     cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Made, LaunchError> {
     let (heard, tell) = Sync::pair().doing(|| "a socket")?;
     match clone3(0, None).doing(|| "a helper process")? {
-        Cloned::Child => {
+        Cloned::Child(_) => {
             // Its copy would keep it from hearing that the launcher is gone.
             drop(heard);
             let flags = namespaces | u64::try_from(libc::CLONE_PARENT).unwrap_or(0);
-            match enter().and_then(|()| clone3(flags, cgroup).doing(|| "new namespaces")) {
-                Ok(Cloned::Child) => Ok(Made::Child),
+            match hidden(adjust)
+                .and_then(|()| enter())
+                .and_then(|()| clone3(flags, cgroup).doing(|| "new namespaces"))
+            {
+                Ok(Cloned::Child(child)) => Ok(Made::Child(child)),
                 Ok(Cloned::Parent { pid, .. }) => {
                     tried(tell.say(&Message::Made(pid.as_raw_nonzero().get())));
                     sys::exec::leave(0)
                 }
-                Err(error) => give_up(&tell, error),
+                Err(error) => report_and_exit(&tell, error),
             }
         }
         Cloned::Parent { pidfd, .. } => {
@@ -67,4 +75,10 @@ pub(super) fn made_within(
             }
         }
     }
+}
+
+/// Before the namespaces of others are entered: from then on their processes can see this one.
+fn hidden(adjust: Option<i32>) -> Result<(), LaunchError> {
+    adjust.map_or(Ok(()), |adjust| oom("self", adjust))?;
+    hide()
 }

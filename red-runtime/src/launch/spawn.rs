@@ -8,15 +8,14 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::cgroup::{self, Layout};
-use super::child::{self, Inheritance};
 use super::error::{Doing, LaunchError, tried};
 use super::hooks;
+use super::inside::{Entered, Inheritance};
 use super::job::Job;
 use super::namespaces::{Away, Namespaces};
 use super::process::{self, Setup};
 use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
-use crate::sys;
 use crate::sys::clone::{Cloned, clone3};
 use crate::sys::signal::SignalSet;
 
@@ -78,19 +77,21 @@ pub(crate) fn spawn(job: &mut Job<'_>, mask: SignalSet) -> Result<Spawned, Launc
     let limits =
         job.spec.process().as_ref().and_then(|process| process.rlimits().clone()).unwrap_or_default();
     let adjust = job.spec.process().as_ref().and_then(|process| process.oom_score_adj());
+    let (early, adjust) = if namespaces.joins(libc::CLONE_NEWUSER) { (adjust, None) } else { (None, adjust) };
     let joins_later =
         job.cgroups.as_ref().is_some_and(|cgroups| cgroups.layout == Layout::V1 || cgroups.systemd.is_some());
     let wait = maps.is_some() || joins_later || !limits.is_empty() || adjust.is_some();
     let listener = super::seccomp::listener(job.spec)?;
-    let inheritance = Inheritance { sync: theirs, far: ours.number(), mask, wait, listener };
-    let made = start(job, &namespaces, setup, inheritance, cgroup.as_ref())?;
+    let mapped_by_user = maps.is_some() && !rustix::process::geteuid().is_root();
+    let inheritance = Inheritance { sync: theirs, mask, wait, mapped_by_user, listener };
+    let made = start(job, &namespaces, setup, inheritance, (early, cgroup.as_ref()))?;
     let spawned = Spawned { pid: made.0, pidfd: made.1, sync: ours };
     let result = (|| {
         if wait {
             attend(job, &spawned, maps.as_ref())?;
             process::limit(spawned.pid, &limits)?;
             if let Some(adjust) = adjust {
-                oom(spawned.pid, adjust)?;
+                oom(&spawned.pid.as_raw_nonzero().to_string(), adjust)?;
             }
             spawned.sync.say(&Message::Go).doing(|| "the container's first process")?;
         }
@@ -119,46 +120,31 @@ fn unified(job: &Job<'_>) -> Result<Option<OwnedFd>, LaunchError> {
 /// Clones. A user namespace to join has to be entered before anything is made in it, from where
 /// there is no way back; so a process of its own does that and makes the container as its sibling.
 fn start(
-    job: &Job<'_>,
+    job: &mut Job<'_>,
     namespaces: &Namespaces,
     setup: Setup<'_>,
     inheritance: Inheritance,
-    cgroup: Option<&OwnedFd>,
+    (adjust, cgroup): (Option<i32>, Option<&OwnedFd>),
 ) -> Result<(Pid, OwnedFd), LaunchError> {
     let cgroup = cgroup.map(AsFd::as_fd);
     let new = namespaces.new & !libc::CLONE_NEWCGROUP;
     let flags = u64::try_from(new).unwrap_or(0);
     if !namespaces.joins(libc::CLONE_NEWUSER) {
         let away = Away::to(&namespaces.joined)?;
-        let cloned = clone3(flags, cgroup);
-        if matches!(cloned, Ok(Cloned::Child)) {
-            begin(job, namespaces, setup, inheritance);
-        }
-        away.back()?;
-        return match cloned.doing(|| "new namespaces")? {
-            Cloned::Parent { pid, pidfd } => Ok((pid, pidfd)),
-            // It has begun, and never gets here.
-            Cloned::Child => sys::exec::leave(1),
+        let cloned = match clone3(flags, cgroup) {
+            Ok(Cloned::Child(child)) => Entered::run(child, job, namespaces, setup, inheritance),
+            Ok(Cloned::Parent { pid, pidfd }) => Ok((pid, pidfd)),
+            Err(error) => Err(error).doing(|| "new namespaces"),
         };
+        away.back()?;
+        return cloned;
     }
     let others = namespaces.joined.iter().filter(|one| !one.is_joined_inside());
     let enter = || others.clone().try_for_each(super::namespaces::Joined::join);
-    match made_within(enter, flags, cgroup)? {
-        Made::Child => begin(job, namespaces, setup, inheritance),
+    match made_within(adjust, enter, flags, cgroup)? {
+        Made::Child(child) => Entered::run(child, job, namespaces, setup, inheritance),
         Made::Parent { pid, pidfd } => Ok((pid, pidfd)),
     }
-}
-
-/// The child's first steps.
-fn begin(job: &Job<'_>, namespaces: &Namespaces, setup: Setup<'_>, inheritance: Inheritance) -> ! {
-    // Its copy of the launcher's end would keep it from hearing that the launcher is gone.
-    sys::exec::let_go(inheritance.far);
-    for one in namespaces.joined.iter().filter(|one| one.is_joined_inside()) {
-        if let Err(error) = one.join() {
-            child::give_up(&inheritance.sync, error);
-        }
-    }
-    child::run(job, namespaces, setup, &inheritance)
 }
 
 /// Does for the new process what only the launcher may.
@@ -201,8 +187,9 @@ fn outside(job: &Job<'_>, pid: Pid) -> Result<(), LaunchError> {
     hooks::run("createRuntime", all.create_runtime().as_ref(), &state)
 }
 
-pub(super) fn oom(pid: Pid, adjust: i32) -> Result<(), LaunchError> {
-    let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
+/// Sets the OOM score adjustment of a process, by its PID or `self`.
+pub(super) fn oom(process: &str, adjust: i32) -> Result<(), LaunchError> {
+    let path = format!("/proc/{process}/oom_score_adj");
     match std::fs::write(&path, adjust.to_string()) {
         Ok(()) => Ok(()),
         Err(error) => {

@@ -103,7 +103,7 @@ pub fn launch(
     let devices = devices.unwrap_or_default();
     let reaper = *sharing(plan, Namespace::Pid) == Sharing::New;
     let die_with_parent = plan.die_with_parent() || options.die_with_parent;
-    let new_session = plan.new_session() || options.new_session;
+    let new_session = plan.new_session() || options.new_session || foreground::has_terminal();
     let spec = &plan.spec;
     let request = Request {
         id: &id,
@@ -114,7 +114,14 @@ pub fn launch(
         resources: Some(&devices),
         cgroup,
         chain,
-        terms: Terms { preserve, reaper, own: true, smack: plan.smack.clone(), ..Terms::default() },
+        terms: Terms {
+            preserve,
+            reaper,
+            own: true,
+            filter: plan.seccomp(),
+            smack: plan.smack.clone(),
+            ..Terms::default()
+        },
     };
     phases.mark("prepare");
     if options.detach {

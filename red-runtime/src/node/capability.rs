@@ -2,9 +2,21 @@
 
 use std::fmt;
 
-use oci_spec::runtime::Capability;
+use oci_spec::runtime::{Capability, LinuxCapabilities};
 
 use super::value::{Wrong, name_of, nearest};
+
+/// Sets without any capability. The default of the `oci-spec` crate has three in each.
+#[must_use]
+pub fn none() -> LinuxCapabilities {
+    let mut all = LinuxCapabilities::default();
+    all.set_bounding(None);
+    all.set_effective(None);
+    all.set_permitted(None);
+    all.set_inheritable(None);
+    all.set_ambient(None);
+    all
+}
 
 /// One capability, or all of them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

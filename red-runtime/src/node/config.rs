@@ -104,6 +104,8 @@ pub struct Tags {
     pub die_with_parent: Option<Located<bool>>,
     /// `None` when absent or `Unset`.
     pub new_session: Option<Located<bool>>,
+    /// `None` when absent or `Unset`.
+    pub seccomp: Option<Located<bool>>,
     pub shares: Shares,
     pub cgrouproot: Option<Located<String>>,
     pub cgroups: Limits,

@@ -185,6 +185,7 @@ fn read_tags(reader: &mut Reader<'_>, node: &Yaml<'_>) -> Tags {
         verbose: fields.parsed(r, "verbose", |text| value::integer(text, 0, 9)),
         die_with_parent: set(fields.parsed(r, "die-with-parent", value::switch)),
         new_session: set(fields.parsed(r, "new-session", value::switch)),
+        seccomp: set(fields.parsed(r, "seccomp", value::switch)),
         shares: Shares {
             all: fields.parsed(r, "share_all", value::share),
             each: Namespace::ALL.map(|(tag, _)| fields.parsed(r, tag, value::share)),

@@ -114,6 +114,11 @@ pub const TAGS: &[Field] = &[
     field("verbose", Kind::Int(0, 9), "How much the tools say"),
     field("die-with-parent", Kind::Switch, "End the command when the launcher ends"),
     field("new-session", Kind::Switch, "Start the command in a session of its own"),
+    field(
+        "seccomp",
+        Kind::Switch,
+        "Load the standard system call filter in launches without an engine (default); an ancestor's Enabled holds",
+    ),
     field("share_all", Kind::Share, "Default of the namespaces below but for time"),
     field("share_user", Kind::Share, "The host's user namespace (Enabled), a new one or this one"),
     field("share_cgroup", Kind::Share, "The host's cgroup namespace, a new one or this one"),

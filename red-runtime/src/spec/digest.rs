@@ -103,6 +103,9 @@ struct Canonical<'a> {
     smack: Option<String>,
     die_with_parent: bool,
     new_session: bool,
+    /// Said only where a family does without the filter, so that other digests are as they were.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    without_seccomp: bool,
     cgrouproot: Option<String>,
     limits: Vec<Vec<(&'static str, String)>>,
 }
@@ -147,6 +150,7 @@ impl<'a> Canonical<'a> {
             smack: smack.map(str::to_owned),
             die_with_parent: on(&tags.die_with_parent),
             new_session: on(&tags.new_session),
+            without_seccomp: tags.seccomp.as_ref().is_some_and(|on| !on.value),
             cgrouproot: text(&tags.cgrouproot),
             limits: merged.levels.iter().map(|level| limits(&level.limits)).collect(),
         }

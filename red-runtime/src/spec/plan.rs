@@ -92,6 +92,12 @@ impl Plan {
     pub fn new_session(&self) -> bool {
         self.merged.tags.new_session.as_ref().is_some_and(|on| on.value)
     }
+
+    /// Whether launches without an engine load the standard system call filter.
+    #[must_use]
+    pub fn seccomp(&self) -> bool {
+        self.merged.tags.seccomp.as_ref().is_none_or(|on| on.value)
+    }
 }
 
 /// A plan if there is one, and what was found on the way.

@@ -231,7 +231,11 @@ fn config(speller: &Speller<'_>, merged: &Merged, show: Show) -> Vec<Entry> {
     ] {
         all.extend(tag.iter().map(|tag| speller.entry(name, tag, tag.value.to_string())));
     }
-    for (name, tag) in [("die-with-parent", &tags.die_with_parent), ("new-session", &tags.new_session)] {
+    for (name, tag) in [
+        ("die-with-parent", &tags.die_with_parent),
+        ("new-session", &tags.new_session),
+        ("seccomp", &tags.seccomp),
+    ] {
         let word = |on: bool| if on { "Enabled" } else { "Disabled" }.to_owned();
         all.extend(tag.iter().map(|tag| speller.entry(name, tag, word(tag.value))));
     }

@@ -15,8 +15,14 @@ pub(crate) enum Cloned {
         pidfd: OwnedFd,
     },
     /// The child.
-    Child,
+    Child(ChildToken),
 }
+
+/// Proof that this process is a clone that shares no descriptor table with its parent, and that the
+/// frames copied from the parent never run again: it ends in an exec or an exit. So whatever those
+/// frames own may be closed here. Only [`clone3`] makes one.
+#[derive(Debug)]
+pub(crate) struct ChildToken(());
 
 /// Clones this process as fork(2) does, into new namespaces (`CLONE_NEW…`) and, with a descriptor
 /// of its directory, straight into a cgroup of version 2.
@@ -51,7 +57,7 @@ pub(crate) fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<C
     match i32::try_from(pid).map(Pid::from_raw) {
         // SAFETY: the kernel stored a fresh descriptor there, which nobody else owns.
         Ok(Some(pid)) => Ok(Cloned::Parent { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }),
-        _ => Ok(Cloned::Child),
+        _ => Ok(Cloned::Child(ChildToken(()))),
     }
 }
 

@@ -151,7 +151,7 @@ pub(crate) fn spawn(command: &Command) -> Result<Child, Refused> {
     let cloned = clone3(u64::try_from(namespaces).unwrap_or(0), None);
     let refused = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
     match cloned.map_err(|error| Refused { step: NAMESPACES, errno: refused(error) })? {
-        Cloned::Child => {
+        Cloned::Child(_) => {
             // The child's copy of the other end would keep it from seeing that the caller is gone.
             drop_raw(go.as_raw_fd());
             become_command(&prepared)

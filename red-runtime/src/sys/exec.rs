@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use rustix::process::Pid;
 
+use super::clone::ChildToken;
 use super::last;
 use super::signal::SignalSet;
 
@@ -47,6 +48,46 @@ pub(crate) fn execve_of(program: impl AsFd, args: &[CString], env: &[CString]) -
 pub(crate) fn close_from_on_exec(first: u32) -> rustix::io::Result<()> {
     // SAFETY: plain numbers; nothing is closed now.
     let result = unsafe { libc::close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+    if result == 0 { Ok(()) } else { Err(last()) }
+}
+
+/// Closes every descriptor of this process but the standard streams, those in `keep`, and `passed`
+/// ones after the standard streams that the caller of this program left open for the command.
+///
+/// Of the passed range whatever closes on exec is closed too: this program opens everything with
+/// CLOEXEC, so such a descriptor is its own, and lies there because fewer were passed than announced.
+///
+/// The token is what makes this sound: nothing that owns one of the closed descriptors runs again.
+///
+/// # Errors
+/// close_range(2) fails, which it does only on kernels before 5.9.
+pub(crate) fn close_all_but(_child: &ChildToken, passed: u32, keep: &[RawFd]) -> rustix::io::Result<()> {
+    let first = 3_u32.saturating_add(passed);
+    for number in (3..first).filter_map(|number| RawFd::try_from(number).ok()) {
+        // SAFETY: F_GETFD reads a flag of a number; one that is not open fails.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        if flags >= 0 && flags & libc::FD_CLOEXEC != 0 && !keep.contains(&number) {
+            // SAFETY: the token says that its owner never runs again.
+            unsafe { libc::close(number) };
+        }
+    }
+    let mut keep: Vec<u32> = keep.iter().filter_map(|number| u32::try_from(*number).ok()).collect();
+    keep.retain(|number| *number >= first);
+    keep.sort_unstable();
+    keep.dedup();
+    let mut from = first;
+    for number in keep {
+        if from < number {
+            close_range(from, number - 1)?;
+        }
+        from = number + 1;
+    }
+    close_range(from, u32::MAX)
+}
+
+fn close_range(first: u32, last_one: u32) -> rustix::io::Result<()> {
+    // SAFETY: the only caller holds a `ChildToken`.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last_one, 0) };
     if result == 0 { Ok(()) } else { Err(last()) }
 }
 

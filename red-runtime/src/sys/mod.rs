@@ -17,6 +17,8 @@ pub(crate) mod mount_attr;
 #[cfg(feature = "launch")]
 pub(crate) mod namespace;
 #[cfg(feature = "launch")]
+pub(crate) mod seccomp;
+#[cfg(feature = "launch")]
 pub(crate) mod signal;
 
 /// Sets SIGCHLD to its default. Of a caller that ignores it every child would be gone before it could

@@ -109,6 +109,7 @@ pub(in crate::cli) fn as_json(family: &Family, plan: &Plan, report: &Report) -> 
         "options": {
             "die-with-parent": plan.die_with_parent(),
             "new-session": plan.new_session(),
+            "seccomp": plan.seccomp(),
             "smack": plan.smack,
         },
         "provenance": Provenance::of(family, &plan.merged, Show::Expanded),

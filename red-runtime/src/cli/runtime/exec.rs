@@ -15,7 +15,7 @@ use crate::launch::error::LaunchError;
 use crate::launch::foreground::{self, Signals, Watched};
 use crate::launch::record::{Record, Store, write_pid_file};
 use crate::launch::sync::receive_descriptor;
-use crate::node::capability::CAPABILITIES;
+use crate::node::capability::{self, CAPABILITIES};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -87,8 +87,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     };
     let ours = own_terminal(&process, args.detach, &mut terms)?;
     let signals = Signals::hold()?;
-    let entered = enter::enter(&store, &args.id, &process, &terms, signals.mask)?;
-    terms.console = None;
+    let entered = enter::enter(&store, &args.id, &process, terms, signals.mask)?;
     if let Some(path) = &args.pid_file {
         write_pid_file(path, entered.pid.as_raw_nonzero().get())?;
     }
@@ -99,7 +98,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
 }
 
 fn wait(
-    entered: &enter::Entered,
+    entered: &enter::ExecProcess,
     ours: Option<std::os::fd::OwnedFd>,
     signals: &Signals,
 ) -> Result<Exit, RunError> {
@@ -155,8 +154,7 @@ pub(in crate::cli) fn in_foreground(
     };
     let ours = own_terminal(&process, false, &mut terms).map_err(lost)?;
     let signals = Signals::hold()?;
-    let entered = enter::enter(store, &record.id, &process, &terms, signals.mask)?;
-    terms.console = None;
+    let entered = enter::enter(store, &record.id, &process, terms, signals.mask)?;
     wait(&entered, ours, &signals).map_err(lost)
 }
 
@@ -206,7 +204,7 @@ impl Args {
             process.set_user(user);
         }
         if !self.cap.is_empty() {
-            let mut all = process.capabilities().clone().unwrap_or_default();
+            let mut all = process.capabilities().clone().unwrap_or_else(capability::none);
             for name in &self.cap {
                 add(
                     &mut all,

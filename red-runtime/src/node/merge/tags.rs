@@ -23,6 +23,8 @@ pub struct Tags {
     pub die_with_parent: Option<Resolved<bool>>,
     /// A session of its own.
     pub new_session: Option<Resolved<bool>>,
+    /// The standard system call filter of our own launches.
+    pub seccomp: Option<Resolved<bool>>,
     /// How much the tools say.
     pub verbose: Option<Resolved<i64>>,
     /// Start nodes that were moved.
@@ -78,6 +80,7 @@ pub(super) fn merge(merger: &mut Merger<'_>) -> Tags {
         cgrouproot: text(merger, "cgrouproot", |tags| tags.cgrouproot.as_ref()),
         die_with_parent: copied(merger, "die-with-parent", |tags| tags.die_with_parent.as_ref()),
         new_session: copied(merger, "new-session", |tags| tags.new_session.as_ref()),
+        seccomp: copied(merger, "seccomp", |tags| tags.seccomp.as_ref()),
         verbose: copied(merger, "verbose", |tags| tags.verbose.as_ref()),
         unsafe_: copied(merger, "unsafe", |tags| tags.unsafe_.as_ref()),
         inherit_env: copied(merger, "inherit-env", |tags| tags.inherit_env.as_ref()),

@@ -220,6 +220,7 @@ fn every_single_tag_follows_the_oldest_and_redmain_is_the_default() {
         ("cgrouproot", "/a", "/b"),
         ("die-with-parent", "Enabled", "Disabled"),
         ("new-session", "Enabled", "Disabled"),
+        ("seccomp", "Enabled", "Disabled"),
         ("verbose", "1", "2"),
         ("unsafe", "true", "false"),
         ("inherit-env", "true", "false"),

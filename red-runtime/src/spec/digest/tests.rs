@@ -57,6 +57,7 @@ fn depends_on_everything_that_changes_what_runs() {
         ("share_net: Enabled", "share_net: Enabled, map-root-user: 1"),
         ("share_net: Enabled", "share_net: Enabled, die-with-parent: Enabled"),
         ("share_net: Enabled", "share_net: Enabled, new-session: Enabled"),
+        ("share_net: Enabled", "share_net: Enabled, seccomp: Disabled"),
         ("share_net: Enabled", "share_net: Enabled, set-user: 5"),
         ("share_net: Enabled", "share_net: Enabled, set-group: 5"),
         ("share_net: Enabled", "share_net: Enabled, chdir: /"),

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
 
 use super::refused;
+use crate::node::capability;
 use crate::node::diagnostic::Report;
 use crate::node::value::VarMode;
 use crate::spec::plan::Plan;
@@ -20,7 +21,7 @@ pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
     if plan.merged.tags.chdir.is_some() {
         process.set_cwd(plan.layout.cwd.clone().into());
     }
-    let mut capabilities = process.capabilities().clone().unwrap_or_default();
+    let mut capabilities = process.capabilities().clone().unwrap_or_else(capability::none);
     narrow(&mut capabilities, plan.merged.capabilities.granted().map(|(one, _)| one).collect());
     process.set_capabilities(Some(capabilities));
     process.set_no_new_privileges(Some(true));

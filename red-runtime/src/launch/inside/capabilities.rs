@@ -1,0 +1,77 @@
+//! The five capability sets of a process (capabilities(7)).
+
+use oci_spec::runtime::{Capability, Process};
+use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use crate::launch::error::{Doing, LaunchError};
+use crate::node::capability::{self, CAPABILITIES};
+
+/// The five sets of capabilities (capabilities(7)).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sets {
+    bounding: CapabilitySet,
+    now: CapabilitySets,
+    ambient: CapabilitySet,
+}
+
+fn set_of<'a>(capabilities: impl IntoIterator<Item = &'a Capability>) -> CapabilitySet {
+    let mut set = CapabilitySet::empty();
+    for one in capabilities {
+        if let Some(number) = CAPABILITIES.iter().position(|(_, capability)| capability == one) {
+            set |= CapabilitySet::from_bits_retain(1 << number);
+        }
+    }
+    set
+}
+
+impl Sets {
+    /// Those of a process. One that says nothing gets none: silence is no permission.
+    pub(super) fn of(process: &Process) -> Result<Self, LaunchError> {
+        let all = process.capabilities().clone().unwrap_or_else(capability::none);
+        let set = |list: &Option<std::collections::HashSet<Capability>>| set_of(list.iter().flatten());
+        let (effective, permitted) = (set(all.effective()), set(all.permitted()));
+        let inheritable = set(all.inheritable());
+        let sets = Self {
+            bounding: set(all.bounding()),
+            now: CapabilitySets { effective, permitted, inheritable },
+            // Nothing is ambient that is not permitted and inheritable too.
+            ambient: set(all.ambient()) & permitted & inheritable,
+        };
+        if !permitted.contains(effective) {
+            return Err(LaunchError::refused(
+                "process.capabilities",
+                "the effective set is more than the permitted",
+            ));
+        }
+        Ok(sets)
+    }
+
+    pub(super) fn drop_bounding(&self) -> Result<(), LaunchError> {
+        for number in 0..64_u32 {
+            let one = CapabilitySet::from_bits_retain(1 << number);
+            if self.bounding.contains(one) {
+                continue;
+            }
+            match rustix::thread::remove_capability_from_bounding_set(one) {
+                Ok(()) => {}
+                // The first number the kernel does not know ends the list.
+                Err(Errno::INVAL) => break,
+                Err(errno) => return Err(errno).doing(|| format!("dropping capability {number}")),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply(&self) -> Result<(), LaunchError> {
+        rustix::thread::set_capabilities(None, self.now).doing(|| {
+            format!("capabilities {:#x}, which the launcher may not have itself", self.now.permitted.bits())
+        })?;
+        rustix::thread::clear_ambient_capability_set().doing(|| "clearing ambient capabilities")?;
+        for one in self.ambient.iter() {
+            rustix::thread::configure_capability_in_ambient_set(one, true)
+                .doing(|| "ambient capabilities")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! The third stage: nothing of the host is open. Paths of the configuration are used from here on,
+//! and never through a magic link, so that not even the few descriptors that are left can be named
+//! (proc_pid_fd(5)).
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, accessat, fstat, openat2};
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid};
+
+use super::capabilities::Sets;
+use super::{Common, Kept, Ready};
+use crate::launch::console;
+use crate::launch::error::{Doing, LaunchError};
+use crate::launch::job::Job;
+use crate::launch::process::{Program, chain, refused};
+use crate::launch::seccomp;
+
+/// A process with nothing of the host open.
+pub(in crate::launch) struct Closed<'a> {
+    common: Common<'a>,
+    kept: Kept,
+}
+
+impl<'a> Closed<'a> {
+    pub(super) fn new(common: Common<'a>, kept: Kept) -> Self {
+        Self { common, kept }
+    }
+
+    /// Gives up everything that the command does not get, goes to its working directory and finds
+    /// it. Afterwards only the system call filter is missing, unless privileges may be gained: then
+    /// it is loaded while it still can be, and handed to the agent of `job` that answers for it.
+    ///
+    /// # Errors
+    /// A path is missing or leads out of the root, or the kernel refuses a step; none is passed over.
+    pub(in crate::launch) fn become_user(mut self, job: Option<&Job<'_>>) -> Result<Ready<'a>, LaunchError> {
+        if let Some(socket) = self.kept.console_socket.take() {
+            console::make_here(&socket)?.take(self.common.setup.uid())?;
+        }
+        let early = self.identity()?;
+        seccomp::hand_over(job, self.kept.listener.as_ref(), early)?;
+        self.common.mask.mask().doing(|| "the signal mask")?;
+        let program = self.find()?;
+        Ok(Ready::new(self.common, self.kept, program))
+    }
+
+    /// Returns the descriptor of a filter that had to be loaded already and asks somebody.
+    fn identity(&self) -> Result<Option<OwnedFd>, LaunchError> {
+        let setup = &self.common.setup;
+        let process = setup.process();
+        let cwd = process.cwd();
+        let arrived = go_to(cwd);
+        if let Some(profile) = process.apparmor_profile() {
+            apparmor(profile)?;
+        }
+        if let Some(label) = process.selinux_label().as_deref().filter(|label| !label.is_empty()) {
+            return Err(LaunchError::refused(
+                "process.selinuxLabel",
+                format!("`{label}`: SELinux is not supported"),
+            ));
+        }
+        let sets = Sets::of(process)?;
+        // A filter is for those who cannot gain privileges, or who have them (seccomp(2)).
+        let notify = if setup.gains_privileges() { seccomp::load(setup.seccomp())? } else { None };
+        sets.drop_bounding()?;
+        self.ids()?;
+        sets.apply()?;
+        if !setup.gains_privileges() {
+            rustix::thread::set_no_new_privs(true).doing(|| "no_new_privs")?;
+        }
+        // It may be one that only the user may enter.
+        arrived.or_else(|_| go_to(cwd)).map_err(|errno| cwd_refused(cwd, errno))?;
+        reachable(cwd)?;
+        let umask = process.user().umask().unwrap_or(0o022);
+        rustix::process::umask(Mode::from_raw_mode(umask & 0o777));
+        Ok(notify)
+    }
+
+    fn ids(&self) -> Result<(), LaunchError> {
+        let user = self.common.setup.process().user();
+        let groups: Vec<Gid> =
+            user.additional_gids().iter().flatten().map(|gid| Gid::from_raw(*gid)).collect();
+        match rustix::thread::set_thread_groups(&groups) {
+            // In a user namespace of an ordinary user groups cannot be changed (user_namespaces(7),
+            // "/proc/pid/setgroups").
+            Err(Errno::PERM) if groups.is_empty() => {}
+            other => other.doing(|| "supplementary groups")?,
+        }
+        rustix::thread::set_keep_capabilities(true).doing(|| "keeping capabilities")?;
+        let gid = Gid::from_raw(user.gid());
+        rustix::thread::set_thread_res_gid(gid, gid, gid).doing(|| format!("group {}", user.gid()))?;
+        let uid = Uid::from_raw(user.uid());
+        rustix::thread::set_thread_res_uid(uid, uid, uid).doing(|| format!("user {}", user.uid()))?;
+        rustix::thread::set_keep_capabilities(false).doing(|| "keeping capabilities")
+    }
+
+    /// Looks for the command as execvp(3) does.
+    fn find(&self) -> Result<Program, LaunchError> {
+        let name = self.common.setup.name();
+        let shown = || name.to_string_lossy().into_owned();
+        if name.to_bytes().contains(&b'/') {
+            return match executable(Path::new(OsStr::from_bytes(name.to_bytes()))) {
+                Ok(()) => Ok(Program::at(name.to_owned())),
+                Err(errno) => Err(command_refused(shown(), errno)),
+            };
+        }
+        let mut denied = None;
+        for directory in self.common.setup.search_path().split(':') {
+            let directory = if directory.is_empty() { "." } else { directory };
+            let path = Path::new(directory).join(OsStr::from_bytes(name.to_bytes()));
+            match executable(&path) {
+                Ok(()) => {
+                    // Both halves were C strings, so there is no NUL byte in it.
+                    let path = CString::new(path.into_os_string().into_vec());
+                    return Ok(Program::at(path.unwrap_or_else(|_nul| name.to_owned())));
+                }
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(errno) => denied = Some(errno),
+            }
+        }
+        Err(command_refused(shown(), denied.unwrap_or(Errno::NOENT)))
+    }
+}
+
+/// Opens a path of the container as it will see it. The root is the container's by now, and magic
+/// links are refused, so nothing but what the container's own mounts hold can be reached.
+fn open_inside(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    openat2(CWD, path, flags | OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
+}
+
+fn go_to(cwd: &Path) -> rustix::io::Result<()> {
+    rustix::process::fchdir(open_inside(cwd, OFlags::DIRECTORY)?)
+}
+
+fn cwd_refused(cwd: &Path, errno: Errno) -> LaunchError {
+    let what = format!("working directory {}", cwd.display());
+    match errno {
+        Errno::LOOP => LaunchError::refused(what, MAGIC),
+        errno => LaunchError::Call { what, errno },
+    }
+}
+
+/// Why a path is refused that leads through a link of `/proc/PID`, or through too many links.
+const MAGIC: &str = "leads through a magic link of /proc, or a loop of links";
+
+/// Checks that the working directory lies in the container's root: getcwd(2) marks one that does not.
+pub(super) fn reachable(cwd: &Path) -> Result<(), LaunchError> {
+    let what = || format!("working directory {}", cwd.display());
+    let place = rustix::process::getcwd(Vec::new()).doing(what)?;
+    if place.to_bytes().first() == Some(&b'/') {
+        return Ok(());
+    }
+    Err(LaunchError::refused(what(), "lies outside the container's root"))
+}
+
+/// Whether a path can be executed, as far as that can be told without doing it.
+fn executable(path: &Path) -> rustix::io::Result<()> {
+    let file = open_inside(path, OFlags::empty())?;
+    if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+        return Err(Errno::ACCESS);
+    }
+    // By path again: a container that changes it meanwhile changes what only it can reach.
+    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
+}
+
+fn command_refused(program: String, errno: Errno) -> LaunchError {
+    match errno {
+        // Engines look for the first two words.
+        Errno::LOOP => LaunchError::CommandRefused { program, reason: format!("permission denied: {MAGIC}") },
+        errno => refused(program, errno),
+    }
+}
+
+fn apparmor(profile: &str) -> Result<(), LaunchError> {
+    use libcontainer::apparmor;
+    if profile.is_empty() || profile == "unconfined" {
+        return Ok(());
+    }
+    if !apparmor::is_enabled().unwrap_or(false) {
+        return Err(LaunchError::refused("process.apparmorProfile", "this kernel has no AppArmor"));
+    }
+    // It writes below a procfs of its own, whatever the image has at /proc (CVE-2019-16884).
+    apparmor::apply_profile(profile)
+        .map_err(|error| LaunchError::refused("process.apparmorProfile", chain(&error)))
+}

@@ -1,0 +1,258 @@
+//! The first stage: a fresh process in its namespaces, with the host's root still around it.
+
+use std::os::fd::OwnedFd;
+
+use oci_spec::runtime::Hooks;
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+use super::{Common, Kept, Rooted, hide, report_and_exit};
+use crate::launch::console::{self, Terminal};
+use crate::launch::error::{Doing, LaunchError, tried};
+use crate::launch::job::{Job, Manner};
+use crate::launch::namespaces::Namespaces;
+use crate::launch::process::Setup;
+use crate::launch::reaper::Sealed;
+use crate::launch::root::assemble::{self, Assembled, Terms};
+use crate::launch::sync::{Message, Sync};
+use crate::launch::{hooks, smack};
+use crate::sys;
+use crate::sys::clone::ChildToken;
+use crate::sys::mount_attr::{self, MountAttr, flag};
+use crate::sys::signal::SignalSet;
+
+/// What the launcher gives to the process inside besides the job.
+pub(in crate::launch) struct Inheritance {
+    /// The conversation with the launcher.
+    pub(in crate::launch) sync: Sync,
+    /// Signals as they were before the launcher blocked some.
+    pub(in crate::launch) mask: SignalSet,
+    /// Whether the launcher has something to do first: mapping ids, joining cgroups.
+    pub(in crate::launch) wait: bool,
+    /// Whether ids are mapped by an ordinary user or its helpers, who have to look at this process.
+    pub(in crate::launch) mapped_by_user: bool,
+    /// A socket to whoever answers for the command's system calls, connected.
+    pub(in crate::launch) listener: Option<OwnedFd>,
+}
+
+/// A fresh process in its namespaces.
+pub(in crate::launch) struct Entered<'a> {
+    common: Common<'a>,
+    job: &'a Job<'a>,
+    namespaces: &'a Namespaces,
+    console_socket: Option<OwnedFd>,
+    kept: Kept,
+}
+
+impl<'a> Entered<'a> {
+    /// Runs the first process of a container through all stages. Never returns: it becomes the
+    /// command, or reports why not and exits.
+    pub(in crate::launch) fn run(
+        child: ChildToken,
+        job: &mut Job<'_>,
+        namespaces: &Namespaces,
+        setup: Setup<'_>,
+        inheritance: Inheritance,
+    ) -> ! {
+        let Inheritance { sync, mask, wait, mapped_by_user, listener } = inheritance;
+        let kept = Kept { start_socket: job.start_socket.take(), listener, ..Kept::default() };
+        let (console_socket, streams) = (job.console.take(), job.streams.take());
+        let common = Common { child, setup, sync: &sync, mask, passed: job.preserve };
+        let entered = Entered { common, job, namespaces, console_socket, kept };
+        let ready = entered
+            .begin(wait, mapped_by_user, streams)
+            .and_then(Entered::assemble)
+            .and_then(Rooted::close)
+            .and_then(|closed| closed.become_user(Some(job)));
+        match ready {
+            Ok(ready) => ready.start(job),
+            Err(error) => report_and_exit(&sync, error),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn at(common: Common<'a>, job: &'a Job<'a>, namespaces: &'a Namespaces, kept: Kept) -> Self {
+        Self { common, job, namespaces, console_socket: None, kept }
+    }
+
+    /// Leaves behind what the launcher had open, and waits for the launcher's own part.
+    pub(super) fn begin(
+        self,
+        wait: bool,
+        mapped_by_user: bool,
+        streams: Option<(OwnedFd, OwnedFd)>,
+    ) -> Result<Self, LaunchError> {
+        // Whoever is in a namespace that this process joins cannot look at it (CVE-2016-9962).
+        if !mapped_by_user {
+            hide()?;
+        }
+        for one in self.namespaces.joined.iter().filter(|one| one.is_joined_inside()) {
+            one.join()?;
+        }
+        // Until it is handed over, a container whose launcher dies ends with it.
+        set_parent_process_death_signal(Some(Signal::KILL)).doing(|| "the signal at the launcher's end")?;
+        if let Some((input, output)) = streams {
+            for (stream, number) in [(&input, 0), (&output, 1), (&output, 2)] {
+                sys::exec::place(stream, number).doing(|| "standard streams")?;
+            }
+        }
+        // The launcher's own descriptors: its end of the conversation, which would keep this process
+        // from hearing that the launcher is gone, the state directory, cgroups.
+        let mut keep = self.kept.numbers();
+        keep.push(self.common.sync.number());
+        keep.extend(self.console_socket.iter().map(std::os::fd::AsRawFd::as_raw_fd));
+        sys::exec::close_all_but(&self.common.child, self.common.passed, &keep)
+            .doing(|| "descriptors of the launcher")?;
+        if wait {
+            self.common.sync.wait_go()?;
+        }
+        if mapped_by_user {
+            hide()?;
+        }
+        if own_session(self.job, &self.common.setup) {
+            rustix::process::setsid().doing(|| "a session of its own")?;
+        }
+        Ok(self)
+    }
+
+    /// Puts the root together and makes it this process's own.
+    pub(super) fn assemble(self) -> Result<Rooted<'a>, LaunchError> {
+        let Entered { common, job, namespaces, console_socket, mut kept } = self;
+        let assembled = world(job, namespaces)?;
+        let terminal = console_socket.map(|socket| terminal(job, &assembled, &socket)).transpose()?;
+        run_hooks_before_pivot(job, common.sync)?;
+        kept.exe = job.ours().then(Sealed::new).transpose()?;
+        if let Some(label) = &job.smack {
+            smack::take(label)?;
+        }
+        kept.locks = enter(job, assembled)?;
+        Rooted::first(common, job, terminal, kept)
+    }
+}
+
+/// Whether the process leads a session of its own.
+fn own_session(job: &Job<'_>, setup: &Setup<'_>) -> bool {
+    let asked = matches!(job.manner, Manner::Foreground { new_session: true, .. });
+    asked || job.of_engine() || setup.terminal()
+}
+
+fn terminal(job: &Job<'_>, assembled: &Assembled, socket: &OwnedFd) -> Result<Terminal, LaunchError> {
+    let size = job.spec.process().as_ref().and_then(|process| process.console_size());
+    let size = size.map(|size| (short(size.height()), short(size.width())));
+    let terminal = console::make_in(assembled, socket, size)?;
+    assembled.console(&terminal.inner)?;
+    Ok(terminal)
+}
+
+fn short(number: u64) -> u16 {
+    u16::try_from(number).unwrap_or(u16::MAX)
+}
+
+/// Everything around the process: namespaces, host name, kernel settings, mounts.
+fn world(job: &Job<'_>, namespaces: &Namespaces) -> Result<Assembled, LaunchError> {
+    let spec = job.spec;
+    let cgroups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    if namespaces.makes(libc::CLONE_NEWCGROUP) {
+        // Only now is it where it belongs; a namespace of cgroups starts where its first process is.
+        sys::namespace::unshare(libc::CLONE_NEWCGROUP).doing(|| "a cgroup namespace")?;
+    }
+    // In a namespace of others the name is theirs.
+    let own_name = namespaces.makes(libc::CLONE_NEWUTS);
+    if let Some(name) = spec.hostname().as_ref().filter(|_| own_name) {
+        rustix::system::sethostname(name.as_bytes()).doing(|| format!("host name `{name}`"))?;
+    }
+    if let Some(name) = spec.domainname().as_ref().filter(|_| own_name) {
+        rustix::system::setdomainname(name.as_bytes()).doing(|| format!("domain name `{name}`"))?;
+    }
+    if namespaces.makes(libc::CLONE_NEWNET) {
+        sys::namespace::loopback_up().doing(|| "the loopback device")?;
+    }
+    settings(spec)?;
+    rustix::process::umask(Mode::empty());
+    let terms = Terms {
+        bind_devices: namespaces.has_user(),
+        cgroups: &cgroups,
+        cgroup_namespace: namespaces.makes(libc::CLONE_NEWCGROUP) || namespaces.joins(libc::CLONE_NEWCGROUP),
+    };
+    let assembled = assemble::assemble(job.root, &terms)?;
+    if let Some(linux) = spec.linux() {
+        assembled.freeze(linux.readonly_paths().as_deref().unwrap_or_default())?;
+        assembled.mask(linux.masked_paths().as_deref().unwrap_or_default())?;
+    }
+    Ok(assembled)
+}
+
+/// Kernel settings of the container's own namespaces (sysctl(8)).
+fn settings(spec: &oci_spec::runtime::Spec) -> Result<(), LaunchError> {
+    let all = spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
+    for (name, value) in all.into_iter().flatten() {
+        let what = || format!("setting {name} = {value}");
+        let path = if name.contains('/') { name.clone() } else { name.replace('.', "/") };
+        if path.split('/').any(|part| matches!(part, ".." | "" | ".")) {
+            return Err(LaunchError::refused(what(), "it is no name of a setting"));
+        }
+        std::fs::write(format!("/proc/sys/{path}"), value).doing(what)?;
+    }
+    Ok(())
+}
+
+/// Hooks of the runtime's namespace run outside, those of the container's namespace here, all
+/// before the root is changed (config.md, "createRuntime", "createContainer").
+fn run_hooks_before_pivot(job: &Job<'_>, sync: &Sync) -> Result<(), LaunchError> {
+    let Some(hooks) = job.spec.hooks() else { return Ok(()) };
+    if outside(hooks) {
+        sync.say(&Message::Mounted).doing(|| "the launcher")?;
+        sync.wait_go()?;
+    }
+    let own = hooks.create_container().as_ref();
+    if own.is_some() {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        hooks::run("createContainer", own, &job.state("creating", Some(pid)))?;
+    }
+    Ok(())
+}
+
+/// Whether there are hooks that the launcher runs while the container is made.
+fn outside(hooks: &Hooks) -> bool {
+    let some = |list: &Option<Vec<_>>| list.as_ref().is_some_and(|list: &Vec<_>| !list.is_empty());
+    some(hooks.prestart()) || some(hooks.create_runtime())
+}
+
+/// Makes the root this process's own and forgets the host's.
+fn enter(job: &Job<'_>, assembled: Assembled) -> Result<Vec<OwnedFd>, LaunchError> {
+    let cwd = job.spec.process().as_ref().map(|process| process.cwd().clone());
+    if let Some(cwd) = cwd.as_deref().and_then(std::path::Path::to_str) {
+        assembled.make_cwd(cwd);
+    }
+    if job.root.readonly {
+        // The root alone: what is mounted on it has flags of its own.
+        let attr = MountAttr { set: flag::RDONLY, ..MountAttr::default() };
+        mount_attr::set(assembled.root(), false, attr).doing(|| "a read-only root")?;
+    }
+    rustix::process::fchdir(assembled.root()).doing(|| "the root")?;
+    if job.no_pivot {
+        rustix::process::chroot(".").doing(|| "the root")?;
+    } else {
+        // Both in one place: the old root comes to lie on top of the new one, and is taken away
+        // (pivot_root(2), "pivot_root(".", ".")").
+        rustix::process::pivot_root(".", ".").doing(|| "changing the root")?;
+        unmount(".", UnmountFlags::DETACH).doing(|| "leaving the host's root")?;
+    }
+    rustix::process::chdir("/").doing(|| "the root")?;
+    if let Some(kind) = job.root.propagation {
+        let kind = MountPropagationFlags::from_bits_retain(u32::try_from(kind).unwrap_or(0));
+        mount_change("/", kind).doing(|| "propagation of the root")?;
+    }
+    Ok(assembled.locks)
+}
+
+impl Assembled {
+    /// Makes a missing working directory where there is a place of ours for it. Where there is
+    /// none, entering it will say so.
+    fn make_cwd(&self, cwd: &str) {
+        if self.open(cwd, OFlags::PATH | OFlags::DIRECTORY).is_err() {
+            tried(self.directory(cwd));
+        }
+    }
+}

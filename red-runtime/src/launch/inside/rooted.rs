@@ -1,0 +1,125 @@
+//! The second stage: in the container's root, with descriptors of the host possibly open. Nothing
+//! here takes a path.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{FileType, FlockOperation, Uid, fchown, fcntl_lock, fstat};
+use rustix::io::Errno;
+
+use super::{Closed, Common, Kept};
+use crate::launch::console::Terminal;
+use crate::launch::error::{Doing, LaunchError};
+use crate::launch::job::Job;
+use crate::launch::process::Setup;
+use crate::launch::sync::Sync;
+use crate::sys;
+use crate::sys::clone::ChildToken;
+use crate::sys::signal::SignalSet;
+
+/// A process in the container's root.
+pub(in crate::launch) struct Rooted<'a> {
+    common: Common<'a>,
+    kept: Kept,
+}
+
+/// What a process gets that joins a container.
+pub(in crate::launch) struct Joined<'a> {
+    /// Container ID.
+    pub(in crate::launch) id: &'a str,
+    /// The process it becomes.
+    pub(in crate::launch) setup: Setup<'a>,
+    /// Its end of the conversation with the launcher.
+    pub(in crate::launch) sync: &'a Sync,
+    /// Its signal mask.
+    pub(in crate::launch) mask: SignalSet,
+    /// Socket that its terminal is sent to.
+    pub(in crate::launch) console_socket: Option<OwnedFd>,
+    /// Descriptors after the standard streams that are its own.
+    pub(in crate::launch) passed: u32,
+    /// Whether it gets the standard system call filter.
+    pub(in crate::launch) filter: bool,
+}
+
+impl<'a> Rooted<'a> {
+    /// The first process, whose root was just put together.
+    pub(super) fn first(
+        common: Common<'a>,
+        job: &Job<'_>,
+        terminal: Option<Terminal>,
+        kept: Kept,
+    ) -> Result<Self, LaunchError> {
+        if let Some(terminal) = terminal {
+            terminal.take(common.setup.uid())?;
+        } else if job.of_engine() {
+            own_streams(common.setup.uid())?;
+        }
+        if !job.no_new_keyring {
+            keyring(job.id, job.filter)?;
+        }
+        locks_held(&kept.locks)?;
+        Ok(Self { common, kept })
+    }
+
+    /// A process that has joined every namespace of a container.
+    ///
+    /// # Errors
+    /// prctl(2) or setsid(2) fails.
+    pub(in crate::launch) fn joined(child: ChildToken, joined: Joined<'a>) -> Result<Self, LaunchError> {
+        let Joined { id, setup, sync, mask, console_socket, passed, filter } = joined;
+        rustix::process::setsid().doing(|| "a session of its own")?;
+        keyring(id, filter)?;
+        let kept = Kept { console_socket, ..Kept::default() };
+        Ok(Self { common: Common { child, setup, sync, mask, passed }, kept })
+    }
+
+    /// Closes everything of the host.
+    ///
+    /// # Errors
+    /// close_range(2) fails.
+    pub(in crate::launch) fn close(self) -> Result<Closed<'a>, LaunchError> {
+        let mut keep = self.kept.numbers();
+        keep.push(self.common.sync.number());
+        sys::exec::close_all_but(&self.common.child, self.common.passed, &keep)
+            .doing(|| "descriptors of the host")?;
+        Ok(Closed::new(self.common, self.kept))
+    }
+}
+
+/// Standard streams that are pipes belong to the user of the command, which may open them again by
+/// name (`/dev/stdout`).
+fn own_streams(uid: u32) -> Result<(), LaunchError> {
+    let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    for stream in streams {
+        let Ok(stat) = fstat(stream) else { continue };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo || stat.st_uid == uid {
+            continue;
+        }
+        match fchown(stream, Some(Uid::from_raw(uid)), None) {
+            Ok(()) | Err(Errno::PERM | Errno::INVAL | Errno::ROFS) => {}
+            Err(errno) => return Err(errno).doing(|| "the owner of a standard stream"),
+        }
+    }
+    Ok(())
+}
+
+/// The container's own session keyring, by name, so that no process of it possesses the keys of its
+/// launcher (session-keyring(7)).
+fn keyring(id: &str, filter: bool) -> Result<(), LaunchError> {
+    let name = std::ffi::CString::new(format!("_ses.{id}"))
+        .map_err(|_nul| LaunchError::refused("id", "contains a NUL byte"))?;
+    match sys::exec::new_session_keyring(&name) {
+        // A kernel without keyrings has none to keep from the container.
+        Ok(()) | Err(Errno::NOSYS) => Ok(()),
+        // A user at the limit of its keys still starts where keyctl(2) is denied anyway.
+        Err(Errno::DQUOT) if filter => Ok(()),
+        Err(errno) => Err(errno).doing(|| "a session keyring (--no-new-keyring does without)"),
+    }
+}
+
+/// Takes a shared lock on each file (fcntl(2), "Advisory record locking").
+fn locks_held(locks: &[OwnedFd]) -> Result<(), LaunchError> {
+    for lock in locks {
+        fcntl_lock(lock, FlockOperation::NonBlockingLockShared).doing(|| "a lock")?;
+    }
+    Ok(())
+}
