@@ -8,6 +8,7 @@ use serde_json::json;
 use super::exit::Exit;
 use super::output::Output;
 use crate::launch::cgroup::Layout;
+use crate::launch::record::Store;
 use crate::node::diagnostic::Severity;
 use crate::policy;
 use crate::spec::host::{Host, SystemHost};
@@ -228,19 +229,16 @@ fn own_file() -> Finding {
 
 fn states() -> Finding {
     let about = "states";
-    let directory = if rustix::process::geteuid().is_root() {
-        "/run".to_owned()
-    } else {
-        std::env::var("XDG_RUNTIME_DIR").unwrap_or_default()
+    let store = Store::of(None);
+    let place = match store.path() {
+        Ok(place) => place,
+        Err(error) => {
+            return finding(about, Grade::Bad, error.to_string(), Some("log in through PAM, or set it"));
+        }
     };
-    if directory.is_empty() {
-        return finding(
-            about,
-            Grade::Poor,
-            "XDG_RUNTIME_DIR is not set; /tmp is used",
-            Some("log in through PAM, or set it"),
-        );
-    }
+    // It may not have been made yet.
+    let directory = place.ancestors().find(|above| above.exists()).unwrap_or(place);
+    let directory = directory.display().to_string();
     match rustix::fs::statfs(&*directory) {
         Ok(facts) if facts.f_type == i64::from(TMPFS_MAGIC) => {
             finding(about, Grade::Good, format!("{directory} is in memory"), None)

@@ -57,6 +57,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let name = args.first().map(Path::new).and_then(Path::file_name).and_then(|name| name.to_str());
     let is = |names: &[&str]| name.is_some_and(|name| names.contains(&name));
+    crate::sys::keep_children();
     #[cfg(feature = "launch")]
     if is(&[crate::launch::reaper::NAME]) {
         crate::launch::reaper::main(args);

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::spec::host::{Account, Subordinate};
 
@@ -29,27 +30,41 @@ fn find_in(text: &str, key: &str) -> Option<(Line, String)> {
     field(0).or_else(|| key.parse::<u32>().ok().and_then(|_| field(2)))
 }
 
-/// Asks the host's name services.
-fn getent(database: &str, key: &str) -> Option<Line> {
-    if key.starts_with('-') {
+/// How long the host's name services may take.
+const PATIENCE: Duration = Duration::from_millis(crate::node::limits::COMMAND_MILLIS);
+
+/// Asks the host's name services: lines of those keys that there are, `None` without any.
+pub(super) fn getent(database: &str, keys: &[&str]) -> Option<Vec<u8>> {
+    if keys.iter().any(|key| key.starts_with('-')) {
         return None;
     }
-    let output = Command::new("getent")
-        .args([database, key])
+    let mut child = Command::new("getent")
+        .arg(database)
+        .args(keys)
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .output()
+        .spawn()
         .ok()?;
-    let line = String::from_utf8(output.stdout).ok()?;
-    Some(line.lines().next()?.split(':').map(str::to_owned).collect())
+    let output = child.stdout.take().and_then(|stdout| super::run::all(&stdout, Instant::now() + PATIENCE));
+    // It has ended, or is not waited for any longer.
+    drop(child.kill());
+    drop(child.wait());
+    output.filter(|output| !output.is_empty())
+}
+
+/// Fields of the first line that the host's name services have for a key.
+fn asked(database: &str, key: &str) -> Option<Line> {
+    let text = String::from_utf8(getent(database, &[key])?).ok()?;
+    Some(text.lines().next()?.split(':').map(str::to_owned).collect())
 }
 
 /// A user by name or number. A number without an account is that user, without a group.
 pub(crate) fn user(name: &str) -> Option<Account> {
     let number = name.parse::<u32>().ok().filter(|number| *number != u32::MAX);
-    let line = find("/etc/passwd", name).map(|(line, _)| line).or_else(|| getent("passwd", name));
+    let line = find("/etc/passwd", name).map(|(line, _)| line).or_else(|| asked("passwd", name));
     let account = line
         .and_then(|line| Some(Account { uid: line.get(2)?.parse().ok()?, gid: line.get(3)?.parse().ok() }));
     account.or(number.map(|uid| Account { uid, gid: None }))
@@ -62,12 +77,19 @@ pub(crate) fn name_of(uid: u32) -> String {
     find("/etc/passwd", &number).and_then(|(line, _)| line.into_iter().next()).unwrap_or(number)
 }
 
+/// The home directory of a user.
+#[cfg(feature = "launch")]
+pub(crate) fn home_of(uid: u32) -> Option<std::path::PathBuf> {
+    let (line, _) = find("/etc/passwd", &uid.to_string())?;
+    line.get(5).map(std::path::PathBuf::from)
+}
+
 /// A group by name or number.
 pub(crate) fn group(name: &str) -> Option<u32> {
     if let Ok(number) = name.parse::<u32>() {
         return (number != u32::MAX).then_some(number);
     }
-    let line = find("/etc/group", name).map(|(line, _)| line).or_else(|| getent("group", name))?;
+    let line = find("/etc/group", name).map(|(line, _)| line).or_else(|| asked("group", name))?;
     line.get(2)?.parse().ok()
 }
 

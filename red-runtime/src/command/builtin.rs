@@ -17,6 +17,7 @@ pub(super) fn answer(command: &str, caller: (u32, u32)) -> Option<Vec<u8>> {
         _ => None,
     }
     .or_else(|| os_release(command))
+    .or_else(|| echo(command))
 }
 
 /// Whether a command is one that asks for lines of passwd or group, and nothing else.
@@ -37,26 +38,38 @@ fn words(command: &str, (uid, gid): (u32, u32)) -> Option<Vec<String>> {
     Some(if command.chars().all(plain) { words } else { Vec::new() })
 }
 
-/// Lines of `/etc/passwd` or `/etc/group`, when the files come first among the name services and
-/// have them all (nsswitch.conf(5)).
+/// Lines of `/etc/passwd` or `/etc/group`, when the files come first among the name services and have
+/// them all (nsswitch.conf(5)). Others are asked of the host's name services, which a command in the
+/// box could not reach: they listen on sockets.
 fn entries(database: &str, keys: &[&str]) -> Option<Vec<u8>> {
-    if keys.iter().any(|key| key.starts_with('-')) || !files_first(database) {
+    if keys.iter().any(|key| key.starts_with('-')) {
         return None;
     }
     let file = format!("/etc/{database}");
-    let mut output = String::new();
-    for key in keys {
-        let (_, line) = accounts::find(&file, key)?;
-        output.push_str(&line);
-        output.push('\n');
-    }
-    Some(output.into_bytes())
+    let line = |key: &&str| accounts::find(&file, key).map(|(_, line)| line + "\n");
+    let lines: Option<String> = if files_first(database) { keys.iter().map(line).collect() } else { None };
+    lines.map(String::into_bytes).or_else(|| accounts::getent(database, keys))
 }
 
 fn files_first(database: &str) -> bool {
     let Ok(text) = std::fs::read_to_string("/etc/nsswitch.conf") else { return true };
     let line = text.lines().find_map(|line| line.trim().strip_prefix(database)?.strip_prefix(':'));
     line.is_none_or(|sources| sources.split_ascii_whitespace().next() == Some("files"))
+}
+
+/// `echo` of words that mean nothing to a shell.
+fn echo(command: &str) -> Option<Vec<u8>> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@+%/:,= ".contains(c);
+    let mut words = command.split_ascii_whitespace();
+    if words.next()? != "echo" || !command.chars().all(plain) {
+        return None;
+    }
+    let words: Vec<&str> = words.collect();
+    // Options of the shell's own echo.
+    if words.first().is_some_and(|word| word.starts_with('-')) {
+        return None;
+    }
+    Some(format!("{}\n", words.join(" ")).into_bytes())
 }
 
 /// `. /etc/os-release; echo $NAME`, in any of its usual spellings.
@@ -97,7 +110,16 @@ mod tests {
 
     #[test]
     fn answers_what_the_commands_would() {
-        for command in ["getent passwd 0", "getent group $(id -g)", "id -u", "getent passwd root 0"] {
+        for command in [
+            "getent passwd 0",
+            "getent group $(id -g)",
+            "id -u",
+            "getent passwd root 0",
+            "getent passwd 0 no-such-user-here",
+            "echo %_dbpath /var/lib/rpm",
+            "echo",
+            "  echo a   b=c,d:e  -n ",
+        ] {
             let real = std::process::Command::new("bash").args(["-c", command]).output().unwrap();
             assert_eq!(answered(command).unwrap().into_bytes(), real.stdout, "{command}");
         }
@@ -130,6 +152,15 @@ mod tests {
             "id -u root",
             ". /etc/os-release; echo $VERSION_ID $ID",
             ". /etc/os-release; reboot",
+            "echo -n x",
+            "echo $HOME",
+            "echo *",
+            "echo ~",
+            "echo a; reboot",
+            "echo 'a  b'",
+            "echo a\nreboot",
+            "echo {a,b}",
+            "echoes a",
             "",
         ] {
             assert_eq!(answered(command), None, "{command}");

@@ -6,6 +6,7 @@
 
 pub(crate) mod accounts;
 mod builtin;
+mod host;
 mod run;
 
 use std::collections::HashMap;
@@ -78,7 +79,7 @@ impl HostShell {
         if self.done.len() >= limits::COMMANDS {
             return Err(format!("is more than the {} commands a plan may run", limits::COMMANDS));
         }
-        match run::run(restriction == Restriction::Restricted, command, self.caller) {
+        match run::run(restriction == Restriction::Restricted, command) {
             Ok(output) => Ok(output),
             // getent(1) ends with 2 when some of the keys do not exist. Whoever asks for a line of
             // passwd for the user and for nobody gets those that there are.
@@ -112,7 +113,7 @@ impl Shell for HostShell {
 pub fn text(output: Vec<u8>) -> Result<String, String> {
     let text = String::from_utf8(output).map_err(|_bytes| "prints something that is not UTF-8".to_owned())?;
     if text.contains('\0') {
-        return Err("prints a zero byte".to_owned());
+        return Err("prints a NUL byte".to_owned());
     }
     Ok(text.trim_end_matches('\n').to_owned())
 }

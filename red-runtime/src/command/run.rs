@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
+use super::host;
 use crate::node::limits;
 use crate::node::place;
 use crate::sys::confined::{self, STEPS};
@@ -20,10 +21,10 @@ pub enum CommandError {
     /// There is no shell to run it.
     #[error("needs bash, which is neither at /bin/bash nor at /usr/bin/bash")]
     NoShell,
-    /// A zero byte in it.
-    #[error("has a zero byte in it")]
+    /// A NUL byte in it.
+    #[error("contains a NUL byte")]
     ZeroByte,
-    /// It never started.
+    /// Its sandbox could not be made. There is no other way to run it.
     #[error("could not be started in its sandbox: {step}: {reason}")]
     Sandbox {
         /// Which step of the confinement failed.
@@ -55,14 +56,28 @@ pub enum CommandError {
 /// Bytes of complaints that are kept.
 const COMPLAINT: usize = 2 << 10;
 
+/// What to look at where namespaces are not allowed: how this is switched off differs between systems.
+const NAMESPACES: &str = "; commands of nodes run in a user namespace only, which a chroot, a seccomp filter or one of \
+    the sysctls user.max_user_namespaces, kernel.unprivileged_userns_clone and \
+    kernel.apparmor_restrict_unprivileged_userns may forbid";
+
+impl From<confined::Refused> for CommandError {
+    fn from(refused: confined::Refused) -> Self {
+        let hint = match refused.errno {
+            Errno::PERM | Errno::NOSPC | Errno::USERS if refused.step == confined::NAMESPACES => NAMESPACES,
+            _ => "",
+        };
+        Self::Sandbox { step: refused.step, reason: format!("{}{hint}", place::plain(refused.errno)) }
+    }
+}
+
 /// Runs a command in the box and waits for its end.
-pub(super) fn run(restricted: bool, command: &str, ids: (u32, u32)) -> Result<Vec<u8>, CommandError> {
+pub(super) fn run(restricted: bool, command: &str) -> Result<Vec<u8>, CommandError> {
     let (program, args) = shell(restricted, command)?;
-    let command = confined::Command { program, args, ids };
-    let child = confined::spawn(&command).map_err(|error| {
-        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-        CommandError::Sandbox { step: "its namespaces", reason: place::plain(errno) }
-    })?;
+    let outside = host::nobody()
+        .map_err(|reason| CommandError::Sandbox { step: "user nobody", reason: reason.to_owned() })?;
+    let command = confined::Command { program, args, outside, tops: host::tops() };
+    let child = confined::spawn(&command)?;
     let deadline = Instant::now() + Duration::from_millis(limits::COMMAND_MILLIS);
     let watched = watch(&child, deadline);
     if watched.is_err() {
@@ -110,8 +125,12 @@ fn watch(child: &confined::Child, deadline: Instant) -> Result<(Vec<u8>, Vec<u8>
     let (mut output, mut complaint) = (Vec::new(), Vec::new());
     let (mut out_open, mut err_open, mut alive) = (true, true, true);
     while out_open || err_open || alive {
-        let [out_ready, err_ready, ended] =
-            wait([(&child.stdout, out_open), (&child.stderr, err_open), (&child.pidfd, alive)], deadline)?;
+        let wanted = [
+            (child.stdout.as_fd(), out_open),
+            (child.stderr.as_fd(), err_open),
+            (child.pidfd.as_fd(), alive),
+        ];
+        let [out_ready, err_ready, ended] = wait(wanted, deadline)?;
         if out_ready {
             out_open = take(&child.stdout, &mut output)?;
             if output.len() > limits::COMMAND_OUTPUT {
@@ -127,8 +146,25 @@ fn watch(child: &confined::Child, deadline: Instant) -> Result<(Vec<u8>, Vec<u8>
     Ok((output, complaint))
 }
 
+/// Everything that comes from a descriptor until it ends; `None` when that takes too long or is too much.
+pub(super) fn all(fd: &impl AsFd, deadline: Instant) -> Option<Vec<u8>> {
+    let mut output = Vec::new();
+    loop {
+        let [ready] = wait([(fd.as_fd(), true)], deadline).ok()?;
+        if ready && !take(fd, &mut output).ok()? {
+            return Some(output);
+        }
+        if output.len() > limits::COMMAND_OUTPUT {
+            return None;
+        }
+    }
+}
+
 /// Waits until one of the wanted descriptors has something to say; says which have.
-fn wait(fds: [(&OwnedFd, bool); 3], deadline: Instant) -> Result<[bool; 3], CommandError> {
+fn wait<const N: usize>(
+    fds: [(BorrowedFd<'_>, bool); N],
+    deadline: Instant,
+) -> Result<[bool; N], CommandError> {
     let left = deadline.checked_duration_since(Instant::now()).ok_or(CommandError::TimedOut)?;
     let timeout = Timespec {
         tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
@@ -179,7 +215,10 @@ fn trouble(fd: OwnedFd) -> Option<CommandError> {
     // An error here is as good as silence: then the exit status speaks.
     std::fs::File::from(fd).read_to_end(&mut said).ok()?;
     let [step, errno] = said.as_slice() else { return None };
+    let errno = Errno::from_raw_os_error(i32::from(*errno));
+    // Some systems let anybody make a user namespace, and then do nothing in it.
+    let hint = if *step < 2 && errno == Errno::PERM { NAMESPACES } else { "" };
     let step = STEPS.get(usize::from(*step)).copied().unwrap_or("?");
-    let reason = place::plain(Errno::from_raw_os_error(i32::from(*errno)));
+    let reason = format!("{}{hint}", place::plain(errno));
     Some(CommandError::Sandbox { step, reason })
 }

@@ -55,26 +55,42 @@ impl Process {
     /// It does not.
     pub(crate) fn of(pid: Pid) -> Result<Self, LaunchError> {
         let pid = pid.as_raw_nonzero().get();
-        let (start, _) = stat(pid).ok_or(LaunchError::Died("its creation"))?;
-        Ok(Self { pid, start })
+        let stat = stat(pid).ok_or(LaunchError::Died("its creation"))?;
+        Ok(Self { pid, start: stat.start })
     }
 
     /// It as a descriptor, when it is still the same and has not ended.
     pub(crate) fn alive(&self) -> Option<OwnedFd> {
         let pidfd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
         // Asked after it was opened: whatever has the number now is what the descriptor is of.
-        let (start, state) = stat(self.pid)?;
-        (start == self.start && !matches!(state, b'Z' | b'X')).then_some(pidfd)
+        let stat = stat(self.pid)?;
+        (stat.start == self.start && !matches!(stat.state, b'Z' | b'X')).then_some(pidfd)
     }
 }
 
-/// When a process started, and the letter of its state (proc_pid_stat(5)).
-fn stat(pid: i32) -> Option<(u64, u8)> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may have anything in it.
-    let rest = text.rsplit_once(')')?.1;
+/// What `/proc/PID/stat` says of a process (proc_pid_stat(5)).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Stat {
+    state: u8,
+    parent: i32,
+    start: u64,
+}
+
+fn stat(pid: i32) -> Option<Stat> {
+    parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The name in parentheses is the process's own choice: it may have any bytes in it, closing
+/// parentheses and newlines too. No field after it has one.
+fn parse_stat(line: &[u8]) -> Option<Stat> {
+    let end = line.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(&line[end + 1..]).ok()?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    Some((fields.get(19)?.parse().ok()?, *fields.first()?.as_bytes().first()?))
+    Some(Stat {
+        state: *fields.first()?.as_bytes().first()?,
+        parent: fields.get(1)?.parse().ok()?,
+        start: fields.get(19)?.parse().ok()?,
+    })
 }
 
 impl Record {
@@ -139,16 +155,10 @@ pub(crate) fn kill(store: &Store, id: &str, number: i32, all: bool) -> Result<()
     let what = || format!("signal {number} for container `{id}`");
     let everything = record.cgroups.as_ref().filter(|_| all);
     if let Some(cgroups) = everything {
-        let members = cgroups.members();
-        if members.is_empty() {
+        if cgroups.members()?.is_empty() {
             return Err(LaunchError::NotRunning { id: id.to_owned() });
         }
-        for pid in members {
-            // What has ended meanwhile needs no signal.
-            if let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) {
-                ignore_ended(signal::send(&pidfd, number)).doing(what)?;
-            }
-        }
+        cgroups.signal(number)?;
     } else {
         let (first, pidfd) = record.first()?;
         // A signal to end it all is for the first process, others are for the command.
@@ -173,9 +183,7 @@ pub(super) fn command_of(first: i32) -> Option<OwnedFd> {
     let pid = children.split_ascii_whitespace().next()?.parse().ok().and_then(Pid::from_raw)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     // Whoever has the number now is still its child.
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    let parent = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse::<i32>().ok()?;
-    (parent == first).then_some(pidfd)
+    (stat(pid.as_raw_nonzero().get())?.parent == first).then_some(pidfd)
 }
 
 fn ignore_ended(result: rustix::io::Result<()>) -> rustix::io::Result<()> {
@@ -284,7 +292,7 @@ pub(crate) fn delete(store: &Store, id: &str, force: bool) -> Result<(), LaunchE
 /// Removes what a killed command has left of a container that does not exist: one that was not yet
 /// there, or no longer.
 fn sweep(store: &Store, id: &str) -> Result<(), LaunchError> {
-    if !store.remains(id) {
+    if !store.remains(id)? {
         return Ok(());
     }
     let held = store.hold(id)?;
@@ -416,4 +424,23 @@ pub(crate) fn fresh_id(path: &str) -> String {
     let plain: String =
         last.chars().map(|c| if c.is_ascii_alphanumeric() || "+-_".contains(c) { c } else { '-' }).collect();
     format!("{}-{}", plain.trim_start_matches('.').chars().take(100).collect::<String>(), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_told_by_its_stat_whatever_its_name_is() {
+        let rest = b" S 1 7 7 0 -1 4194560 100 0 0 0 0 0 0 0 20 0 1 0 4242 1000 10";
+        let wanted = Stat { state: b'S', parent: 1, start: 4242 };
+        for name in [&b"sh"[..], b"\xff\xfe", b") Z 9 (", b"a)\n9 (b", b"", b")))", "\u{e9}) R 2".as_bytes()]
+        {
+            let line = [b"12 (", name, b")", rest].concat();
+            assert_eq!(parse_stat(&line), Some(wanted), "{name:?}");
+        }
+        for line in [&b""[..], b"12 (sh)", b"12 (sh) S x", b"12 sh S 1 2 3"] {
+            assert_eq!(parse_stat(line), None, "{line:?}");
+        }
+    }
 }

@@ -191,7 +191,7 @@ impl Place {
         if cgroups.layout == Layout::V2 {
             // The first process may have moved itself further down; a group with groups below it
             // takes no processes (cgroup-v2.rst, "No Internal Process Constraint").
-            let text = std::fs::read_to_string(format!("/proc/{}/cgroup", first.pid)).unwrap_or_default();
+            let text = super::cgroup::of_process(&first.pid.to_string())?;
             let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or(&cgroups.path);
             let base = if below.as_os_str().is_empty() { path } else { cgroups.path.as_str() };
             let path = PathBuf::from(MOUNT).join(base.trim_start_matches('/')).join(below);

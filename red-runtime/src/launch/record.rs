@@ -1,28 +1,28 @@
 //! What is known of every container: a directory each, with a record that is written before
 //! anything is made and is enough to take everything away again.
 
+mod lock;
+mod place;
+mod trusted;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
 
 use oci_spec::runtime::Spec;
-use rustix::fs::{CWD, Mode, OFlags, open, openat, renameat};
-use rustix::process::{Flock, FlockType, fcntl_getlk};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::cgroup::Cgroups;
 use super::error::{Doing, LaunchError};
-
-/// Bytes of the largest record or configuration that is read back.
-const LARGEST: u64 = 16 << 20;
-
-/// How long a command waits for another one that works on the same container.
-const PATIENCE: Duration = Duration::from_secs(20);
+use lock::Lock;
+use trusted::Untrusted;
 
 /// How far a container has come, as far as we brought it.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -91,22 +91,55 @@ pub(crate) struct Record {
     pub(crate) output: Option<PathBuf>,
 }
 
+/// A record on disk, with the boot it is of: a PID and the time a process started at tell processes apart
+/// during one boot only, and a state directory may outlive it.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    record: &'a Record,
+    boot: &'a str,
+}
+
+/// The same, as it is read.
+#[derive(Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    record: Record,
+    #[serde(default)]
+    boot: String,
+}
+
+/// The kernel's name for this boot; empty where it does not say.
+fn boot() -> &'static str {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    BOOT.get_or_init(|| read().trim().to_owned())
+}
+
+impl Record {
+    fn written(&self) -> Result<Vec<u8>, LaunchError> {
+        json(&Written { record: self, boot: boot() }, "record.json")
+    }
+}
+
 /// Name of the form of records.
 pub(crate) const SCHEMA: &str = "red/container/v1";
 
-/// Directory of all containers of a caller.
+/// The state directory of a caller. Each operation opens it, checks what it opened, and works
+/// relative to that.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
-    path: PathBuf,
+    path: Option<PathBuf>,
 }
 
-/// One container's directory, and the lock on it.
+/// A locked container: the state directory it is in, and the lock.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// Its name.
+    /// Container ID.
     pub(crate) id: String,
-    store: PathBuf,
-    lock: OwnedFd,
+    path: PathBuf,
+    store: OwnedFd,
+    lock: Lock,
 }
 
 /// Checks a name: it becomes a component of paths.
@@ -131,61 +164,80 @@ pub(crate) fn is_machines_root() -> bool {
 }
 
 impl Store {
-    /// The store at `root`, or the caller's own.
+    /// The state directory at `root`, or the caller's own.
     #[must_use]
     pub(crate) fn of(root: Option<&Path>) -> Self {
-        let own = || {
-            let run = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
-            match (is_machines_root(), run) {
-                (false, Some(run)) => PathBuf::from(run).join("red-runtime"),
-                (false, None) => {
-                    PathBuf::from(format!("/tmp/red-runtime-{}", rustix::process::geteuid().as_raw()))
-                }
-                (true, _) => PathBuf::from("/run/red-runtime"),
-            }
-        };
-        Self { path: root.map_or_else(own, Path::to_path_buf) }
+        let own = || place::Surroundings::here().place();
+        Self { path: root.map(Path::to_path_buf).or_else(own) }
     }
 
     /// What tells containers of this store from those of another one with the same names: nothing
     /// for the usual one.
     pub(crate) fn scope(&self) -> String {
-        if self.path == Path::new("/run/red-runtime") {
+        let path = self.path.as_deref().unwrap_or(Path::new(""));
+        if path == Path::new("/run/red-runtime") {
             return String::new();
         }
-        let digest = Sha256::digest(self.path.as_os_str().as_encoded_bytes());
+        let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
         digest.iter().take(4).fold("-".to_owned(), |text, byte| format!("{text}{byte:02x}"))
     }
 
-    fn make(&self) -> Result<(), LaunchError> {
-        let what = || format!("{}", self.path.display());
-        match fs::DirBuilder::new().mode(0o700).create(&self.path) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::DirBuilder::new().mode(0o700).recursive(true).create(&self.path).doing(what)?;
-            }
-            Err(error) => return Err(error).doing(what),
-        }
-        let facts = fs::symlink_metadata(&self.path).doing(what)?;
-        let own = facts.uid() == rustix::process::geteuid().as_raw();
-        if !facts.is_dir() || !own || facts.mode() & 0o022 != 0 {
-            return Err(LaunchError::refused(
-                what(),
-                "what is written here decides what is killed and removed, and others could write it; it has to be a directory of the caller's own that nobody else may write to",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Where the output of a detached container goes.
+    /// The state directory.
     ///
     /// # Errors
-    /// There is no directory for it.
-    pub(crate) fn output(&self, id: &str) -> Result<PathBuf, LaunchError> {
+    /// There is no place for one.
+    pub(crate) fn path(&self) -> Result<&Path, LaunchError> {
+        self.path.as_deref().ok_or_else(|| {
+            LaunchError::refused(
+                "state directory",
+                "neither XDG_RUNTIME_DIR nor a home directory of the caller's own; set one or use --root",
+            )
+        })
+    }
+
+    /// Opens the state directory; `None` when there is none.
+    ///
+    /// # Errors
+    /// Others could have written what is in it, or it cannot be opened.
+    fn open(&self) -> Result<Option<OwnedFd>, LaunchError> {
+        let path = self.path()?;
+        match trusted::directory(CWD, path) {
+            Ok(directory) => Ok(Some(directory)),
+            Err(Untrusted::Call(Errno::NOENT)) => Ok(None),
+            Err(error) => {
+                Err(LaunchError::refused(format!("state directory {}", path.display()), error.to_string()))
+            }
+        }
+    }
+
+    /// Opens the state directory, made if it is missing.
+    fn make(&self) -> Result<OwnedFd, LaunchError> {
+        if let Some(directory) = self.open()? {
+            return Ok(directory);
+        }
+        let path = self.path()?;
+        let what = || format!("state directory {}", path.display());
+        match fs::DirBuilder::new().mode(0o700).recursive(true).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).doing(what),
+            _ => {}
+        }
+        // Somebody else may have made it meanwhile.
+        self.open()?.ok_or_else(|| LaunchError::refused(what(), "removed while it was in use"))
+    }
+
+    /// Creates the file that a detached container's output goes to. Returns its path as well.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(crate) fn output(&self, id: &str) -> Result<(PathBuf, OwnedFd), LaunchError> {
         check_id(id)?;
-        self.make()?;
-        Ok(self.path.join(format!("{id}.log")))
+        let name = format!("{id}.log");
+        let path = self.path()?.join(&name);
+        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::APPEND;
+        match trusted::file(self.make()?, &name, flags) {
+            Ok(file) => Ok((path, file)),
+            Err(error) => Err(LaunchError::refused(path.display().to_string(), error.to_string())),
+        }
     }
 
     /// Takes the lock of a container, waiting for whoever has it.
@@ -194,68 +246,60 @@ impl Store {
     /// The name is none, or somebody has it for too long.
     pub(crate) fn hold(&self, id: &str) -> Result<Held, LaunchError> {
         check_id(id)?;
-        self.make()?;
-        let path = self.path.join(format!("{id}.lock"));
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let lock = open(&path, flags, Mode::from_raw_mode(0o600)).doing(|| path.display().to_string())?;
-            // A lock of this process alone: the container does not inherit it (fcntl(2), "Advisory
-            // record locking").
-            match rustix::fs::fcntl_lock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) if same(&lock, &path) => {
-                    return Ok(Held { id: id.to_owned(), store: self.path.clone(), lock });
-                }
-                // Whoever removed the container removed its lock with it.
-                Ok(()) => {}
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) if Instant::now() < end => {
-                    drop(lock);
-                    std::thread::sleep(Duration::from_millis(3));
-                }
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
-                    let holder = holder(&lock).unwrap_or(0);
-                    return Err(LaunchError::Busy { id: id.to_owned(), holder });
-                }
-                Err(errno) => return Err(errno).doing(|| path.display().to_string()),
-            }
+        let store = self.make()?;
+        let lock = Lock::take(&store, id)?;
+        Ok(Held { id: id.to_owned(), path: self.path()?.to_path_buf(), store, lock })
+    }
+
+    /// Names in the state directory, and whether each is a directory.
+    fn entries(&self) -> Result<Vec<(String, bool)>, LaunchError> {
+        let Some(store) = self.open()? else { return Ok(Vec::new()) };
+        let what = || format!("state directory {}", self.path().unwrap_or(Path::new("")).display());
+        let mut all = Vec::new();
+        for entry in Dir::read_from(&store).doing(what)? {
+            let entry = entry.doing(what)?;
+            // What is no text was not made here.
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            let kind = match entry.file_type() {
+                FileType::Unknown => statat(&store, name, AtFlags::SYMLINK_NOFOLLOW)
+                    .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
+                kind => kind,
+            };
+            all.push((name.to_owned(), kind == FileType::Directory));
         }
+        all.sort();
+        Ok(all)
     }
 
     /// Names of everything that looks like a container.
     ///
     /// # Errors
-    /// The directory cannot be read.
+    /// The directory cannot be read, or is not believed.
     pub(crate) fn names(&self) -> Result<Vec<String>, LaunchError> {
-        let entries = match fs::read_dir(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.doing(|| self.path.display().to_string())?,
-        };
-        let mut names: Vec<String> = entries
-            .flatten()
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| !name.starts_with('.'))
-            .collect();
-        names.sort();
-        Ok(names)
+        let all = self.entries()?.into_iter();
+        Ok(all
+            .filter(|(name, directory)| *directory && !name.starts_with('.'))
+            .map(|(name, _)| name)
+            .collect())
     }
 
     /// Whether anything of a container is left besides its directory.
-    pub(crate) fn remains(&self, id: &str) -> bool {
-        [format!(".{id}.new"), format!(".{id}.old"), format!("{id}.lock"), format!("{id}.log")]
-            .iter()
-            .any(|name| self.path.join(name).symlink_metadata().is_ok())
+    ///
+    /// # Errors
+    /// The directory is not believed.
+    pub(crate) fn remains(&self, id: &str) -> Result<bool, LaunchError> {
+        let Some(store) = self.open()? else { return Ok(false) };
+        let names = [format!(".{id}.new"), format!(".{id}.old"), format!("{id}.lock"), format!("{id}.log")];
+        Ok(names.iter().any(|name| exists(&store, name)))
     }
 
     /// Names of containers that are not there, and of which something is left.
     ///
     /// # Errors
-    /// The directory cannot be read.
+    /// The directory cannot be read, or is not believed.
     pub(crate) fn remainders(&self) -> Result<Vec<String>, LaunchError> {
         let known = self.names()?;
-        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let of = |name: String| {
+        let of = |(name, _): (String, bool)| {
             let hidden = name.strip_prefix('.');
             let id = match hidden {
                 Some(hidden) => hidden.strip_suffix(".new").or_else(|| hidden.strip_suffix(".old"))?,
@@ -264,76 +308,85 @@ impl Store {
             check_id(id).ok()?;
             Some(id.to_owned())
         };
-        let mut left: Vec<String> = names.filter_map(of).filter(|id| !known.contains(id)).collect();
+        let mut left: Vec<String> =
+            self.entries()?.into_iter().filter_map(of).filter(|id| !known.contains(id)).collect();
         left.sort();
         left.dedup();
         left.retain(|id| !self.is_held(id));
         Ok(left)
     }
 
+    /// A container's directory.
+    ///
+    /// # Errors
+    /// There is none, or it is not believed.
+    fn container(&self, id: &str) -> Result<OwnedFd, LaunchError> {
+        check_id(id)?;
+        match self.open()? {
+            Some(store) => container(&store, id),
+            None => Err(LaunchError::Unknown { id: id.to_owned() }),
+        }
+    }
+
     /// The record of a container, without its lock.
     ///
     /// # Errors
-    /// There is none, or it is damaged.
+    /// There is none, it is damaged, or it is not believed.
     pub(crate) fn read(&self, id: &str) -> Result<Record, LaunchError> {
-        check_id(id)?;
-        read(&self.path.join(id), id)
+        read(&self.container(id)?, id)
     }
 
     /// The configuration a container was made from.
     ///
     /// # Errors
-    /// There is none, or it is damaged.
+    /// There is none, it is damaged, or it is not believed.
     pub(crate) fn spec(&self, id: &str) -> Result<Spec, LaunchError> {
-        let path = self.path.join(id).join("config.json");
-        let text = read_text(&path, id)?;
+        let name = "config.json";
+        let text = read_text(&self.container(id)?, name, id)?;
         serde_json::from_str(&text)
-            .map_err(|source| LaunchError::Json { path: path.display().to_string(), source })
+            .map_err(|source| LaunchError::Json { path: format!("{name} of container `{id}`"), source })
     }
 
     /// Whether the first process of a container waits to be started.
     pub(crate) fn waits(&self, id: &str) -> bool {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        open(self.path.join(id), flags, Mode::empty())
-            .is_ok_and(|directory| super::start::reach(&directory).is_ok())
+        self.container(id).is_ok_and(|directory| super::start::reach(&directory).is_ok())
     }
 
-    /// Whether another command has the lock of a container now.
+    /// Whether another command, or this one, has the lock of a container now.
     pub(crate) fn is_held(&self, id: &str) -> bool {
-        let path = self.path.join(format!("{id}.lock"));
-        open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).is_ok_and(|lock| holder(&lock).is_some())
+        self.open().is_ok_and(|store| store.is_some_and(|store| Lock::is_taken(&store, id)))
     }
 }
 
-fn same(lock: &OwnedFd, path: &Path) -> bool {
-    let now = rustix::fs::statat(CWD, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
-    match (rustix::fs::fstat(lock), now) {
-        (Ok(held), Ok(now)) => (held.st_dev, held.st_ino) == (now.st_dev, now.st_ino),
-        _ => false,
-    }
+fn exists(store: &OwnedFd, name: &str) -> bool {
+    statat(store, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
-fn holder(lock: &OwnedFd) -> Option<i32> {
-    let found = fcntl_getlk(lock, &Flock::from(FlockType::WriteLock)).ok()??;
-    Some(found.pid.map_or(0, |pid| pid.as_raw_nonzero().get()))
+fn damaged(id: &str, why: impl std::fmt::Display) -> LaunchError {
+    LaunchError::Damaged { id: id.to_owned(), why: why.to_string().to_lowercase() }
 }
 
-fn read_text(path: &Path, id: &str) -> Result<String, LaunchError> {
-    use std::io::Read;
-    let damaged = |why: String| LaunchError::Damaged { id: id.to_owned(), why };
-    let file = fs::File::open(path).map_err(|error| damaged(error.to_string().to_lowercase()))?;
-    let mut text = String::new();
-    file.take(LARGEST).read_to_string(&mut text).map_err(|error| damaged(error.to_string()))?;
-    Ok(text)
+fn container(store: &OwnedFd, id: &str) -> Result<OwnedFd, LaunchError> {
+    trusted::directory(store, Path::new(id)).map_err(|error| match error {
+        Untrusted::Call(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+            LaunchError::Unknown { id: id.to_owned() }
+        }
+        other => damaged(id, other),
+    })
 }
 
-fn read(directory: &Path, id: &str) -> Result<Record, LaunchError> {
-    if !directory.is_dir() {
-        return Err(LaunchError::Unknown { id: id.to_owned() });
-    }
-    let text = read_text(&directory.join("record.json"), id)?;
-    let record: Record = serde_json::from_str(&text)
+fn read_text(directory: &OwnedFd, name: &str, id: &str) -> Result<String, LaunchError> {
+    trusted::text(directory, name).map_err(|error| damaged(id, format!("{name}: {error}")))
+}
+
+fn read(directory: &OwnedFd, id: &str) -> Result<Record, LaunchError> {
+    let text = read_text(directory, "record.json", id)?;
+    let Kept { mut record, boot: of } = serde_json::from_str(&text)
         .map_err(|error| LaunchError::Damaged { id: id.to_owned(), why: error.to_string() })?;
+    if !of.is_empty() && !boot().is_empty() && of != boot() {
+        // Whoever has the PID now is somebody else.
+        record.process = None;
+    }
     if record.id != id || record.schema != SCHEMA {
         let why = format!("it is of `{}`, {}", record.id, record.schema);
         return Err(LaunchError::Damaged { id: id.to_owned(), why });
@@ -342,22 +395,22 @@ fn read(directory: &Path, id: &str) -> Result<Record, LaunchError> {
 }
 
 impl Held {
-    /// The container's directory.
-    pub(crate) fn path(&self) -> PathBuf {
-        self.store.join(&self.id)
+    /// Path of the container's directory, for messages.
+    fn shown(&self) -> String {
+        self.path.join(&self.id).display().to_string()
     }
 
     /// Whether there is such a container.
     pub(crate) fn exists(&self) -> bool {
-        self.path().symlink_metadata().is_ok()
+        exists(&self.store, &self.id)
     }
 
     /// Its record.
     ///
     /// # Errors
-    /// There is none, or it is damaged.
+    /// There is none, it is damaged, or it is not believed.
     pub(crate) fn read(&self) -> Result<Record, LaunchError> {
-        read(&self.path(), &self.id)
+        read(&self.open()?, &self.id)
     }
 
     /// Begins a container: its directory, with its record and configuration in it, appears at once.
@@ -367,20 +420,19 @@ impl Held {
     /// # Errors
     /// It exists already, or cannot be written.
     pub(crate) fn begin(&self, record: &Record, spec: &Spec, lasts: bool) -> Result<OwnedFd, LaunchError> {
-        let path = self.path();
-        let what = || path.display().to_string();
+        let what = || self.shown();
         if self.exists() {
             return Err(LaunchError::Exists { id: self.id.clone() });
         }
-        let aside = self.store.join(format!(".{}.new", self.id));
+        let aside = format!(".{}.new", self.id);
         // Ours alone: the lock is held.
-        remove_tree(&aside)?;
-        fs::DirBuilder::new().mode(0o700).create(&aside).doing(what)?;
-        let directory =
-            open(&aside, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).doing(what)?;
-        write(&directory, "record.json", &json(record, "record.json")?, lasts).doing(what)?;
+        remove_tree(&self.store, &aside)?;
+        mkdirat(&self.store, &aside, Mode::from_raw_mode(0o700)).doing(what)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = openat(&self.store, &aside, flags, Mode::empty()).doing(what)?;
+        write(&directory, "record.json", &record.written()?, lasts).doing(what)?;
         write(&directory, "config.json", &json(spec, "config.json")?, lasts).doing(what)?;
-        renameat(CWD, &aside, CWD, &path).doing(what)?;
+        renameat(&self.store, &aside, &self.store, &self.id).doing(what)?;
         Ok(directory)
     }
 
@@ -389,18 +441,16 @@ impl Held {
     /// # Errors
     /// It cannot be written; then the old one stands.
     pub(crate) fn update(&self, directory: &OwnedFd, record: &Record) -> Result<(), LaunchError> {
-        let bytes = json(record, "record.json")?;
-        write(directory, "record.json", &bytes, true)
-            .doing(|| self.path().join("record.json").display().to_string())
+        write(directory, "record.json", &record.written()?, true)
+            .doing(|| format!("{}/record.json", self.shown()))
     }
 
     /// The container's directory, open.
     ///
     /// # Errors
-    /// There is none.
+    /// There is none, or it is not believed.
     pub(crate) fn open(&self) -> Result<OwnedFd, LaunchError> {
-        open(self.path(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|_missing| LaunchError::Unknown { id: self.id.clone() })
+        container(&self.store, &self.id)
     }
 
     /// Forgets the container, and the lock with it.
@@ -408,17 +458,16 @@ impl Held {
     /// # Errors
     /// Something cannot be removed.
     pub(crate) fn forget(self) -> Result<(), LaunchError> {
-        let path = self.path();
-        let away = self.store.join(format!(".{}.old", self.id));
-        remove_tree(&away)?;
+        let away = format!(".{}.old", self.id);
+        remove_tree(&self.store, &away)?;
         // From here on nobody finds half a container.
-        match renameat(CWD, &path, CWD, &away) {
-            Ok(()) => remove_tree(&away)?,
-            Err(rustix::io::Errno::NOENT) => {}
-            Err(errno) => return Err(errno).doing(|| path.display().to_string()),
+        match renameat(&self.store, &self.id, &self.store, &away) {
+            Ok(()) => remove_tree(&self.store, &away)?,
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno).doing(|| self.shown()),
         }
-        remove_tree(&self.store.join(format!(".{}.new", self.id)))?;
-        remove_tree(&self.store.join(format!("{}.log", self.id)))?;
+        remove_tree(&self.store, &format!(".{}.new", self.id))?;
+        remove_tree(&self.store, &format!("{}.log", self.id))?;
         self.unlock()
     }
 
@@ -427,13 +476,10 @@ impl Held {
     /// # Errors
     /// It cannot be removed.
     pub(crate) fn unlock(self) -> Result<(), LaunchError> {
-        let path = self.store.join(format!("{}.lock", self.id));
         // Before the descriptor closes: whoever waits for it sees that it is no longer the one.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).doing(|| path.display().to_string());
-            }
-            _ => {}
+        match unlinkat(&self.store, lock::name(&self.id), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno).doing(|| format!("lock of {}", self.shown())),
         }
         drop(self.lock);
         Ok(())
@@ -460,31 +506,38 @@ fn write(directory: &OwnedFd, name: &str, bytes: &[u8], lasts: bool) -> rustix::
     renameat(directory, &*aside, directory, name)
 }
 
-fn remove_tree(path: &Path) -> Result<(), LaunchError> {
-    let result = match fs::symlink_metadata(path) {
-        Ok(facts) if facts.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
+fn remove_tree(store: &OwnedFd, name: &str) -> Result<(), LaunchError> {
+    let path = format!("/proc/self/fd/{}/{name}", store.as_fd().as_raw_fd());
+    let result = match statat(store, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+            fs::remove_dir_all(path).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        }
+        Ok(_) => unlinkat(store, name, AtFlags::empty()),
+        Err(errno) => Err(errno),
     };
     match result {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).doing(|| path.display().to_string())
-        }
+        Err(errno) if errno != Errno::NOENT => Err(errno).doing(|| format!("state {name}")),
         _ => Ok(()),
     }
 }
 
-/// Writes a pid file: it is there whole or not at all.
+/// Writes a pid file: it is there whole or not at all. The directory may be anybody's, so what is
+/// written aside is a file that was not there before.
 ///
 /// # Errors
 /// It cannot be written.
 pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<(), LaunchError> {
-    let aside = path.with_file_name(format!(
-        ".{}.{}",
-        path.file_name().unwrap_or_default().to_string_lossy(),
-        std::process::id()
-    ));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let aside = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let what = || format!("pid file {}", path.display());
-    fs::write(&aside, pid.to_string()).doing(what)?;
+    match fs::remove_file(&aside) {
+        // Left by an interrupted command that had this PID.
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).doing(what),
+    }
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&aside).doing(what)?;
+    io::Write::write_all(&mut file, pid.to_string().as_bytes()).doing(what)?;
     fs::rename(&aside, path).doing(what)
 }

@@ -175,11 +175,7 @@ fn in_foreground(
 fn detached(store: &Store, mut request: Request<'_>, phases: &mut Phases) -> Result<i32, LaunchError> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let null = rustix::fs::open("/dev/null", flags, Mode::empty()).doing(|| "/dev/null")?;
-    let path = store.output(request.id)?;
-    let flags =
-        OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let output =
-        rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).doing(|| path.display().to_string())?;
+    let (path, output) = store.output(request.id)?;
     request.terms.streams = Some((null, output));
     request.terms.output = Some(path.clone());
     if wants_terminal(request.spec) {

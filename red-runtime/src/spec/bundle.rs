@@ -6,14 +6,16 @@
 //! configuration.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{Mount, MountBuilder, Spec};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 
 use super::identity::Target;
 use super::json;
@@ -56,6 +58,19 @@ pub enum BundleError {
     Oci(#[from] OciSpecError),
 }
 
+impl BundleError {
+    /// The same error, with a path below `from` shown as one below `to`.
+    fn moved(self, from: &Path, to: &Path) -> Self {
+        match self {
+            Self::Io { path, source } => {
+                let shown = Path::new(&path).strip_prefix(from).map(|below| to.join(below));
+                Self::Io { path: shown.map_or(path, |shown| shown.display().to_string()), source }
+            }
+            other => other,
+        }
+    }
+}
+
 trait At<T> {
     fn at(self, path: &Path) -> Result<T, BundleError>;
 }
@@ -94,11 +109,13 @@ pub fn write(plan: &Plan, dir: &Path) -> Result<(), BundleError> {
         create(created)?;
     }
     let building = Building::new(&parent, dir)?;
-    let at = building.path.as_path();
+    let at = building.inside();
     let config = at.join("config.json");
-    fs::write(&config, text + "\n").at(&config)?;
-    files(plan, at)?;
-    skeleton(plan, &at.join("rootfs"))?;
+    fs::write(&config, text + "\n")
+        .at(&config)
+        .and_then(|()| files(plan, &at))
+        .and_then(|()| skeleton(plan, &at.join("rootfs")))
+        .map_err(|error| error.moved(&at, &building.path))?;
     building.finish(dir)
 }
 
@@ -119,23 +136,66 @@ fn free(dir: &Path) -> Result<(), BundleError> {
 /// A bundle that is being built; removed again unless it is finished.
 struct Building {
     path: PathBuf,
+    dir: OwnedFd,
     done: bool,
 }
 
+/// How many names are tried. They are random, so a second one is needed only when somebody means harm.
+const NAMES: usize = 16;
+
 impl Building {
+    /// Makes a directory that was not there before, beside the bundle.
     fn new(parent: &Path, dir: &Path) -> Result<Self, BundleError> {
         let name = dir.file_name().unwrap_or_default().to_string_lossy();
-        let path = parent.join(format!(".{name}.{}.tmp", std::process::id()));
-        directory(&path)?;
-        Ok(Self { path, done: false })
+        for _ in 0..NAMES {
+            let path = parent.join(format!(".{name}.{:016x}.tmp", random()));
+            match fs::DirBuilder::new().mode(0o755).create(&path) {
+                Ok(()) => return Self::own(path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error).at(&path),
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::AlreadyExists)).at(parent)
+    }
+
+    /// Opens what was made. In a directory that others may write to it may be theirs by now.
+    fn own(path: PathBuf) -> Result<Self, BundleError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(&path, flags, Mode::empty()).at(&path)?;
+        if rustix::fs::fstat(&dir).at(&path)?.st_uid != rustix::process::geteuid().as_raw() {
+            return Err(replaced()).at(&path);
+        }
+        rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o755)).at(&path)?;
+        Ok(Self { path, dir, done: false })
+    }
+
+    /// The directory, by a path that is of it whatever its name becomes.
+    fn inside(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.dir.as_raw_fd()))
     }
 
     fn finish(mut self, dir: &Path) -> Result<(), BundleError> {
         // Onto an empty directory rename works too (rename(2)).
         fs::rename(&self.path, dir).at(dir)?;
         self.done = true;
+        let (held, now) = (rustix::fs::fstat(&self.dir).at(dir)?, rustix::fs::lstat(dir).at(dir)?);
+        if (held.st_dev, held.st_ino) != (now.st_dev, now.st_ino) {
+            return Err(replaced()).at(dir);
+        }
         Ok(())
     }
+}
+
+fn replaced() -> io::Error {
+    io::Error::other(
+        "replaced by another user while it was written; use a directory that nobody else writes to",
+    )
+}
+
+/// A number that nobody can foresee.
+fn random() -> u64 {
+    // Keys of a hash map's state are random for each process, and differ from call to call.
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id())
 }
 
 impl Drop for Building {
@@ -214,24 +274,58 @@ fn file(path: &Path, mode: u32) -> Result<(), BundleError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).at(path)
 }
 
+/// Mode of directories of nodes, whatever the umask says (REDPAK §5).
+const NODE_DIRECTORY: u32 = 0o775;
+
 /// Makes a directory of a node, component by component below the node and following nothing.
+///
+/// Containers may write to where it is made, and exchange names there at any moment: a mode is given
+/// to the very directory that was opened, never to a name (chmod(2) follows links).
 pub(crate) fn create(created: &Created) -> Result<(), BundleError> {
     let path = Path::new(&created.path);
     let (mut dir, _) = place::open_walk(&created.node).at(&created.node)?;
     let below = path.strip_prefix(&created.node).unwrap_or(path);
     for name in below.components() {
-        let name = name.as_os_str();
-        let mode = Mode::from_raw_mode(0o775);
-        match rustix::fs::mkdirat(&dir, name, mode) {
-            // Whatever the umask says (REDPAK §5).
-            Ok(()) => rustix::fs::chmodat(&dir, name, mode, AtFlags::empty()).at(path)?,
-            Err(rustix::io::Errno::EXIST) => {}
-            Err(errno) => return Err(errno).at(path),
-        }
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        dir = rustix::fs::openat(&dir, name, flags, Mode::empty()).at(path)?;
+        dir = step(&dir, name.as_os_str()).at(path)?;
     }
     Ok(())
+}
+
+/// The directory `name` of `dir`, made if it is missing.
+fn step(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    match rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(NODE_DIRECTORY)) {
+        Ok(()) => fresh(dir, name),
+        Err(rustix::io::Errno::EXIST) => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            Ok(rustix::fs::openat(dir, name, flags, Mode::empty())?)
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Opens a directory that was just made, and gives it its mode. Something else may have the name by now.
+fn fresh(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    let facts = rustix::fs::fstat(&made)?;
+    if facts.st_uid != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other("another user's directory took its place while it was made"));
+    }
+    // A directory of the caller's that was moved here keeps its mode: it has something in it. (So does a
+    // new one into which another launch has put something already.)
+    if facts.st_mode & 0o777 != NODE_DIRECTORY && is_empty(&made)? {
+        rustix::fs::fchmod(&made, Mode::from_raw_mode(NODE_DIRECTORY))?;
+    }
+    Ok(made)
+}
+
+fn is_empty(dir: &OwnedFd) -> io::Result<bool> {
+    for entry in rustix::fs::Dir::read_from(dir)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The configuration of the bundle at `dir`. The specification allows sources relative to the
@@ -291,3 +385,6 @@ fn has_contents(plan: &Plan, tmpfs: &Path, mounts: &[PathBuf]) -> bool {
         },
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,6 @@ pub(crate) enum Cloned {
     /// The caller, with its child.
     Parent {
         /// Its number in the caller's pid namespace.
-        #[cfg_attr(not(feature = "launch"), expect(dead_code, reason = "only launches need it"))]
         pid: Pid,
         /// It, as a descriptor that closes on exec.
         pidfd: OwnedFd,
@@ -52,8 +51,10 @@ pub(crate) fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<C
     let pid = unsafe {
         libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of::<libc::clone_args>())
     };
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
     match i32::try_from(pid).map(Pid::from_raw) {
-        _ if pid < 0 => Err(io::Error::last_os_error()),
         // SAFETY: the kernel stored a fresh descriptor there, which nobody else owns.
         Ok(Some(pid)) => Ok(Cloned::Parent { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }),
         _ => Ok(Cloned::Child(ChildToken(()))),

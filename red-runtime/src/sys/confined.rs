@@ -1,14 +1,24 @@
-//! A shell command in a box: own process, mount, network, IPC and UTS namespaces (and a user
-//! namespace for an unprivileged caller), every mount read-only, no capabilities, no way to gain
-//! any, no descriptors but its own three, an empty environment.
+//! A shell command in a box: namespaces of its own (user, mount, process, network, IPC, UTS), a root
+//! of its own that holds programs and configuration of the host and nothing that listens, a user that
+//! is nobody, a filter of system calls, no capabilities, no descriptors but its three streams, an empty
+//! environment.
+//!
+//! There is one box for every caller. What cannot be made of it is an error, never a weaker box.
 
-use std::ffi::{CString, c_char, c_int};
+mod filter;
+
+use std::ffi::{CStr, CString, c_char, c_int, c_uint};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::clone::{Cloned, clone3};
+
+/// User and group of a command, as it sees them itself.
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// What is run.
 pub(crate) struct Command {
@@ -16,8 +26,30 @@ pub(crate) struct Command {
     pub(crate) program: CString,
     /// Its arguments, the name included.
     pub(crate) args: Vec<CString>,
-    /// User and group of the caller.
-    pub(crate) ids: (u32, u32),
+    /// Whom the command is to the rest of the machine.
+    pub(crate) outside: Outside,
+    /// What the host's top directory has besides `/usr` and `/etc`.
+    pub(crate) tops: Vec<Top>,
+}
+
+/// Ids that [`NOBODY`] is mapped to, in the caller's user namespace.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Outside {
+    /// User.
+    pub(crate) uid: u32,
+    /// Group.
+    pub(crate) gid: u32,
+    /// Whether the kernel lets the caller drop additional groups (user_namespaces(7), "setgroups").
+    pub(crate) drops_groups: bool,
+}
+
+/// A directory of programs or libraries in the host's top directory, `/bin` or the like.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Top {
+    /// A symbolic link: its name, without a slash, and its target.
+    Link(CString, CString),
+    /// A directory of its own: its path, and its name.
+    Directory(CString, CString),
 }
 
 /// A command that runs.
@@ -32,69 +64,168 @@ pub(crate) struct Child {
     pub(crate) trouble: OwnedFd,
 }
 
+/// A box that could not be made.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// Which step failed.
+    pub(crate) step: &'static str,
+    /// The kernel's reason.
+    pub(crate) errno: Errno,
+}
+
 /// The steps between clone and exec, for messages.
 pub(crate) const STEPS: [&str; 9] = [
-    "mapping its user",
+    "user nobody",
+    "private mount namespace",
+    "read-only mounts of the host's programs",
+    "root of its own",
+    "changing the root",
     "standard streams",
-    "a private mount tree",
-    "its own /proc",
-    "read-only mounts",
-    "limits",
-    "dropping capabilities",
-    "closing descriptors",
+    "resource limits",
+    "dropping privileges",
     "starting the shell",
 ];
+
+/// A mount of the box: where from, where to below the new root, whether it is a directory, flags.
+struct Tree<'a> {
+    source: &'a CStr,
+    target: &'a CStr,
+    directory: bool,
+    flags: u64,
+}
+
+/// Most mounts that a box has.
+const TREES: usize = 16;
+
+/// Flags of everything that is the host's: nothing is written, nobody gains anything.
+const SEALED: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID;
 
 /// Everything the child needs, made beforehand: between clone and exec nothing may allocate.
 struct Prepared<'a> {
     program: *const c_char,
     argv: Vec<*const c_char>,
     envp: [*const c_char; 1],
-    maps: Option<[(&'a std::ffi::CStr, &'a [u8]); 3]>,
-    streams: [RawFd; 3],
+    drops_groups: bool,
+    trees: Vec<Tree<'a>>,
+    links: Vec<(&'a CStr, &'a CStr)>,
+    filter: libc::sock_fprog,
+    outputs: [RawFd; 2],
+    go: RawFd,
     trouble: RawFd,
 }
 
 /// Starts a command.
 ///
 /// # Errors
-/// Pipes or processes ran out, or namespaces are not allowed.
-pub(crate) fn spawn(command: &Command) -> io::Result<Child> {
-    let (stdout, child_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (stderr, child_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (trouble, child_trouble) = pipe_with(PipeFlags::CLOEXEC)?;
-    let null = std::fs::File::open("/dev/null")?;
-    let root = rustix::process::geteuid().is_root();
-    let (uid, gid) = command.ids;
-    let uid_map = format!("{uid} {uid} 1");
-    let gid_map = format!("{gid} {gid} 1");
-    let maps: [(&std::ffi::CStr, &[u8]); 3] = [
-        (c"/proc/self/setgroups", b"deny"),
-        (c"/proc/self/uid_map", uid_map.as_bytes()),
-        (c"/proc/self/gid_map", gid_map.as_bytes()),
-    ];
+/// Pipes or processes ran out, namespaces are not allowed, or ids cannot be mapped.
+pub(crate) fn spawn(command: &Command) -> Result<Child, Refused> {
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| Refused { step: "pipes", errno });
+    let (stdout, child_stdout) = pipe()?;
+    let (stderr, child_stderr) = pipe()?;
+    let (trouble, child_trouble) = pipe()?;
+    let (child_go, go) = pipe()?;
+    let mut filter =
+        filter::program().ok_or(Refused { step: "system call filter", errno: Errno::OPNOTSUPP })?;
     let mut argv: Vec<*const c_char> = command.args.iter().map(|arg| arg.as_ptr()).collect();
     argv.push(std::ptr::null());
+    let (trees, links) = contents(&command.tops);
     let prepared = Prepared {
         program: command.program.as_ptr(),
         argv,
         envp: [std::ptr::null()],
-        maps: (!root).then_some(maps),
-        streams: [null.as_raw_fd(), child_stdout.as_raw_fd(), child_stderr.as_raw_fd()],
+        drops_groups: command.outside.drops_groups,
+        trees,
+        links,
+        filter: libc::sock_fprog { len: filter.len().try_into().unwrap_or(0), filter: filter.as_mut_ptr() },
+        outputs: [child_stdout.as_raw_fd(), child_stderr.as_raw_fd()],
+        go: child_go.as_raw_fd(),
         trouble: child_trouble.as_raw_fd(),
     };
-    let user = if root { 0 } else { libc::CLONE_NEWUSER };
-    let namespaces = libc::CLONE_NEWPID
+    let namespaces = libc::CLONE_NEWUSER
+        | libc::CLONE_NEWPID
         | libc::CLONE_NEWNS
         | libc::CLONE_NEWNET
         | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | user;
+        | libc::CLONE_NEWUTS;
     // What the child does is limited to system calls on memory prepared before.
-    match clone3(u64::try_from(namespaces).unwrap_or(0), None)? {
-        Cloned::Child(_) => become_command(&prepared),
-        Cloned::Parent { pidfd, .. } => Ok(Child { pidfd, stdout, stderr, trouble }),
+    let cloned = clone3(u64::try_from(namespaces).unwrap_or(0), None);
+    let refused = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    match cloned.map_err(|error| Refused { step: NAMESPACES, errno: refused(error) })? {
+        Cloned::Child(_) => {
+            // The child's copy of the other end would keep it from seeing that the caller is gone.
+            drop_raw(go.as_raw_fd());
+            become_command(&prepared)
+        }
+        Cloned::Parent { pid, pidfd } => {
+            if let Err(error) = map(pid, command.outside).and_then(|()| release(go.as_fd())) {
+                abandon(&pidfd);
+                return Err(Refused { step: "mapping nobody", errno: refused(error) });
+            }
+            Ok(Child { pidfd, stdout, stderr, trouble })
+        }
     }
+}
+
+/// The step that fails where namespaces are not allowed.
+pub(crate) const NAMESPACES: &str = "namespaces";
+
+/// What the box is made of: mounts, and symbolic links with their targets.
+fn contents(tops: &[Top]) -> (Vec<Tree<'_>>, Vec<(&CStr, &CStr)>) {
+    let code = SEALED | libc::MOUNT_ATTR_NODEV;
+    let data = code | libc::MOUNT_ATTR_NOEXEC;
+    let device = SEALED | libc::MOUNT_ATTR_NOEXEC;
+    let tree = |source, target, directory, flags| Tree { source, target, directory, flags };
+    let mut trees = vec![
+        tree(c"/usr", c"usr", true, code),
+        tree(c"/etc", c"etc", true, data),
+        tree(c"/dev/null", c"dev/null", false, device),
+        tree(c"/dev/zero", c"dev/zero", false, device),
+        tree(c"/dev/urandom", c"dev/urandom", false, device),
+    ];
+    let mut links = vec![
+        (c"dev/fd", c"/proc/self/fd"),
+        (c"dev/stdin", c"/proc/self/fd/0"),
+        (c"dev/stdout", c"/proc/self/fd/1"),
+        (c"dev/stderr", c"/proc/self/fd/2"),
+    ];
+    for top in tops {
+        match top {
+            Top::Link(name, target) => links.push((name, target)),
+            Top::Directory(path, name) => trees.push(tree(path, name, true, code)),
+        }
+    }
+    trees.truncate(TREES);
+    (trees, links)
+}
+
+/// Maps [`NOBODY`] of the child's user namespace (user_namespaces(7)).
+fn map(pid: Pid, outside: Outside) -> io::Result<()> {
+    let file = |name: &str| format!("/proc/{}/{name}", pid.as_raw_nonzero());
+    if !outside.drops_groups {
+        std::fs::write(file("setgroups"), "deny")?;
+    }
+    std::fs::write(file("uid_map"), format!("{NOBODY} {} 1", outside.uid))?;
+    std::fs::write(file("gid_map"), format!("{NOBODY} {} 1", outside.gid))
+}
+
+/// Lets the child go on.
+fn release(go: BorrowedFd<'_>) -> io::Result<()> {
+    rustix::io::retry_on_intr(|| rustix::io::write(go, b"g")).map(drop).map_err(io::Error::from)
+}
+
+/// Ends a child that will not become a command. The error that led here is the one that is told.
+fn abandon(pidfd: &OwnedFd) {
+    if pidfd_send_signal(pidfd, Signal::KILL).is_ok() {
+        match waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED) {
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+fn drop_raw(fd: RawFd) {
+    // SAFETY: called in the child only, whose copy of the owner of this descriptor is never dropped:
+    // the child either becomes another program or ends by `_exit`.
+    unsafe { libc::close(fd) };
 }
 
 /// The child: confine, then exec.
@@ -116,78 +247,183 @@ fn become_command(prepared: &Prepared<'_>) -> ! {
     }
 }
 
+fn checked(step: usize, result: c_int) -> Result<c_int, usize> {
+    if result < 0 { Err(step) } else { Ok(result) }
+}
+
 /// Takes everything away. Says at which step it failed; errno is then that step's.
 fn confine(prepared: &Prepared<'_>) -> Result<(), usize> {
-    let checked = |step: usize, result: c_int| if result < 0 { Err(step) } else { Ok(()) };
-    for (path, text) in prepared.maps.iter().flatten() {
-        checked(0, write_whole(path, text))?;
-    }
-    for (target, fd) in (0..).zip(prepared.streams) {
-        // SAFETY: plain numbers; both descriptors are this process's copies.
-        checked(1, unsafe { libc::dup2(fd, target) })?;
-    }
-    let root = c"/".as_ptr();
-    let none = std::ptr::null();
-    // SAFETY: pointers are to literals or null, as mount(2) allows for these calls. The mount
-    // namespace is this process's own.
+    let mut byte = 0_u8;
+    // SAFETY: reads one byte into a live variable; plain numbers otherwise. Nobody who waits for this
+    // process is left when the pipe ends without that byte.
     unsafe {
-        checked(2, libc::mount(none, root, none, libc::MS_REC | libc::MS_PRIVATE, std::ptr::null()))?;
-        let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-        let proc = c"proc".as_ptr();
-        checked(3, libc::mount(proc, c"/proc".as_ptr(), proc, flags, std::ptr::null()))?;
+        if libc::read(prepared.go, (&raw mut byte).cast(), 1) != 1 {
+            libc::_exit(127);
+        }
+        checked(0, libc::setsid())?;
     }
-    checked(4, read_only())?;
-    checked(5, limit())?;
-    checked(6, drop_capabilities())?;
-    // Descriptor 3 and above are the parent's; the trouble pipe closes by itself at exec.
-    // SAFETY: plain numbers.
-    checked(7, unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as c_int) })
+    // First of all: a tmpfs takes files only of ids that are mapped.
+    checked(0, become_nobody(prepared.drops_groups))?;
+    // SAFETY: pointers are to literals or null, as mount(2) allows for this call. The mount namespace
+    // is this process's own.
+    unsafe {
+        let none = std::ptr::null();
+        let flags = libc::MS_REC | libc::MS_PRIVATE;
+        checked(1, libc::mount(none, c"/".as_ptr(), none, flags, std::ptr::null()))?;
+    }
+    let trees = detach(&prepared.trees)?;
+    checked(3, build(prepared, &trees))?;
+    checked(4, change_root())?;
+    checked(5, streams(prepared.outputs))?;
+    checked(6, limit())?;
+    checked(7, drop_capabilities())?;
+    checked(7, load_filter(&prepared.filter))?;
+    Ok(())
 }
 
-fn write_whole(path: &std::ffi::CStr, text: &[u8]) -> c_int {
-    // SAFETY: a null-terminated path and a live slice; the descriptor is closed again.
+fn become_nobody(drops_groups: bool) -> c_int {
+    // SAFETY: plain numbers, and a null pointer to no groups at all. The calls are made directly:
+    // the C library's wrappers would look for threads to change as well.
     unsafe {
-        let fd = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-        if fd < 0 {
+        let id = NOBODY;
+        if drops_groups && libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) < 0
+            || libc::syscall(libc::SYS_setresgid, id, id, id) < 0
+            || libc::syscall(libc::SYS_setresuid, id, id, id) < 0
+        {
             return -1;
         }
-        let written = libc::write(fd, text.as_ptr().cast(), text.len());
-        libc::close(fd);
-        if usize::try_from(written) == Ok(text.len()) { 0 } else { -1 }
     }
+    0
 }
 
-/// Makes every mount read-only and deaf to set-user-id, whatever the owner of its files is.
-fn read_only() -> c_int {
+/// Copies of the host's mounts, attached nowhere, with their flags.
+fn detach(trees: &[Tree<'_>]) -> Result<[RawFd; TREES], usize> {
+    let mut detached = [-1; TREES];
+    for (place, tree) in detached.iter_mut().zip(trees) {
+        let mut flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
+        if tree.directory {
+            flags |= libc::AT_RECURSIVE as c_uint;
+        }
+        // SAFETY: a null-terminated path and plain numbers.
+        let fd = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, tree.source.as_ptr(), flags) };
+        *place = checked(2, c_int::try_from(fd).unwrap_or(-1))?;
+        checked(2, set_flags(*place, c"", tree.directory, tree.flags))?;
+    }
+    Ok(detached)
+}
+
+/// Sets flags of the mount at `path`, which is below the directory `fd`, or `fd` itself when empty.
+fn set_flags(fd: RawFd, path: &CStr, recursive: bool, flags: u64) -> c_int {
+    let at = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: an all-zero mount_attr is valid; it is passed with its size, as mount_setattr(2) wants.
     unsafe {
         let mut attr: libc::mount_attr = std::mem::zeroed();
-        attr.attr_set = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID;
-        let result = libc::syscall(
-            libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
-            c"/".as_ptr(),
-            libc::AT_RECURSIVE,
-            std::ptr::from_mut(&mut attr),
-            size_of::<libc::mount_attr>(),
-        );
+        attr.attr_set = flags;
+        let size = size_of::<libc::mount_attr>();
+        let attr = std::ptr::from_mut(&mut attr);
+        let result = libc::syscall(libc::SYS_mount_setattr, fd, path.as_ptr(), at, attr, size);
         c_int::try_from(result).unwrap_or(-1)
     }
 }
 
-/// Bytes of address space of a command.
-const MEMORY: libc::rlim_t = 1 << 30;
+/// The new root, over the host's `/proc`: everybody has that directory, and nothing below it is needed.
+fn build(prepared: &Prepared<'_>, trees: &[RawFd; TREES]) -> c_int {
+    // SAFETY: all paths and options are null-terminated and outlive the calls; the rest is plain
+    // numbers. Mounts are made in a namespace of this process's own.
+    unsafe {
+        let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+        let (tmpfs, options) = (c"tmpfs".as_ptr(), c"mode=755,size=64k,nr_inodes=64".as_ptr());
+        if libc::mount(tmpfs, c"/proc".as_ptr(), tmpfs, flags, options.cast()) < 0
+            || libc::chdir(c"/proc".as_ptr()) < 0
+        {
+            return -1;
+        }
+        for name in [c"dev", c"proc", c"tmp"] {
+            if libc::mkdir(name.as_ptr(), 0o755) < 0 {
+                return -1;
+            }
+        }
+        for (name, target) in &prepared.links {
+            if libc::symlink(target.as_ptr(), name.as_ptr()) < 0 {
+                return -1;
+            }
+        }
+        for (tree, fd) in prepared.trees.iter().zip(trees) {
+            let target = tree.target.as_ptr();
+            let made = if tree.directory {
+                libc::mkdir(target, 0o755)
+            } else {
+                libc::mknod(target, libc::S_IFREG | 0o444, 0)
+            };
+            let (empty, at) = (c"".as_ptr(), libc::AT_FDCWD);
+            let moves = libc::MOVE_MOUNT_F_EMPTY_PATH;
+            if made < 0 || libc::syscall(libc::SYS_move_mount, *fd, empty, at, target, moves) < 0 {
+                return -1;
+            }
+        }
+        let proc = c"proc".as_ptr();
+        libc::mount(proc, proc, proc, flags | libc::MS_RDONLY, std::ptr::null())
+    }
+}
+
+/// Makes the current directory the root, and lets go of the old one (pivot_root(2), "pivot_root(\".\",
+/// \".\")").
+fn change_root() -> c_int {
+    // SAFETY: null-terminated paths and plain numbers.
+    unsafe {
+        let here = c".".as_ptr();
+        if libc::syscall(libc::SYS_pivot_root, here, here) < 0
+            || libc::umount2(here, libc::MNT_DETACH) < 0
+            || libc::chdir(c"/".as_ptr()) < 0
+        {
+            return -1;
+        }
+    }
+    set_flags(libc::AT_FDCWD, c"/", false, libc::MOUNT_ATTR_RDONLY)
+}
+
+/// Standard streams: nothing to read, two pipes. All other descriptors close at exec.
+fn streams(outputs: [RawFd; 2]) -> c_int {
+    // SAFETY: a null-terminated path and plain numbers; all descriptors are this process's copies.
+    // What had the numbers 0 to 2 is the parent's streams, which this process does not use.
+    unsafe {
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if null < 0 {
+            return -1;
+        }
+        // Rust's runtime sees to it that 0 to 2 are open when a program starts, so none of these is one
+        // of them.
+        for (target, fd) in (0..).zip([null, outputs[0], outputs[1]]) {
+            if libc::dup2(fd, target) < 0 {
+                return -1;
+            }
+        }
+        libc::close_range(3, c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as c_int)
+    }
+}
+
+/// Limits of each process of a command; of processes themselves, and of what they may hold.
+const LIMITS: [(c_uint, libc::rlim_t); 8] = [
+    (libc::RLIMIT_AS as c_uint, 1 << 30),
+    (libc::RLIMIT_CORE as c_uint, 0),
+    (libc::RLIMIT_CPU as c_uint, 4),
+    // Counted for the user of this user namespace (since Linux 5.14), so for this command alone.
+    (libc::RLIMIT_NPROC as c_uint, 64),
+    (libc::RLIMIT_NOFILE as c_uint, 256),
+    (libc::RLIMIT_FSIZE as c_uint, 0),
+    (libc::RLIMIT_MEMLOCK as c_uint, 64 << 10),
+    (libc::RLIMIT_MSGQUEUE as c_uint, 0),
+];
 
 fn limit() -> c_int {
-    let limits = [(libc::RLIMIT_AS, MEMORY), (libc::RLIMIT_CORE, 0), (libc::RLIMIT_CPU, 4)];
-    for (resource, most) in limits {
+    for (resource, most) in LIMITS {
         let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: `now` is live for both calls. A hard limit is only ever lowered.
         let result = unsafe {
-            libc::getrlimit(resource, &raw mut now);
+            libc::getrlimit(resource as _, &raw mut now);
             let most = most.min(now.rlim_max);
             let new = libc::rlimit { rlim_cur: most, rlim_max: most };
-            libc::setrlimit(resource, &raw const new)
+            libc::setrlimit(resource as _, &raw const new)
         };
         if result < 0 {
             return -1;
@@ -219,4 +455,12 @@ fn drop_capabilities() -> c_int {
         let data = [0_u32; 6];
         c_int::try_from(libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr())).unwrap_or(-1)
     }
+}
+
+fn load_filter(filter: &libc::sock_fprog) -> c_int {
+    // SAFETY: the program is live and has as many instructions as it says; the kernel checks the rest.
+    let result = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, std::ptr::from_ref(filter))
+    };
+    c_int::try_from(result).unwrap_or(-1)
 }

@@ -21,6 +21,13 @@ pub(crate) mod seccomp;
 #[cfg(feature = "launch")]
 pub(crate) mod signal;
 
+/// Sets SIGCHLD to its default. Of a caller that ignores it every child would be gone before it could
+/// be waited for (waitpid(2), "ECHILD"), and what a program ignores stays ignored over exec.
+pub(crate) fn keep_children() {
+    // SAFETY: no handler is involved. It is called before there is a second thread or a child.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// Keeps the heap from giving memory back and taking it again: every page that is touched anew costs
 /// more than all that is computed on it, and this process ends soon.
 #[cfg(feature = "launch")]

@@ -26,11 +26,10 @@ pub(super) struct Args {
 
 pub(super) fn run(global: &Global, args: &Args, out: &mut Output) -> Result<Exit, RunError> {
     let record = global.store().read(&args.id)?;
-    let mut pids: Vec<i32> = match &record.cgroups {
-        Some(cgroups) => cgroups.members().iter().map(|pid| pid.as_raw_nonzero().get()).collect(),
+    let pids: Vec<i32> = match &record.cgroups {
+        Some(cgroups) => cgroups.members()?.into_iter().collect(),
         None => record.first().map(|(process, _)| vec![process.pid]).unwrap_or_default(),
     };
-    pids.sort_unstable();
     if args.format == Form::Json {
         out.json(&json!(pids))?;
         return Ok(Exit::Success);

@@ -40,7 +40,7 @@ pub(crate) fn scope(cgroups: &mut Cgroups, pid: Pid) -> Result<(), LaunchError> 
     let manager = manager(cgroups)?;
     let number = nix_pid(pid);
     manager.add_task(number).map_err(|source| error(cgroups, &source))?;
-    let text = std::fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).unwrap_or_default();
+    let text = super::place::of_process(&pid.as_raw_nonzero().to_string())?;
     let wanted = if cgroups.layout == Layout::V2 { "0::" } else { ":name=systemd:" };
     if let Some((_, path)) = text.lines().find_map(|line| line.split_once(wanted)) {
         path.clone_into(&mut cgroups.path);

@@ -1,25 +1,32 @@
 //! Processes of a cgroup: joining, stopping, ending; and removing it when it is empty.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::{Cgroups, Layout, write};
 use crate::launch::error::{Doing, LaunchError, tried};
+use crate::sys::signal;
 
 /// How long the end of all processes of a container is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether a cgroup or one below it has processes.
+/// How many processes are looked at by descriptor at once: fewer than the usual limit of open files.
+const AT_ONCE: usize = 256;
+
+/// Whether a cgroup or one below it has processes. What cannot be read may have.
 pub(super) fn populated(directory: &Path) -> bool {
     if let Ok(events) = fs::read_to_string(directory.join("cgroup.events")) {
         return events.lines().any(|line| line == "populated 1");
     }
     let mut any = false;
-    walk(directory, &mut |directory| any |= !members(directory).is_empty());
+    walk(directory, &mut |directory| any |= members(directory).map_or(true, |all| !all.is_empty()));
     any
 }
 
@@ -33,9 +40,20 @@ fn walk(directory: &Path, each: &mut dyn FnMut(&Path)) {
     each(directory);
 }
 
-fn members(directory: &Path) -> Vec<Pid> {
-    let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-    text.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw).collect()
+/// Processes of a cgroup; none of one that is not there (any more).
+fn members(directory: &Path) -> io::Result<Vec<i32>> {
+    let text = match fs::read_to_string(directory.join("cgroup.procs")) {
+        Ok(text) => text,
+        Err(error) => {
+            return match error.raw_os_error() {
+                // Removed meanwhile; or of a thread-mode group, whose processes its domain lists
+                // (cgroup-v2.rst, "Threads").
+                Some(libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP) => Ok(Vec::new()),
+                _ => Err(error),
+            };
+        }
+    };
+    Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
 }
 
 impl Cgroups {
@@ -49,15 +67,54 @@ impl Cgroups {
             .try_for_each(|leaf| write(&leaf.join("cgroup.procs"), &pid.as_raw_nonzero().to_string()))
     }
 
-    /// Every process of the container.
-    pub(crate) fn members(&self) -> Vec<Pid> {
-        let mut all = Vec::new();
+    /// PIDs of every process of the container.
+    ///
+    /// # Errors
+    /// One of its cgroups cannot be read.
+    pub(crate) fn members(&self) -> Result<BTreeSet<i32>, LaunchError> {
+        let mut all = BTreeSet::new();
+        let mut failed = None;
         for leaf in self.leaves() {
-            walk(&leaf, &mut |directory| all.extend(members(directory)));
+            walk(&leaf, &mut |directory| match members(directory) {
+                Ok(some) => all.extend(some),
+                Err(error) => failed = Some(error),
+            });
         }
-        all.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
-        all.dedup();
-        all
+        match failed {
+            None => Ok(all),
+            Some(error) => Err(error).doing(|| format!("processes of cgroup {}", self.path)),
+        }
+    }
+
+    /// Sends a signal to every process of the container, and to no other: a PID may be another
+    /// process's by the time it is used, so each is opened first, and is then looked for in the cgroup
+    /// once more.
+    ///
+    /// # Errors
+    /// A cgroup cannot be read, or a process not be signalled. All are tried.
+    pub(crate) fn signal(&self, number: i32) -> Result<(), LaunchError> {
+        let pids: Vec<i32> = self.members()?.into_iter().collect();
+        let mut result = Ok(());
+        let failed = |pid: i32, errno| Err(errno).doing(|| format!("signal {number} for process {pid}"));
+        for some in pids.chunks(AT_ONCE) {
+            let mut opened: Vec<(i32, OwnedFd)> = Vec::with_capacity(some.len());
+            for pid in some {
+                let Some(id) = Pid::from_raw(*pid) else { continue };
+                match pidfd_open(id, PidfdFlags::empty()) {
+                    Ok(pidfd) => opened.push((*pid, pidfd)),
+                    Err(Errno::SRCH) => {}
+                    Err(errno) => result = failed(*pid, errno),
+                }
+            }
+            let still = self.members()?;
+            for (pid, pidfd) in opened.iter().filter(|(pid, _)| still.contains(pid)) {
+                match signal::send(pidfd, number) {
+                    Ok(()) | Err(Errno::SRCH) => {}
+                    Err(errno) => result = failed(*pid, errno),
+                }
+            }
+        }
+        result
     }
 
     /// Whether anything runs in it.
@@ -89,13 +146,20 @@ impl Cgroups {
     /// Stops or continues everything in it, and waits until that has happened.
     ///
     /// # Errors
-    /// There is no freezer, or it takes too long.
+    /// There is no freezer, or it takes too long. Then nothing is left half frozen.
     pub(crate) fn freeze(&self, freeze: bool) -> Result<(), LaunchError> {
         let Some((file, words)) = self.freezer() else {
             return Err(LaunchError::Cgroup { path: self.path.clone(), why: "there is no freezer".into() });
         };
-        let word = words[usize::from(freeze)];
-        write(&file, word)?;
+        let result = self.switch(&file, words[usize::from(freeze)], freeze);
+        if result.is_err() && freeze {
+            tried(write(&file, words[0]));
+        }
+        result
+    }
+
+    fn switch(&self, file: &Path, word: &str, freeze: bool) -> Result<(), LaunchError> {
+        write(file, word)?;
         let end = Instant::now() + PATIENCE;
         loop {
             let done = match self.layout {
@@ -104,7 +168,7 @@ impl Cgroups {
                     let text = fs::read_to_string(&events).doing(|| events.display().to_string())?;
                     text.lines().any(|line| line == format!("frozen {}", u8::from(freeze)))
                 }
-                _ => fs::read_to_string(&file).doing(|| file.display().to_string())?.trim() == word,
+                _ => fs::read_to_string(file).doing(|| file.display().to_string())?.trim() == word,
             };
             if done {
                 return Ok(());
@@ -118,7 +182,7 @@ impl Cgroups {
             std::thread::sleep(Duration::from_millis(2));
             if self.layout == Layout::V1 {
                 // A task that was made meanwhile is caught by asking again (freezer-subsystem.rst).
-                write(&file, word)?;
+                write(file, word)?;
             }
         }
     }
@@ -133,8 +197,7 @@ impl Cgroups {
         while self.populated() {
             self.kill()?;
             if Instant::now() > end {
-                let left: Vec<String> =
-                    self.members().iter().map(|pid| pid.as_raw_nonzero().to_string()).collect();
+                let left: Vec<String> = self.members()?.iter().map(ToString::to_string).collect();
                 return Err(LaunchError::Cgroup {
                     path: self.path.clone(),
                     why: format!("processes {} do not end; try again later", left.join(", ")),
@@ -155,17 +218,13 @@ impl Cgroups {
                 Err(error) => return Err(error).doing(|| format!("cgroup {}", self.path)),
             }
         }
-        // Frozen, they cannot multiply while they are killed.
+        // Frozen, they cannot multiply while they are killed. Where they cannot be frozen, whoever calls
+        // this does so until none is left.
         let frozen = self.freeze(true).is_ok();
-        for pid in self.members() {
-            match kill_process(pid, Signal::KILL) {
-                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-                Err(errno) => {
-                    return Err(errno).doing(|| format!("killing process {}", pid.as_raw_nonzero()));
-                }
-            }
-        }
-        if frozen { self.freeze(false) } else { Ok(()) }
+        let killed = self.signal(libc::SIGKILL);
+        // The signal takes effect once they go on; so they do whatever came of it.
+        let thawed = if frozen { self.freeze(false) } else { Ok(()) };
+        killed.and(thawed)
     }
 
     /// Removes what was made for the container, inner directories first. What others have put

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use filter::keep as keep_devices;
 pub(crate) use limits::{apply, end_scope, filter_devices, limits, scope, stats};
-pub(crate) use place::{Wanted, default_path, own_path};
+pub(crate) use place::{Wanted, default_path, of_process, own_path};
 
 use super::error::{Doing, LaunchError};
 

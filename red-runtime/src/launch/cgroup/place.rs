@@ -23,6 +23,17 @@ pub(crate) struct Wanted {
     pub(crate) optional: bool,
 }
 
+/// Lines of `/proc/PID/cgroup`. Names of cgroups are bytes that whoever may make some chooses; one that
+/// is no text cannot be recorded, and is not taken for no cgroup at all.
+///
+/// # Errors
+/// It cannot be read, or is no text.
+pub(crate) fn of_process(pid: &str) -> Result<String, LaunchError> {
+    let path = format!("/proc/{pid}/cgroup");
+    let bytes = std::fs::read(&path).doing(|| path.clone())?;
+    String::from_utf8(bytes).map_err(|_bytes| LaunchError::refused(path, "a cgroup's name is not UTF-8"))
+}
+
 /// The cgroup of this process: of version 2, or on version 1 where systemd would keep it.
 pub(crate) fn own_path() -> String {
     let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();

@@ -64,18 +64,20 @@ fn directory(
     match mkdirat(&above, name, Mode::from_raw_mode(0o755)) {
         Ok(()) => {
             made.push((path.to_path_buf(), true));
-            rustix::fs::chmodat(&above, name, Mode::from_raw_mode(0o755), AtFlags::empty())
-                .map_err(refused)?;
+            // By descriptor: a name may be a link by now, and chmod(2) follows links.
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let dir = openat(&above, name, flags, Mode::empty()).map_err(refused)?;
+            rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o755)).map_err(refused)?;
+            Ok(dir)
         }
         // A generation of packages is reached through a link that stays in the node.
         Err(Errno::EXIST) => {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let opened = place::open_in(&above, Path::new(name), flags, ResolveFlags::BENEATH);
-            return opened.map(|(fd, _)| fd).map_err(refused);
+            opened.map(|(fd, _)| fd).map_err(refused)
         }
-        Err(errno) => return Err(refused(errno)),
+        Err(errno) => Err(refused(errno)),
     }
-    place::child(&above, name.as_ref(), path).map(|(fd, _)| fd)
 }
 
 /// Writes one file aside, syncs it and renames it into its place.
