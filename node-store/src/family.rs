@@ -119,7 +119,7 @@ impl Family {
         let mut members = Vec::new();
         for packages in &merged.packages {
             let node = &family.nodes[packages.node];
-            let database = PathBuf::from(&packages.rpmdir.value.actual);
+            let database = database(&node.path, PathBuf::from(&packages.rpmdir.value.actual));
             members.push(Member {
                 alias: node.vars.alias.clone(),
                 path: node.path.clone(),
@@ -136,7 +136,7 @@ impl Family {
         let without_core =
             members.iter().chain([&node]).any(|member| member.path.join(RED).join(WITHOUT_CORE).exists());
         let core = (!without_core).then(|| core(&family, &launch)).flatten();
-        let cache = cache.unwrap_or_else(|| node.path.join("var/cache/dnf"));
+        let cache = cache.unwrap_or_else(|| node.path.join(RED).join("cache"));
         Ok(Self { core, ancestors: members, node, gpgcheck, cache })
     }
 
@@ -154,7 +154,8 @@ impl Family {
         if rustix::process::geteuid().is_root() && owner.uid() != 0 {
             return Err(FamilyError::Owner { path: self.node.path.clone(), uid: owner.uid() });
         }
-        if self.node.database == self.node.path.join(DATABASE) {
+        let node = &self.node.path;
+        if [node.join(DATABASE), node.join(CURRENT).join(DATABASE)].contains(&self.node.database) {
             return Ok(());
         }
         Err(FamilyError::Foreign { alias: self.node.alias.clone(), database: self.node.database.clone() })
@@ -178,9 +179,20 @@ impl Family {
     }
 }
 
+/// The link to the current generation.
+const CURRENT: &str = ".red/current";
+
+/// A node's package database. That of a generation is not looked for through the node's `var`, where
+/// what runs in the node may have put another link.
+fn database(node: &Path, configured: PathBuf) -> PathBuf {
+    let current = node.join(CURRENT);
+    let usual = configured == node.join(DATABASE);
+    if usual && current.exists() { current.join(DATABASE) } else { configured }
+}
+
 /// Where the files of a node's packages are.
 fn tree(node: &Path) -> PathBuf {
-    let current = node.join(".red/current");
+    let current = node.join(CURRENT);
     if current.exists() { current } else { node.to_path_buf() }
 }
 

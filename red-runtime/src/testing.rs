@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::node::config::Status;
@@ -9,6 +10,7 @@ use crate::node::decode;
 use crate::node::diagnostic::{Report, Severity};
 use crate::node::expand::{Launch, NodeVars};
 use crate::node::family::{Family, Main, Node};
+use crate::node::guard::MountTable;
 use crate::node::merge::{self, CommandUse, Merged};
 use crate::node::place::Facts;
 use crate::node::source::{At, Located, Sources};
@@ -16,8 +18,18 @@ use crate::node::value::State;
 use crate::spec::host::{Account, CgroupMode, Host, Probe, Subordinate};
 
 /// Facts of a directory of root's.
-pub(crate) const ROOT_DIR: Facts =
-    Facts { uid: 0, gid: 0, mode: 0o040_755, dev: 1, ino: 1, size: 0, mtime: (0, 0), ctime: (0, 0), mount: 1, links: 1 };
+pub(crate) const ROOT_DIR: Facts = Facts {
+    uid: 0,
+    gid: 0,
+    mode: 0o040_755,
+    dev: 1,
+    ino: 1,
+    size: 0,
+    mtime: (0, 0),
+    ctime: (0, 0),
+    mount: 1,
+    links: 1,
+};
 
 /// Texts of one layer: normal and admin. Only what stands below `headers` is given.
 #[derive(Clone, Debug, Default)]
@@ -178,6 +190,12 @@ pub(crate) struct FakeHost {
     pub(crate) files: BTreeSet<String>,
     pub(crate) missing: BTreeSet<String>,
     pub(crate) links: BTreeMap<String, String>,
+    /// Hard links: files that are another one.
+    pub(crate) links_to: BTreeMap<String, String>,
+    /// Lines of mountinfo beside the root's.
+    pub(crate) mounts: String,
+    /// Nodes of other families.
+    pub(crate) nodes: BTreeSet<String>,
     pub(crate) v2: bool,
     pub(crate) subordinate: Option<Subordinate>,
 }
@@ -186,12 +204,31 @@ impl Host for FakeHost {
     fn probe(&mut self, path: &str, _node: Option<&Path>) -> Probe {
         let real = self.links.get(path).map_or_else(|| path.to_owned(), Clone::clone);
         if self.missing.contains(&real) {
-            Probe::Missing
-        } else if self.files.contains(&real) {
-            Probe::Other { real, device: false }
-        } else {
-            Probe::Dir { real }
+            return Probe::Missing;
         }
+        // Two paths are one thing where a test says so.
+        let names_of = self.links_to.get(&real).unwrap_or(&real);
+        let ino = names_of.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31) ^ u64::from(byte));
+        let linked = self.links_to.contains_key(&real) || self.links_to.values().any(|name| *name == real);
+        let facts = Facts { ino, mount: 0, links: if linked { 2 } else { 1 }, ..ROOT_DIR };
+        if self.files.contains(&real) {
+            Probe::Other { real, facts: Facts { mode: 0o100_644, ..facts } }
+        } else {
+            Probe::Dir { real, facts }
+        }
+    }
+
+    fn mounts(&mut self) -> Rc<MountTable> {
+        const ROOT: &str = "1 0 8:1 / / rw - ext4 /dev/sda rw\n";
+        Rc::new(MountTable::parse(&format!("{ROOT}{}", self.mounts)))
+    }
+
+    fn is_node(&mut self, path: &str) -> bool {
+        self.nodes.contains(path)
+    }
+
+    fn may_write(&mut self, _path: &str) -> bool {
+        true
     }
 
     fn user(&mut self, name: &str) -> Option<Account> {

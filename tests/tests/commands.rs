@@ -105,7 +105,7 @@ fn the_shell_of_a_substitution_is_restricted() {
 fn looking_never_runs_them() {
     let pool = Pool::new();
     let text = "environ: [{key: A, mode: Execfd, value: 'exit 9'}, {key: B, value: $(exit 9)}]
-exports: [{mode: Execfd, mount: /f, path: 'exit 9'}, {mode: Public, mount: '/m/$(exit 9)', path: /etc}]";
+exports: [{mode: Execfd, mount: /f, path: 'exit 9'}, {mode: Restricted, mount: '/m/$(exit 9)', path: /etc}]";
     let node = pool.node("a", text);
     let path = node.as_os_str();
     for args in [

@@ -66,9 +66,12 @@ fn files_of_others_are_refused() {
         assert!(said.err.contains(&format!("{} belongs to user 12345", path.display())), "{}", said.err);
         chown(&path, Some(0), None).expect("root takes files back");
     }
-    // The owner of the pool may write in it.
+    // The owner of a pool may write in it; the owner of a directory that is none may not.
     chown(pool.join("pool"), Some(12_345), None).expect("root gives files away");
     chown(pool.join("pool/a/b/etc/redpak.yaml"), Some(12_345), None).expect("root gives files away");
+    assert_eq!(check(&pool, &leaf, &[]).code, 1);
+    let policy = format!("pools: [{{path: {}}}]\n", pool.join("pool").display());
+    pool.write("prefix/etc/redpak/policy.yaml", policy);
     check(&pool, &leaf, &[]).good();
 }
 
@@ -157,12 +160,13 @@ fn a_configuration_that_leads_out_of_its_node_is_refused() {
 fn sources_that_leave_their_node_by_a_link_stay_inside() {
     let pool = Pool::new();
     pool.mkdir("a/data");
-    let node = pool.node("a", "exports: [{mode: Public, mount: /d, path: $NODE_PATH/data/etc}]");
+    let node = pool.node("a", "exports: [{mode: Public, mount: /d, path: $NODE_PATH/data/srv}]");
+    pool.mkdir("a/srv");
     fs::remove_dir(pool.join("a/data")).expect("it is empty");
     std::os::unix::fs::symlink("/", pool.join("a/data")).expect("the pool is writable");
     let plan = run(red_conf().args(["plan", "--json"]).arg(&node)).good().json();
     // Within the node `/` is the node itself.
-    assert_eq!(plan["spec"]["mounts"][0]["source"].as_str(), node.join("etc").to_str());
+    assert_eq!(plan["spec"]["mounts"][0]["source"].as_str(), node.join("srv").to_str());
 }
 
 #[test]

@@ -111,16 +111,16 @@ fn the_merged_file_amounts_to_the_same() {
     let (pool, leaf) = family();
     pool.mkdir("base/app/mine");
     let yaml = run(red_conf().args(["mergeconfig", "--yaml", "--expand"]).arg(&leaf)).good().out;
-    // Alone, and where the leaf's private directory still is the node's.
-    let alone = pool.join("alone");
-    pool.write("alone/etc/redpak.yaml", yaml);
-    pool.status("alone", "Enable");
     let spec = |path: &Path| {
         let mut plan = run(red_conf().args(["plan", "--json"]).arg(path)).good().json();
         plan["spec"]["annotations"] = Value::Null;
         plan["spec"].to_string()
     };
-    assert_eq!(spec(&alone), spec(&leaf));
+    let family = spec(&leaf);
+    // Alone, at the same place: what the leaf exports writable is the leaf's own, and no other node may.
+    std::fs::remove_file(pool.join("base/.rednode.yaml")).expect("it is ours");
+    pool.write("base/app/etc/redpak.yaml", yaml);
+    assert_eq!(spec(&leaf), family);
 }
 
 #[test]

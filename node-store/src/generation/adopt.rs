@@ -25,7 +25,8 @@ impl Store {
     /// [swept](Store::sweep).
     pub(crate) fn adopt(&self, tops: &BTreeSet<String>) -> Result<u64, StoreError> {
         drop(make_directory(&self.dir, &self.path, ".red/gen")?);
-        let current = match self.current()? {
+        let before = self.current()?;
+        let current = match before {
             Some(current) => current,
             None => self.first()?,
         };
@@ -37,7 +38,12 @@ impl Store {
             changed = true;
         }
         if is_directory(&self.dir, DATABASE) {
-            self.take_in(current, DATABASE)?;
+            if before.is_none() {
+                self.take_in(current, DATABASE)?;
+            } else {
+                // Not ours: what runs in the node could have put it in the place of the link.
+                self.exchange(DATABASE)?;
+            }
             changed = true;
         }
         self.link_database()?;

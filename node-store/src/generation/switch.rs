@@ -28,15 +28,17 @@ impl Store {
         drop(make_directory(&self.dir, &self.path, &work)?);
         drop(make_directory(&self.dir, &self.path, &upper)?);
         let into = make_directory(&self.dir, &self.path, &format!("{upper}/{DATABASE}"))?;
-        // Through the link, to the current generation.
-        let from = rustix::fs::open(
-            self.path.join(DATABASE),
-            DIRECTORY & !rustix::fs::OFlags::NOFOLLOW,
-            Mode::empty(),
-        );
-        if let Ok(from) = from {
-            let path = self.path.join(DATABASE);
-            take_over((&from, &path), (&into, &self.path.join(&upper)), super::tree::How::Copy)?;
+        // Not through the node's own `var/lib/rpm`: what runs in the node may have put a link there.
+        if let Some(current) = self.current()? {
+            let database = format!(".red/gen/{current}/{DATABASE}");
+            let path = self.path.join(&database);
+            match openat(&self.dir, &*database, DIRECTORY, Mode::empty()) {
+                Ok(from) => {
+                    take_over((&from, &path), (&into, &self.path.join(&upper)), super::tree::How::Copy)?;
+                }
+                Err(rustix::io::Errno::NOENT) => {}
+                Err(errno) => return Err(errno).at(path),
+            }
         }
         Ok(Stage { number, upper: self.path.join(upper), work: self.path.join(work) })
     }

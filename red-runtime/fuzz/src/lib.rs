@@ -1,6 +1,7 @@
 //! What the fuzz targets share: families made of text, on a machine made of names.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use red_runtime::node::config::{Config, Status};
@@ -8,6 +9,7 @@ use red_runtime::node::decode;
 use red_runtime::node::diagnostic::Report;
 use red_runtime::node::expand::{Launch, NodeVars};
 use red_runtime::node::family::{Family, Main, Node};
+use red_runtime::node::guard::MountTable;
 use red_runtime::node::place::Facts;
 use red_runtime::node::source::{At, Located, Sources};
 use red_runtime::node::value::State;
@@ -24,12 +26,12 @@ impl Host for Machine {
     fn probe(&mut self, path: &str, _node: Option<&Path>) -> Probe {
         let real = path.to_owned();
         match path.as_bytes().last() {
-            Some(b'f') => Probe::Other { real, device: false },
-            Some(b'v') => Probe::Other { real, device: true },
+            Some(b'f') => Probe::Other { real, facts: Facts { mode: 0o100_644, ..FACTS } },
+            Some(b'v') => Probe::Other { real, facts: Facts { mode: 0o020_666, ..FACTS } },
             Some(b'm') => Probe::Missing,
             Some(b'r') => Probe::Refused { reason: "denied".to_owned() },
-            Some(b'l') => Probe::Dir { real: format!("/linked{real}") },
-            _ => Probe::Dir { real },
+            Some(b'l') => Probe::Dir { real: format!("/linked{real}"), facts: FACTS },
+            _ => Probe::Dir { real, facts: FACTS },
         }
     }
 
@@ -47,6 +49,18 @@ impl Host for Machine {
 
     fn cgroup_mode(&mut self) -> CgroupMode {
         CgroupMode::V2
+    }
+
+    fn mounts(&mut self) -> Rc<MountTable> {
+        Rc::new(MountTable::parse("1 0 8:1 / / rw - ext4 /dev/sda rw\n"))
+    }
+
+    fn is_node(&mut self, path: &str) -> bool {
+        path.ends_with('n')
+    }
+
+    fn may_write(&mut self, path: &str) -> bool {
+        !path.ends_with('w')
     }
 }
 

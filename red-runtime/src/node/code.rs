@@ -35,6 +35,8 @@ codes! {
     BadValue = "bad-value",
     /// A node adds a capability that an ancestor dropped.
     CapabilityRegained = "capability-regained",
+    /// A node would put its processes outside an ancestor's limits.
+    CgroupEscape = "cgroup-escape",
     /// A command of the configuration failed, took too long, said too much or may not run.
     Command = "command",
     /// Two entries claim the same mount point, variable or capability, and say different things of it.
@@ -47,6 +49,14 @@ codes! {
     EngineConflict = "engine-conflict",
     /// A text does not expand: too deep, too long, a command that is not closed or not allowed.
     Expansion = "expansion",
+    /// A writable export covers what decides for a node or the host, or what is another node's.
+    ExportDecides = "export-decides",
+    /// What decides for a node lies in a writable export: it stays read-only.
+    ExportKept = "export-kept",
+    /// An export shows a file system of the kernel's own making, such as the host's /proc.
+    ExportKernel = "export-kernel",
+    /// An export gives access to a service of the host that acts with more rights than the node has.
+    ExportPrivileged = "export-privileged",
     /// A node makes writable what an ancestor gives read-only.
     ExportWritable = "export-writable",
     /// The command failed for the reason given.
@@ -69,6 +79,8 @@ codes! {
     NodeMoved = "node-moved",
     /// A file or directory that decides the plan could have been written by somebody who is not trusted.
     NodeOwner = "node-owner",
+    /// A node lies in what another node of its family exports writable, so anything there may have made it.
+    NodeWritable = "node-writable",
     /// A limit has no counterpart where it would apply, so it has no effect.
     NotApplied = "not-applied",
     /// An older node's value stands, and a younger one is not used.

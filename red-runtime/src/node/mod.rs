@@ -26,4 +26,5 @@ pub mod schema;
 pub mod source;
 pub mod text;
 pub mod value;
+mod walk;
 mod yaml;

@@ -10,10 +10,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, open, openat, openat2, statx};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, open, openat, openat2, statx,
+};
 use rustix::io::Errno;
 
 use super::limits;
+use super::walk;
 
 /// What the kernel says of a file or directory.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -74,6 +77,12 @@ impl Facts {
     #[must_use]
     pub fn is_device(&self) -> bool {
         matches!(FileType::from_raw_mode(self.mode), FileType::CharacterDevice | FileType::BlockDevice)
+    }
+
+    /// Whether it is a socket with a name.
+    #[must_use]
+    pub fn is_socket(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::Socket
     }
 
     /// Whether it is a regular file.
@@ -197,7 +206,8 @@ pub fn canonical(path: &Path) -> Result<PathBuf, PlaceError> {
 pub struct Text {
     /// Its contents.
     pub text: String,
-    /// Itself, and each directory between it and where the walk started.
+    /// Itself, and each directory between it and where the walk started, also those that hold a link
+    /// on the way: whoever may write there can lead it elsewhere.
     pub deciding: Vec<Deciding>,
 }
 
@@ -210,17 +220,18 @@ pub struct Text {
 pub fn text_below(dir: impl AsFd, path: &Path, name: &str) -> Result<Option<Text>, PlaceError> {
     let full = path.join(name);
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let (fd, straight) = match open_in(&dir, Path::new(name), flags, ResolveFlags::BENEATH) {
-        Ok(opened) => opened,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(errno) => return Err(PlaceError::refused(&full, errno)),
+    let scope = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+    let opened = match openat2(&dir, name, flags, Mode::empty(), scope) {
+        Ok(fd) => directories_between(&dir, path, &full).map(|deciding| Some((fd, full.clone(), deciding))),
+        Err(Errno::LOOP) => walk::through_links(dir.as_fd(), path, Path::new(name), flags),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    };
+    let Some((fd, real, mut deciding)) = opened.map_err(|errno| PlaceError::refused(&full, errno))? else {
+        return Ok(None);
     };
     let (text, facts) = read_text(fd.as_fd(), &full)?;
-    let real =
-        if straight { full } else { real_path(&fd).map_err(|errno| PlaceError::refused(&full, errno))? };
-    let mut deciding = directories_between(dir, path, &real)?;
     deciding.push(Deciding { path: real, facts });
-    drop(fd);
     Ok(Some(Text { text, deciding }))
 }
 
@@ -234,7 +245,10 @@ pub fn text_at(path: &Path) -> Result<Text, PlaceError> {
         .map_err(|errno| PlaceError::refused(path, errno))?;
     let (text, facts) = read_text(fd.as_fd(), path)?;
     let real = real_path(&fd).map_err(|errno| PlaceError::refused(path, errno))?;
-    Ok(Text { text, deciding: vec![Deciding { path: real, facts }] })
+    let mut deciding = directories_between(root()?, Path::new("/"), &real)
+        .map_err(|errno| PlaceError::refused(path, errno))?;
+    deciding.push(Deciding { path: real, facts });
+    Ok(Text { text, deciding })
 }
 
 /// Whether an error says that there is nothing.
@@ -321,7 +335,7 @@ pub fn open_walk(path: &Path) -> rustix::io::Result<(OwnedFd, Facts)> {
 }
 
 /// The directories strictly between `path` (open as `dir`) and the file at `real`.
-fn directories_between(dir: impl AsFd, path: &Path, real: &Path) -> Result<Vec<Deciding>, PlaceError> {
+fn directories_between(dir: impl AsFd, path: &Path, real: &Path) -> rustix::io::Result<Vec<Deciding>> {
     let mut found: Vec<Deciding> = Vec::new();
     let below = real.strip_prefix(path).unwrap_or(Path::new(""));
     let Some(parent) = below.parent() else { return Ok(found) };
@@ -330,10 +344,11 @@ fn directories_between(dir: impl AsFd, path: &Path, real: &Path) -> Result<Vec<D
     for component in parent.components() {
         let Component::Normal(name) = component else { continue };
         at.push(name);
-        let (fd, facts) = match &current {
-            None => child(&dir, name, &at)?,
-            Some(fd) => child(fd, name, &at)?,
+        let fd = match &current {
+            None => openat(&dir, name, directory_flags(), Mode::empty())?,
+            Some(fd) => openat(fd, name, directory_flags(), Mode::empty())?,
         };
+        let facts = Facts::of(&fd)?;
         found.push(Deciding { path: at.clone(), facts });
         current = Some(fd);
     }

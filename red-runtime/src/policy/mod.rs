@@ -104,14 +104,16 @@ pub fn load(path: &Path) -> Loaded {
     for deciding in &text.deciding {
         let facts = deciding.facts;
         let root = facts.uid == 0 || root_elsewhere == Some(facts.uid);
-        if !root || facts.mode & 0o022 != 0 {
+        // In a sticky directory nobody can exchange what belongs to somebody else (inode(7)).
+        let sticky = facts.is_dir() && facts.mode & 0o1000 != 0;
+        if !root || (facts.mode & 0o022 != 0 && !sticky) {
             loaded.report.push(
                 Diagnostic::error(
                     Code::PolicyOwner,
-                    "the policy must belong to root and be writable by nobody else",
+                    "the policy must belong to root and be writable by nobody else, and so must the directories it is in",
                 )
                 .at(At::whole(file))
-                .help(format!("chown root {0}; chmod go-w {0}", path.display())),
+                .help(format!("chown root {0}; chmod go-w {0}", deciding.path.display())),
             );
         }
     }

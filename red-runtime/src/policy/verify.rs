@@ -9,7 +9,9 @@ use crate::node::place::{Deciding, Facts};
 
 /// Checks that the family may be started at all by `starter`, and that every file and directory
 /// that decides its plan, up to its pool, belongs to root, the pool's owner or the caller who
-/// named it, and can be written by nobody else.
+/// named it, and can be written by nobody else. Outside all pools nobody but root and the caller is
+/// believed, and directories count up to the root: whoever owns one of them can exchange what is
+/// below.
 #[must_use]
 pub fn verify(policy: &Policy, family: &Family, starter: Starter) -> Report {
     let mut report = Report::default();
@@ -26,10 +28,8 @@ pub fn verify(policy: &Policy, family: &Family, starter: Starter) -> Report {
         );
         return report;
     }
-    // A node outside all pools, named by a person: the directory it is in stands for the pool.
-    let oldest = family.nodes.first().map_or(leaf, |node| node.path.as_path());
-    let top = pool.map_or_else(|| oldest.parent().unwrap_or(oldest), |pool| pool.path.as_path());
-    let owner = pool.and_then(|pool| pool.owner).or_else(|| facts_of(family, top).map(|facts| facts.uid));
+    let owner =
+        pool.and_then(|pool| pool.owner.or_else(|| facts_of(family, &pool.path).map(|facts| facts.uid)));
     let mut trusted = vec![0];
     trusted.extend(policy.root_elsewhere);
     trusted.extend(owner);
@@ -37,7 +37,8 @@ pub fn verify(policy: &Policy, family: &Family, starter: Starter) -> Report {
         trusted.push(uid);
     }
     for deciding in &family.deciding {
-        let above_pool = top.starts_with(&deciding.path) && deciding.path != top;
+        let above_pool =
+            pool.is_some_and(|pool| pool.path.starts_with(&deciding.path) && deciding.path != pool.path);
         if !above_pool {
             report_one(deciding, &trusted, &mut report);
         }

@@ -24,6 +24,9 @@ pub struct Access {
     pub through: Option<String>,
     /// Where that entry was written.
     pub from: Option<From>,
+    /// The privileged service of the host that can be reached through it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<&'static str>,
 }
 
 /// Answers for one absolute path, links of the plan followed. Permissions of files are not looked
@@ -53,6 +56,7 @@ pub fn access(family: &Family, plan: &Plan, path: &str) -> Access {
             host: None,
             through: from.map(|export| export.mount.actual.clone()),
             from: from.map(|export| speller.from(export.origin)),
+            service: None,
             path,
         };
     };
@@ -80,6 +84,7 @@ pub fn access(family: &Family, plan: &Plan, path: &str) -> Access {
         host,
         through: Some(mount.destination.clone()),
         from: export.map(|export| speller.from(export.origin)),
+        service: plan.layout.privileged.get(&mount.export).copied(),
         path,
     }
 }

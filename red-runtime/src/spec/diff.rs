@@ -12,7 +12,7 @@ use crate::node::merge::{Resolved, Sharing, Tightest};
 /// One thing that the second plan may and the first may not.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct More {
-    /// `write`, `read`, `mount`, `capability`, `namespace`, `limit` or `identity`.
+    /// `write`, `read`, `service`, `mount`, `capability`, `namespace`, `limit` or `identity`.
     pub kind: &'static str,
     /// What: a path of the host, a mount point, a capability, a namespace, a limit.
     pub what: String,
@@ -27,6 +27,7 @@ pub struct More {
 pub fn more(first: &Plan, second: &Plan) -> Vec<More> {
     let mut all = Vec::new();
     paths(first, second, &mut all);
+    services(first, second, &mut all);
     kernel_mounts(first, second, &mut all);
     capabilities(first, second, &mut all);
     namespaces(first, second, &mut all);
@@ -67,6 +68,18 @@ fn paths(first: &Plan, second: &Plan, all: &mut Vec<More>) {
             (Some(false), true) => add(all, "write", path, "read-only", "writable"),
             (None, true) => add(all, "write", path, "not visible", "writable"),
             (None, false) => add(all, "read", path, "not visible", "read-only"),
+        }
+    }
+}
+
+/// Services of the host that a plan gives access to, with the path that does.
+fn services(first: &Plan, second: &Plan, all: &mut Vec<More>) {
+    let had: Vec<&str> = first.layout.privileged.values().copied().collect();
+    for (index, whose) in &second.layout.privileged {
+        let export = second.merged.exports.get(*index);
+        let path = export.map(|export| export.source.show()).unwrap_or_default();
+        if !had.contains(whose) {
+            add(all, "service", whose, "no access", &format!("through {path}"));
         }
     }
 }

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use rustix::fs::{CWD, OFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, CWD, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::command::accounts;
+use crate::node::family::STATUS_NAME;
+use crate::node::guard::MountTable;
 use crate::node::place::{self, Facts};
 
 /// What stands at a path of the host.
@@ -17,13 +20,15 @@ pub enum Probe {
     Dir {
         /// Its path without symbolic links.
         real: String,
+        /// What the kernel says of it.
+        facts: Facts,
     },
     /// Anything else.
     Other {
         /// Its path without symbolic links.
         real: String,
-        /// Whether it is a device, which a bind with `nodev` makes useless.
-        device: bool,
+        /// What the kernel says of it.
+        facts: Facts,
     },
     /// Nothing.
     Missing,
@@ -73,6 +78,12 @@ pub trait Host {
     fn subordinate(&mut self, uid: u32) -> Option<Subordinate>;
     /// The layout of cgroups.
     fn cgroup_mode(&mut self) -> CgroupMode;
+    /// The mounts, read once.
+    fn mounts(&mut self) -> Rc<MountTable>;
+    /// Whether a directory is a node.
+    fn is_node(&mut self, path: &str) -> bool;
+    /// Whether the caller may make something in a directory.
+    fn may_write(&mut self, path: &str) -> bool;
     /// Users and groups that exist where this runs: first and how many. In the initial user
     /// namespace that is all of them; in that of an engine without root it is what it was given.
     fn mapped(&mut self) -> [Vec<(u32, u32)>; 2] {
@@ -85,6 +96,7 @@ pub trait Host {
 pub struct SystemHost {
     /// The nodes that were looked into: a plan looks into each of them many times.
     nodes: HashMap<PathBuf, Inside>,
+    mounts: Option<Rc<MountTable>>,
 }
 
 /// A node that was looked into.
@@ -147,6 +159,18 @@ impl Host for SystemHost {
         if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { CgroupMode::V2 } else { CgroupMode::V1 }
     }
 
+    fn mounts(&mut self) -> Rc<MountTable> {
+        Rc::clone(self.mounts.get_or_insert_with(|| Rc::new(MountTable::read())))
+    }
+
+    fn is_node(&mut self, path: &str) -> bool {
+        rustix::fs::lstat(Path::new(path).join(STATUS_NAME)).is_ok()
+    }
+
+    fn may_write(&mut self, path: &str) -> bool {
+        rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+    }
+
     fn mapped(&mut self) -> [Vec<(u32, u32)>; 2] {
         ["uid_map", "gid_map"].map(|file| {
             let text = std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
@@ -183,11 +207,7 @@ impl SystemHost {
         } else {
             place::real_path(&fd)?.into_os_string().into_string().ok().ok_or(Errno::ILSEQ)?
         };
-        Ok(if facts.is_dir() {
-            Probe::Dir { real }
-        } else {
-            Probe::Other { real, device: facts.is_device() }
-        })
+        Ok(if facts.is_dir() { Probe::Dir { real, facts } } else { Probe::Other { real, facts } })
     }
 
     /// A node's directory, held open so that one plan sees one node whatever is renamed meanwhile.
@@ -223,22 +243,22 @@ mod tests {
         symlink(".red/current/etc", node.join("etc")).unwrap();
         symlink("../../.red/current/var/lib/rpm", node.join("var/lib/rpm")).unwrap();
         let mut host = SystemHost::default();
-        let mut probe = |below: &str| host.probe(node.join(below).to_str().unwrap(), Some(&node));
-        let old =
-            |below: &str| Probe::Dir { real: node.join(".red/gen/1").join(below).display().to_string() };
-        assert_eq!(probe("usr"), old("usr"));
+        let probe = |host: &mut SystemHost, below: &str| match host
+            .probe(node.join(below).to_str().unwrap(), Some(&node))
+        {
+            Probe::Dir { real, .. } | Probe::Other { real, .. } => Some(real),
+            _ => None,
+        };
+        let old = |below: &str| Some(node.join(".red/gen/1").join(below).display().to_string());
+        assert_eq!(probe(&mut host, "usr"), old("usr"));
         // A transaction switches in the middle of planning.
         fs::remove_file(node.join(".red/current")).unwrap();
         symlink("gen/2", node.join(".red/current")).unwrap();
-        assert_eq!(probe("etc"), old("etc"));
-        assert_eq!(probe("var/lib/rpm"), old("var/lib/rpm"));
-        assert_eq!(probe("usr/new"), Probe::Missing);
-        assert_eq!(probe("var"), Probe::Dir { real: node.join("var").display().to_string() });
+        assert_eq!(probe(&mut host, "etc"), old("etc"));
+        assert_eq!(probe(&mut host, "var/lib/rpm"), old("var/lib/rpm"));
+        assert_eq!(probe(&mut host, "usr/new"), None);
+        assert_eq!(probe(&mut host, "var"), Some(node.join("var").display().to_string()));
         // The next plan sees the new one.
-        let mut host = SystemHost::default();
-        assert!(matches!(
-            host.probe(node.join("usr/new").to_str().unwrap(), Some(&node)),
-            Probe::Other { .. }
-        ));
+        assert!(probe(&mut SystemHost::default(), "usr/new").is_some());
     }
 }

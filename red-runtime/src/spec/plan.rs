@@ -14,6 +14,7 @@ use crate::node::config::Namespace;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::expand::Launch;
 use crate::node::family::Family;
+use crate::node::guard::Rules;
 use crate::node::merge::{self, CommandUse, Merged, Sharing};
 
 /// What is asked for.
@@ -33,6 +34,8 @@ pub struct Request {
     pub smack: Option<String>,
     /// Who asks.
     pub caller: Caller,
+    /// What the host says about exports.
+    pub rules: Rules,
 }
 
 impl Request {
@@ -47,6 +50,7 @@ impl Request {
             asked: Asked::default(),
             smack: None,
             caller,
+            rules: Rules::default(),
         }
     }
 }
@@ -149,6 +153,8 @@ pub fn plan(
         user_namespace: inside.user_namespace != Sharing::Host,
         host_pids: host_has(Namespace::Pid),
         host_ipc: host_has(Namespace::Ipc),
+        uid: target.uid,
+        rules: &request.rules,
     };
     let layout = layout::layout(family, &merged, terms, host, &mut report);
     let environment = environment::build(&merged, &launch, &mut shell, &mut report);

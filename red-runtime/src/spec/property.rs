@@ -1,8 +1,8 @@
 //! For random families: what a node may do never exceeds what its ancestors constrain.
 //!
 //! A node may add what no ancestor speaks of (its own directories, a capability nobody dropped).
-//! What an ancestor says holds for all its descendants, unless an admin file says otherwise. The
-//! oracle below reads the generated families themselves, not what the merge made of them.
+//! What an ancestor says holds for all its descendants, unless an admin file says otherwise; what decides
+//! for a node is written to by none of its containers, by whatever name of the place. The oracle below reads the generated families themselves, not what the merge made of them.
 
 use std::cell::Cell;
 
@@ -26,7 +26,7 @@ const TAGS: [&str; 7] =
 const SHARES: [&str; 5] = ["Unset", "Enabled", "Disabled", "/ns/a", "/ns/b"];
 const MODES: [&str; 7] =
     ["Public", "PublicFile", "Restricted", "RestrictedFile", "Private", "PrivateRestricted", "Tmpfs"];
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 24] = [
     "/x",
     "/x/y",
     "/x/y/z",
@@ -36,7 +36,50 @@ const SOURCES: [&str; 9] = [
     "$NODE_PATH/var",
     "$LEAF_PATH/usr",
     "$NODE_PATH",
+    // What decides, what is somebody else's, what descendants stand in.
+    "$NODE_PATH/etc",
+    "$NODE_PATH/var/lib/rpm",
+    "$LEAF_PATH/.red",
+    "/pool",
+    "/pool/other",
+    "/pool/n0/n1",
+    "/pool/n0/shared",
+    "$NODE_PATH/shared",
+    "$NODE_PATH/shared/part",
+    "$NODE_PATH/n2",
+    // Other names of the same places, see `MOUNTED`.
+    "/alias",
+    "/alias/y",
+    "/view/pool/n0/etc",
+    "/view/pool/n0/n1/shared",
+    "/deep",
 ];
+
+/// Places of the host's one file system that are mounted a second time: `/alias` is `/x`, `/view` is
+/// everything, and below `/deep` is `/pool/n0/n1`.
+const MOUNTED: &str = "2 1 8:1 /x /alias rw - ext4 /dev/sda rw
+3 1 8:1 / /view rw - ext4 /dev/sda rw
+4 1 8:1 /pool/n0/n1 /deep/er rw - ext4 /dev/sda rw
+";
+
+/// What everything is called that has another name, and whether a mount comes along.
+fn true_name(path: &str) -> String {
+    for (name, place) in [("/alias", "/x"), ("/view", ""), ("/deep/er", "/pool/n0/n1")] {
+        if inside(path, name) {
+            return format!("{place}{}", &path[name.len()..]);
+        }
+    }
+    path.to_owned()
+}
+
+/// The true names of all that a recursive bind of a path shows.
+fn shown(path: &str) -> Vec<String> {
+    let mut all = vec![true_name(path)];
+    if inside("/deep/er", path) && path != "/deep/er" {
+        all.push("/pool/n0/n1".to_owned());
+    }
+    all
+}
 const MOUNTS: [&str; 6] = ["/a", "/b", "/c", "/d", "/e", "/nodes/$NODE_ALIAS"];
 
 /// One generated node.
@@ -126,7 +169,10 @@ fn planned(nodes: &[Generated]) -> Option<Plan> {
     let maker = nodes.iter().fold(Maker::new(), |maker, node| maker.node(&node.text()));
     let family = maker.family();
     let request = Request::new(Caller { uid: 0, gid: 0 });
-    plan(&family, &request, launch(), &mut FakeHost::default(), None).plan
+    let mut host = FakeHost { mounts: MOUNTED.to_owned(), ..FakeHost::default() };
+    let mut request = request;
+    request.rules.pools = vec!["/pool".into()];
+    plan(&family, &request, launch(), &mut host, None).plan
 }
 
 /// Where a node of a family with `count` nodes stands.
@@ -166,9 +212,103 @@ fn check_writable(nodes: &[Generated], plan: &Plan) -> Result<(), TestCaseError>
         let age = origin.layer.index();
         let own = path_of(age);
         for (elder, path) in read_only.iter().filter(|(elder, _)| *elder < age) {
-            let overlap = inside(source, path) || inside(path, source);
-            let its_own = inside(source, &own) && inside(&own, path);
-            prop_assert!(!overlap || its_own, "n{age} writes {source}, n{elder} has {path} read-only");
+            for (source, path) in
+                shown(source).iter().flat_map(|a| shown(path).into_iter().map(move |b| (a, b)))
+            {
+                let overlap = inside(source, &path) || inside(&path, source);
+                let its_own = inside(source, &own) && inside(&own, &path);
+                prop_assert!(!overlap || its_own, "n{age} writes {source}, n{elder} has {path} read-only");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The places that decide for a node of the generated families.
+fn deciding(index: usize) -> Vec<String> {
+    let names = [
+        "",
+        "/.rednode.yaml",
+        "/etc",
+        "/etc/redpak.yaml",
+        "/etc/redpak-admin.yaml",
+        "/.red/gen/1/usr",
+        "/etc/yum.repos.d/a",
+        "/var/lib/rpm/db",
+    ];
+    names.map(|name| format!("{}{name}", path_of(index))).to_vec()
+}
+
+/// Nothing that decides for a member of the family, its pool, or other nodes can be written to, by
+/// whatever name; nor can it be moved away and another thing be put in its place.
+fn check_deciding(nodes: &[Generated], plan: &Plan) -> Result<(), TestCaseError> {
+    let mounts = &plan.layout.mounts;
+    let innermost = |path: &str| {
+        let covering = mounts.iter().filter(|mount| inside(path, &mount.destination));
+        covering.max_by_key(|mount| mount.destination.len())
+    };
+    let others = ["/pool", "/pool/other", "/pool/other/data", "/etc/redpak/policy.yaml"].map(str::to_owned);
+    let all = (0..nodes.len()).flat_map(deciding).chain(others);
+    for place in all {
+        for mount in mounts {
+            let MountKind::Bind { source, writable: true, .. } = &mount.kind else { continue };
+            for name in shown(source).iter().filter(|name| inside(&place, name)) {
+                let rest = &place[name.len()..];
+                let path = format!("{}{rest}", mount.destination);
+                let over = innermost(&path).map(|over| &over.kind);
+                let kept = matches!(over, Some(MountKind::Bind { writable: false, .. }));
+                prop_assert!(kept, "{place} can be written to at {path}");
+                // Every directory from the export down to what is kept is a mount point.
+                let kept = innermost(&path).map(|over| over.destination.clone()).unwrap_or_default();
+                let mut way = kept.as_str();
+                while way.len() > mount.destination.len() {
+                    prop_assert!(mounts.iter().any(|mount| mount.destination == way), "{way} can be moved");
+                    way = way.rsplit_once('/').map_or("", |(above, _)| above);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A child writes in what is its own, what is nobody's, and what its elders give away; and no member of
+/// the family lies in what an elder's containers may write to, now or as the leaf.
+fn check_nesting(nodes: &[Generated], plan: &Plan) -> Result<(), TestCaseError> {
+    let leaf = nodes.len() - 1;
+    let expand = |source: usize, age: usize, leaf: usize| {
+        SOURCES[source].replace("$NODE_PATH", &path_of(age)).replace("$LEAF_PATH", &path_of(leaf))
+    };
+    let writes = |mode: usize| ["Public", "PublicFile", "Private"].contains(&MODES[mode]);
+    for (age, node) in nodes.iter().enumerate() {
+        for (mode, _, source) in node.exports.iter().filter(|(mode, ..)| writes(*mode)) {
+            for as_leaf in age..leaf {
+                for place in shown(&expand(*source, age, as_leaf)) {
+                    let member = (age + 1..nodes.len()).find(|member| inside(&path_of(*member), &place));
+                    prop_assert!(
+                        member.is_none(),
+                        "n{age} gives {place} away ({}), and {member:?} is in it",
+                        MODES[*mode]
+                    );
+                }
+            }
+        }
+    }
+    for mount in &plan.layout.mounts {
+        let MountKind::Bind { source, writable: true, .. } = &mount.kind else { continue };
+        let age = plan.merged.exports[mount.export].origin.layer.index();
+        for place in shown(source).into_iter().filter(|place| inside(place, "/pool")) {
+            let Some(owner) = (0..nodes.len()).rev().find(|owner| inside(&place, &path_of(*owner))) else {
+                return Err(TestCaseError::fail(format!("n{age} writes to {place}, which no member has")));
+            };
+            let given = nodes[..=owner].iter().enumerate().any(|(elder, node)| {
+                let mut shared = node.exports.iter().filter(|(mode, ..)| MODES[*mode].starts_with("Public"));
+                shared.any(|(_, _, source)| {
+                    (elder..=leaf).any(|leaf| {
+                        shown(&expand(*source, elder, leaf)).iter().any(|given| inside(&place, given))
+                    })
+                })
+            });
+            prop_assert!(age <= owner || given, "n{age} writes to {place}, which is n{owner}'s");
         }
     }
     Ok(())
@@ -225,7 +365,7 @@ fn check_limits(nodes: &[Generated], plan: &Plan) -> Result<(), TestCaseError> {
 fn a_child_never_exceeds_its_ancestors() {
     let (planned_count, refused) = (Cell::new(0_u32), Cell::new(0_u32));
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: 2_000,
+        cases: 3_000,
         failure_persistence: None,
         ..ProptestConfig::default()
     });
@@ -236,6 +376,8 @@ fn a_child_never_exceeds_its_ancestors() {
         };
         planned_count.set(planned_count.get() + 1);
         check_writable(&nodes, &plan)?;
+        check_deciding(&nodes, &plan)?;
+        check_nesting(&nodes, &plan)?;
         check_capabilities(&nodes, &plan)?;
         check_shares(&nodes, &plan)?;
         check_limits(&nodes, &plan)

@@ -234,6 +234,7 @@ fn plan_for(
     request.args = process.and_then(|process| process.args().clone()).unwrap_or_default();
     request.terminal = process.is_some_and(|process| process.terminal().unwrap_or(false));
     request.strict = choice.strict;
+    request.rules = policy.rules(&launch);
     let shell: &mut dyn Shell = &mut shell;
     let planned = plan::plan(family, &request, launch, &mut SystemHost::default(), Some(shell));
     report.append(planned.report);

@@ -56,6 +56,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<Exit, ConfError> {
             answer.what
         );
         for (label, value) in [
+            ("service", &answer.service.map(str::to_owned)),
             ("host", &answer.host),
             ("entry", &answer.through),
             ("from", &answer.from.as_ref().map(crate::spec::provenance::From::show)),

@@ -150,10 +150,11 @@ impl Session {
 
     fn plan_for(&self, request: &Request, commands: Commands) -> Result<Planned, ConfError> {
         let mut report = self.report.clone();
+        let policy = self.policy()?;
+        let request = &Request { rules: policy.rules(&self.launch), ..request.clone() };
         let mut shell = match commands {
             Commands::Show => None,
             Commands::Run => {
-                let policy = self.policy()?;
                 let found = policy::verify(&policy, &self.family, self.starter());
                 let permission =
                     policy.commands(self.starter(), &self.family.leaf().path, !found.has_errors());
@@ -189,9 +190,24 @@ impl Session {
     /// Plans a launch for a request of one's own.
     #[cfg(feature = "launch")]
     pub(in crate::cli) fn launchable(&self, request: &Request) -> Result<(Plan, Report), ConfError> {
+        self.keep_state();
         let Planned { plan, report } = self.plan_for(request, Commands::Run)?;
         plan.map(|plan| (plan, report.clone()))
             .ok_or_else(|| ConfError::Mistakes(report, Arc::clone(&self.family.sources)))
+    }
+
+    /// Sees to a user's state directory before anything is planned: deployed nodes export the runtime
+    /// directory that it is in, and what is not there cannot be kept from their containers.
+    #[cfg(feature = "launch")]
+    fn keep_state(&self) {
+        use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+        let run = self.launch.environment.get("XDG_RUNTIME_DIR").filter(|dir| dir.starts_with('/'));
+        let Some(run) = run.filter(|_| !self.caller.is_root()) else { return };
+        let own = std::fs::metadata(run).is_ok_and(|facts| facts.uid() == self.caller.uid);
+        if own {
+            // One that cannot be made is missed by the launch itself, which says so.
+            drop(std::fs::DirBuilder::new().mode(0o700).create(format!("{run}/red-runtime")));
+        }
     }
 
     /// Who calls.

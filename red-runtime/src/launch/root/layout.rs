@@ -93,7 +93,7 @@ fn mount(
     let mut mount = oci::mount(said, Path::new("/"))?;
     match &placed.kind {
         MountKind::Bind { source, dir, .. } => {
-            mount.what = What::Bind { source: Source::Straight(source.into()), all: *dir };
+            mount.what = What::Bind { source: Source::Straight(source.into(), placed.id), all: *dir };
         }
         MountKind::File(_) => {
             mount.what = What::File(contents.next().unwrap_or_default());

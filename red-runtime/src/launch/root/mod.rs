@@ -144,8 +144,8 @@ pub(crate) enum What {
 /// Something of the host that is bound.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
-    /// A path, opened without following links.
-    Straight(PathBuf),
+    /// A path, opened without following links, and the device and inode that must be there.
+    Straight(PathBuf, Option<(u64, u64)>),
     /// A path of an engine's configuration, opened as it is.
     Path(PathBuf),
     /// The same, checked before: what is mounted has to be that.

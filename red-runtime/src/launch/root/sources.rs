@@ -24,21 +24,19 @@ impl<'a> Opener<'a> {
     /// A source as a descriptor, and whether it is a directory.
     pub(super) fn open(&mut self, source: &Source) -> Result<(OwnedFd, bool), LaunchError> {
         let fd = match source {
-            Source::Straight(path) => self.straight(path)?,
+            Source::Straight(path, _) => self.straight(path)?,
             Source::Path(path) | Source::Checked { path, .. } => {
                 open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
                     .doing(|| format!("source {}", path.display()))?
             }
         };
         let facts = Facts::of(&fd).doing(|| "a source")?;
-        match source {
-            Source::Checked { path, id } if (facts.dev, facts.ino) != *id => {
-                return Err(LaunchError::refused(
-                    format!("source {}", path.display()),
-                    "another file took its place during the launch",
-                ));
-            }
-            _ => {}
+        // What was judged when the launch was planned is what is mounted.
+        if let Source::Straight(path, Some(id)) | Source::Checked { path, id } = source
+            && *id != (facts.dev, facts.ino)
+        {
+            let what = format!("source {}", path.display());
+            return Err(LaunchError::refused(what, "something else took its place during the launch"));
         }
         Ok((fd, facts.is_dir()))
     }
@@ -85,5 +83,26 @@ impl<'a> Opener<'a> {
             self.open.insert(path, dir);
         }
         Ok(self.open[path].as_fd())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_judged_is_what_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        std::fs::create_dir(&one).unwrap();
+        std::fs::create_dir(&two).unwrap();
+        let judged = Facts::of(std::fs::File::open(&one).unwrap()).unwrap();
+        let source = Source::Straight(std::fs::canonicalize(&one).unwrap(), Some((judged.dev, judged.ino)));
+        assert!(Opener::new(&[]).open(&source).is_ok());
+        // Something else took its place meanwhile.
+        std::fs::rename(&one, dir.path().join("aside")).unwrap();
+        std::fs::rename(&two, &one).unwrap();
+        let refused = Opener::new(&[]).open(&source).unwrap_err().to_string();
+        assert!(refused.contains("something else took its place"), "{refused}");
     }
 }

@@ -40,7 +40,9 @@ impl Rules {
     #[must_use]
     pub fn allow(&self, path: &str) -> bool {
         self.allowed.iter().any(|entry| match entry.strip_suffix('/') {
-            Some(above) => path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            Some(above) => {
+                path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
             None => path == entry,
         })
     }

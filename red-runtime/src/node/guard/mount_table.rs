@@ -45,7 +45,7 @@ impl Location {
     /// Whether `other` is this place or lies in it.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
-        other.0.strip_prefix(&self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        self.rest(other).is_some()
     }
 
     /// As a path whose first component is the file system, for comparing component by component.
@@ -60,6 +60,13 @@ impl Location {
         Self(format!("{}/{}", self.0, below.trim_matches('/')))
     }
 
+    /// The way from here to `other`, which is or lies in this place.
+    #[must_use]
+    pub fn rest<'o>(&self, other: &'o Self) -> Option<&'o str> {
+        let rest = other.0.strip_prefix(&self.0)?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/'))
+    }
+
     /// This place and all above it in its file system, innermost first.
     pub fn ancestors(&self) -> impl Iterator<Item = &str> {
         let mut rest = Some(self.0.as_str());
@@ -68,6 +75,13 @@ impl Location {
             rest = here.rsplit_once('/').map(|(above, _)| above).filter(|above| !above.is_empty());
             Some(here)
         })
+    }
+}
+
+/// Places sort and compare as the texts that [`Location::as_str`] has.
+impl std::borrow::Borrow<str> for Location {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -176,6 +190,12 @@ impl MountTable {
         Self { entries, by_id, by_point }
     }
 
+    /// Whether nothing could be read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The mount that a path without symbolic links is on: the one with this ID, or by name where
     /// the ID is not known.
     #[must_use]
@@ -183,7 +203,10 @@ impl MountTable {
         if id != 0 {
             return self.entries.get(*self.by_id.get(&id)?);
         }
-        std::path::Path::new(path).ancestors().filter_map(std::path::Path::to_str).find_map(|point| self.at(point))
+        std::path::Path::new(path)
+            .ancestors()
+            .filter_map(std::path::Path::to_str)
+            .find_map(|point| self.at(point))
     }
 
     /// The topmost mount at a mount point.
@@ -207,7 +230,8 @@ impl MountTable {
     /// The mounts strictly below a directory, which a recursive bind of it brings along.
     pub fn below(&self, directory: &str) -> impl Iterator<Item = &MountEntry> {
         let prefix = format!("{}/", directory.trim_end_matches('/'));
-        let from = self.by_point.partition_point(|index| self.entries[*index].point.as_str() <= prefix.as_str());
+        let from =
+            self.by_point.partition_point(|index| self.entries[*index].point.as_str() <= prefix.as_str());
         self.by_point[from..]
             .iter()
             .map(|index| &self.entries[*index])

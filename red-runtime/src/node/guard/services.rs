@@ -94,7 +94,12 @@ impl Services {
     /// What a place has to do with them. `contents` says whether what is below it comes along,
     /// `exists` whether a path of the host is there.
     #[must_use]
-    pub fn at(&self, place: &Location, contents: bool, mut exists: impl FnMut(&str) -> bool) -> Option<Service> {
+    pub fn at(
+        &self,
+        place: &Location,
+        contents: bool,
+        mut exists: impl FnMut(&str) -> bool,
+    ) -> Option<Service> {
         if self.public.iter().any(|known| known.contains(place)) {
             return None;
         }
@@ -148,9 +153,14 @@ mod tests {
         ] {
             assert_eq!(at(path), Some(Service::Of(whose)), "{path}");
         }
-        for path in
-            ["/run/platform", "/run/platform/x", "/run/systemd/notify", "/run/docker.sock.d", "/usr", "/run/app"]
-        {
+        for path in [
+            "/run/platform",
+            "/run/platform/x",
+            "/run/systemd/notify",
+            "/run/docker.sock.d",
+            "/usr",
+            "/run/app",
+        ] {
             assert_eq!(at(path), None, "{path}");
         }
         assert_eq!(at("/run/user/1000"), Some(Service::Session));

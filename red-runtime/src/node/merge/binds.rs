@@ -2,7 +2,6 @@
 //! and through whatever larger or smaller part of the tree (REDPAK §4, exports).
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::family::{Family, Origin};
@@ -10,8 +9,10 @@ use crate::node::family::{Family, Origin};
 /// A path of the host made visible.
 #[derive(Clone, Copy, Debug)]
 pub struct Bind<'t> {
-    /// The path, absolute and clean.
+    /// The path, absolute and clean, as people know it.
     pub path: &'t str,
+    /// What is compared: the path, or its place in the file system once that is known.
+    pub place: &'t str,
     /// Whether it is writable inside.
     pub writable: bool,
     /// Age of the layer that says so, see [`Layer::age`](crate::node::family::Layer::age).
@@ -45,8 +46,10 @@ impl Conflict {
         };
         let part = if self.path == self.elder_path {
             String::new()
-        } else {
+        } else if within(&self.path, &self.elder_path) || within(&self.elder_path, &self.path) {
             format!(" as part of {}", self.elder_path)
+        } else {
+            format!(", which is the same place as {} or a part of it,", self.elder_path)
         };
         Diagnostic::error(
             Code::ExportWritable,
@@ -64,20 +67,20 @@ impl Conflict {
     }
 }
 
-/// Finds every writable bind that an elder's read-only one forbids: of the same path, of a path
-/// below it, or of a path above it. A node's own directory is its own: an elder that exports a
-/// directory above it read-only does not forbid the node to write there.
+/// Finds every writable bind that an elder's read-only one forbids: of the same place, of one below
+/// it, or of one above it. A node's own directory is its own: an elder that exports a directory above
+/// it read-only does not forbid the node to write there. `nodes` are the places of the family's
+/// directories, oldest first.
 #[must_use]
-pub fn conflicts(family: &Family, binds: &[Bind<'_>]) -> Vec<Conflict> {
+pub fn conflicts(nodes: &[&str], binds: &[Bind<'_>]) -> Vec<Conflict> {
     let mut read_only: BTreeMap<Vec<&str>, Vec<&Bind<'_>>> = BTreeMap::new();
     for bind in binds.iter().filter(|bind| !bind.writable) {
-        read_only.entry(parts(bind.path)).or_default().push(bind);
+        read_only.entry(parts(bind.place)).or_default().push(bind);
     }
-    let mut found = Vec::new();
+    let mut found: Vec<Conflict> = Vec::new();
     for bind in binds.iter().filter(|bind| bind.writable) {
-        let own =
-            bind.age.checked_sub(1).and_then(|index| family.nodes.get(index)).map(|node| node.path.as_path());
-        let path = parts(bind.path);
+        let own = bind.age.checked_sub(1).and_then(|index| nodes.get(index)).copied();
+        let path = parts(bind.place);
         let above = (0..path.len()).filter_map(|length| read_only.get(&path[..length]));
         let below = read_only.range(path.clone()..).take_while(|(other, _)| other.starts_with(&path));
         let elder = above
@@ -85,7 +88,8 @@ pub fn conflicts(family: &Family, binds: &[Bind<'_>]) -> Vec<Conflict> {
             .flatten()
             .filter(|elder| elder.age < bind.age && (elder.admin || !bind.admin))
             .find(|elder| !is_own(own, bind, elder));
-        if let Some(elder) = elder {
+        // What a recursive bind brings along is its own affair once, not once a mount.
+        if let Some(elder) = elder.filter(|_| found.last().is_none_or(|last| last.younger != bind.origin)) {
             found.push(Conflict {
                 path: bind.path.to_owned(),
                 elder_path: elder.path.to_owned(),
@@ -101,6 +105,12 @@ fn parts(path: &str) -> Vec<&str> {
     path.split('/').filter(|part| !part.is_empty()).collect()
 }
 
-fn is_own(own: Option<&Path>, bind: &Bind<'_>, elder: &Bind<'_>) -> bool {
-    own.is_some_and(|own| Path::new(bind.path).starts_with(own) && own.starts_with(elder.path))
+/// Whether `path` is `above` or lies in it.
+fn within(path: &str, above: &str) -> bool {
+    path.strip_prefix(above.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn is_own(own: Option<&str>, bind: &Bind<'_>, elder: &Bind<'_>) -> bool {
+    own.is_some_and(|own| within(bind.place, own) && within(own, elder.place))
 }

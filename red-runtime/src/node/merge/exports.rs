@@ -26,6 +26,9 @@ pub struct Export {
     pub origin: Origin,
     /// What does not hold.
     pub over: Vec<Lost>,
+    /// Paths that entries which do not hold would have shown read-only. That they lost their mount
+    /// point does not make them writable.
+    pub read_only: Vec<(Text, Origin)>,
 }
 
 /// Where an export comes from.
@@ -250,7 +253,7 @@ fn bad_path(merger: &mut Merger<'_>, key: &str, path: &str, at: At, why: BadPath
 
 /// Removes doubled and closing slashes, `.` and `..`. Paths of exports mean what they say: no link
 /// on the way changes what `..` is.
-fn clean(path: &str) -> String {
+pub(super) fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {
@@ -301,8 +304,13 @@ fn one<'a>(merger: &mut Merger<'a>, mut entries: Vec<Entry<'a>>) -> Option<Expor
     twice(merger, &mut entries);
     let by_admin = entries.iter().any(|entry| entry.layer.admin);
     let winner = entries.iter().rposition(|entry| entry.layer.admin == by_admin)?;
-    let mut over = Vec::new();
+    let (mut over, mut read_only) = (Vec::new(), Vec::new());
     for (index, entry) in entries.iter().enumerate() {
+        if let (true, Some(false), Source::Path(path)) =
+            (index != winner, entry.export.mode.bind(), &entry.source)
+        {
+            read_only.push((path.clone(), entry.layer.origin(entry.export.mount.at)));
+        }
         let won = &entries[winner];
         if index == winner || same(entry, won) {
             continue;
@@ -316,7 +324,7 @@ fn one<'a>(merger: &mut Merger<'a>, mut entries: Vec<Entry<'a>>) -> Option<Expor
     }
     let won = entries.into_iter().nth(winner)?;
     let origin = won.layer.origin(won.export.mount.at);
-    Some(Export { mount: won.mount, mode: won.export.mode, source: won.source, origin, over })
+    Some(Export { mount: won.mount, mode: won.export.mode, source: won.source, origin, over, read_only })
 }
 
 fn same(a: &Entry<'_>, b: &Entry<'_>) -> bool {
@@ -350,6 +358,7 @@ fn writable<'e, 'a: 'e>(merger: &mut Merger<'a>, entries: impl Iterator<Item = &
             let Source::Path(path) = &entry.source else { return None };
             Some(Bind {
                 path: &path.actual,
+                place: &path.actual,
                 writable: entry.export.mode.bind()?,
                 age: entry.layer.age(),
                 admin: entry.layer.admin,
@@ -357,7 +366,8 @@ fn writable<'e, 'a: 'e>(merger: &mut Merger<'a>, entries: impl Iterator<Item = &
             })
         })
         .collect();
-    for conflict in binds::conflicts(merger.family, &uses) {
+    let nodes: Vec<&str> = merger.family.nodes.iter().map(|node| node.vars.path.as_str()).collect();
+    for conflict in binds::conflicts(&nodes, &uses) {
         let diagnostic = conflict.diagnostic(merger.family);
         merger.report.push(diagnostic);
     }

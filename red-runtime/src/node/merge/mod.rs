@@ -3,6 +3,7 @@
 
 pub mod binds;
 mod capabilities;
+mod claims;
 mod environ;
 mod exports;
 mod limits;
@@ -19,6 +20,7 @@ use super::source::{At, Located};
 use super::value;
 
 pub use capabilities::Capabilities;
+pub use claims::Claim;
 pub use environ::Variable;
 pub use exports::{Export, Hidden, Source};
 pub use limits::{Level, Tightest};
@@ -97,6 +99,8 @@ pub struct Merged {
     pub exports: Vec<Export>,
     /// Exports private to nodes that are not the leaf.
     pub hidden: Vec<Hidden>,
+    /// What the nodes above the leaf give away to be written to.
+    pub claims: Vec<Claim>,
     /// Namespaces.
     pub shares: Shares,
     /// Capabilities that were named.
@@ -128,6 +132,7 @@ pub fn merge<'a>(family: &'a Family, launch: &'a Launch, commands: CommandUse<'a
     let shares = shares::merge(&mut merger);
     let capabilities = capabilities::merge(&mut merger);
     let (exports, hidden) = exports::merge(&mut merger);
+    let claims = claims::all(&merger);
     let environ = environ::merge(&mut merger);
     let path = paths::merge(&mut merger, |config| config.tags.path.as_ref());
     let ldpath = paths::merge(&mut merger, |config| config.tags.ldpath.as_ref());
@@ -139,6 +144,7 @@ pub fn merge<'a>(family: &'a Family, launch: &'a Launch, commands: CommandUse<'a
         environ,
         exports,
         hidden,
+        claims,
         shares,
         capabilities,
         tags,

@@ -77,7 +77,7 @@ pub(super) fn merge(merger: &mut Merger<'_>) -> Tags {
         hostname: text(merger, "hostname", |tags| tags.hostname.as_ref()),
         chdir: text(merger, "chdir", |tags| tags.chdir.as_ref()),
         umask: copied(merger, "umask", |tags| tags.umask.as_ref()),
-        cgrouproot: text(merger, "cgrouproot", |tags| tags.cgrouproot.as_ref()),
+        cgrouproot: cgrouproot(merger),
         die_with_parent: copied(merger, "die-with-parent", |tags| tags.die_with_parent.as_ref()),
         new_session: copied(merger, "new-session", |tags| tags.new_session.as_ref()),
         seccomp: copied(merger, "seccomp", |tags| tags.seccomp.as_ref()),
@@ -106,6 +106,36 @@ fn copied<'a, T: Copy + PartialEq + std::fmt::Display>(
     let (layer, value, over) =
         merger.oldest(tag, |layer: &Layer<'a>| read(&layer.config.tags), T::to_string)?;
     Some(Resolved { value: value.value, origin: Some(layer.origin(value.at)), over })
+}
+
+/// The cgroups of a family start where its oldest node says. A younger node that says it would start
+/// them elsewhere, and an elder's limits, which are those of the elder's cgroup, would no longer hold for
+/// the sum of what runs below the elder.
+fn cgrouproot(merger: &mut Merger<'_>) -> Option<Resolved<Text>> {
+    let resolved = text(merger, "cgrouproot", |tags| tags.cgrouproot.as_ref())?;
+    let winner = resolved.origin.and_then(|origin| merger.layer(origin))?;
+    // What redmain limits is limited for each oldest node by itself.
+    let limited = merger.layers.iter().find(|layer| {
+        layer.node.is_some()
+            && layer.age() < winner.age()
+            && layer.config.tags.cgroups != config::Limits::default()
+    });
+    if let (Some(limited), Some(tag), false) = (limited, &winner.config.tags.cgrouproot, winner.admin) {
+        let diagnostic = Diagnostic::error(
+            Code::CgroupEscape,
+            format!(
+                "{} sets `cgrouproot`, but {} limits what runs in its descendants",
+                winner.name(),
+                limited.name()
+            ),
+        )
+        .at(tag.at)
+        .label("its processes would be elsewhere")
+        .related(limited.config.headers.alias.at, "limits under `cgroups`")
+        .help("remove it, or set it in the elder node or in redmain");
+        merger.report.push(diagnostic);
+    }
+    Some(resolved)
 }
 
 /// True anywhere in the family holds for all descendants: the oldest that demands it is named.
@@ -139,13 +169,16 @@ fn gpgcheck(merger: &mut Merger<'_>) -> Resolved<bool> {
     Resolved { value, origin: Some(origin), over }
 }
 
+/// Default of `cachedir`, where no export reaches: what is downloaded and parsed there is root's.
+const CACHE: &str = ".red/cache";
+
 pub(super) fn packages(merger: &mut Merger<'_>) -> Vec<Packages> {
     (0..merger.family.nodes.len())
         .map(|node| Packages {
             node,
             rpmdir: own(merger, node, "var/lib/rpm", |tags| tags.rpmdir.as_ref()),
             persistdir: own(merger, node, "var/lib/dnf", |tags| tags.persistdir.as_ref()),
-            cachedir: nearest(merger, node, "var/cache/dnf", |tags| tags.cachedir.as_ref()),
+            cachedir: nearest(merger, node, CACHE, |tags| tags.cachedir.as_ref()),
         })
         .collect()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::guard::Verdict;
 use super::sources::{Finder, Found};
 use super::{Content, Created, Entry, Layout, Mount, MountKind, Terms, at, links};
 use crate::node::diagnostic::{Code, Diagnostic, Report};
@@ -27,7 +28,7 @@ const PROC_FILES: [&str; 10] = [
 pub(super) struct Builder<'a> {
     family: &'a Family,
     pub(super) merged: &'a Merged,
-    pub(super) terms: Terms,
+    pub(super) terms: Terms<'a>,
     pub(super) host: &'a mut dyn Host,
     pub(super) report: &'a mut Report,
     pub(super) layout: Layout,
@@ -76,7 +77,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Places every export, outer ones first.
-    pub(super) fn place(&mut self, found: Vec<Found>) {
+    pub(super) fn place(&mut self, found: Vec<Found>, verdict: &Verdict) {
         let mut order: Vec<(Vec<String>, String, usize, Found)> = Vec::new();
         for (index, found) in found.into_iter().enumerate() {
             let export = &self.merged.exports[index];
@@ -99,12 +100,14 @@ impl<'a> Builder<'a> {
         }
         order.sort_by(|a, b| a.0.cmp(&b.0));
         let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+        let explicit: BTreeSet<String> = order.iter().map(|(_, path, ..)| path.clone()).collect();
         for (_, path, index, found) in order {
             if let Some(other) = taken.insert(path.clone(), index) {
                 self.same_place(&path, index, other);
                 continue;
             }
-            self.one(index, path, found);
+            self.one(index, path.clone(), found, !verdict.read_only.contains(&index));
+            self.over(&path, index, verdict, &explicit);
         }
     }
 
@@ -122,13 +125,30 @@ impl<'a> Builder<'a> {
         );
     }
 
-    fn one(&mut self, index: usize, path: String, found: Found) {
+    /// What lies over a writable export, so that the places in it that decide stay as they are.
+    fn over(&mut self, path: &str, index: usize, verdict: &Verdict, explicit: &BTreeSet<String>) {
+        let all = verdict.over.get(&index).filter(|_| self.covers.contains_key(path));
+        for over in all.into_iter().flatten() {
+            let destination = format!("{path}/{}", over.at);
+            if !explicit.contains(&destination) {
+                let kind =
+                    MountKind::Bind { source: over.source.clone(), writable: over.writable, dir: over.dir };
+                self.covers.insert(destination.clone(), kind.clone());
+                self.layout.mounts.push(Mount { destination, kind, export: index, id: over.id });
+            }
+        }
+    }
+
+    fn one(&mut self, index: usize, path: String, found: Found, may_write: bool) {
         let merged = self.merged;
         let export = &merged.exports[index];
         match (export.mode, found) {
-            (_, Found::Path { real, dir }) => {
-                let writable = export.mode.bind().unwrap_or(false);
-                self.mount(index, path, MountKind::Bind { source: real, writable, dir });
+            (_, Found::Path { real, dir, facts }) => {
+                let writable = may_write && export.mode.bind().unwrap_or(false);
+                // What the host replaces meanwhile, such as /etc/resolv.conf, may be another file then.
+                let id =
+                    facts.filter(|facts| writable || !facts.is_file()).map(|facts| (facts.dev, facts.ino));
+                self.bind(index, path, MountKind::Bind { source: real, writable, dir }, id);
             }
             (ExportMode::Anonymous, _) => match self.cover(&path) {
                 Cover::Root => self.add(&path, Entry::Anonymous),
@@ -181,9 +201,13 @@ impl<'a> Builder<'a> {
 
     /// Adds a mount, and what it stands on.
     pub(super) fn mount(&mut self, index: usize, path: String, kind: MountKind) {
+        self.bind(index, path, kind, None);
+    }
+
+    fn bind(&mut self, index: usize, path: String, kind: MountKind, id: Option<(u64, u64)>) {
         if self.stands(index, &path, &kind) {
             self.covers.insert(path.clone(), kind.clone());
-            self.layout.mounts.push(Mount { destination: path, kind, export: index });
+            self.layout.mounts.push(Mount { destination: path, kind, export: index, id });
         }
     }
 
@@ -252,12 +276,12 @@ impl<'a> Builder<'a> {
         }
         let real = |real: &str| real == below;
         let problem = match (self.host.probe(below, None), needs) {
-            (Probe::Dir { real: path }, Needs::Dir) | (Probe::Other { real: path, .. }, Needs::File)
+            (Probe::Dir { real: path, .. }, Needs::Dir) | (Probe::Other { real: path, .. }, Needs::File)
                 if real(&path) =>
             {
                 return true;
             }
-            (Probe::Dir { real: path } | Probe::Other { real: path, .. }, _) if !real(&path) => {
+            (Probe::Dir { real: path, .. } | Probe::Other { real: path, .. }, _) if !real(&path) => {
                 format!("{below}, which is a link to {path}")
             }
             (Probe::Dir { .. }, _) => format!("{below}, which is a directory while its source is a file"),

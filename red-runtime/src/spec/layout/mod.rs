@@ -4,7 +4,10 @@
 //! it beforehand (the *skeleton*), so nothing is ever written into a node to make room for a mount.
 
 mod build;
+mod guard;
+mod kept;
 mod links;
+mod services;
 mod sources;
 mod special;
 #[cfg(test)]
@@ -14,6 +17,7 @@ use std::collections::BTreeMap;
 
 use crate::node::diagnostic::Report;
 use crate::node::family::{Family, Origin};
+use crate::node::guard::Rules;
 use crate::node::merge::{Export, Merged};
 
 use super::host::Host;
@@ -22,7 +26,7 @@ pub use sources::Created;
 
 /// What a layout needs to know besides the exports.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct Terms<'r> {
     /// What is missing is an error.
     pub strict: bool,
     /// The container has a user namespace that is not the host's.
@@ -31,6 +35,10 @@ pub struct Terms {
     pub host_pids: bool,
     /// The container has the host's inter-process communication.
     pub host_ipc: bool,
+    /// User the command runs as.
+    pub uid: u32,
+    /// What the host says about exports.
+    pub rules: &'r Rules,
 }
 
 /// Something in the volatile root.
@@ -101,6 +109,8 @@ pub struct Mount {
     pub kind: MountKind,
     /// Position of its export in [`Merged::exports`].
     pub export: usize,
+    /// Device and inode of what is bound, where a launch must find the very same that was judged.
+    pub id: Option<(u64, u64)>,
 }
 
 /// An export that is left out.
@@ -138,6 +148,8 @@ pub struct Layout {
     pub host_locks: Vec<HostLock>,
     /// What is left out.
     pub skipped: Vec<Skipped>,
+    /// Exports of privileged services, by position in [`Merged::exports`], with whose they are.
+    pub privileged: BTreeMap<usize, &'static str>,
     /// Working directory, links of the plan resolved.
     pub cwd: String,
 }
@@ -169,15 +181,15 @@ impl Layout {
 pub fn layout(
     family: &Family,
     merged: &Merged,
-    terms: Terms,
+    terms: Terms<'_>,
     host: &mut dyn Host,
     report: &mut Report,
 ) -> Layout {
     let mut finder = sources::Finder { family, terms, host, layout: Layout::default(), report };
     let found = finder.all(merged);
-    sources::check_writable(family, &merged.exports, &found, finder.report);
+    let verdict = guard::judge(&mut finder, merged, &found);
     let mut builder = build::Builder::new(merged, finder);
-    builder.place(found);
+    builder.place(found, &verdict);
     builder.finish()
 }
 

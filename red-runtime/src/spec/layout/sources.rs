@@ -3,8 +3,8 @@
 use super::{Layout, Skipped, Terms, at};
 use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::family::{Family, Node};
-use crate::node::merge::binds::{self, Bind};
 use crate::node::merge::{Export, Merged, Source};
+use crate::node::place::Facts;
 use crate::spec::host::{Host, Probe};
 
 /// A directory of a node that a launch makes before it mounts it.
@@ -23,8 +23,9 @@ pub struct Created {
 pub(super) enum Found {
     /// It has no source on the host.
     Nothing,
-    /// A path of the host, without symbolic links.
-    Path { real: String, dir: bool },
+    /// A path of the host, without symbolic links; what the kernel says of it unless it is yet to be
+    /// made, or not known before a command has run.
+    Path { real: String, dir: bool, facts: Option<Facts> },
     /// It is left out.
     Skipped,
 }
@@ -32,7 +33,7 @@ pub(super) enum Found {
 /// Looks at every source.
 pub(super) struct Finder<'a> {
     pub(super) family: &'a Family,
-    pub(super) terms: Terms,
+    pub(super) terms: Terms<'a>,
     pub(super) host: &'a mut dyn Host,
     pub(super) layout: Layout,
     pub(super) report: &'a mut Report,
@@ -47,13 +48,14 @@ impl Finder<'_> {
     fn one(&mut self, index: usize, export: &Export) -> Found {
         let Source::Path(path) = &export.source else { return Found::Nothing };
         if path.unresolved {
-            return Found::Path { real: path.actual.clone(), dir: !export.mode.is_file() };
+            let dir = !export.mode.is_file();
+            return Found::Path { real: path.actual.clone(), dir, facts: None };
         }
         let node = self.family.node_of(&path.actual);
         match self.host.probe(&path.actual, node.map(|node| node.path.as_path())) {
-            Probe::Dir { real } => Found::Path { real, dir: true },
-            Probe::Other { real, device } => {
-                if device {
+            Probe::Dir { real, facts } => Found::Path { real, dir: true, facts: Some(facts) },
+            Probe::Other { real, facts } => {
+                if facts.is_device() {
                     self.report.push(
                         Diagnostic::warning(
                             Code::DeviceExport,
@@ -63,7 +65,7 @@ impl Finder<'_> {
                         .help("it will be visible but cannot be opened; Devfs brings the usual ones"),
                     );
                 }
-                Found::Path { real, dir: false }
+                Found::Path { real, dir: false, facts: Some(facts) }
             }
             Probe::Missing => self.missing(index, export, &path.actual, node),
             Probe::Refused { reason } => self.skip(index, export, &format!("{}: {reason}", path.actual)),
@@ -75,7 +77,7 @@ impl Finder<'_> {
             Some(node) if !export.mode.is_file() && !self.terms.strict => {
                 let created = Created { node: node.path.clone(), path: path.to_owned(), export: index };
                 self.layout.create.push(created);
-                Found::Path { real: path.to_owned(), dir: true }
+                Found::Path { real: path.to_owned(), dir: true, facts: None }
             }
             Some(node) => {
                 let alias = &node.vars.alias;
@@ -97,29 +99,5 @@ impl Finder<'_> {
         });
         self.layout.skipped.push(Skipped { export: index, reason: reason.to_owned() });
         Found::Skipped
-    }
-}
-
-/// Refuses writable exports of what an elder exports read-only, by where the paths really lead.
-/// The merge has already looked at the paths as written.
-pub(super) fn check_writable(family: &Family, exports: &[Export], found: &[Found], report: &mut Report) {
-    let layers = family.layers();
-    let uses: Vec<Bind<'_>> = exports
-        .iter()
-        .zip(found)
-        .filter_map(|(export, found)| {
-            let Found::Path { real, .. } = found else { return None };
-            let layer = layers.iter().find(|layer| layer.id == export.origin.layer)?;
-            Some(Bind {
-                path: real,
-                writable: export.mode.bind()?,
-                age: layer.age(),
-                admin: layer.admin,
-                origin: export.origin,
-            })
-        })
-        .collect();
-    for conflict in binds::conflicts(family, &uses) {
-        report.push(conflict.diagnostic(family));
     }
 }

@@ -77,11 +77,11 @@ fn a_mount_point_in_a_bind_must_exist_there() {
 
 #[test]
 fn a_directory_that_a_launch_makes_can_be_mounted_on() {
-    let text = "- {mode: Private, mount: $NODE_PATH}\n- {mode: Public, mount: $NODE_PATH/var/cache}";
-    let missing = ["/pool/n0/var/cache".to_owned()].into();
+    let text = "- {mode: Private, mount: /data, path: $NODE_PATH/data}\n- {mode: Public, mount: /data/var/cache, path: $NODE_PATH/x}";
+    let missing = ["/pool/n0/data/var/cache".to_owned()].into();
     let plan = good(text, &mut FakeHost { missing, ..FakeHost::default() });
-    assert_eq!(plan.layout.create[0].path, "/pool/n0/var/cache");
-    assert_eq!(destinations(&plan), ["/pool/n0", "/pool/n0/var/cache"]);
+    assert_eq!(plan.layout.create[0].path, "/pool/n0/data/var/cache");
+    assert_eq!(destinations(&plan), ["/data", "/data/var/cache"]);
 }
 
 #[test]

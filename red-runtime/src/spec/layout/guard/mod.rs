@@ -1,0 +1,359 @@
+//! Whether what is found may be exported as it is asked for (REDPAK §5, "What may not be exported
+//! writable"). Everything is compared by place, that is file system and path in it, so that bind mounts,
+//! views of the whole disk and symbolic links are no way around.
+
+mod parts;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+use super::at;
+use super::kept::{self, KeptPlaces, below};
+use super::services::Others;
+use super::sources::{Finder, Found};
+use crate::node::diagnostic::{Code, Diagnostic};
+use crate::node::family::{Layer, Origin};
+use crate::node::guard::{Location, MountEntry, MountTable};
+use crate::node::merge::binds::{self, Bind};
+use crate::node::merge::{Export, Merged};
+use crate::node::place::Facts;
+use crate::spec::host::Probe;
+
+/// Something mounted over a part of a writable export.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Over {
+    /// The way there from the export.
+    pub(super) at: String,
+    /// What is mounted: that very part.
+    pub(super) source: String,
+    pub(super) dir: bool,
+    /// A directory on the way to a read-only part, writable as before: nobody inside can rename or
+    /// remove a mount point (rename(2), EBUSY), and with it what is mounted below.
+    pub(super) writable: bool,
+    pub(super) id: Option<(u64, u64)>,
+}
+
+/// What becomes of exports that are not refused.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// Writable exports that become read-only, by position.
+    pub(super) read_only: BTreeSet<usize>,
+    /// What lies over writable exports, by position.
+    pub(super) over: BTreeMap<usize, Vec<Over>>,
+}
+
+/// Judges all exports. Refusals go to the report.
+pub(super) fn judge(finder: &mut Finder<'_>, merged: &Merged, found: &[Found]) -> Verdict {
+    let mounts = finder.host.mounts();
+    let places: Vec<Option<Location>> = found.iter().map(|found| place_of(found, &mounts)).collect();
+    let writable = |export: &Export| export.mode.bind() == Some(true);
+    let any = merged
+        .exports
+        .iter()
+        .zip(found)
+        .any(|(export, found)| writable(export) && matches!(found, Found::Path { .. }));
+    let kept =
+        if any || !merged.claims.is_empty() { KeptPlaces::of(finder, merged) } else { KeptPlaces::default() };
+    let layers = finder.family.layers();
+    let mut judge = Judge {
+        finder,
+        merged,
+        found,
+        places,
+        mounts,
+        kept,
+        layers,
+        granted: Vec::new(),
+        verdict: Verdict::default(),
+    };
+    judge.claims();
+    judge.read_only_of_elders();
+    let mut others = Others::default();
+    for index in 0..merged.exports.len() {
+        if !judge.is_known(index) {
+            continue;
+        }
+        others.check(&mut judge, index);
+        if writable(&merged.exports[index]) {
+            judge.writable(index);
+        }
+    }
+    judge.verdict
+}
+
+fn place_of(found: &Found, mounts: &MountTable) -> Option<Location> {
+    let Found::Path { real, facts, .. } = found else { return None };
+    kept::place(mounts, facts.map_or(0, |facts| facts.mount), real)
+}
+
+/// What an elder exports writable.
+struct Granted {
+    /// Age of the elder's layer.
+    age: usize,
+    /// Whether descendants get it too.
+    shared: bool,
+    place: Location,
+}
+
+pub(super) struct Judge<'j, 'f> {
+    pub(super) finder: &'j mut Finder<'f>,
+    pub(super) merged: &'j Merged,
+    found: &'j [Found],
+    pub(super) places: Vec<Option<Location>>,
+    pub(super) mounts: Rc<MountTable>,
+    pub(super) kept: KeptPlaces,
+    layers: Vec<Layer<'f>>,
+    granted: Vec<Granted>,
+    verdict: Verdict,
+}
+
+impl<'j, 'f> Judge<'j, 'f> {
+    /// Whether there is something to judge: a source whose path is final.
+    fn is_known(&self, index: usize) -> bool {
+        let unresolved = self.merged.exports[index].source.text().is_some_and(|text| text.unresolved);
+        matches!(self.found[index], Found::Path { .. }) && !unresolved
+    }
+
+    /// What an export is of: its path, whether it is a directory, and its facts where it is there.
+    pub(super) fn source(&self, index: usize) -> (&'j str, bool, Option<Facts>) {
+        match &self.found[index] {
+            Found::Path { real, dir, facts } => (real, *dir, *facts),
+            _ => ("", false, None),
+        }
+    }
+
+    pub(super) fn layer(&self, index: usize) -> Layer<'f> {
+        self.layers[self.merged.exports[index].origin.layer.index()]
+    }
+
+    pub(super) fn export(&self, index: usize) -> &Export {
+        &self.merged.exports[index]
+    }
+
+    pub(super) fn push(&mut self, diagnostic: Diagnostic) {
+        self.finder.report.push(diagnostic);
+    }
+
+    /// Refuses members of the family that lie in what an elder gives away, and remembers what elders
+    /// give away.
+    fn claims(&mut self) {
+        let merged = self.merged;
+        let active: HashMap<Origin, usize> =
+            merged.exports.iter().enumerate().map(|(index, export)| (export.origin, index)).collect();
+        for claim in &merged.claims {
+            let active = active.get(&claim.origin).filter(|&&index| {
+                merged.exports[index].source.text().is_some_and(|text| text.actual == claim.path)
+            });
+            let (place, real) = match active {
+                Some(&index) => (self.places[index].clone(), self.source(index).0.to_owned()),
+                None => self.locate(&claim.path),
+            };
+            // A recursive bind brings along what is mounted below.
+            let brought = self.mounts.below(&real).map(MountEntry::location);
+            let places: Vec<Location> = place.into_iter().chain(brought).collect();
+            let lies = |bases: &Vec<Location>| {
+                bases.iter().any(|base| places.iter().any(|place| place.contains(base)))
+            };
+            let member = (claim.age..self.kept.nodes.len()).find(|&index| lies(&self.kept.nodes[index]));
+            if let Some(index) = member {
+                let node = &self.finder.family.nodes[index];
+                let layer = self.layers[claim.origin.layer.index()].name();
+                let message = format!(
+                    "{} lies in {}, which {layer} exports writable: anything in there could have made it",
+                    node.path.display(),
+                    claim.path
+                );
+                let diagnostic = Diagnostic::error(Code::NodeWritable, message)
+                    .at(claim.origin.at)
+                    .label("containers may write there")
+                    .related(node.status.state.at, "no node, whatever it says")
+                    .help("move the node out of it, or export a smaller directory");
+                self.push(diagnostic);
+            }
+            for place in places {
+                self.granted.push(Granted { age: claim.age, shared: claim.shared, place });
+            }
+        }
+    }
+
+    /// Where a path that is not exported by this launch leads.
+    fn locate(&mut self, path: &str) -> (Option<Location>, String) {
+        let node = self.finder.family.node_of(path).map(|node| node.path.as_path());
+        match self.finder.host.probe(path, node) {
+            Probe::Dir { real, facts } | Probe::Other { real, facts } => {
+                (kept::place(&self.mounts, facts.mount, &real), real)
+            }
+            // What is not there holds no node.
+            _ => (kept::place(&self.mounts, 0, path), path.to_owned()),
+        }
+    }
+
+    /// Refuses writable exports of what an elder exports read-only, by place. The merge has already
+    /// looked at the paths as written. What a recursive bind brings along counts too.
+    fn read_only_of_elders(&mut self) {
+        // Position of the export, origin, path, place.
+        let mut all: Vec<(usize, Origin, &str, Location)> = Vec::new();
+        let merged = self.merged;
+        for (index, export) in merged.exports.iter().enumerate() {
+            let (real, dir, _) = self.source(index);
+            if let Some(place) = self.places[index].clone() {
+                let brought = self.mounts.below(real).filter(|_| dir).map(MountEntry::location);
+                let places = std::iter::once(place).chain(brought);
+                all.extend(places.map(|place| (index, export.origin, real, place)));
+            }
+            for (path, origin) in export.read_only.iter().filter(|(path, _)| !path.unresolved) {
+                let (place, real) = self.locate(&path.actual);
+                let brought = self.mounts.below(&real).map(MountEntry::location);
+                let places = place.into_iter().chain(brought);
+                all.extend(places.map(|place| (index, *origin, path.actual.as_str(), place)));
+            }
+        }
+        let uses: Vec<Bind<'_>> = all
+            .iter()
+            .filter_map(|(index, origin, path, place)| {
+                let (export, layer) = (&merged.exports[*index], &self.layers[origin.layer.index()]);
+                let holds = export.origin == *origin;
+                Some(Bind {
+                    path,
+                    place: place.as_str(),
+                    writable: holds && export.mode.bind()?,
+                    age: layer.age(),
+                    admin: layer.admin,
+                    origin: *origin,
+                })
+            })
+            .collect();
+        let nodes: Vec<Option<Location>> = self
+            .finder
+            .family
+            .nodes
+            .iter()
+            .map(|node| kept::place(&self.mounts, node.facts.mount, &node.vars.path))
+            .collect();
+        let nodes: Vec<&str> =
+            nodes.iter().map(|place| place.as_ref().map_or("?", Location::as_str)).collect();
+        for conflict in binds::conflicts(&nodes, &uses) {
+            let diagnostic = conflict.diagnostic(self.finder.family);
+            // What the texts told the merge already said.
+            if !self.finder.report.diagnostics().contains(&diagnostic) {
+                self.push(diagnostic);
+            }
+        }
+    }
+
+    /// Judges a writable export.
+    fn writable(&mut self, index: usize) {
+        let (real, dir, facts) = self.source(index);
+        if self.finder.terms.rules.allow(real) {
+            return;
+        }
+        let Some(place) = self.places[index].clone() else {
+            let message =
+                format!("{real} is on a mount that cannot be found, so nobody can tell what it covers");
+            return self.refuse(index, message, "export it read-only");
+        };
+        if let Some(links) = facts.filter(|facts| facts.is_file() && facts.links > 1).map(|facts| facts.links)
+            && !self.layer(index).admin
+        {
+            let message = format!(
+                "{real} has {links} names (hard links): what else would be written to, nobody can tell"
+            );
+            return self.refuse(index, message, "export a copy of it, or its directory");
+        }
+        let brought: Vec<(String, Location)> = self
+            .mounts
+            .below(real)
+            .filter(|_| dir)
+            .map(|mount| (mount.point.clone(), mount.location()))
+            .collect();
+        for (point, place) in brought {
+            let hit = self.kept.around(&place).chain(self.kept.within(&place).map(|(_, kept)| kept)).next();
+            if let Some(path) = hit.map(|kept| kept.path.clone()) {
+                let message = format!("{real} brings along the mount at {point}, and with it {path}");
+                return self.refuse(
+                    index,
+                    message,
+                    "export the directories that are needed, without that one",
+                );
+            }
+        }
+        if self.covered(index, &place, real) {
+            self.owned(index, &place, real);
+        }
+    }
+
+    /// In a pool, or in the directory of a node, only the node it belongs to and its elders export
+    /// something writable, and what they did not give away stays so.
+    fn owned(&mut self, index: usize, place: &Location, real: &str) {
+        let layer = self.layer(index);
+        if layer.admin {
+            return;
+        }
+        let last = self.finder.family.nodes.len() - 1;
+        let Some(owner) = self.kept.owner(place) else {
+            if self.kept.pools.iter().any(|pool| pool.contains(place)) {
+                let message = format!("{real} is in a pool, and in no node of this family");
+                return self.refuse(index, message, "export something of the node's own, or read-only");
+            }
+            if let Some(node) = self.foreign(real, "/") {
+                let message = format!("{real} is part of another node, {node}");
+                self.refuse(index, message, "export something of the node's own, or read-only");
+            }
+            return;
+        };
+        let node = &self.finder.family.nodes[owner];
+        let fixed = self.export(index).source.text().is_some_and(|text| !text.is_volatile());
+        let elder = layer.age() <= owner && (fixed || owner == last);
+        if layer.age() != owner + 1 && owner != last && !elder {
+            let given = |granted: &Granted| {
+                granted.shared && granted.age <= owner + 1 && granted.place.contains(place)
+            };
+            if self.granted.iter().any(given) {
+                return;
+            }
+            let message = format!(
+                "{} exports {real} writable, and it is node `{}`'s, which does not give it away",
+                layer.name(),
+                node.vars.alias
+            );
+            return self.refuse(index, message, "export it read-only, or let the elder node export it");
+        }
+        let top = node.vars.path.clone();
+        if let Some(node) = self.foreign(real, &top) {
+            let message = format!("{real} is part of another node, {node}");
+            self.refuse(index, message, "export something of the node's own, or read-only");
+        }
+    }
+
+    /// A node that is no member of the family, strictly between `top` and `path`. What stands at `path`
+    /// itself is contents: a container could have put it there.
+    fn foreign(&mut self, path: &str, top: &str) -> Option<String> {
+        let mut above = path;
+        while let Some((parent, _)) = above.rsplit_once('/') {
+            if parent.is_empty() || below(parent, top).is_none_or(str::is_empty) {
+                return None;
+            }
+            let given = kept::place(&self.mounts, 0, parent)
+                .is_some_and(|place| self.granted.iter().any(|granted| granted.place.contains(&place)));
+            if given {
+                return None;
+            }
+            if self.finder.host.is_node(parent) {
+                return Some(parent.to_owned());
+            }
+            above = parent;
+        }
+        None
+    }
+
+    fn refuse(&mut self, index: usize, message: String, help: &str) {
+        let export = self.export(index);
+        let diagnostic = Diagnostic::error(Code::ExportDecides, message)
+            .at(at(export))
+            .label(format!("writable at {}", export.mount.actual))
+            .help(help);
+        self.push(diagnostic);
+    }
+}

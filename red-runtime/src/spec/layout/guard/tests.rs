@@ -1,0 +1,286 @@
+use crate::node::diagnostic::{Report, Severity};
+use crate::node::guard::Rules;
+use crate::spec::identity::Caller;
+use crate::spec::layout::MountKind;
+use crate::spec::plan::{Plan, Request, plan};
+use crate::testing::{FakeHost, Maker, errors, launch};
+
+fn planned(maker: Maker, host: &mut FakeHost) -> (Option<Plan>, Report) {
+    let family = maker.family();
+    let mut request = Request::new(Caller { uid: 0, gid: 0 });
+    request.rules = Rules { pools: vec!["/pool".into()], ..Rules::default() };
+    let planned = plan(&family, &request, launch(), host, None);
+    (planned.plan, planned.report)
+}
+
+/// The codes of errors when a root node says `elder`, and its child `younger`.
+fn codes(elder: &str, younger: &str, host: &mut FakeHost) -> Vec<&'static str> {
+    let maker = Maker::new().node(&format!("exports: [{elder}]")).node(&format!("exports: [{younger}]"));
+    errors(&planned(maker, host).1)
+}
+
+fn export(mode: &str, path: &str) -> String {
+    format!("{{mode: {mode}, mount: /m-{}, path: {path}}}", mode.to_lowercase())
+}
+
+/// A machine on which nothing of the store is there yet.
+fn host() -> FakeHost {
+    let mut host = FakeHost::default();
+    for node in ["/pool/n0", "/pool/n0/n1"] {
+        for missing in ["var/lib/rpm", "var/lib/dnf", "var/cache/dnf"] {
+            host.missing.insert(format!("{node}/{missing}"));
+        }
+    }
+    host
+}
+
+/// Mounts by destination, with source and whether it is writable.
+fn binds(plan: &Plan) -> Vec<(&str, &str, bool)> {
+    let binds = plan.layout.mounts.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Bind { source, writable, .. } => {
+            Some((mount.destination.as_str(), source.as_str(), *writable))
+        }
+        _ => None,
+    });
+    binds.collect()
+}
+
+#[test]
+fn what_decides_is_not_exported_writable() {
+    let decides = vec!["export-decides"];
+    for path in [
+        "$NODE_PATH",
+        "$NODE_PATH/etc",
+        "$NODE_PATH/etc/redpak.yaml",
+        "$NODE_PATH/etc/redpak-admin.yaml",
+        "$NODE_PATH/etc/yum.repos.d",
+        "$NODE_PATH/etc/yum.repos.d/a",
+        "$NODE_PATH/.rednode.yaml",
+        "$NODE_PATH/.red",
+        "$NODE_PATH/.red/gen/1/usr",
+        "/pool/n0",
+        "/pool/n0/etc",
+        "/pool/n0/.red",
+        "/pool",
+        "/",
+        "/etc",
+        "/etc/redpak",
+        "/etc/redpak/templates.d",
+        "/run/red-runtime/x",
+    ] {
+        let found = codes("", &export("Public", path), &mut host());
+        assert!(found.contains(&"export-decides"), "{path}: {found:?}");
+        assert_eq!(codes("", &export("Restricted", "/pool"), &mut host()), Vec::<&str>::new(), "{path}");
+    }
+    // What is somebody else's: a sibling, a directory between nodes, what an elder keeps for itself.
+    for path in ["/pool/other", "/pool/other/data", "/pool/n0/x", "/pool/n0/sibling/data"] {
+        assert_eq!(codes("", &export("Public", path), &mut host()), decides, "{path}");
+    }
+    let kept = export("Private", "$NODE_PATH/x");
+    assert_eq!(codes(&kept, &export("Public", "/pool/n0/x/y"), &mut host()), decides, "private to the elder");
+    // What a node has is its own, and what an elder gives away may be given on.
+    for (elder, younger) in [
+        ("", "$NODE_PATH/data"),
+        ("", "$NODE_PATH/var"),
+        ("", "$NODE_PATH/etc/app"),
+        ("", "/srv/data"),
+        ("$NODE_PATH/shared", "/pool/n0/shared"),
+        ("$NODE_PATH/shared", "/pool/n0/shared/part"),
+        ("$LEAF_PATH/data", "$NODE_PATH/x"),
+    ] {
+        let elder = if elder.is_empty() { String::new() } else { export("Public", elder) };
+        let found = codes(&elder, &export("Private", younger), &mut host());
+        assert_eq!(found, Vec::<&str>::new(), "{younger}");
+    }
+}
+
+#[test]
+fn the_policy_may_allow_it() {
+    let family = Maker::new().node(&format!("exports: [{}]", export("Public", "/proc/acpi"))).family();
+    let mut request = Request::new(Caller { uid: 0, gid: 0 });
+    let mut host = FakeHost { mounts: "2 1 0:3 / /proc rw - proc proc rw\n".into(), ..FakeHost::default() };
+    for (allowed, count) in [("/proc/acpi", 0), ("/proc/", 0), ("/proc", 1), ("/proc/acpi/x", 1)] {
+        request.rules.allowed = vec![allowed.to_owned()];
+        let report = plan(&family, &request, launch(), &mut host, None).report;
+        assert_eq!(report.count(Severity::Error), count, "{allowed}");
+    }
+}
+
+#[test]
+fn a_name_is_no_way_around() {
+    // The pool's file system is mounted a second time; a directory of it is bound elsewhere; and a mount
+    // of it lies below an innocent directory.
+    let mounts = "2 1 8:1 /srv /alias rw - ext4 /dev/sda rw
+3 1 8:1 / /sysroot rw - ext4 /dev/sda rw
+4 1 8:1 /pool/n0 /data/deep/mount rw - ext4 /dev/sda rw
+5 1 8:1 /srv/ro /n1-own/ro rw - ext4 /dev/sda rw
+";
+    let host = || FakeHost { mounts: mounts.into(), ..host() };
+    for path in ["/sysroot/pool/n0/etc", "/sysroot", "/sysroot/pool", "/data", "/data/deep/mount/etc"] {
+        let found = codes("", &export("Public", path), &mut host());
+        assert!(found.contains(&"export-decides"), "{path}: {found:?}");
+    }
+    // What an elder exports read-only, under another name.
+    let elder = export("Restricted", "/srv/ro");
+    for path in ["/srv/ro", "/alias/ro", "/alias/ro/x", "/alias", "/sysroot/srv/ro", "/n1-own"] {
+        let found = codes(&elder, &export("Public", path), &mut host());
+        assert!(found.contains(&"export-writable"), "{path}: {found:?}");
+    }
+    assert_eq!(codes(&elder, &export("Public", "/alias/rw"), &mut host()), Vec::<&str>::new());
+    // And the other way round: the elder has the alias.
+    let elder = export("Restricted", "/n1-own");
+    assert_eq!(codes(&elder, &export("Public", "/srv/ro/x"), &mut host()), ["export-writable"]);
+    // A hard link is the same file, but nobody can say which other names there are.
+    let files = || FakeHost {
+        files: ["/srv/ro/file".to_owned(), "/srv/link".to_owned(), "/srv/single".to_owned()].into(),
+        links_to: [("/srv/link".to_owned(), "/srv/ro/file".to_owned())].into(),
+        ..host()
+    };
+    let elder = export("Restricted", "/srv/ro");
+    assert_eq!(codes(&elder, &export("PublicFile", "/srv/link"), &mut files()), ["export-decides"]);
+    assert_eq!(codes(&elder, &export("PublicFile", "/srv/single"), &mut files()), Vec::<&str>::new());
+}
+
+#[test]
+fn nodes_in_what_is_given_away_are_none() {
+    for (elder, refused) in [
+        ("{mode: Public, mount: /a, path: $NODE_PATH}", true),
+        // Private to the elder: containers of the elder write there, not those of the child.
+        ("{mode: Private, mount: /a, path: /pool/n0/n1}", true),
+        ("{mode: Private, mount: /a, path: $NODE_PATH/n1/../n1}", true),
+        // Of the elder as a leaf.
+        ("{mode: Public, mount: /a, path: $LEAF_PATH/n1}", true),
+        ("{mode: Private, mount: /a, path: $NODE_PATH/$LEAF_ALIAS}", true),
+        ("{mode: Private, mount: /a, path: $NODE_PATH/$HOME}", true),
+        ("{mode: Private, mount: /a, path: '$NODE_PATH/$(id -un)'}", true),
+        ("{mode: Private, mount: /a, path: $NODE_PATH/home/$USER}", false),
+        ("{mode: Private, mount: /a, path: $NODE_PATH/data}", false),
+        ("{mode: PrivateRestricted, mount: /a, path: /pool/n0/n1}", false),
+    ] {
+        let maker = Maker::new().node(&format!("exports: [{elder}]")).node("");
+        let found = errors(&planned(maker, &mut host()).1);
+        assert_eq!(found.contains(&"node-writable"), refused, "{elder}: {found:?}");
+    }
+    // Under another name of the same place.
+    let mounts = "4 1 8:1 /pool /srv/view rw - ext4 /dev/sda rw\n";
+    let mut host = FakeHost { mounts: mounts.into(), ..host() };
+    let elder = "{mode: Private, mount: /a, path: /srv/view/n0/n1}";
+    assert_eq!(
+        errors(&planned(Maker::new().node(&format!("exports: [{elder}]")).node(""), &mut host).1),
+        ["node-writable"]
+    );
+    // Redmain's exports are written to by everybody's containers.
+    let maker = Maker::new().main("exports: [{mode: Public, mount: /a, path: /pool/n0}]").node("");
+    assert_eq!(errors(&planned(maker, &mut host).1), ["node-writable"]);
+}
+
+#[test]
+fn foreign_nodes_on_the_way_are_left_alone() {
+    let mut host = FakeHost { nodes: ["/pool/n0/n1/deep".to_owned(), "/srv/n".to_owned()].into(), ..host() };
+    for path in ["$NODE_PATH/deep/data", "/srv/n/data", "/srv/n/a/b"] {
+        assert_eq!(codes("", &export("Public", path), &mut host), ["export-decides"], "{path}");
+    }
+    // A status file that a container wrote into its own export stops nothing.
+    for path in ["$NODE_PATH/deep", "/srv/n"] {
+        assert_eq!(codes("", &export("Public", path), &mut host), Vec::<&str>::new(), "{path}");
+    }
+}
+
+#[test]
+fn packages_stay_read_only_in_what_is_exported_around_them() {
+    let text = "config: {rpmdir: $NODE_PATH/var/lib/rpm}
+exports: [{mode: Private, mount: /var/lib/rpm, path: $NODE_PATH/var/lib/rpm}, {mode: Public, mount: /v, path: $NODE_PATH/var}]";
+    let (plan, report) = planned(Maker::new().node(text), &mut host());
+    let plan = plan.unwrap_or_else(|| panic!("{:?}", report.diagnostics()));
+    assert_eq!(
+        binds(&plan),
+        [
+            ("/v", "/pool/n0/var", true),
+            ("/v/lib", "/pool/n0/var/lib", true),
+            ("/v/lib/rpm", "/pool/n0/var/lib/rpm", false),
+            ("/var/lib/rpm", "/pool/n0/var/lib/rpm", false),
+        ]
+    );
+    let created: Vec<&str> = plan.layout.create.iter().map(|created| created.path.as_str()).collect();
+    assert!(created.contains(&"/pool/n0/var/lib/rpm"), "what is not there could be made: {created:?}");
+    let warned: Vec<&str> = report
+        .diagnostics()
+        .iter()
+        .filter(|one| one.severity == Severity::Warning)
+        .map(|one| one.code.name())
+        .collect();
+    assert_eq!(warned, ["export-kept"], "the export that was asked to be writable");
+    // Nobody named a database and there is none: nothing to keep.
+    let text = "exports: [{mode: Public, mount: /v, path: $NODE_PATH/var}]";
+    let (plan, _) = planned(Maker::new().node(text), &mut host());
+    assert_eq!(binds(&plan.unwrap()), [("/v", "/pool/n0/var", true)]);
+    // Maintenance writes to the node, but not to what it is started by.
+    let maker = Maker::new().node("").admin("exports: [{mode: Private, mount: /n, path: $NODE_PATH}, {mode: Restricted, mount: /n/.rednode.yaml, path: $NODE_PATH/.rednode.yaml}]");
+    let mut files = host();
+    files.files.extend([".rednode.yaml", "etc/redpak.yaml"].map(|name| format!("/pool/n0/{name}")));
+    for missing in ["etc/redpack.yaml", "etc/redpack-admin.yaml", "etc/redpak-admin.yaml", ".red"] {
+        files.missing.insert(format!("/pool/n0/{missing}"));
+    }
+    let (plan, report) = planned(maker, &mut files);
+    let plan = plan.unwrap_or_else(|| panic!("{:?}", report.diagnostics()));
+    assert_eq!(
+        binds(&plan),
+        [
+            ("/n", "/pool/n0", true),
+            ("/n/.rednode.yaml", "/pool/n0/.rednode.yaml", false),
+            ("/n/etc", "/pool/n0/etc", true),
+            ("/n/etc/redpak.yaml", "/pool/n0/etc/redpak.yaml", false),
+        ]
+    );
+    // But not to that of an elder.
+    let maker = Maker::new().node("").node("").admin("exports: [{mode: Private, mount: /n, path: /pool/n0}]");
+    assert!(errors(&planned(maker, &mut host()).1).contains(&"export-decides"));
+}
+
+#[test]
+fn the_kernel_and_services_of_root_are_no_exports() {
+    let mounts = "2 1 0:3 / /proc rw - proc proc rw
+3 1 0:4 / /sys rw - sysfs sysfs rw
+4 3 0:5 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw
+5 1 0:6 / /dev rw - devtmpfs devtmpfs rw
+6 5 0:7 / /dev/shm rw - tmpfs tmpfs rw
+7 1 0:8 / /run rw - tmpfs tmpfs rw
+8 1 0:3 /sys /harmless rw - proc proc rw
+9 1 0:8 /docker.sock /innocent rw - tmpfs tmpfs rw
+10 1 0:4 / /data/sub rw - sysfs sysfs rw
+";
+    let host = || FakeHost { mounts: mounts.into(), ..host() };
+    for mode in ["Public", "Restricted", "Private", "PrivateRestricted"] {
+        for path in [
+            "/proc",
+            "/proc/sys",
+            "/sys",
+            "/sys/fs/cgroup/x",
+            "/dev",
+            "/harmless",
+            "/harmless/kernel",
+            "/data",
+        ] {
+            let found = codes("", &export(mode, path), &mut host());
+            assert_eq!(found, ["export-kernel"], "{mode} {path}");
+        }
+        for path in
+            ["/run/docker.sock", "/run", "/run/systemd", "/run/user", "/run/user/7", "/run/dbus", "/innocent"]
+        {
+            let found = codes("", &export(mode, path), &mut host());
+            assert_eq!(found, ["export-privileged"], "{mode} {path}");
+        }
+        // What deployed templates export, and shared memory.
+        for path in ["/run/systemd/notify", "/run/platform", "/run/user/$UID", "/dev/shm", "/run/app"] {
+            let found = codes("", &export(mode, path), &mut host());
+            assert_eq!(found, Vec::<&str>::new(), "{mode} {path}");
+        }
+    }
+    // An admin file and redmain may name a service, and it is called what it is.
+    let socket = "exports: [{mode: Public, mount: /s, path: /run/docker.sock}]";
+    for maker in [Maker::new().node("").admin(socket), Maker::new().main(socket).node("")] {
+        let (plan, report) = planned(maker, &mut host());
+        assert_eq!(plan.unwrap().layout.privileged.values().collect::<Vec<_>>(), [&"Docker"]);
+        assert!(report.diagnostics().iter().any(|one| one.message.ends_with("gives access to Docker")));
+    }
+}

@@ -1,0 +1,254 @@
+//! The places that decide for a family and its host, by where they are in their file systems.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::sources::Finder;
+use crate::node::family::{ADMIN_NAMES, CONFIG_NAMES, STATUS_NAME};
+use crate::node::guard::{Location, MountTable};
+use crate::node::merge::Merged;
+use crate::node::place::Facts;
+use crate::spec::host::Probe;
+
+/// What a place decides.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Class {
+    /// A node's directory: whoever may write there may exchange everything in it.
+    Node,
+    /// Status, configuration, generations.
+    Config,
+    /// A directory that holds nodes.
+    Pool,
+    /// Policy, redmain, templates.
+    Host,
+    /// Where packages come from, and whose signatures count.
+    Repositories,
+    /// Package database, downloads, state of the package manager.
+    Packages,
+    /// Records of what runs.
+    State,
+}
+
+impl Class {
+    /// In words.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Node => "the node's directory",
+            Self::Config => "status, configuration and generations",
+            Self::Pool => "a pool",
+            Self::Host => "the host's policy and defaults",
+            Self::Repositories => "repositories and keys",
+            Self::Packages => "package database and cache",
+            Self::State => "records of what runs",
+        }
+    }
+}
+
+/// A place that decides.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Kept {
+    pub(super) class: Class,
+    /// Whether everything in it decides too. Otherwise a part of it may be written to.
+    pub(super) tree: bool,
+    /// The node that it decides for.
+    pub(super) node: Option<usize>,
+    /// Its path, as people know it.
+    pub(super) path: String,
+    /// Whether it counts even when it is not there yet: somebody could make it.
+    pub(super) named: bool,
+}
+
+/// The places that decide.
+#[derive(Debug, Default)]
+pub(super) struct KeptPlaces {
+    all: BTreeMap<Location, Vec<Kept>>,
+    /// The places of each node's directory; more than one on an overlay, whose layers are places too.
+    pub(super) nodes: Vec<Vec<Location>>,
+    /// The places of each pool.
+    pub(super) pools: Vec<Location>,
+}
+
+/// Below a node's `etc`: where packages come from, and whose signatures count.
+const REPOSITORIES: [&str; 6] = ["dnf", "pki", "rpm", "yum", "yum.repos.d", "zypp"];
+
+/// The place of a path without symbolic links. Without a mount table its name has to do.
+pub(super) fn place(mounts: &MountTable, id: u64, path: &str) -> Option<Location> {
+    if mounts.is_empty() { Some(Location::by_name(path)) } else { mounts.locate(id, path) }
+}
+
+/// The place of a path, and those that decide what is seen there.
+fn places(mounts: &MountTable, id: u64, path: &str) -> Vec<Location> {
+    let mut all: Vec<Location> = place(mounts, id, path).into_iter().collect();
+    all.extend(mounts.layers(id, path));
+    all
+}
+
+impl KeptPlaces {
+    /// Looks them up.
+    pub(super) fn of(finder: &mut Finder<'_>, merged: &Merged) -> Self {
+        let mounts = finder.host.mounts();
+        let mut kept = Self::default();
+        for index in 0..finder.family.nodes.len() {
+            kept.node(finder, index, &mounts);
+        }
+        for packages in &merged.packages {
+            for (dir, named) in [
+                (&packages.rpmdir, packages.rpmdir.origin.is_some()),
+                (&packages.persistdir, packages.persistdir.origin.is_some()),
+                (&packages.cachedir, packages.cachedir.origin.is_some()),
+            ] {
+                kept.packages(finder, packages.node, (&dir.value.actual, named), &mounts);
+            }
+        }
+        kept.host(finder, &mounts);
+        kept
+    }
+
+    fn add(&mut self, place: Location, kept: Kept) {
+        let here = self.all.entry(place).or_default();
+        if !here.contains(&kept) {
+            here.push(kept);
+        }
+    }
+
+    fn node(&mut self, finder: &mut Finder<'_>, index: usize, mounts: &MountTable) {
+        let family = finder.family;
+        let node = &family.nodes[index];
+        let path = node.vars.path.as_str();
+        let bases = places(mounts, node.facts.mount, path);
+        let etc = match finder.host.probe(&format!("{path}/etc"), Some(&node.path)) {
+            Probe::Dir { real, .. } => below(&real, path).map_or_else(|| "etc".to_owned(), str::to_owned),
+            _ => "etc".to_owned(),
+        };
+        for base in &bases {
+            let mut add = |rest: &str, class: Class, tree: bool| {
+                let place = if rest.is_empty() { base.clone() } else { base.join(rest) };
+                let shown = if rest.is_empty() { path.to_owned() } else { format!("{path}/{rest}") };
+                self.add(place, Kept { class, tree, node: Some(index), path: shown, named: true });
+            };
+            add("", Class::Node, false);
+            add(STATUS_NAME, Class::Config, true);
+            add(".red", Class::Config, true);
+            add("etc", Class::Config, false);
+            for name in CONFIG_NAMES.iter().chain(&ADMIN_NAMES) {
+                add(&format!("{etc}/{}", name.trim_start_matches("etc/")), Class::Config, true);
+            }
+            for name in REPOSITORIES {
+                add(&format!("{etc}/{name}"), Class::Repositories, true);
+            }
+        }
+        // What was read through links stands elsewhere in the node.
+        for read in &family.deciding {
+            let Some(rest) = read.path.to_str().and_then(|read| below(read, path)) else { continue };
+            let deeper = family.nodes.get(index + 1).is_some_and(|next| read.path.starts_with(&next.path));
+            if rest.is_empty() || deeper {
+                continue;
+            }
+            for base in &bases {
+                let kept = Kept {
+                    class: Class::Config,
+                    tree: read.facts.is_file(),
+                    node: Some(index),
+                    path: format!("{path}/{rest}"),
+                    named: true,
+                };
+                self.add(base.join(rest), kept);
+            }
+        }
+        self.nodes.push(bases);
+    }
+
+    fn packages(
+        &mut self,
+        finder: &Finder<'_>,
+        index: usize,
+        (dir, named): (&str, bool),
+        mounts: &MountTable,
+    ) {
+        let node = finder.family.node_of(dir);
+        let owner = node.and_then(|node| finder.family.nodes.iter().position(|one| one.path == node.path));
+        let kept =
+            Kept { class: Class::Packages, tree: true, node: Some(index), path: dir.to_owned(), named };
+        let rest = node.and_then(|node| below(dir, &node.vars.path)).filter(|rest| !rest.is_empty());
+        match (owner, rest) {
+            (Some(owner), Some(rest)) => {
+                for base in self.nodes[owner].clone() {
+                    self.add(base.join(rest), kept.clone());
+                }
+            }
+            _ => {
+                for place in places(mounts, 0, dir) {
+                    self.add(place, kept.clone());
+                }
+            }
+        }
+    }
+
+    fn host(&mut self, finder: &mut Finder<'_>, mounts: &MountTable) {
+        let rules = finder.terms.rules;
+        let mut found = |path: &Path| -> (Option<Facts>, String) {
+            let path = path.to_string_lossy();
+            match finder.host.probe(&path, None) {
+                Probe::Dir { real, facts } | Probe::Other { real, facts } => (Some(facts), real),
+                _ => (None, path.into_owned()),
+            }
+        };
+        for pool in &rules.pools {
+            // A pool that is not there holds nothing.
+            let (Some(facts), real) = found(pool) else { continue };
+            for place in places(mounts, facts.mount, &real) {
+                let kept =
+                    Kept { class: Class::Pool, tree: false, node: None, path: real.clone(), named: true };
+                self.add(place.clone(), kept);
+                self.pools.push(place);
+            }
+        }
+        for path in &rules.deciding {
+            let (facts, real) = found(path);
+            let class = if path.ends_with("red-runtime") { Class::State } else { Class::Host };
+            for place in places(mounts, facts.map_or(0, |facts| facts.mount), &real) {
+                let named = class == Class::Host;
+                self.add(place, Kept { class, tree: true, node: None, path: real.clone(), named });
+            }
+        }
+        for main in [&finder.family.main.config, &finder.family.main.admin].into_iter().flatten() {
+            let (facts, real) = found(finder.family.sources.path(main.file));
+            let Some(facts) = facts else { continue };
+            for place in places(mounts, facts.mount, &real) {
+                let kept =
+                    Kept { class: Class::Host, tree: true, node: None, path: real.clone(), named: true };
+                self.add(place, kept);
+            }
+        }
+    }
+
+    /// What a place is, or lies in, if that decides as a whole.
+    pub(super) fn around<'k>(&'k self, place: &'k Location) -> impl Iterator<Item = &'k Kept> {
+        let above = place.ancestors().filter_map(|above| self.all.get(above));
+        above
+            .flatten()
+            .filter(|kept| kept.tree)
+            .chain(self.all.get(place).into_iter().flatten().filter(|kept| !kept.tree))
+    }
+
+    /// What lies in a place, with the way from there.
+    pub(super) fn within<'k>(&'k self, place: &'k Location) -> impl Iterator<Item = (&'k str, &'k Kept)> {
+        let prefix = place.join("");
+        let from = self.all.range(prefix..);
+        let inside = from.map_while(move |(other, kept)| Some((place.rest(other)?, kept)));
+        inside
+            .filter(|(rest, _)| !rest.is_empty())
+            .flat_map(|(rest, all)| all.iter().map(move |kept| (rest, kept)))
+    }
+
+    /// The innermost node of the family whose directory holds a place.
+    pub(super) fn owner(&self, place: &Location) -> Option<usize> {
+        self.nodes.iter().rposition(|bases| bases.iter().any(|base| base.contains(place)))
+    }
+}
+
+/// The way from `above` to `path`.
+pub(super) fn below<'p>(path: &'p str, above: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(above.trim_end_matches('/'))?;
+    (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/'))
+}
