@@ -13,7 +13,7 @@ use crate::launch::error::LaunchError;
 use crate::node::family::Family;
 use crate::node::guard::Rules;
 use crate::node::place::{self, Facts};
-use crate::spec::engine::{Combined, EngineFacts, Placed, is_bind, is_read_only};
+use crate::spec::engine::{Combined, EngineFacts, Placed, freeze, is_bind, is_read_only};
 use crate::spec::guard::{Guard, Refusal};
 use crate::spec::plan::Plan;
 
@@ -144,10 +144,7 @@ impl Judge<'_> {
         let read_only = is_read_only(mount);
         self.guard.check_volume(&opened, !read_only).map_err(refused)?;
         if read_only && self.guard.check_volume(&opened, true).is_err() {
-            // Without, only the topmost mount is read-only (mount_setattr(2), AT_RECURSIVE).
-            let mut options = mount.options().clone().unwrap_or_default();
-            options.push("rro".to_owned());
-            mount.set_options(Some(options));
+            freeze(mount);
         }
         Ok(())
     }

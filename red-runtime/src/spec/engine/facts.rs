@@ -76,7 +76,38 @@ pub fn is_read_only(mount: &Mount) -> bool {
     let options = mount.options().iter().flatten();
     options.fold(false, |read_only, option| match option.as_str() {
         "ro" | "rro" => true,
-        "rw" => false,
+        "rw" | "rrw" => false,
         _ => read_only,
     })
+}
+
+/// Makes a bind read-only with all that is mounted below it. `ro` alone is about the topmost mount
+/// (mount_setattr(2), AT_RECURSIVE).
+pub fn freeze(mount: &mut Mount) {
+    let mut options = mount.options().clone().unwrap_or_default();
+    options.push("rro".to_owned());
+    mount.set_options(Some(options));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_says_whether_a_mount_is_read_only() {
+        let mount = |options: &[&str]| {
+            let mount = serde_json::json!({"destination": "/x", "type": "none", "options": options});
+            serde_json::from_value::<Mount>(mount).unwrap()
+        };
+        for options in [&["bind", "ro"][..], &["rbind", "rw", "rro"], &["ro", "nosuid"]] {
+            assert!(is_read_only(&mount(options)), "{options:?}");
+        }
+        for options in [&["bind"][..], &["ro", "rw"], &["rro", "rrw"], &["ro", "rrw"], &["rro", "rw"]] {
+            assert!(!is_read_only(&mount(options)), "{options:?}");
+        }
+        assert!(is_bind(&mount(&["rbind"])) && is_bind(&mount(&["bind"])) && !is_bind(&mount(&["ro"])));
+        let mut frozen = mount(&["rbind", "rw", "rrw"]);
+        freeze(&mut frozen);
+        assert_eq!(frozen.options().as_ref().unwrap().last().unwrap(), "rro");
+    }
 }

@@ -16,7 +16,7 @@ mod tests;
 
 use oci_spec::runtime::{Mount, Spec};
 
-pub use facts::{BindSource, EngineFacts, KernelFs, NamedNamespace, is_bind, is_read_only};
+pub use facts::{BindSource, EngineFacts, KernelFs, NamedNamespace, freeze, is_bind, is_read_only};
 
 use super::plan::Plan;
 use crate::node::diagnostic::{Code, Diagnostic, Report};

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Mount, Spec};
 
-use super::facts::{EngineFacts, KernelFs, is_bind, is_read_only};
+use super::facts::{EngineFacts, KernelFs, freeze, is_bind, is_read_only};
 use super::{Placed, refused};
 use crate::node::diagnostic::Report;
 use crate::node::family::{Family, Layer};
@@ -117,6 +117,12 @@ pub(super) fn combine(
         };
         let mut mount = mount.clone();
         mount.set_destination(PathBuf::from(&destination));
+        if class == Class::Kernel
+            && matches!(source.and_then(|found| found.kernel), Some(KernelFs::Sysfs | KernelFs::Cgroup))
+        {
+            // Below the host's /sys are its cgroups.
+            freeze(&mut mount);
+        }
         match class {
             Class::Kernel | Class::Own => {}
             Class::Fresh => judge.fresh(&mount, &destination, report),

@@ -323,6 +323,22 @@ fn a_mount_is_judged_by_what_it_is_and_covers() {
 }
 
 #[test]
+fn the_hosts_sys_comes_read_only_with_its_cgroups() {
+    let (combined, _) = combined(NODE, |spec| {
+        add(
+            spec,
+            json!({"destination": "/sys", "type": "none", "source": "/host/sys", "options": ["rbind", "ro"]}),
+        );
+    });
+    let mounts = combined.expect("it starts").mounts;
+    let sys = mounts.iter().find_map(|placed| match placed {
+        Placed::Engine { mount, .. } if mount.destination().ends_with("sys") => mount.options().clone(),
+        _ => None,
+    });
+    assert!(sys.expect("it is there").contains(&"rro".to_owned()));
+}
+
+#[test]
 fn who_the_node_says_it_says_wholly() {
     let user = |user: Value| move |spec: &mut Value| spec["process"]["user"] = user;
     let got = |node: &str, value: Value| {
