@@ -103,6 +103,13 @@ fn what_a_container_writes_is_no_node() {
         write(&stage, &format!("{at}/below"), "", &[]);
         refused(&wrap(&stage, &format!("{at}/below"), "id"), "node-writable", &words);
         assert_eq!(conf([Path::new("check"), &node]).code, 1);
+        let mut store = Command::new(built("red-dnf"));
+        store
+            .arg(format!("--redpath={}", node.display()))
+            .arg("list")
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin");
+        refused(&run(&mut store), "", &words[..2]);
         // The node that gives the place away is as good as before.
         wrap(&stage, "core/mid", "test -e /w/x/.rednode.yaml").good();
     }
