@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use red_runtime::node::diagnostic::Report;
+use red_runtime::node::diagnostic::{Code, Report};
 use red_runtime::node::expand::{self, Commands, Launch, Scope};
 use red_runtime::node::load::{self, LoadError, LoadOptions, MainFile};
 use red_runtime::node::merge::{self, CommandUse};
 use red_runtime::node::source::Sources;
+use red_runtime::spec::host::SystemHost;
+use red_runtime::spec::identity::Caller;
+use red_runtime::spec::plan::{self, Request};
 
 use crate::generation::{DATABASE, RED, Store, StoreError};
 use crate::rpm::Lower;
@@ -116,6 +119,10 @@ impl Family {
         if report.has_errors() {
             return Err(FamilyError::Mistakes(report, loaded.sources));
         }
+        let strangers = strangers(&family, &launch);
+        if strangers.has_errors() {
+            return Err(FamilyError::Mistakes(strangers, loaded.sources));
+        }
         let mut members = Vec::new();
         for packages in &merged.packages {
             let node = &family.nodes[packages.node];
@@ -177,6 +184,18 @@ impl Family {
         }
         lowers
     }
+}
+
+/// Nodes that lie in what another one exports writable: what runs there could have made them, with
+/// repositories and keys of its own.
+fn strangers(family: &red_runtime::node::family::Family, launch: &Launch) -> Report {
+    let request = Request::new(Caller { uid: launch.uid, gid: launch.gid });
+    let planned = plan::plan(family, &request, launch.clone(), &mut SystemHost::default(), None);
+    let mut report = Report::default();
+    for one in planned.report.diagnostics().iter().filter(|one| one.code == Code::NodeWritable) {
+        report.push(one.clone());
+    }
+    report
 }
 
 /// The link to the current generation.

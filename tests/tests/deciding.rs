@@ -8,8 +8,10 @@ use std::process::Command;
 
 use red_tests::broom::User;
 use red_tests::call::{Said, built, conf, red_conf, red_runtime, red_wrap, run};
+use red_tests::packages::Small;
 use red_tests::skip;
 use red_tests::stage::{CORE, Stage};
+use red_tests::store::Ground;
 
 /// A node of a stage gets exports, in the usual spelling, and other settings before them.
 fn write(stage: &Stage, node: &str, config: &str, exports: &[String]) {
@@ -103,6 +105,13 @@ fn what_a_container_writes_is_no_node() {
         write(&stage, &format!("{at}/below"), "", &[]);
         refused(&wrap(&stage, &format!("{at}/below"), "id"), "node-writable", &words);
         assert_eq!(conf([Path::new("check"), &node]).code, 1);
+        let mut store = Command::new(built("red-dnf"));
+        store
+            .arg(format!("--redpath={}", node.display()))
+            .arg("list")
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin");
+        refused(&run(&mut store), "", &words[..2]);
         // The node that gives the place away is as good as before.
         wrap(&stage, "core/mid", "test -e /w/x/.rednode.yaml").good();
     }
@@ -454,4 +463,49 @@ fn records_of_what_runs_are_out_of_reach() {
     let script = "touch /rt/x && ! touch /rt/red-runtime/x 2>/dev/null && ! mv /rt/red-runtime /rt/y 2>/dev/null && echo kept";
     assert_eq!(run(command.args(["--", "sh", "-c", script])).good().out, "kept\n");
     assert_eq!(fs::read_dir(stage.pool.join("run/red-runtime")).expect("it is there").count(), 0);
+}
+
+/// What a container may do in its node's `var` leads red-dnf nowhere: not to a directory of the host, nor
+/// to a database that the container brings.
+#[test]
+fn the_store_does_not_follow_what_is_put_in_the_place_of_its_database() {
+    let ground = Ground::new();
+    let small = |name| Small { name, version: "1", ..Small::default() };
+    ground.publish("main", &[small("one"), small("two"), small("three")]);
+    ground.create("node", Some("main"));
+    ground.dnf("node", &["-y", "install", "one"]).good();
+    let (node, secret) = (ground.node("node"), ground.pool.mkdir("secret"));
+    fs::write(secret.join("secret"), "secret").expect("it is ours");
+    let database = node.join("var/lib/rpm");
+    let stolen = || {
+        let found = run(Command::new("find").arg(&node).args(["-name", "secret"])).out;
+        assert_eq!(found, "", "something of the host is in the node");
+    };
+    fs::remove_file(&database).expect("it is a link");
+    symlink(&secret, &database).expect("it is ours");
+    assert!(ground.dnf("node", &["list"]).good().out.contains("one."), "what is installed is known");
+    ground.dnf("node", &["-y", "install", "two"]).good();
+    stolen();
+    let installed = |names: [&str; 3], count: usize| {
+        let listed = ground.dnf("node", &["list"]).good().out;
+        let found = names.iter().filter(|name| listed.contains(&format!("{name}."))).count();
+        assert_eq!(found, count, "{listed}");
+    };
+    installed(["one", "two", "three"], 2);
+    assert!(database.join("rpmdb.sqlite").is_file() && database.is_symlink(), "the link is mended");
+    // A database of the container's own.
+    fs::remove_file(&database).expect("it is a link");
+    fs::create_dir(&database).expect("it is ours");
+    fs::write(database.join("secret"), "a key").expect("it is ours");
+    ground.dnf("node", &["-y", "install", "three"]).good();
+    stolen();
+    installed(["one", "two", "three"], 3);
+    // A directory above it.
+    fs::rename(node.join("var/lib"), node.join("var/aside")).expect("it is ours");
+    symlink(ground.pool.path(), node.join("var/lib")).expect("it is ours");
+    fs::create_dir(ground.pool.join("rpm")).expect("it is ours");
+    fs::write(ground.pool.join("rpm/secret"), "secret").expect("it is ours");
+    assert_eq!(ground.dnf("node", &["-y", "remove", "three"]).code, 1);
+    stolen();
+    assert!(ground.pool.join("rpm/secret").is_file(), "what is the host's stays there");
 }

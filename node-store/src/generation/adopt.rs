@@ -37,6 +37,8 @@ impl Store {
             self.take_in(current, top)?;
             changed = true;
         }
+        // What runs in the node may write to its `var`: a link in the place of a directory is refused here.
+        drop(make_directory(&self.dir, &self.path, "var/lib")?);
         if is_directory(&self.dir, DATABASE) {
             if before.is_none() {
                 self.take_in(current, DATABASE)?;
@@ -115,9 +117,18 @@ impl Store {
         }
     }
 
+    /// The link to the database of the current generation, in the place of whatever link is there.
     fn link_database(&self) -> Result<(), StoreError> {
-        drop(make_directory(&self.dir, &self.path, "var/lib")?);
-        self.link(DATABASE).map(drop)
+        let lib = make_directory(&self.dir, &self.path, "var/lib")?;
+        let path = self.path.join(DATABASE);
+        match rustix::fs::readlinkat(&lib, "rpm", Vec::new()) {
+            Ok(link) if link.to_string_lossy() == link_of(DATABASE) => return Ok(()),
+            Ok(_) => unlinkat(&lib, "rpm", AtFlags::empty()).at(&path)?,
+            Err(Errno::NOENT) => {}
+            // Something else than a link was taken in before.
+            Err(_) => return Ok(()),
+        }
+        symlinkat(link_of(DATABASE), &lib, "rpm").at(path)
     }
 
     /// Removes links into the current generation that lead nowhere.

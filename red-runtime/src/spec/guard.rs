@@ -129,3 +129,86 @@ fn writable(mount: &super::layout::Mount, mounts: &MountTable) -> Option<Locatio
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::spec::identity::Caller;
+    use crate::spec::plan::{Request, plan};
+    use crate::testing::{FakeHost, Maker, launch};
+
+    #[test]
+    fn volumes_cover_nothing_that_decides() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = fs::canonicalize(dir.path()).unwrap();
+        for below in ["pool/node/etc", "pool/node/data", "host/redpak", "elsewhere/deep"] {
+            fs::create_dir_all(top.join(below)).unwrap();
+        }
+        symlink(top.join("pool/node"), top.join("elsewhere/link")).unwrap();
+        fs::write(top.join("host/redpak/policy.yaml"), "").unwrap();
+        let mut rules = Rules {
+            pools: vec![top.join("pool"), top.join("missing")],
+            deciding: vec![top.join("host/redpak")],
+            allowed: Vec::new(),
+        };
+        let open = |below: &str| File::open(top.join(below)).unwrap();
+        let guard = Guard::new(&rules, None);
+        for below in [
+            "",
+            "pool",
+            "pool/node",
+            "pool/node/etc",
+            "pool/node/data",
+            "elsewhere/link",
+            "host",
+            "host/redpak",
+            "host/redpak/policy.yaml",
+        ] {
+            let refused = guard.check_volume(open(below), true).unwrap_err();
+            assert!(refused.to_string().contains("would make writable what decides"), "{below}: {refused}");
+            assert_eq!(guard.check_volume(open(below), false), Ok(()), "{below} read-only");
+        }
+        assert_eq!(guard.check_volume(open("elsewhere"), true), Ok(()));
+        assert_eq!(guard.check_volume(open("elsewhere/deep"), true), Ok(()));
+        assert_eq!(
+            guard.check_volume(File::open("/proc").unwrap(), true),
+            Ok(()),
+            "a plain bundle is as with runc"
+        );
+        rules.allowed = vec![top.join("pool/node/data").display().to_string()];
+        assert_eq!(
+            Guard::new(&rules, None).check_volume(open("pool/node/data"), true),
+            Ok(()),
+            "the policy says so"
+        );
+    }
+
+    #[test]
+    fn a_nodes_container_gets_what_the_node_gives_and_no_kernel() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir_all(top.join("given/part")).unwrap();
+        fs::create_dir_all(top.join("kept")).unwrap();
+        let text = format!(
+            "exports: [{{mode: Public, mount: /g, path: {}}}, {{mode: Restricted, mount: /k, path: {}}}]",
+            top.join("given").display(),
+            top.join("kept").display()
+        );
+        let family = Maker::new().node(&text).family();
+        let request = Request::new(Caller { uid: 0, gid: 0 });
+        let plan = plan(&family, &request, launch(), &mut FakeHost::default(), None).plan.unwrap();
+        let rules = Rules { pools: vec![top.clone()], ..Rules::default() };
+        let guard = Guard::new(&rules, Some((&family, &plan)));
+        let open = |below: &str| File::open(top.join(below)).unwrap();
+        assert_eq!(guard.check_volume(open("given/part"), true), Ok(()));
+        assert!(guard.check_volume(open("kept"), true).is_err());
+        assert!(guard.check_volume(open(""), true).is_err());
+        for writable in [true, false] {
+            let refused = guard.check_volume(File::open("/proc").unwrap(), writable).unwrap_err();
+            assert!(refused.to_string().contains("shows the host's proc"), "{refused}");
+        }
+    }
+}

@@ -177,7 +177,11 @@ impl MountTable {
     /// The mounts this process sees. Without `/proc` there are none, and nothing can be located.
     #[must_use]
     pub fn read() -> Self {
-        Self::parse(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+        // The kernel takes its locks for each call, so most hosts' mounts are read by one.
+        let mut text = Vec::with_capacity(32 << 10);
+        let file = std::fs::File::open("/proc/self/mountinfo");
+        let read = file.and_then(|mut file| std::io::Read::read_to_end(&mut file, &mut text));
+        if read.is_ok() { Self::parse(&String::from_utf8_lossy(&text)) } else { Self::default() }
     }
 
     /// Reads the text of a mountinfo file.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use super::at;
-use super::kept::{self, KeptPlaces, below};
+use super::kept::{self, Class, KeptPlaces, below};
 use super::services::Others;
 use super::sources::{Finder, Found};
 use crate::node::diagnostic::{Code, Diagnostic};
@@ -49,11 +49,10 @@ pub(super) fn judge(finder: &mut Finder<'_>, merged: &Merged, found: &[Found]) -
     let mounts = finder.host.mounts();
     let places: Vec<Option<Location>> = found.iter().map(|found| place_of(found, &mounts)).collect();
     let writable = |export: &Export| export.mode.bind() == Some(true);
-    let any = merged
-        .exports
-        .iter()
-        .zip(found)
-        .any(|(export, found)| writable(export) && matches!(found, Found::Path { .. }));
+    let any = merged.exports.iter().zip(found).any(|(export, found)| match found {
+        Found::Path { facts, .. } => writable(export) || facts.is_none(),
+        _ => false,
+    });
     let kept =
         if any || !merged.claims.is_empty() { KeptPlaces::of(finder, merged) } else { KeptPlaces::default() };
     let layers = finder.family.layers();
@@ -78,6 +77,8 @@ pub(super) fn judge(finder: &mut Finder<'_>, merged: &Merged, found: &[Found]) -
         others.check(&mut judge, index);
         if writable(&merged.exports[index]) {
             judge.writable(index);
+        } else {
+            judge.made(index);
         }
     }
     judge.verdict
@@ -240,6 +241,20 @@ impl<'j, 'f> Judge<'j, 'f> {
             if !self.finder.report.diagnostics().contains(&diagnostic) {
                 self.push(diagnostic);
             }
+        }
+    }
+
+    /// Judges a read-only export of a directory that is missing, and that the launch would make.
+    fn made(&mut self, index: usize) {
+        let (real, _, facts) = self.source(index);
+        let Some(place) = self.places[index].as_ref().filter(|_| facts.is_none()) else { return };
+        let decides = self.kept.around(place).find(|kept| kept.class != Class::Packages);
+        if decides.is_some() {
+            let message = format!("{real} is missing, and a launch does not make what decides for a node");
+            let diagnostic = Diagnostic::error(Code::ExportDecides, message)
+                .at(at(self.export(index)))
+                .help("drop the export, or use a File mode for a file");
+            self.push(diagnostic);
         }
     }
 

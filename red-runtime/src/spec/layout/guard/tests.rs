@@ -95,6 +95,18 @@ fn what_decides_is_not_exported_writable() {
 }
 
 #[test]
+fn what_decides_is_not_made_by_a_launch() {
+    for path in ["etc/redpak-admin.yaml", ".red", "etc/yum.repos.d"] {
+        let mut host = host();
+        host.missing.insert(format!("/pool/n0/{path}"));
+        let found = codes("", &export("Restricted", &format!("/pool/n0/{path}")), &mut host);
+        assert_eq!(found, ["export-decides"], "{path}");
+        let found = codes("", &export("RestrictedFile", &format!("/pool/n0/{path}")), &mut host);
+        assert_eq!(found, Vec::<&str>::new(), "a file that is missing is left out: {path}");
+    }
+}
+
+#[test]
 fn the_policy_may_allow_it() {
     let family = Maker::new().node(&format!("exports: [{}]", export("Public", "/proc/acpi"))).family();
     let mut request = Request::new(Caller { uid: 0, gid: 0 });
