@@ -118,7 +118,11 @@ impl Pool {
     /// It is not built, or there is no room.
     pub fn install(&self, name: &str, as_name: &str) -> PathBuf {
         let path = self.join(as_name);
-        fs::copy(crate::call::built(name), &path).expect("there is room");
+        // By a process of its own: a child that another thread forks meanwhile would keep the file open
+        // for writing, and nothing could be executed from it (execve(2), ETXTBSY).
+        let mut copy = std::process::Command::new("cp");
+        let copied = copy.arg(crate::call::built(name)).arg(&path).status().expect("it starts");
+        assert!(copied.success(), "there is room");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
         path
     }

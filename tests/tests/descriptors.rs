@@ -350,9 +350,9 @@ while not os.path.exists("/stop"):
         try:
             name = open(f"/proc/{pid}/comm").read().strip()
             if name not in ("true", "sh", "python3"):
-                # A process that has just become its command has the standard streams only.
-                for fd in os.listdir(f"/proc/{pid}/fd"):
-                    if int(fd) > 2: seen.add(name + " has " + os.readlink(f"/proc/{pid}/fd/{fd}"))
+                links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd") if int(fd) > 2]
+                # One that has become its command meanwhile has a loader that opens libraries.
+                if links and open(f"/proc/{pid}/comm").read().strip() == name: seen.add(f"{name} has {links}")
         except OSError: pass
 open("/seen", "w").write(" ".join(sorted(seen)) + "\n")
 "#;

@@ -270,8 +270,8 @@ fn a_terminal_of_its_own() {
         "import os, pty, sys, time, fcntl, termios, struct
 pid, fd = pty.fork()
 if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 33, 77, 0, 0))
     os.execv('{red}', ['red-wrap', '--root', '{root}', '--redpath={leaf}', '--', 'sh', '-c', 'tty; stty size; sleep 100'])
-fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', 33, 77, 0, 0))
 text = b''
 while b'33 77' not in text: text += os.read(fd, 1000)
 os.write(fd, b'\\x03')
@@ -285,7 +285,6 @@ print(text.decode().replace('\\r', ''), os.waitstatus_to_exitcode(os.waitpid(pid
         root = stage.root.display(),
         leaf = stage.leaf.display()
     );
-    let program = program.replace("sh', '-c', 'tty;", "sh', '-c', 'sleep 0.3; tty;");
     let said = run(Command::new("python3").args(["-c", &program])).good();
     assert!(said.out.contains("/dev/pts/0") && said.out.trim_end().ends_with("130"), "{}", said.out);
 }

@@ -139,7 +139,13 @@ fn own_session(job: &Job<'_>, setup: &Setup<'_>) -> bool {
 
 fn terminal(job: &Job<'_>, assembled: &Assembled, socket: &OwnedFd) -> Result<Terminal, LaunchError> {
     let size = job.spec.process().as_ref().and_then(|process| process.console_size());
-    let size = size.map(|size| (short(size.height()), short(size.width())));
+    // Without one in the configuration that of the launcher's own terminal, if it has one: the command
+    // may ask for it as the first thing that it does.
+    let own = || rustix::termios::tcgetwinsize(rustix::stdio::stdin()).ok();
+    let size = match size {
+        Some(size) => Some((short(size.height()), short(size.width()))),
+        None => own().map(|size| (size.ws_row, size.ws_col)),
+    };
     let terminal = console::make_in(assembled, socket, size)?;
     assembled.console(&terminal.inner)?;
     Ok(terminal)
