@@ -19,7 +19,6 @@ const MACHINE: &str = "[containers]\ndefault_ulimits = [\"nofile=1024:4096\", \"
 /// its own.
 const ENTER: &str = r#"
 mount --bind "$POOL/containers" /etc/containers
-mount --bind "$POOL/bin" "$POOL/bin" 2>/dev/null
 mount -t tmpfs red-test "$POOL/bin"
 mkdir "$POOL/bin/upper" "$POOL/bin/work"
 cp "$POOL/red-runtime" "$POOL/red-runtime.elf" "$POOL/bin/upper/"
