@@ -46,7 +46,13 @@ impl Machine {
             pool.mkdir(below);
         }
         run(Command::new("cp").arg("-a").arg("/etc/containers/.").arg(pool.join("containers"))).good();
-        pool.mkdir("containers/containers.conf.d");
+        // The machine may have the drop-in already.
+        for entry in fs::read_dir(pool.mkdir("containers/containers.conf.d")).expect("it was made").flatten()
+        {
+            if fs::read_to_string(entry.path()).is_ok_and(|text| text.contains("red-runtime")) {
+                fs::remove_file(entry.path()).expect("it is a copy");
+            }
+        }
         pool.write("containers/containers.conf.d/50-machine.conf", MACHINE);
         let policy = format!("pools: [{{path: {}}}]\n", pool.path().display());
         pool.write("prefix/etc/redpak/policy.yaml", policy);
