@@ -89,7 +89,8 @@ impl User {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", &self.name, "--regid", &self.name, "--init-groups", "--"]).arg(program);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("USER", &self.name);
-        command.stdin(std::process::Stdio::null());
+        // The checkout may be in a directory that the user cannot enter, such as /root.
+        command.current_dir("/").stdin(std::process::Stdio::null());
         command
     }
 }

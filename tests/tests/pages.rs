@@ -27,7 +27,11 @@ fn generated_pages_are_current() {
 fn links_lead_somewhere() {
     let repository = root().join("..");
     let summary = fs::read_to_string(root().join("src/SUMMARY.md")).expect("it is there");
-    let mut files = vec![repository.join("README.md"), repository.join("CHANGELOG.md")];
+    let mut files = vec![
+        repository.join("README.md"),
+        repository.join("CHANGELOG.md"),
+        repository.join("CONTRIBUTING.md"),
+    ];
     collect(&root().join("src"), &mut files);
     for file in &files {
         let text = fs::read_to_string(file).expect("it is there");

@@ -25,11 +25,13 @@ pub(crate) fn mounted(store: &Store) -> BTreeSet<u64> {
     found
 }
 
-/// The generation that a mount's root lies in: `…NODE/.red/gen/<n>/…`. The file system's root may be
-/// anywhere above the node, so the longest common end decides.
+/// Generation that a mount's root lies in: `…/NODE/.red/gen/<n>/…`. The path is one within its file system, which may
+/// begin above the node, or (chroot, btrfs subvolume, bind mount of a pool) with directories that the node's path does
+/// not have. So the node's name decides; what is kept for a namesake elsewhere goes once that has ended.
 fn number_in(root: &str, node: &str) -> Option<u64> {
     let (before, after) = root.split_once("/.red/gen/")?;
-    let same = before.is_empty() || node.ends_with(before);
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let same = before.is_empty() || name(before) == name(node);
     let digits = after.split('/').next()?;
     same.then(|| digits.parse().ok()).flatten()
 }
@@ -59,6 +61,10 @@ mod tests {
     fn finds_the_generation_of_a_mount() {
         assert_eq!(number_in("/var/redpesk/a/.red/gen/12/usr", "/var/redpesk/a"), Some(12));
         assert_eq!(number_in("/redpesk/a/.red/gen/3/etc", "/var/redpesk/a"), Some(3));
+        assert_eq!(number_in("/@/var/redpesk/a/.red/gen/3/etc", "/var/redpesk/a"), Some(3), "a subvolume");
+        assert_eq!(number_in("/pool/a/.red/gen/3/etc", "/var/redpesk/a"), Some(3), "a bind mount");
+        assert_eq!(number_in("/.red/gen/3/etc", "/var/redpesk/a"), Some(3), "a file system of its own");
+        assert_eq!(number_in("/var/redpesk/aa/.red/gen/3/etc", "/var/redpesk/a"), None);
         assert_eq!(number_in("/var/redpesk/b/.red/gen/3/etc", "/var/redpesk/a"), None);
         assert_eq!(number_in("/usr", "/var/redpesk/a"), None);
         assert_eq!(number_in("/var/redpesk/a/.red/gen/x/usr", "/var/redpesk/a"), None);

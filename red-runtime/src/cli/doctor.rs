@@ -1,7 +1,9 @@
 //! `red-runtime doctor`: what this machine lacks, and how to get it.
 
+mod podman;
+
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -65,7 +67,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Exit {
         own_file(),
         states(),
         check_policy(out, !args.json),
-        podman(),
+        podman::podman(),
         containerd(),
         smack(),
     ];
@@ -275,53 +277,15 @@ fn check_policy(out: &mut Output, show: bool) -> Finding {
     }
 }
 
-fn installed(program: &str) -> bool {
-    ["/usr/local/bin", "/usr/bin", "/usr/sbin"].iter().any(|dir| Path::new(dir).join(program).exists())
-}
-
-fn podman() -> Finding {
-    let about = "podman";
-    if !installed("podman") {
-        return finding(about, Grade::Good, "not installed", None);
-    }
-    let mut files = vec![
-        "/etc/containers/containers.conf".to_owned(),
-        "/usr/share/containers/containers.conf".to_owned(),
-    ];
-    files.extend(std::env::var("CONTAINERS_CONF"));
-    for entry in fs::read_dir("/etc/containers/containers.conf.d").into_iter().flatten().flatten() {
-        files.push(entry.path().display().to_string());
-    }
-    let plain = |text: &str| {
-        text.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
-    };
-    let texts: Vec<String> = files.iter().filter_map(|file| read(file)).map(|text| plain(&text)).collect();
-    let named = texts.iter().any(|text| text.contains("red-runtime"));
-    let json = texts.iter().any(|text| {
-        text.lines().any(|line| line.starts_with("runtime_supports_json") && line.contains("red-runtime"))
-    });
-    match (named, json) {
-        (true, true) => finding(about, Grade::Good, "knows red-runtime, and reads its errors", None),
-        (true, false) => finding(
-            about,
-            Grade::Poor,
-            "knows red-runtime, but does not read its errors as JSON",
-            Some(
-                "`[engine] runtime_supports_json = [\"red-runtime\", {append = true}]` in containers.conf.d/red-runtime.conf",
-            ),
-        ),
-        (false, _) => finding(
-            about,
-            Grade::Poor,
-            "does not know red-runtime",
-            Some("copy docs/podman/red-runtime.conf to /etc/containers/containers.conf.d/"),
-        ),
-    }
+/// Path of an installed program.
+fn program(name: &str) -> Option<PathBuf> {
+    let directories = ["/usr/local/bin", "/usr/bin", "/usr/sbin"];
+    directories.iter().map(|directory| Path::new(directory).join(name)).find(|path| path.exists())
 }
 
 fn containerd() -> Finding {
     let about = "containerd";
-    if !installed("containerd") {
+    if program("containerd").is_none() {
         return finding(about, Grade::Good, "not installed", None);
     }
     let config = read("/etc/containerd/config.toml").unwrap_or_default();
