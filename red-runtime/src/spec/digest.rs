@@ -21,7 +21,7 @@ use crate::node::merge::{Merged, Resolved, Sharing, Source, Tightest};
 
 /// Version of the translation from a merged family to an OCI configuration. It grows whenever the
 /// same family would come out differently.
-pub const TRANSLATION: u32 = 1;
+pub const TRANSLATION: u32 = 2;
 
 /// SHA-256 of the canonical form of a plan.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
