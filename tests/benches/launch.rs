@@ -1,5 +1,6 @@
 //! Start and stop of the seed's case, by ourselves and by peers, in turn in one run. Prints medians
 //! and their ratio to crun. `.ci/static` builds what is measured; an argument is the number of runs.
+//! `RED_BEFORE` names an earlier build of the runtime that is measured beside it, in the same run.
 
 #![allow(clippy::print_stdout, reason = "what it measured goes to whoever asked")]
 
@@ -150,7 +151,19 @@ fn peers(red: &Path, case: &cases::Case, states: &Path) -> Vec<Peer> {
         .expect("it starts");
     assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
     let bundle = bundle.display().to_string();
-    let mut peers = vec![
+    let before = std::env::var_os("RED_BEFORE").map(PathBuf::from);
+    let mut peers: Vec<Peer> = before
+        .iter()
+        .map(|before| Peer {
+            name: "red-wrap, before",
+            calls: vec![Call::new(before, "red-wrap", ["--root", &state, &main, &node, "--", "cat"])],
+        })
+        .collect();
+    peers.extend(before.iter().map(|before| Peer {
+        name: "red-runtime create…, before",
+        calls: engine_calls(before, &state, &bundle),
+    }));
+    peers.extend([
         Peer {
             name: "red-wrap",
             calls: vec![Call::new(red, "red-wrap", ["--root", &state, &main, &node, "--", "cat"])],
@@ -159,15 +172,8 @@ fn peers(red: &Path, case: &cases::Case, states: &Path) -> Vec<Peer> {
             name: "red-runtime run --redpath",
             calls: vec![Call::new(red, "red-runtime", ["--root", &state, "run", &main, &node, "--", "cat"])],
         },
-        Peer {
-            name: "red-runtime create, start, delete",
-            calls: vec![
-                Call::new(red, "red-runtime", ["--root", &state, "create", "--bundle", &bundle, "b"]),
-                Call::new(red, "red-runtime", ["--root", &state, "start", "b"]),
-                Call::new(red, "red-runtime", ["--root", &state, "delete", "--force", "b"]),
-            ],
-        },
-    ];
+        Peer { name: "red-runtime create, start, delete", calls: engine_calls(red, &state, &bundle) },
+    ]);
     if Path::new("/usr/bin/bwrap").exists() {
         peers.push(Peer {
             name: "bwrap",
@@ -200,6 +206,14 @@ fn peers(red: &Path, case: &cases::Case, states: &Path) -> Vec<Peer> {
         }
     }
     peers
+}
+
+/// The three calls of an engine.
+fn engine_calls(red: &Path, state: &str, bundle: &str) -> Vec<Call> {
+    let call = |args: &[&str]| {
+        Call::new(red, "red-runtime", ["--root", state].into_iter().chain(args.iter().copied()))
+    };
+    vec![call(&["create", "--bundle", bundle, "b"]), call(&["start", "b"]), call(&["delete", "--force", "b"])]
 }
 
 /// crun 1.8 asks for a limit that it does not need; see the conformance kit.

@@ -5,20 +5,16 @@
 //! time for compiling one. The kernel remembers which calls it allows whatever their arguments, so
 //! a running command pays for ioctl(2) only.
 
-use rustix::io::Errno;
+use libc::sock_filter;
 
 use super::error::{Doing, LaunchError};
-use crate::sys::seccomp::{self, Insn};
+use crate::sys::seccomp::Test::{AtLeast, Equal};
+use crate::sys::seccomp::{self, ARCHITECTURE, Filter, NUMBER, argument, fail, finish, when};
 
 /// What a denied call returns: `EPERM`, as without the privilege; `ENOSYS`, as in a kernel without
 /// the call, so that programs fall back to what they did before it existed.
-const PERM: u32 = errno_action(Errno::PERM);
-const NOSYS: u32 = errno_action(Errno::NOSYS);
-
-const fn errno_action(errno: Errno) -> u32 {
-    // Numbers of errors are small and positive.
-    libc::SECCOMP_RET_ERRNO | errno.raw_os_error().cast_unsigned()
-}
+const PERM: u32 = fail(libc::EPERM);
+const NOSYS: u32 = fail(libc::ENOSYS);
 
 /// A system call ABI that the running kernel may serve.
 struct Abi {
@@ -96,48 +92,38 @@ pub(super) fn load() -> Result<(), LaunchError> {
             "not available for this architecture; `config: {seccomp: Disabled}` does without",
         ));
     }
-    seccomp::load(&program()).doing(|| "the standard system call filter")
+    Filter::new(&program()).load().doing(|| "the standard system call filter")
 }
 
-/// Offsets in `struct seccomp_data`: number of the call, architecture, lower half of the second
-/// argument on little-endian machines.
-const NUMBER: u32 = 0;
-const ARCH: u32 = 4;
-const SECOND_ARGUMENT: u32 = 24;
-
 /// The program: a block for each ABI; a call of any other ABI is absent.
-fn program() -> Vec<Insn> {
-    let mut all = vec![Insn::load(ARCH)];
+fn program() -> Vec<sock_filter> {
+    let mut all = vec![seccomp::load(ARCHITECTURE)];
     for abi in &ABIS {
         let block = block(abi);
         // Past a block that is not this architecture's. Blocks are far shorter than a jump reaches.
-        all.push(Insn::unless_equal(abi.arch, u8::try_from(block.len()).unwrap_or(u8::MAX)));
+        all.push(when(Equal, abi.arch, u8::try_from(block.len()).unwrap_or(u8::MAX)));
         all.extend(block);
     }
-    all.push(Insn::ret(NOSYS));
+    all.push(finish(NOSYS));
     all
 }
 
-fn block(abi: &Abi) -> Vec<Insn> {
-    let mut all = vec![Insn::load(NUMBER)];
+fn block(abi: &Abi) -> Vec<sock_filter> {
+    let mut all = vec![seccomp::load(NUMBER)];
     if let Some(bit) = abi.second {
-        all.push(Insn::unless_at_least(bit, 1));
-        all.push(Insn::ret(NOSYS));
+        all.extend([when(AtLeast, bit, 1), finish(NOSYS)]);
     }
     for (calls, action) in [(abi.denied, PERM), (abi.absent, NOSYS)] {
         for call in calls {
-            all.push(Insn::unless_equal(*call, 1));
-            all.push(Insn::ret(action));
+            all.extend([when(Equal, *call, 1), finish(action)]);
         }
     }
     // ioctl is the only one whose argument matters.
-    all.push(Insn::unless_equal(abi.ioctl, 5));
-    all.push(Insn::load(SECOND_ARGUMENT));
+    all.extend([when(Equal, abi.ioctl, 5), seccomp::load(argument(1))]);
     for request in TERMINAL_INPUT {
-        all.push(Insn::unless_equal(request, 1));
-        all.push(Insn::ret(PERM));
+        all.extend([when(Equal, request, 1), finish(PERM)]);
     }
-    all.push(Insn::ret(libc::SECCOMP_RET_ALLOW));
+    all.push(finish(libc::SECCOMP_RET_ALLOW));
     all
 }
 
@@ -146,12 +132,12 @@ mod tests {
     use super::*;
 
     /// Runs the program as the kernel does, on a call's ABI, number and second argument.
-    fn verdict(arch: u32, number: u32, argument: u64) -> u32 {
-        let low = u32::try_from(argument & 0xffff_ffff).unwrap();
+    fn verdict(arch: u32, number: u32, second: u64) -> u32 {
+        let low = u32::try_from(second & 0xffff_ffff).unwrap();
         let word = |offset: u32| match offset {
             NUMBER => number,
-            ARCH => arch,
-            SECOND_ARGUMENT => low,
+            ARCHITECTURE => arch,
+            offset if offset == argument(1) => low,
             other => panic!("load of {other}"),
         };
         seccomp::evaluate(&program(), word)

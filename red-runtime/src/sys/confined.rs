@@ -16,6 +16,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::clone::{Cloned, clone3};
+use super::seccomp::Filter;
 
 /// User and group of a command, as it sees them itself.
 pub(crate) const NOBODY: u32 = 65_534;
@@ -108,7 +109,7 @@ struct Prepared<'a> {
     drops_groups: bool,
     trees: Vec<Tree<'a>>,
     links: Vec<(&'a CStr, &'a CStr)>,
-    filter: libc::sock_fprog,
+    filter: Filter<'a>,
     outputs: [RawFd; 2],
     go: RawFd,
     trouble: RawFd,
@@ -124,8 +125,7 @@ pub(crate) fn spawn(command: &Command) -> Result<Child, Refused> {
     let (stderr, child_stderr) = pipe()?;
     let (trouble, child_trouble) = pipe()?;
     let (child_go, go) = pipe()?;
-    let mut filter =
-        filter::program().ok_or(Refused { step: "system call filter", errno: Errno::OPNOTSUPP })?;
+    let filter = filter::program().ok_or(Refused { step: "system call filter", errno: Errno::OPNOTSUPP })?;
     let mut argv: Vec<*const c_char> = command.args.iter().map(|arg| arg.as_ptr()).collect();
     argv.push(std::ptr::null());
     let (trees, links) = contents(&command.tops);
@@ -136,7 +136,7 @@ pub(crate) fn spawn(command: &Command) -> Result<Child, Refused> {
         drops_groups: command.outside.drops_groups,
         trees,
         links,
-        filter: libc::sock_fprog { len: filter.len().try_into().unwrap_or(0), filter: filter.as_mut_ptr() },
+        filter: Filter::new(&filter),
         outputs: [child_stdout.as_raw_fd(), child_stderr.as_raw_fd()],
         go: child_go.as_raw_fd(),
         trouble: child_trouble.as_raw_fd(),
@@ -277,8 +277,8 @@ fn confine(prepared: &Prepared<'_>) -> Result<(), usize> {
     checked(5, streams(prepared.outputs))?;
     checked(6, limit())?;
     checked(7, drop_capabilities())?;
-    checked(7, load_filter(&prepared.filter))?;
-    Ok(())
+    // Why is in errno, as after the other steps.
+    prepared.filter.load().or(Err(7))
 }
 
 fn become_nobody(drops_groups: bool) -> c_int {
@@ -455,12 +455,4 @@ fn drop_capabilities() -> c_int {
         let data = [0_u32; 6];
         c_int::try_from(libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr())).unwrap_or(-1)
     }
-}
-
-fn load_filter(filter: &libc::sock_fprog) -> c_int {
-    // SAFETY: the program is live and has as many instructions as it says; the kernel checks the rest.
-    let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, std::ptr::from_ref(filter))
-    };
-    c_int::try_from(result).unwrap_or(-1)
 }

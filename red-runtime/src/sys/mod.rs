@@ -7,6 +7,7 @@
 
 pub(crate) mod clone;
 pub(crate) mod confined;
+pub(crate) mod seccomp;
 
 #[cfg(feature = "launch")]
 pub(crate) mod bpf;
@@ -16,8 +17,6 @@ pub(crate) mod exec;
 pub(crate) mod mount_attr;
 #[cfg(feature = "launch")]
 pub(crate) mod namespace;
-#[cfg(feature = "launch")]
-pub(crate) mod seccomp;
 #[cfg(feature = "launch")]
 pub(crate) mod signal;
 
@@ -42,7 +41,6 @@ pub(crate) fn keep_heap() {
 }
 
 /// What the last system call of this thread failed with.
-#[cfg(feature = "launch")]
 fn last() -> rustix::io::Errno {
     rustix::io::Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(rustix::io::Errno::IO)
 }

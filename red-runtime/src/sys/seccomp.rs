@@ -1,82 +1,103 @@
-//! System call filters of the classic BPF (seccomp(2)).
+//! System call filters in classic BPF (seccomp(2)): instructions to put them together from, and the
+//! call that loads one.
 
-use super::last;
+use libc::sock_filter;
 
-/// One instruction (linux/filter.h, `struct sock_filter`).
+/// Offset of the call's number in `struct seccomp_data` (linux/seccomp.h), in bytes.
+pub(crate) const NUMBER: u32 = 0;
+/// Offset of the architecture, `AUDIT_ARCH_…` (linux/audit.h).
+pub(crate) const ARCHITECTURE: u32 = 4;
+
+/// Offset of the lower half of an argument, on little-endian machines.
+pub(crate) const fn argument(index: u32) -> u32 {
+    16 + 8 * index
+}
+
+const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+
+/// How the loaded word is compared with a number.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(C)]
-pub(crate) struct Insn {
-    code: u16,
-    if_true: u8,
-    if_false: u8,
-    value: u32,
+#[repr(u16)]
+pub(crate) enum Test {
+    /// It is the number.
+    Equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+    /// It is larger.
+    Above = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16,
+    /// It is as large or larger.
+    AtLeast = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16,
+    /// It has any of the number's bits.
+    AnyOf = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16,
 }
 
-/// `BPF_LD | BPF_W | BPF_ABS`.
-const LOAD: u16 = 0x20;
-/// `BPF_JMP | BPF_JEQ | BPF_K`.
-const EQUAL: u16 = 0x15;
-/// `BPF_JMP | BPF_JGE | BPF_K`.
-const AT_LEAST: u16 = 0x35;
-/// `BPF_RET | BPF_K`.
-const RETURN: u16 = 0x06;
-
-impl Insn {
-    /// Loads the word at an offset in bytes of `struct seccomp_data`.
-    pub(crate) fn load(offset: u32) -> Self {
-        Self { code: LOAD, if_true: 0, if_false: 0, value: offset }
-    }
-
-    /// Skips so many instructions unless the loaded word is this.
-    pub(crate) fn unless_equal(value: u32, skip: u8) -> Self {
-        Self { code: EQUAL, if_true: 0, if_false: skip, value }
-    }
-
-    /// Skips so many instructions unless the loaded word is at least this.
-    pub(crate) fn unless_at_least(value: u32, skip: u8) -> Self {
-        Self { code: AT_LEAST, if_true: 0, if_false: skip, value }
-    }
-
-    /// Ends with an action (`SECCOMP_RET_…`).
-    pub(crate) fn ret(action: u32) -> Self {
-        Self { code: RETURN, if_true: 0, if_false: 0, value: action }
-    }
+/// Loads the word at an offset of `struct seccomp_data`.
+pub(crate) const fn load(offset: u32) -> sock_filter {
+    sock_filter { code: LOAD, jt: 0, jf: 0, k: offset }
 }
 
-/// Loads a filter for this thread and all that it starts.
-///
-/// # Errors
-/// seccomp(2): EACCES without no_new_privs and CAP_SYS_ADMIN, EINVAL for a program that is none.
-pub(crate) fn load(program: &[Insn]) -> rustix::io::Result<()> {
-    #[repr(C)]
-    struct Program {
-        len: u16,
-        filter: *const Insn,
+/// Goes on with the next instruction when the test holds, else leaves `skip` of them out.
+pub(crate) const fn when(test: Test, number: u32, skip: u8) -> sock_filter {
+    sock_filter { code: test as u16, jt: 0, jf: skip, k: number }
+}
+
+/// Ends with an action (`SECCOMP_RET_…`).
+pub(crate) const fn finish(action: u32) -> sock_filter {
+    sock_filter { code: RETURN, jt: 0, jf: 0, k: action }
+}
+
+/// The action that has a call fail with an error number.
+pub(crate) const fn fail(errno: libc::c_int) -> u32 {
+    libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()
+}
+
+/// A filter as the kernel takes it. It borrows the instructions, so that it can be made before a clone
+/// and loaded after it without allocating.
+pub(crate) struct Filter<'a> {
+    program: libc::sock_fprog,
+    _instructions: std::marker::PhantomData<&'a [sock_filter]>,
+}
+
+impl<'a> Filter<'a> {
+    /// A filter of these instructions; one of more than 65,535 is refused when it is loaded.
+    pub(crate) fn new(instructions: &'a [sock_filter]) -> Self {
+        let len = u16::try_from(instructions.len()).unwrap_or(0);
+        // The kernel only reads them.
+        let program = libc::sock_fprog { len, filter: instructions.as_ptr().cast_mut() };
+        Self { program, _instructions: std::marker::PhantomData }
     }
-    let len = u16::try_from(program.len()).map_err(|_long| rustix::io::Errno::INVAL)?;
-    let program = Program { len, filter: program.as_ptr() };
-    // SAFETY: the structure is `struct sock_fprog`; it and the instructions outlive the call, and the
-    // kernel copies them.
-    let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, std::ptr::from_ref(&program))
-    };
-    if result == 0 { Ok(()) } else { Err(last()) }
+
+    /// Loads it for this thread and all that it starts.
+    ///
+    /// # Errors
+    /// seccomp(2): EACCES without no_new_privs and CAP_SYS_ADMIN, EINVAL for a program that is none.
+    pub(crate) fn load(&self) -> rustix::io::Result<()> {
+        let program = std::ptr::from_ref(&self.program);
+        // SAFETY: the instructions outlive the call, for they are borrowed; the kernel checks and copies
+        // them.
+        let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, program) };
+        if result == 0 { Ok(()) } else { Err(super::last()) }
+    }
 }
 
 /// Runs a filter as the kernel does, on words of `struct seccomp_data` by offset.
 #[cfg(test)]
-pub(crate) fn evaluate(program: &[Insn], word: impl Fn(u32) -> u32) -> u32 {
-    let (mut at, mut loaded) = (0, 0);
+pub(crate) fn evaluate(program: &[sock_filter], word: impl Fn(u32) -> u32) -> u32 {
+    let (mut at, mut held) = (0, 0);
     loop {
         let insn = program[at];
-        let jump = |holds: bool| usize::from(if holds { insn.if_true } else { insn.if_false });
         at += 1;
-        match insn.code {
-            LOAD => loaded = word(insn.value),
-            EQUAL => at += jump(loaded == insn.value),
-            AT_LEAST => at += jump(loaded >= insn.value),
-            RETURN => return insn.value,
-            other => panic!("instruction {other:x}"),
-        }
+        let holds = match insn.code {
+            LOAD => {
+                held = word(insn.k);
+                continue;
+            }
+            RETURN => return insn.k,
+            code if code == Test::Equal as u16 => held == insn.k,
+            code if code == Test::Above as u16 => held > insn.k,
+            code if code == Test::AtLeast as u16 => held >= insn.k,
+            code if code == Test::AnyOf as u16 => held & insn.k != 0,
+            other => panic!("instruction {other:#x}"),
+        };
+        at += usize::from(if holds { insn.jt } else { insn.jf });
     }
 }

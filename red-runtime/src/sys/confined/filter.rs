@@ -6,6 +6,9 @@
 
 use libc::{c_long, sock_filter};
 
+use crate::sys::seccomp::Test::{Above, AnyOf, AtLeast, Equal};
+use crate::sys::seccomp::{ARCHITECTURE, NUMBER, argument, fail, finish, load, when};
+
 /// `AUDIT_ARCH_…` (linux/audit.h) of the targets that are supported, all little endian.
 const ARCH: Option<u32> = if cfg!(all(target_arch = "x86_64", target_pointer_width = "64")) {
     Some(0xC000_003E)
@@ -114,38 +117,10 @@ const NAMESPACES: u32 = (libc::CLONE_NEWNS
 /// taking a controlling terminal (TIOCSCTTY), line disciplines (TIOCSETD).
 const REQUESTS: [u32; 4] = [0x5412, 0x541C, 0x540E, 0x5423];
 
-/// `struct seccomp_data` (linux/seccomp.h): offsets of the number, the architecture, and the lower
-/// half of an argument.
-const NUMBER: u32 = 0;
-const ARCHITECTURE: u32 = 4;
-const fn argument(index: u32) -> u32 {
-    16 + 8 * index
-}
-
-const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-const ABOVE: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
-const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
-const ANY_OF: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
-const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-
 const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
 const KILL: u32 = libc::SECCOMP_RET_KILL_PROCESS;
-const EPERM: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
-const ENOSYS: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
-
-const fn load(offset: u32) -> sock_filter {
-    sock_filter { code: LOAD, jt: 0, jf: 0, k: offset }
-}
-
-const fn finish(action: u32) -> sock_filter {
-    sock_filter { code: RETURN, jt: 0, jf: 0, k: action }
-}
-
-/// Goes on with the next instruction when the test holds, else leaves `skip` out.
-const fn when(test: u16, k: u32, skip: u8) -> sock_filter {
-    sock_filter { code: test, jt: 0, jf: skip, k }
-}
+const EPERM: u32 = fail(libc::EPERM);
+const ENOSYS: u32 = fail(libc::ENOSYS);
 
 fn number(call: c_long) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX)
@@ -155,30 +130,30 @@ fn number(call: c_long) -> u32 {
 pub(crate) fn program() -> Option<Vec<sock_filter>> {
     let mut program = vec![
         load(ARCHITECTURE),
-        // jt and jf the other way round: the next instruction is for every other architecture.
-        sock_filter { code: EQUAL, jt: 1, jf: 0, k: ARCH? },
+        // The next instruction is for every other architecture.
+        sock_filter { jt: 1, jf: 0, ..when(Equal, ARCH?, 0) },
         finish(KILL),
         load(NUMBER),
     ];
     if cfg!(target_arch = "x86_64") {
-        program.extend([when(AT_LEAST, X32, 1), finish(KILL)]);
+        program.extend([when(AtLeast, X32, 1), finish(KILL)]);
     }
-    program.extend([when(ABOVE, number(NEWEST), 1), finish(ENOSYS)]);
+    program.extend([when(Above, number(NEWEST), 1), finish(ENOSYS)]);
     // Its flags are in memory, where a filter cannot look; the C library goes on with clone(2).
-    program.extend([when(EQUAL, number(libc::SYS_clone3), 1), finish(ENOSYS)]);
+    program.extend([when(Equal, number(libc::SYS_clone3), 1), finish(ENOSYS)]);
     for call in DENIED {
-        program.extend([when(EQUAL, number(*call), 1), finish(EPERM)]);
+        program.extend([when(Equal, number(*call), 1), finish(EPERM)]);
     }
     program.extend([
-        when(EQUAL, number(libc::SYS_clone), 4),
+        when(Equal, number(libc::SYS_clone), 4),
         load(argument(0)),
-        when(ANY_OF, NAMESPACES, 1),
+        when(AnyOf, NAMESPACES, 1),
         finish(EPERM),
         finish(ALLOW),
     ]);
-    program.extend([when(EQUAL, number(libc::SYS_ioctl), 2 * REQUESTS.len() as u8 + 1), load(argument(1))]);
+    program.extend([when(Equal, number(libc::SYS_ioctl), 2 * REQUESTS.len() as u8 + 1), load(argument(1))]);
     for request in REQUESTS {
-        program.extend([when(EQUAL, request, 1), finish(EPERM)]);
+        program.extend([when(Equal, request, 1), finish(EPERM)]);
     }
     program.push(finish(ALLOW));
     Some(program)
@@ -193,24 +168,7 @@ mod tests {
         let program = program().expect("this architecture has one");
         let mut data = vec![number(call), arch, 0, 0];
         data.extend(args.iter().flat_map(|arg| [*arg as u32, (*arg >> 32) as u32]));
-        let (mut at, mut held) = (0, 0);
-        loop {
-            let insn = program[at];
-            at += 1;
-            let holds = match insn.code {
-                LOAD => {
-                    held = data[insn.k as usize / 4];
-                    continue;
-                }
-                RETURN => return insn.k,
-                EQUAL => held == insn.k,
-                ABOVE => held > insn.k,
-                AT_LEAST => held >= insn.k,
-                ANY_OF => held & insn.k != 0,
-                other => panic!("instruction {other:#x}"),
-            };
-            at += usize::from(if holds { insn.jt } else { insn.jf });
-        }
+        crate::sys::seccomp::evaluate(&program, |offset| data[offset as usize / 4])
     }
 
     fn call(call: c_long, args: [u64; 2]) -> u32 {
