@@ -92,7 +92,7 @@ impl Hostile {
     }
 
     /// Puts it into the configuration of an engine.
-    pub(crate) fn into_spec(&self, spec: &mut Value, world: &World) {
+    pub(crate) fn put_into(&self, spec: &mut Value, world: &World) {
         match self {
             Self::Cwd(cwd) => spec["process"]["cwd"] = json!(cwd),
             Self::Command(command) => spec["process"]["args"] = json!([world.filled(command)]),

@@ -269,7 +269,7 @@ impl World {
             }
         }
         for one in hostile {
-            one.into_spec(&mut spec, self);
+            one.put_into(&mut spec, self);
         }
         fs::write(bundle.join("config.json"), spec.to_string()).expect("it is ours");
         bundle
