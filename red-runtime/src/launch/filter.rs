@@ -78,7 +78,31 @@ const ABIS: [Abi; 2] = [
     },
 ];
 
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(target_arch = "arm")]
+const ABIS: [Abi; 1] = [Abi {
+    arch: 0x4000_0028,
+    denied: &[309, 310, 311, 347, 401, 386, 364, 371],
+    absent: &[388, IO_URING[0], IO_URING[1], IO_URING[2], 86, 149, 169],
+    ioctl: 54,
+    second: None,
+}];
+
+// The generic table, as on aarch64.
+#[cfg(target_arch = "riscv64")]
+const ABIS: [Abi; 1] = [Abi {
+    arch: 0xc000_00f3,
+    denied: &[217, 218, 219, 104, 294, 280, 241, 265],
+    absent: &[282, IO_URING[0], IO_URING[1], IO_URING[2], 42],
+    ioctl: 29,
+    second: None,
+}];
+
+#[cfg(not(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "arm",
+    target_arch = "riscv64"
+)))]
 const ABIS: [Abi; 0] = [];
 
 /// Loads the filter. The caller has no_new_privs, or CAP_SYS_ADMIN.

@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
 
-use oci_spec::runtime::{LinuxSeccomp, PosixRlimit, PosixRlimitType, Process, Spec};
+use oci_spec::runtime::{LinuxSeccomp, PosixRlimit, PosixRlimitType, Process, Spec, User};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 
@@ -61,6 +61,7 @@ impl<'a> Setup<'a> {
             let cwd = process.cwd().display();
             return Err(LaunchError::refused("process.cwd", format!("`{cwd}` is not an absolute path")));
         }
+        known_ids(process.user())?;
         let env = process.env().as_deref().unwrap_or_default();
         let path = env.iter().rev().find_map(|one| one.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
         Ok(Self {
@@ -136,6 +137,16 @@ impl<'a> Setup<'a> {
     pub(crate) fn exec(&self, program: &Program) -> LaunchError {
         let errno = sys::exec::execve(&program.0, &self.args, &self.env);
         refused(program.0.to_string_lossy().into_owned(), errno)
+    }
+}
+
+/// Refuses ids that the kernel takes for "leave it as it is" (setresuid(2)): the process would stay root
+/// (CVE-2024-40635 is what happened elsewhere).
+fn known_ids(user: &User) -> Result<(), LaunchError> {
+    let groups = user.additional_gids().iter().flatten().copied();
+    match [user.uid(), user.gid()].into_iter().chain(groups).find(|id| *id == u32::MAX) {
+        None => Ok(()),
+        Some(id) => Err(LaunchError::refused("process.user", format!("invalid user or group ID: {id}"))),
     }
 }
 
