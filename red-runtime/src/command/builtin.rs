@@ -127,7 +127,6 @@ mod tests {
             "getent group $(id -g)",
             "id -u",
             "getent passwd root 0",
-            "getent passwd 0 no-such-user-here",
             "echo %_dbpath /var/lib/rpm",
             "echo",
             "  echo a   b=c,d:e  -n ",
@@ -135,6 +134,15 @@ mod tests {
             let real = std::process::Command::new("bash").args(["-c", command]).output().unwrap();
             assert_eq!(answered(command).unwrap().into_bytes(), real.stdout, "{command}");
         }
+    }
+
+    /// Whom the files do not have the name services are asked for, which is no answer without a process.
+    #[test]
+    fn accounts_of_services_are_asked_for_apart() {
+        let command = "getent passwd 0 no-such-user-here";
+        let real = std::process::Command::new("bash").args(["-c", command]).output().unwrap();
+        assert_eq!(answered(command), None);
+        assert_eq!(asked(command, (0, 0)).unwrap(), real.stdout);
     }
 
     #[test]
