@@ -41,7 +41,7 @@ impl<'a> Setup<'a> {
     /// Reads the process of a configuration.
     ///
     /// # Errors
-    /// There is no command, or a text has a zero byte in it.
+    /// There is no command, or a string contains a NUL byte.
     pub(crate) fn of(spec: &'a Spec) -> Result<Self, LaunchError> {
         let process =
             spec.process().as_ref().ok_or_else(|| LaunchError::refused("process", "there is none"))?;
@@ -173,7 +173,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 fn texts(what: &str, list: &[String]) -> Result<Vec<CString>, LaunchError> {
     let one = |text: &String| {
-        CString::new(text.as_str()).map_err(|_nul| LaunchError::refused(what, "a text has a zero byte in it"))
+        CString::new(text.as_str()).map_err(|_nul| LaunchError::refused(what, "contains a NUL byte"))
     };
     list.iter().map(one).collect()
 }
