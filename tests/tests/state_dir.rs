@@ -196,7 +196,7 @@ fn records_that_are_something_else_are_damaged() {
         assert!(!stage.root.join("c").exists(), "{kind}");
     }
     // A lock that is something else is not waited for.
-    mknodat(CWD, stage.root.join("d.lock"), FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+    mknodat(CWD, stage.root.join(".d.lock"), FileType::Fifo, Mode::from_raw_mode(0o600), 0)
         .expect("it is ours");
     let said = within(&["run", "--bundle", &bundle.display().to_string(), "d"]);
     assert!(said.code == 1 && said.err.contains("not a regular file"), "{} {}", said.code, said.err);

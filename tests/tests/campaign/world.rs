@@ -214,7 +214,7 @@ impl World {
             let state = || run(self.runtime().args(["state", "d"])).out;
             eventually("a detached command ends", || !state().contains("running"));
             let output = self.outside.join("state");
-            said.out = run(Command::new("sh").args(["-c", "cat \"$0\"/d.log"]).arg(output)).out;
+            said.out = run(Command::new("sh").args(["-c", "cat \"$0\"/.d.log"]).arg(output)).out;
         }
         said
     }
