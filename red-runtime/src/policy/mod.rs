@@ -52,6 +52,8 @@ pub struct Policy {
     exports: Vec<String>,
     /// What root is called where it is not mapped: in the user namespace of an engine without root.
     pub root_elsewhere: Option<u32>,
+    /// The state directory of this call, which nothing may write to that it starts.
+    pub state: Option<PathBuf>,
 }
 
 impl Default for Policy {
@@ -63,6 +65,7 @@ impl Default for Policy {
             admin: Vec::new(),
             exports: Vec::new(),
             root_elsewhere: None,
+            state: None,
         }
     }
 }
@@ -164,6 +167,7 @@ impl Policy {
             admin: nodes(file.admin_nodes),
             exports: nodes(file.exports),
             root_elsewhere: None,
+            state: None,
         })
     }
 
@@ -193,16 +197,14 @@ impl Policy {
     /// What exports and volumes are judged by, for a launch with this environment.
     #[must_use]
     pub fn rules(&self, launch: &Launch) -> Rules {
-        let mut deciding = vec![
-            PathBuf::from(format!("{}/etc/redpak", launch.prefix())),
-            "/etc/redpak".into(),
-            "/run/red-runtime".into(),
-        ];
-        let run = launch.environment.get("XDG_RUNTIME_DIR").filter(|dir| dir.starts_with('/'));
-        deciding.extend(run.map(|dir| Path::new(dir).join("red-runtime")));
+        let mut deciding =
+            vec![PathBuf::from(format!("{}/etc/redpak", launch.prefix())), "/etc/redpak".into()];
         deciding.dedup();
         let pools = self.pools.iter().map(|pool| pool.path.clone()).collect();
-        Rules { pools, deciding, allowed: self.exports.clone() }
+        let mut states = states(launch);
+        // A relative one is of the directory that the caller is in.
+        states.extend(self.state.as_ref().and_then(|state| std::path::absolute(state).ok()));
+        Rules { pools, deciding, states, allowed: self.exports.clone() }
     }
 
     /// Whether an engine may start a leaf in admin mode.
@@ -210,6 +212,24 @@ impl Policy {
     pub fn admin(&self, leaf: &Path) -> bool {
         names(&self.admin, leaf)
     }
+}
+
+/// Every directory that the caller's commands may find records of containers in, when none is named
+/// (`launch/record/place.rs` has which of them is used when).
+fn states(launch: &Launch) -> Vec<PathBuf> {
+    let variable = |name| launch.environment.get(name).filter(|dir| dir.starts_with('/')).map(PathBuf::from);
+    let home = variable("HOME").or_else(|| accounts::home_of(launch.uid));
+    let places = [
+        Some("/run".into()),
+        variable("XDG_RUNTIME_DIR"),
+        Some(format!("/run/user/{}", launch.uid).into()),
+        variable("XDG_STATE_HOME"),
+        home.map(|home| home.join(".local/state")),
+    ];
+    let mut all: Vec<PathBuf> = places.into_iter().flatten().map(|place| place.join("red-runtime")).collect();
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// Whether a list of redpaths names a leaf.

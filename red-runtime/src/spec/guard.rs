@@ -31,6 +31,8 @@ pub struct Guard {
     mounts: MountTable,
     /// Places that must not be written to, as people know them.
     kept: Vec<(Location, String)>,
+    /// Overlays that show something of these and have a layer that cannot be found.
+    unknown: Vec<(Location, String)>,
     /// What the node exports writable.
     granted: Vec<Location>,
     /// Whether a node's container is at stake, whose family may deny it the host's processes.
@@ -43,23 +45,26 @@ impl Guard {
     pub fn new(rules: &Rules, node: Option<(&Family, &Plan)>) -> Self {
         let mounts = MountTable::read();
         let mut kept = Vec::new();
+        let mut unknown = Vec::new();
         let mut keep = |path: &std::path::Path, what: &str| {
             // What is not there cannot be covered; a host whose `/var` or `/etc` a container may write to
             // as a whole is the container's anyway.
             let Ok(path) = place::canonical(path) else { return };
             let Some(path) = path.to_str() else { return };
             let shown = format!("{path} ({what})");
+            unknown.extend(mounts.with_unknown_layers(0, path).map(|overlay| (overlay, shown.clone())));
             kept.extend(mounts.layers(0, path).into_iter().map(|layer| (layer, shown.clone())));
             kept.extend(mounts.locate(0, path).map(|place| (place, shown)));
         };
         rules.pools.iter().for_each(|pool| keep(pool, "nodes"));
         rules.deciding.iter().for_each(|path| keep(path, "the host's configuration"));
+        rules.states.iter().for_each(|path| keep(path, "records of what runs"));
         let mut granted = Vec::new();
         if let Some((family, plan)) = node {
             family.nodes.iter().for_each(|node| keep(&node.path, "a node"));
             granted = plan.layout.mounts.iter().filter_map(|mount| writable(mount, &mounts)).collect();
         }
-        Self { rules: rules.clone(), mounts, kept, granted, of_node: node.is_some() }
+        Self { rules: rules.clone(), mounts, kept, unknown, granted, of_node: node.is_some() }
     }
 
     /// Whether a volume may be mounted, with everything that is mounted below it.
@@ -109,6 +114,13 @@ impl Guard {
             if self.granted.iter().any(|granted| granted.contains(&place)) {
                 continue;
             }
+            if let Some((_, what)) = self.unknown.iter().find(|(overlay, _)| !overlay.contains(&place)) {
+                return refused(
+                    path,
+                    format!("could be a layer of the overlay of what decides: {what}"),
+                    "mount it read-only; or mount the overlay by absolute paths",
+                );
+            }
             let touches = |kept: &Location| kept.contains(&place) || place.contains(kept);
             if let Some((_, what)) = self.kept.iter().find(|(kept, _)| touches(kept)) {
                 return refused(
@@ -152,6 +164,7 @@ mod tests {
         let mut rules = Rules {
             pools: vec![top.join("pool"), top.join("missing")],
             deciding: vec![top.join("host/redpak")],
+            states: Vec::new(),
             allowed: Vec::new(),
         };
         let open = |below: &str| File::open(top.join(below)).unwrap();

@@ -96,7 +96,8 @@ impl Plain<'_> {
 /// Whether a directory, by its path without links, has a pool or what the host decides by somewhere
 /// below it, and lies in none.
 fn is_above(rules: &Rules, path: &Path) -> bool {
-    let kept = rules.pools.iter().chain(&rules.deciding).filter_map(|kept| place::canonical(kept).ok());
+    let kept = rules.pools.iter().chain(&rules.deciding).chain(&rules.states);
+    let kept = kept.filter_map(|kept| place::canonical(kept).ok());
     let all: Vec<PathBuf> = kept.collect();
     all.iter().any(|kept| kept.starts_with(path) && kept != path)
         && !all.iter().any(|kept| path.starts_with(kept))

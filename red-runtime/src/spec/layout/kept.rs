@@ -66,6 +66,8 @@ pub(super) struct KeptPlaces {
     pub(super) nodes: Vec<Vec<Location>>,
     /// The places of each pool.
     pub(super) pools: Vec<Location>,
+    /// Overlays that show something of these and have a layer that cannot be found, with what they show.
+    unknown: BTreeMap<Location, String>,
 }
 
 /// Below a node's `etc`: where packages come from, and whose signatures count.
@@ -74,13 +76,6 @@ const REPOSITORIES: [&str; 6] = ["dnf", "pki", "rpm", "yum", "yum.repos.d", "zyp
 /// The place of a path without symbolic links. Without a mount table its name has to do.
 pub(super) fn place(mounts: &MountTable, id: u64, path: &str) -> Option<Location> {
     if mounts.is_empty() { Some(Location::by_name(path)) } else { mounts.locate(id, path) }
-}
-
-/// The place of a path, and those that decide what is seen there.
-fn places(mounts: &MountTable, id: u64, path: &str) -> Vec<Location> {
-    let mut all: Vec<Location> = place(mounts, id, path).into_iter().collect();
-    all.extend(mounts.layers(id, path));
-    all
 }
 
 impl KeptPlaces {
@@ -104,6 +99,22 @@ impl KeptPlaces {
         kept
     }
 
+    /// The place of a path, and those that decide what is seen there.
+    fn places(&mut self, mounts: &MountTable, id: u64, path: &str) -> Vec<Location> {
+        let mut all: Vec<Location> = place(mounts, id, path).into_iter().collect();
+        all.extend(mounts.layers(id, path));
+        if let Some(overlay) = mounts.with_unknown_layers(id, path) {
+            self.unknown.entry(overlay).or_insert_with(|| path.to_owned());
+        }
+        all
+    }
+
+    /// What decides and has a layer that cannot be found, which could be this place. A layer is of another
+    /// file system.
+    pub(super) fn untold(&self, place: &Location) -> Option<&str> {
+        self.unknown.iter().find(|(overlay, _)| !overlay.contains(place)).map(|(_, path)| path.as_str())
+    }
+
     fn add(&mut self, place: Location, kept: Kept) {
         let here = self.all.entry(place).or_default();
         if !here.contains(&kept) {
@@ -115,7 +126,7 @@ impl KeptPlaces {
         let family = finder.family;
         let node = &family.nodes[index];
         let path = node.vars.path.as_str();
-        let bases = places(mounts, node.facts.mount, path);
+        let bases = self.places(mounts, node.facts.mount, path);
         let etc = match finder.host.probe(&format!("{path}/etc"), Some(&node.path)) {
             Probe::Dir { real, .. } => below(&real, path).map_or_else(|| "etc".to_owned(), str::to_owned),
             _ => "etc".to_owned(),
@@ -177,7 +188,7 @@ impl KeptPlaces {
                 }
             }
             _ => {
-                for place in places(mounts, 0, dir) {
+                for place in self.places(mounts, 0, dir) {
                     self.add(place, kept.clone());
                 }
             }
@@ -196,17 +207,17 @@ impl KeptPlaces {
         for pool in &rules.pools {
             // A pool that is not there holds nothing.
             let (Some(facts), real) = found(pool) else { continue };
-            for place in places(mounts, facts.mount, &real) {
+            for place in self.places(mounts, facts.mount, &real) {
                 let kept =
                     Kept { class: Class::Pool, tree: false, node: None, path: real.clone(), named: true };
                 self.add(place.clone(), kept);
                 self.pools.push(place);
             }
         }
-        for path in &rules.deciding {
+        let states = rules.states.iter().map(|path| (path, Class::State));
+        for (path, class) in rules.deciding.iter().map(|path| (path, Class::Host)).chain(states) {
             let (facts, real) = found(path);
-            let class = if path.ends_with("red-runtime") { Class::State } else { Class::Host };
-            for place in places(mounts, facts.map_or(0, |facts| facts.mount), &real) {
+            for place in self.places(mounts, facts.map_or(0, |facts| facts.mount), &real) {
                 let named = class == Class::Host;
                 self.add(place, Kept { class, tree: true, node: None, path: real.clone(), named });
             }
@@ -214,7 +225,7 @@ impl KeptPlaces {
         for main in [&finder.family.main.config, &finder.family.main.admin].into_iter().flatten() {
             let (facts, real) = found(finder.family.sources.path(main.file));
             let Some(facts) = facts else { continue };
-            for place in places(mounts, facts.mount, &real) {
+            for place in self.places(mounts, facts.mount, &real) {
                 let kept =
                     Kept { class: Class::Host, tree: true, node: None, path: real.clone(), named: true };
                 self.add(place, kept);

@@ -269,6 +269,12 @@ impl<'j, 'f> Judge<'j, 'f> {
                 format!("{real} is on a mount that cannot be found, so nobody can tell what it covers");
             return self.refuse(index, message, "export it read-only");
         };
+        if let Some(untold) = self.kept.untold(&place).map(str::to_owned) {
+            let message = format!(
+                "{untold} is on an overlay, and its layers cannot be found: {real} could be one of them"
+            );
+            return self.refuse(index, message, "mount the overlay by absolute paths");
+        }
         if let Some(links) = facts.filter(|facts| facts.is_file() && facts.links > 1).map(|facts| facts.links)
             && !self.layer(index).admin
         {
