@@ -7,7 +7,6 @@ use super::sources::Finder;
 use crate::node::family::{ADMIN_NAMES, CONFIG_NAMES, STATUS_NAME};
 use crate::node::guard::{Location, MountTable};
 use crate::node::merge::Merged;
-use crate::node::place::Facts;
 use crate::spec::host::Probe;
 
 /// What a place decides.
@@ -54,7 +53,7 @@ pub(super) struct Kept {
     pub(super) node: Option<usize>,
     /// Its path, as people know it.
     pub(super) path: String,
-    /// Whether it counts even when it is not there yet: somebody could make it.
+    /// Whether a configuration names it, or it is where it is by rule.
     pub(super) named: bool,
 }
 
@@ -87,11 +86,8 @@ impl KeptPlaces {
             kept.node(finder, index, &mounts);
         }
         for packages in &merged.packages {
-            for (dir, named) in [
-                (&packages.rpmdir, packages.rpmdir.origin.is_some()),
-                (&packages.persistdir, packages.persistdir.origin.is_some()),
-                (&packages.cachedir, packages.cachedir.origin.is_some()),
-            ] {
+            for dir in [&packages.rpmdir, &packages.persistdir, &packages.cachedir] {
+                let named = dir.origin.is_some();
                 kept.packages(finder, packages.node, (&dir.value.actual, named), &mounts);
             }
         }
@@ -197,40 +193,56 @@ impl KeptPlaces {
 
     fn host(&mut self, finder: &mut Finder<'_>, mounts: &MountTable) {
         let rules = finder.terms.rules;
-        let mut found = |path: &Path| -> (Option<Facts>, String) {
-            let path = path.to_string_lossy();
-            match finder.host.probe(&path, None) {
-                Probe::Dir { real, facts } | Probe::Other { real, facts } => (Some(facts), real),
-                _ => (None, path.into_owned()),
-            }
-        };
         for pool in &rules.pools {
-            // A pool that is not there holds nothing.
-            let (Some(facts), real) = found(pool) else { continue };
-            for place in self.places(mounts, facts.mount, &real) {
-                let kept =
-                    Kept { class: Class::Pool, tree: false, node: None, path: real.clone(), named: true };
-                self.add(place.clone(), kept);
-                self.pools.push(place);
-            }
+            let places = self.of_host(finder, mounts, pool, Class::Pool);
+            self.pools.extend(places);
         }
         let states = rules.states.iter().map(|path| (path, Class::State));
         for (path, class) in rules.deciding.iter().map(|path| (path, Class::Host)).chain(states) {
-            let (facts, real) = found(path);
-            for place in self.places(mounts, facts.map_or(0, |facts| facts.mount), &real) {
-                let named = class == Class::Host;
-                self.add(place, Kept { class, tree: true, node: None, path: real.clone(), named });
-            }
+            self.of_host(finder, mounts, path, class);
         }
         for main in [&finder.family.main.config, &finder.family.main.admin].into_iter().flatten() {
-            let (facts, real) = found(finder.family.sources.path(main.file));
-            let Some(facts) = facts else { continue };
-            for place in self.places(mounts, facts.mount, &real) {
-                let kept =
-                    Kept { class: Class::Host, tree: true, node: None, path: real.clone(), named: true };
-                self.add(place, kept);
+            let path = finder.family.sources.path(main.file);
+            if path.is_absolute() {
+                self.of_host(finder, mounts, path, Class::Host);
             }
         }
+    }
+
+    /// Keeps what a path of the host leads to, and every link on the way: whoever writes where one stands
+    /// leads the path elsewhere. What is not there is kept by its name, since somebody could make it.
+    fn of_host(
+        &mut self,
+        finder: &mut Finder<'_>,
+        mounts: &MountTable,
+        path: &Path,
+        class: Class,
+    ) -> Vec<Location> {
+        let kept =
+            |path: &str, tree: bool| Kept { class, tree, node: None, path: path.to_owned(), named: true };
+        let mut found = None;
+        for above in path.ancestors() {
+            let (probe, links) = finder.host.follow(&above.to_string_lossy(), None);
+            if let Probe::Dir { real, facts } | Probe::Other { real, facts } = probe {
+                let rest = path.strip_prefix(above).unwrap_or(Path::new("")).to_string_lossy();
+                let slash = if rest.is_empty() { "" } else { "/" };
+                let mount = if rest.is_empty() { facts.mount } else { 0 };
+                found = Some((format!("{}{slash}{rest}", real.trim_end_matches('/')), mount, links));
+                break;
+            }
+        }
+        let (real, mount, links) =
+            found.unwrap_or_else(|| (path.to_string_lossy().into_owned(), 0, Vec::new()));
+        for link in links {
+            if let Some(place) = place(mounts, link.mount, &link.path) {
+                self.add(place, kept(&link.path, true));
+            }
+        }
+        let all = self.places(mounts, mount, &real);
+        for place in &all {
+            self.add(place.clone(), kept(&real, class != Class::Pool));
+        }
+        all
     }
 
     /// What a place is, or lies in, if that decides as a whole.
