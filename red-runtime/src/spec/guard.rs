@@ -33,6 +33,8 @@ pub struct Guard {
     rules: Rules,
     mounts: MountTable,
     kept: Vec<Kept>,
+    /// Overlays that show something of these and have a layer that cannot be found.
+    unknown: Vec<Kept>,
     /// What the node exports writable.
     granted: Vec<Location>,
     /// What it mounts read-only over that.
@@ -91,6 +93,7 @@ impl Guard {
             rules: rules.clone(),
             mounts: MountTable::read(),
             kept: Vec::new(),
+            unknown: Vec::new(),
             granted: Vec::new(),
             withheld: Vec::new(),
             lost: None,
@@ -98,6 +101,7 @@ impl Guard {
         };
         rules.pools.iter().for_each(|pool| guard.keep(pool, "nodes"));
         rules.deciding.iter().for_each(|path| guard.keep(path, "the host's configuration"));
+        rules.states.iter().for_each(|path| guard.keep(path, "records of what runs"));
         if let Some((family, plan)) = node {
             family.nodes.iter().for_each(|node| guard.keep(&node.path, "a node"));
             guard.grant(plan);
@@ -113,8 +117,10 @@ impl Guard {
         if place.is_none() {
             self.lost = Some(path.clone());
         }
+        let known = |place: Location| Kept { place, path: path.clone(), what };
+        self.unknown.extend(self.mounts.with_unknown_layers(facts.mount, &path).map(known));
         let places = self.mounts.layers(facts.mount, &path).into_iter().chain(place);
-        self.kept.extend(places.map(|place| Kept { place, path: path.clone(), what }));
+        self.kept.extend(places.map(known));
     }
 
     /// Takes over what a plan exports writable, without the parts over which it mounts something
@@ -222,8 +228,8 @@ impl Guard {
             );
         }
         match self.decides(opened, place, withheld) {
-            Some(what) => refused(
-                format!("would make writable what decides: {what}"),
+            Some(reason) => refused(
+                reason,
                 "mount it read-only, or a directory elsewhere; `exports: {allow: [...]}` in the policy names exceptions",
             ),
             None => Ok(()),
@@ -252,19 +258,26 @@ impl Guard {
             && self.kept.iter().any(|kept| same_fs(&kept.place, place))
     }
 
-    /// What decides, and would become writable.
+    /// Why something that decides would become writable.
     fn decides(&self, opened: &Opened, place: Location, withheld: &[Withheld]) -> Option<String> {
         let brought = self.mounts.below(&opened.path).filter(|_| opened.facts.is_dir());
         let places = std::iter::once(place).chain(brought.map(|mount| mount.location()));
         for place in places {
             if let Some(part) = withheld.iter().find(|part| touch(&part.place, &place)) {
-                return Some(format!("{} (read-only in what the node exports)", part.path));
+                let path = &part.path;
+                return Some(format!(
+                    "would make writable what decides: {path} (read-only in what the node exports)"
+                ));
             }
             if self.granted.iter().any(|granted| granted.contains(&place)) {
                 continue;
             }
+            if let Some(kept) = self.unknown.iter().find(|overlay| !overlay.place.contains(&place)) {
+                let Kept { path, what, .. } = kept;
+                return Some(format!("could be a layer of the overlay of what decides: {path} ({what})"));
+            }
             if let Some(kept) = self.kept.iter().find(|kept| touch(&kept.place, &place)) {
-                return Some(format!("{} ({})", kept.path, kept.what));
+                return Some(format!("would make writable what decides: {} ({})", kept.path, kept.what));
             }
         }
         None
@@ -296,6 +309,7 @@ mod tests {
         let mut rules = Rules {
             pools: vec![top.join("pool"), top.join("missing")],
             deciding: vec![top.join("host/redpak")],
+            states: Vec::new(),
             allowed: Vec::new(),
         };
         let open = |below: &str| File::open(top.join(below)).unwrap();

@@ -208,10 +208,6 @@ fn part(source: &str, overlay: bool, world: &World) -> Value {
     }
     // What an overlay works with has to be beside what it writes to.
     let work = std::path::Path::new(source).parent().expect("it has one").join("work");
-    match std::fs::create_dir(&work) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => panic!("{error}"),
-        _ => {}
-    }
     let options =
         [world.filled("lowerdir=%/vol"), format!("upperdir={source}"), format!("workdir={}", work.display())];
     json!({"destination": "/vol", "type": "overlay", "source": "overlay", "options": options})

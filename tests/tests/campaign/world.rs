@@ -139,7 +139,7 @@ impl World {
             let status = self.pool.join(format!("{below}/.rednode.yaml"));
             let text = fs::read_to_string(&status).expect("it was made") + "info: " + marker + "\n";
             fs::write(status, text).expect("it is ours");
-            for dir in ["data/sub", "ro/sub", "private", ".red/gen", "var/lib/rpm"] {
+            for dir in ["data/sub", "ro/sub", "private", ".red/gen", "var/lib/rpm", "var/lib/dnf"] {
                 self.pool.mkdir(format!("{below}/{dir}"));
             }
             for file in ["file", "hosts", "passwd", "localtime", "resolv.conf"] {
@@ -180,6 +180,12 @@ impl World {
             if mounted {
                 fs::write(queues.join(marker(&self.outside)), "").expect("root may make one");
                 self.queues = Some(queues);
+            }
+        }
+        for one in hostile {
+            if let Hostile::Part { source, overlay: true, .. } = one {
+                let source = PathBuf::from(self.filled(source));
+                fs::create_dir_all(source.parent().expect("it has one").join("work")).expect("it is ours");
             }
         }
         if hostile.iter().any(|one| matches!(one, Hostile::Secret(_))) {
@@ -247,7 +253,9 @@ impl World {
     fn wrap(&self, node: &Path, env: &[String], options: &[&str]) -> Command {
         let mut wrap = red_wrap(&self.outside.join("state"));
         wrap.env("NODE_PREFIX", self.outside.join("prefix")).arg(format!("--redpath={}", node.display()));
-        env.iter().for_each(|one| drop(wrap.args(["-e", one])));
+        for one in env {
+            wrap.args(["-e", one]);
+        }
         wrap.args(options).arg("--").args(self.payload());
         wrap
     }
@@ -258,7 +266,7 @@ impl World {
             let state = || run(self.runtime().args(["state", "d"])).out;
             eventually("a detached command ends", || !state().contains("running"));
             let output = self.outside.join("state");
-            said.out = run(Command::new("sh").args(["-c", "cat \"$0\"/d.log"]).arg(output)).out;
+            said.out = run(Command::new("sh").args(["-c", "cat \"$0\"/.d.log"]).arg(output)).out;
         }
         said
     }

@@ -16,6 +16,7 @@ use oci_spec::runtime::Spec;
 use crate::command::{HostShell, Shell};
 use crate::launch::create::OfNode;
 use crate::launch::error::LaunchError;
+use crate::launch::record::Store;
 use crate::launch::root::{Root, layout, oci};
 use crate::launch::smack;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
@@ -73,11 +74,16 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Reads a bundle. Where the engine wants its PID file tells where it keeps what is its own.
+    /// Reads a bundle. Where the engine wants its PID file tells where it keeps what is its own. The state
+    /// directory is made first, for what is not there cannot be kept from a container.
     ///
     /// # Errors
     /// There is none, its configuration is wrong, or the node it names may not start.
-    pub(super) fn read(bundle: &Path, pid_file: Option<&Path>) -> Result<Self, super::runtime::RunError> {
+    pub(super) fn read(
+        bundle: &Path,
+        pid_file: Option<&Path>,
+        store: &Store,
+    ) -> Result<Self, super::runtime::RunError> {
         let refused = |why: String| LaunchError::refused(format!("bundle {}", bundle.display()), why);
         let bundle =
             std::fs::canonicalize(bundle).map_err(|error| refused(error.to_string().to_lowercase()))?;
@@ -90,9 +96,11 @@ impl Loaded {
             .map_err(|source| LaunchError::Json { path: path.display().to_string(), source })?;
         let selection = choice::choose(&spec, &bundle)?;
         let facts = found::facts(&spec, &EngineDirs::of(&bundle, pid_file), &bundle)?;
+        store.prepare()?;
+        let policy = policy(store)?;
         match selection {
-            Selection::Plain { sandbox } => Self::plain(bundle, spec, facts, sandbox),
-            Selection::Node(choice) => Self::of_node(bundle, &spec, facts, &choice),
+            Selection::Plain { sandbox } => Self::plain(bundle, spec, facts, (&policy, sandbox)),
+            Selection::Node(choice) => Self::of_node(bundle, &spec, facts, (&policy, &choice)),
         }
     }
 
@@ -100,12 +108,11 @@ impl Loaded {
         bundle: PathBuf,
         mut spec: Spec,
         facts: EngineFacts,
-        sandbox: bool,
+        (policy, sandbox): (&Policy, bool),
     ) -> Result<Self, super::runtime::RunError> {
         let launch = Launch::of_this_process();
-        let policy = policy()?;
         let rules = policy.rules(&launch);
-        let origin = choice::origin(&spec).map(|named| origin(named, &policy, &launch));
+        let origin = choice::origin(&spec).map(|named| origin(named, policy, &launch));
         let plain = volumes::Plain { rules: &rules, facts: &facts, bundle: &bundle, sandbox, origin };
         let checked = plain.check(&mut spec)?;
         let mut root = oci::root(&spec, &bundle)?;
@@ -121,9 +128,9 @@ impl Loaded {
         bundle: PathBuf,
         spec: &Spec,
         facts: EngineFacts,
-        choice: &Choice,
+        by: (&Policy, &Choice),
     ) -> Result<Self, super::runtime::RunError> {
-        let (plan, family, combined) = planned(spec, &facts, choice, &bundle)?;
+        let (plan, family, combined) = planned(spec, &facts, by, &bundle)?;
         for created in &plan.layout.create {
             bundle::create(created).map_err(NodeError::from)?;
         }
@@ -172,9 +179,13 @@ fn origin(said: choice::Origin, policy: &Policy, launch: &Launch) -> Result<Orig
 }
 
 /// What the host allows.
-fn policy() -> Result<Policy, NodeError> {
+fn policy(store: &Store) -> Result<Policy, super::runtime::RunError> {
     let loaded = policy::load(&policy::path(Launch::of_this_process().prefix()));
-    loaded.policy.ok_or_else(|| NodeError::Mistakes(loaded.report, Arc::new(loaded.sources)))
+    let Some(mut policy) = loaded.policy else {
+        return Err(NodeError::Mistakes(loaded.report, Arc::new(loaded.sources)).into());
+    };
+    policy.state = Some(store.path()?.to_owned());
+    Ok(policy)
 }
 
 /// The plan of a node for an engine, checked against the policy, and combined with what the engine
@@ -182,11 +193,10 @@ fn policy() -> Result<Policy, NodeError> {
 fn planned(
     spec: &Spec,
     facts: &EngineFacts,
-    choice: &Choice,
+    (policy, choice): (&Policy, &Choice),
     bundle: &Path,
 ) -> Result<(Plan, Family, Combined), NodeError> {
     let launch = Launch::of_this_process();
-    let policy = policy()?;
     let rules = policy.rules(&launch);
     let options =
         LoadOptions { admin: choice.admin, prefix: launch.prefix().to_owned(), ..LoadOptions::default() };
@@ -196,7 +206,7 @@ fn planned(
         return Err(NodeError::Mistakes(report, loaded.sources));
     };
     agreed(choice, &family, &mut report);
-    let (plan, found) = plan_for(spec, choice, &family, &policy, launch);
+    let (plan, found) = plan_for(spec, choice, &family, policy, launch);
     report.append(found);
     let Some(plan) = plan.filter(|_| !report.has_errors()) else {
         return Err(NodeError::Mistakes(report, Arc::clone(&family.sources)));
