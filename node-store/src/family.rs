@@ -8,6 +8,7 @@ use red_runtime::node::expand::{self, Commands, Launch, Scope};
 use red_runtime::node::load::{self, LoadError, LoadOptions, MainFile};
 use red_runtime::node::merge::{self, CommandUse};
 use red_runtime::node::source::Sources;
+use red_runtime::policy;
 use red_runtime::spec::host::SystemHost;
 use red_runtime::spec::identity::Caller;
 use red_runtime::spec::plan::{self, Request};
@@ -189,7 +190,11 @@ impl Family {
 /// Nodes that lie in what another one exports writable: what runs there could have made them, with
 /// repositories and keys of its own.
 fn strangers(family: &red_runtime::node::family::Family, launch: &Launch) -> Report {
-    let request = Request::new(Caller { uid: launch.uid, gid: launch.gid });
+    let mut request = Request::new(Caller { uid: launch.uid, gid: launch.gid });
+    // One that cannot be used starts nothing, and changes no package.
+    if let Some(policy) = policy::load(&policy::path(launch.prefix())).policy {
+        request.rules = policy.rules(launch);
+    }
     let planned = plan::plan(family, &request, launch.clone(), &mut SystemHost::default(), None);
     let mut report = Report::default();
     for one in planned.report.diagnostics().iter().filter(|one| one.code == Code::NodeWritable) {

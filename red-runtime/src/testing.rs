@@ -15,6 +15,7 @@ use crate::node::merge::{self, CommandUse, Merged};
 use crate::node::place::Facts;
 use crate::node::source::{At, Located, Sources};
 use crate::node::value::State;
+use crate::spec::crossing::Link;
 use crate::spec::host::{Account, CgroupMode, Host, Probe, Subordinate};
 
 /// Facts of a directory of root's.
@@ -216,6 +217,11 @@ impl Host for FakeHost {
         } else {
             Probe::Dir { real, facts }
         }
+    }
+
+    fn follow(&mut self, path: &str, node: Option<&Path>) -> (Probe, Vec<Link>) {
+        let link = self.links.contains_key(path).then(|| Link { path: path.to_owned(), mount: 0 });
+        (self.probe(path, node), link.into_iter().collect())
     }
 
     fn mounts(&mut self) -> Rc<MountTable> {

@@ -465,6 +465,179 @@ fn records_of_what_runs_are_out_of_reach() {
     assert_eq!(fs::read_dir(stage.pool.join("run/red-runtime")).expect("it is there").count(), 0);
 }
 
+/// Mounts an overlay with one call of fsconfig(2) for each layer, as newer programs do.
+const FSCONFIG: &str = r#"
+import ctypes, sys
+call = ctypes.CDLL(None, use_errno=True).syscall
+def good(got):
+    if got < 0: raise OSError(ctypes.get_errno(), 'mount')
+    return got
+fs = good(call(430, b'overlay', 1))
+for option in sys.argv[2:]:
+    key, value = option.split('=', 1)
+    good(call(431, fs, 1, key.encode(), value.encode(), 0))
+good(call(431, fs, 6, None, None, 0))
+good(call(429, good(call(432, fs, 1, 0)), b'', -100, sys.argv[1].encode(), 4))
+"#;
+
+/// A node that is seen through an overlay is changed by whoever writes to a layer of it.
+#[test]
+fn layers_of_an_overlay_are_out_of_reach() {
+    if !is_root() {
+        return;
+    }
+    let stage = Stage::new();
+    let pool = stage.pool.path().display().to_string();
+    for dir in ["over", "low", "a:b", "up/x", "work", "low2", "up2", "work2", "inner", "elsewhere"] {
+        stage.pool.mkdir(dir);
+    }
+    let fsconfig = stage.pool.write("fsconfig.py", FSCONFIG).display().to_string();
+    let overlay = |options: &str, at: &str| format!("mount -t overlay overlay -o '{options}' {pool}/{at}");
+    let whole = overlay(&format!("lowerdir={pool}/low,upperdir={pool}/up,workdir={pool}/work"), "over");
+    let nested = format!(
+        "{} && {}",
+        overlay(&format!("lowerdir={pool}/low,upperdir={pool}/up,workdir={pool}/work"), "inner"),
+        overlay(&format!("lowerdir={pool}/inner,upperdir={pool}/up2,workdir={pool}/work2"), "over")
+    );
+    let single = format!(
+        "python3 {fsconfig} {pool}/over lowerdir+={pool}/low lowerdir+={pool}/low2 upperdir={pool}/up workdir={pool}/work"
+    );
+    let colon = overlay(&format!("lowerdir={pool}/a\\:b,upperdir={pool}/up,workdir={pool}/work"), "over");
+    let relative = format!("cd {pool} && {}", overlay("lowerdir=low,upperdir=up,workdir=work", "over"));
+    let node = |export: &str| {
+        let text = format!(
+            "config: {{path: /usr/bin}}\n{CORE}  - {{mode: Public, mount: /w, path: {pool}/{export}}}\n"
+        );
+        stage.pool.node("over/n", &text);
+        for layer in ["low", "a:b"] {
+            drop(fs::remove_dir_all(stage.pool.join(layer).join("n")));
+            run(Command::new("cp").arg("-a").args([stage.pool.join("over/n"), stage.pool.join(layer)]))
+                .good();
+        }
+        fs::remove_dir_all(stage.pool.join("over/n")).expect("it is ours");
+    };
+    for (export, prepare) in [
+        ("up", &whole),
+        ("low", &whole),
+        ("up", &nested),
+        ("low", &nested),
+        ("up2", &nested),
+        ("inner", &nested),
+        ("up", &single),
+        ("low", &single),
+        ("low2", &single),
+        ("a:b", &colon),
+        ("up", &relative),
+        ("elsewhere", &relative),
+    ] {
+        node(export);
+        let said =
+            wrap_after(&stage, prepare, "over/n", "echo ran; mkdir -p /w/n/etc; touch /w/n/etc/redpak.yaml");
+        refused(&said, "export-decides", &[&format!("/{export}")]);
+        assert_eq!(
+            fs::read_dir(stage.pool.join("up")).expect("it is there").count(),
+            1,
+            "{prepare}: written"
+        );
+    }
+    // What is no layer is as good as anywhere, and so is the overlay itself.
+    for prepare in [&whole, &nested, &single] {
+        node("elsewhere");
+        wrap_after(&stage, prepare, "over/n", "touch /w/x").good();
+    }
+    node("over/n/data");
+    stage.pool.mkdir("low/n/data");
+    wrap_after(&stage, &relative, "over/n", "touch /w/x").good();
+}
+
+/// Wherever records of the caller's containers are, and whether they are there yet: no container makes
+/// one.
+#[test]
+fn state_directories_are_out_of_reach_before_they_are_there() {
+    let (stage, other) = (Stage::new(), red_tests::pool::Pool::new());
+    let script = |name: &str| {
+        format!(
+            "touch /rt/x && ! mkdir -p /rt/{name}/forged 2>/dev/null && ! mv /rt/{name} /rt/y 2>/dev/null && echo kept"
+        )
+    };
+    let export = |path: &Path| {
+        let export = format!("{{mode: Public, mount: /rt, path: {}}}", path.display());
+        write(&stage, "core/mid/app", "", &[export]);
+    };
+    // The one that the caller names, as containerd does.
+    let rt = other.mkdir("rt");
+    export(&rt);
+    let policy = format!("pools: [{{path: {}}}]\n", stage.pool.path().display());
+    stage.pool.write("prefix/etc/redpak/policy.yaml", policy);
+    let redpath = stage.leaf.display().to_string();
+    let bundle = stage.plain("engine", &["sh", "-c", &script("named")], |spec| {
+        spec["annotations"] = serde_json::json!({"bzh.redpesk.redpak.redpath": redpath});
+        spec["mounts"] = serde_json::json!([{"destination": "/proc", "type": "proc", "source": "proc"}]);
+    });
+    let mut runtime = red_runtime(&rt.join("named"));
+    runtime.env("NODE_PREFIX", stage.pool.join("prefix")).arg("run").arg("-b").arg(&bundle).arg("e");
+    assert_eq!(run(&mut runtime).good().out, "kept\n");
+    let mut command = red_wrap(&rt.join("wrapped"));
+    command.arg(format!("--redpath={}", stage.leaf.display()));
+    assert_eq!(run(command.args(["--", "sh", "-c", &script("wrapped")])).good().out, "kept\n");
+    // As a volume, it is refused.
+    let volume = serde_json::json!({"destination": "/v", "type": "bind", "source": rt.join("named"), "options": ["bind"]});
+    let plain = stage.plain("p", &["true"], |spec| {
+        spec["mounts"].as_array_mut().expect("it is a list").push(volume);
+    });
+    let said = run(red_runtime(&rt.join("named")).arg("run").arg("-b").arg(&plain).arg("p"));
+    assert!(said.code != 0 && said.err.contains("records of what runs"), "{}", said.err);
+    // That of a user, when no variable says where it is.
+    if !is_root() {
+        return;
+    }
+    let user = User::make();
+    let run_dir = RunDir(format!("/run/user/{}", user.uid).into());
+    fs::create_dir_all(&run_dir.0).expect("it is ours");
+    chown(&run_dir.0, Some(user.uid), Some(user.uid)).expect("root gives it away");
+    fs::set_permissions(&run_dir.0, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    write(&stage, "core/mid/app", "", &["{mode: Public, mount: /rt, path: /run/user/$UID}".to_owned()]);
+    let red = stage.pool.install("red-runtime", "red-wrap");
+    for state in [None, Some("named")] {
+        let mut wrap = user.command(&red);
+        if let Some(state) = state {
+            wrap.arg("--root").arg(run_dir.0.join(state));
+        }
+        wrap.arg(format!("--redpath={}", stage.leaf.display())).args(["--", "sh", "-c"]);
+        let said = run(wrap.arg(script(state.unwrap_or("red-runtime")))).good();
+        assert_eq!(said.out, "kept\n");
+        drop(fs::remove_dir_all(run_dir.0.join("red-runtime")));
+    }
+}
+
+/// A directory below `/run/user` that is removed in the end.
+struct RunDir(std::path::PathBuf);
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// A policy that cannot be used starts nothing, and hides nothing.
+#[test]
+fn a_broken_policy_does_not_keep_plans_from_being_seen() {
+    let stage = Stage::new();
+    stage.pool.write("prefix/etc/redpak/policy.yaml", "pools: 3\n");
+    let prefixed = |mut command: Command| {
+        run(command.env("NODE_PREFIX", stage.pool.join("prefix")).stdin(std::process::Stdio::null()))
+    };
+    for verb in ["plan", "access"] {
+        let mut command = red_conf();
+        command.arg(verb).arg(&stage.leaf).args((verb == "access").then_some("/usr"));
+        let said = prefixed(command);
+        assert_eq!(said.code, 0, "{verb}: {}", said.err);
+        assert!(verb == "access" || said.err.contains("policy.yaml"), "{verb}: {}", said.err);
+    }
+    let said = prefixed(stage.wrap_command(&[], &["echo", "ran"]));
+    assert!(said.code == 125 && said.out.is_empty() && said.err.contains("policy.yaml"), "{}", said.err);
+}
+
 /// What a container may do in its node's `var` leads red-dnf nowhere: not to a directory of the host, nor
 /// to a database that the container brings.
 #[test]

@@ -196,7 +196,7 @@ fn records_that_are_something_else_are_damaged() {
         assert!(!stage.root.join("c").exists(), "{kind}");
     }
     // A lock that is something else is not waited for.
-    mknodat(CWD, stage.root.join("d.lock"), FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+    mknodat(CWD, stage.root.join(".d.lock"), FileType::Fifo, Mode::from_raw_mode(0o600), 0)
         .expect("it is ours");
     let said = within(&["run", "--bundle", &bundle.display().to_string(), "d"]);
     assert!(said.code == 1 && said.err.contains("not a regular file"), "{} {}", said.code, said.err);
@@ -234,6 +234,41 @@ fn names_stay_in_the_directory() {
         }
     }
     assert!(stage.root.exists());
+}
+
+/// No container's name is that of another one's lock or output.
+#[test]
+fn names_of_containers_are_apart_from_what_lies_beside_them() {
+    let stage = Stage::new();
+    let bundle = stage.plain("b", &["sleep", "1000"], |_| {});
+    let all = ["q", "q.lock", "q.log", "q.new", "q.old"];
+    for id in all {
+        stage.start(&bundle, id);
+    }
+    stage.runtime(["delete", "--force", "q"]).good();
+    for id in &all[1..] {
+        assert_eq!(stage.status(id), "running", "{id}");
+        stage.runtime(["delete", "--force", id]).good();
+        stage.start(&bundle, "q");
+        stage.runtime(["delete", "--force", "q"]).good();
+    }
+    // A detached one of red-wrap has its output beside it.
+    run(&mut stage.wrap_command(&["--detach", "--name", "q"], &["sh", "-c", "echo said; sleep 1000"])).good();
+    stage.start(&bundle, "q.log");
+    eventually("it has said so", || stage.tool("logs", &["q"]).out == "said\n");
+    stage.runtime(["delete", "--force", "q"]).good();
+    assert_eq!(stage.status("q.log"), "running");
+    stage.runtime(["delete", "--force", "q.log"]).good();
+    let left: Vec<_> =
+        fs::read_dir(&stage.root).expect("it is there").flatten().map(|one| one.path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    // What is no file there is not ours to remove.
+    fs::create_dir_all(stage.root.join(".q.log/precious")).expect("it is ours");
+    stage.start(&bundle, "q");
+    let said = stage.runtime(["delete", "--force", "q"]);
+    assert!(said.code != 0 && said.err.contains("not a regular file"), "{}", said.err);
+    assert!(stage.root.join(".q.log/precious").exists());
+    fs::remove_dir_all(stage.root.join(".q.log")).expect("it is ours");
 }
 
 /// A user without XDG_RUNTIME_DIR, and somebody who was there first with every name that can be guessed.

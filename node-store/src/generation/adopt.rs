@@ -125,8 +125,9 @@ impl Store {
             Ok(link) if link.to_string_lossy() == link_of(DATABASE) => return Ok(()),
             Ok(_) => unlinkat(&lib, "rpm", AtFlags::empty()).at(&path)?,
             Err(Errno::NOENT) => {}
-            // Something else than a link was taken in before.
-            Err(_) => return Ok(()),
+            // Something else than a link was taken in before (readlink(2), EINVAL).
+            Err(Errno::INVAL) => return Ok(()),
+            Err(errno) => return Err(errno).at(path),
         }
         symlinkat(link_of(DATABASE), &lib, "rpm").at(path)
     }

@@ -78,7 +78,6 @@ pub(crate) fn name_of(uid: u32) -> String {
 }
 
 /// The home directory of a user.
-#[cfg(feature = "launch")]
 pub(crate) fn home_of(uid: u32) -> Option<std::path::PathBuf> {
     let (line, _) = find("/etc/passwd", &uid.to_string())?;
     line.get(5).map(std::path::PathBuf::from)

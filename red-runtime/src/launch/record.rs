@@ -237,13 +237,27 @@ impl Store {
     /// It cannot be made.
     pub(crate) fn output(&self, id: &str) -> Result<(PathBuf, OwnedFd), LaunchError> {
         check_id(id)?;
-        let name = format!("{id}.log");
+        let name = log_name(id);
         let path = self.path()?.join(&name);
         let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::APPEND;
         match trusted::file(self.make()?, &name, flags) {
             Ok(file) => Ok((path, file)),
             Err(error) => Err(LaunchError::refused(path.display().to_string(), error.to_string())),
         }
+    }
+
+    /// Sees to the state directory, and to the others of the caller that later commands would use, before
+    /// anything is planned: deployed nodes export the runtime directory that they are in, and what is not
+    /// there cannot be kept from their containers.
+    ///
+    /// # Errors
+    /// The state directory cannot be made, or is not believed.
+    pub(crate) fn prepare(&self) -> Result<(), LaunchError> {
+        for place in place::Surroundings::here().at_login() {
+            // Where it cannot be made, no later command finds one, either.
+            drop(fs::DirBuilder::new().mode(0o700).create(place));
+        }
+        self.make().map(drop)
     }
 
     /// Takes the lock of a container, waiting for whoever has it.
@@ -295,7 +309,7 @@ impl Store {
     /// The directory is not believed.
     pub(crate) fn remains(&self, id: &str) -> Result<bool, LaunchError> {
         let Some(store) = self.open()? else { return Ok(false) };
-        let names = [format!(".{id}.new"), format!(".{id}.old"), format!("{id}.lock"), format!("{id}.log")];
+        let names = [format!(".{id}.new"), format!(".{id}.old"), lock::name(id), log_name(id)];
         Ok(names.iter().any(|name| exists(&store, name)))
     }
 
@@ -306,11 +320,8 @@ impl Store {
     pub(crate) fn remainders(&self) -> Result<Vec<String>, LaunchError> {
         let known = self.names()?;
         let of = |(name, _): (String, bool)| {
-            let hidden = name.strip_prefix('.');
-            let id = match hidden {
-                Some(hidden) => hidden.strip_suffix(".new").or_else(|| hidden.strip_suffix(".old"))?,
-                None => name.strip_suffix(".lock").or_else(|| name.strip_suffix(".log"))?,
-            };
+            let hidden = name.strip_prefix('.')?;
+            let id = BESIDE.iter().find_map(|suffix| hidden.strip_suffix(suffix))?;
             check_id(id).ok()?;
             Some(id.to_owned())
         };
@@ -362,6 +373,15 @@ impl Store {
     pub(crate) fn is_held(&self, id: &str) -> bool {
         self.open().is_ok_and(|store| store.is_some_and(|store| Lock::is_taken(&store, id)))
     }
+}
+
+/// What the names of files and directories beside that of a container end in. They begin with a dot,
+/// as no container's name does, so that none is another container's.
+const BESIDE: [&str; 4] = [".new", ".old", ".lock", ".log"];
+
+/// Name of the file that a detached container's output goes to.
+fn log_name(id: &str) -> String {
+    format!(".{id}.log")
 }
 
 fn exists(store: &OwnedFd, name: &str) -> bool {
@@ -473,7 +493,7 @@ impl Held {
             Err(errno) => return Err(errno).doing(|| self.shown()),
         }
         remove_tree(&self.store, &format!(".{}.new", self.id))?;
-        remove_tree(&self.store, &format!("{}.log", self.id))?;
+        remove_file(&self.store, &log_name(&self.id))?;
         self.unlock()
     }
 
@@ -483,10 +503,7 @@ impl Held {
     /// It cannot be removed.
     pub(crate) fn unlock(self) -> Result<(), LaunchError> {
         // Before the descriptor closes: whoever waits for it sees that it is no longer the one.
-        match unlinkat(&self.store, lock::name(&self.id), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno).doing(|| format!("lock of {}", self.shown())),
-        }
+        remove_file(&self.store, &lock::name(&self.id))?;
         drop(self.lock);
         Ok(())
     }
@@ -510,6 +527,19 @@ fn write(directory: &OwnedFd, name: &str, bytes: &[u8], lasts: bool) -> rustix::
         rustix::fs::fdatasync(&file)?;
     }
     renameat(directory, &*aside, directory, name)
+}
+
+/// Removes a file beside a container; what is no regular file was not made here.
+fn remove_file(store: &OwnedFd, name: &str) -> Result<(), LaunchError> {
+    let what = || format!("state {name}");
+    match statat(store, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+            unlinkat(store, name, AtFlags::empty()).doing(what)
+        }
+        Ok(_) => Err(LaunchError::refused(what(), Untrusted::NotAFile.to_string())),
+        Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno).doing(what),
+    }
 }
 
 fn remove_tree(store: &OwnedFd, name: &str) -> Result<(), LaunchError> {

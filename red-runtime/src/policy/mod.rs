@@ -36,8 +36,10 @@ pub enum Starter {
 /// A directory whose nodes engines may start.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Pool {
-    /// Its path.
+    /// Its path, as the policy has it.
     pub path: PathBuf,
+    /// Its path without symbolic links, where it is there.
+    pub real: PathBuf,
     /// Who besides root may write there; `None` is the owner of the directory.
     pub owner: Option<u32>,
 }
@@ -52,17 +54,20 @@ pub struct Policy {
     exports: Vec<String>,
     /// What root is called where it is not mapped: in the user namespace of an engine without root.
     pub root_elsewhere: Option<u32>,
+    /// The state directory of this call, which nothing may write to that it starts.
+    pub state: Option<PathBuf>,
 }
 
 impl Default for Policy {
     /// Without a policy file: one pool, and no commands under an engine.
     fn default() -> Self {
         Self {
-            pools: vec![Pool { path: DEFAULT_POOL.into(), owner: None }],
+            pools: vec![Pool { path: DEFAULT_POOL.into(), real: DEFAULT_POOL.into(), owner: None }],
             execfd: Vec::new(),
             admin: Vec::new(),
             exports: Vec::new(),
             root_elsewhere: None,
+            state: None,
         }
     }
 }
@@ -93,7 +98,8 @@ pub fn load(path: &Path) -> Loaded {
     let text = match place::text_at(path) {
         Ok(text) => text,
         Err(error) if place::is_missing(&error) => {
-            return Loaded { policy: Some(Policy { root_elsewhere, ..Policy::default() }), ..loaded };
+            let policy = Policy { root_elsewhere, ..Policy::default() }.resolved();
+            return Loaded { policy: Some(policy), ..loaded };
         }
         Err(error) => {
             loaded.report.push(unreadable(&error));
@@ -118,8 +124,9 @@ pub fn load(path: &Path) -> Loaded {
         }
     }
     let policy = Policy::read(file, loaded.sources.text(file), &mut loaded.report);
-    loaded.policy =
-        policy.filter(|_| !loaded.report.has_errors()).map(|policy| Policy { root_elsewhere, ..policy });
+    loaded.policy = policy
+        .filter(|_| !loaded.report.has_errors())
+        .map(|policy| Policy { root_elsewhere, ..policy }.resolved());
     loaded
 }
 
@@ -155,7 +162,8 @@ impl Policy {
         let mut pools = Vec::new();
         for (path, owner) in file.pools {
             let owner = owner.and_then(|name| account(&name, report));
-            pools.push(Pool { path: path.value.into(), owner });
+            let path = PathBuf::from(path.value);
+            pools.push(Pool { real: path.clone(), path, owner });
         }
         let nodes = |list: Vec<Located<String>>| list.into_iter().map(|node| node.value).collect();
         Some(Self {
@@ -164,14 +172,28 @@ impl Policy {
             admin: nodes(file.admin_nodes),
             exports: nodes(file.exports),
             root_elsewhere: None,
+            state: None,
         })
     }
 
-    /// The innermost pool that holds a path.
+    /// With pools and nodes by the paths that they really have, as those of a family are.
+    fn resolved(mut self) -> Self {
+        let real = |path: &Path| place::canonical(path).unwrap_or_else(|_| path.to_path_buf());
+        for pool in &mut self.pools {
+            pool.real = real(&pool.path);
+        }
+        for entry in self.execfd.iter_mut().chain(&mut self.admin) {
+            let below = if entry.ends_with('/') { "/" } else { "" };
+            *entry = format!("{}{below}", real(Path::new(entry)).display());
+        }
+        self
+    }
+
+    /// The innermost pool that holds a path without symbolic links.
     #[must_use]
     pub fn pool_of(&self, path: &Path) -> Option<&Pool> {
-        let holding = self.pools.iter().filter(|pool| path.starts_with(&pool.path));
-        holding.max_by_key(|pool| pool.path.components().count())
+        let holding = self.pools.iter().filter(|pool| path.starts_with(&pool.real));
+        holding.max_by_key(|pool| pool.real.components().count())
     }
 
     /// Whether the commands of a leaf may run. `trusted` is the outcome of [`verify`].
@@ -193,16 +215,19 @@ impl Policy {
     /// What exports and volumes are judged by, for a launch with this environment.
     #[must_use]
     pub fn rules(&self, launch: &Launch) -> Rules {
-        let mut deciding = vec![
-            PathBuf::from(format!("{}/etc/redpak", launch.prefix())),
-            "/etc/redpak".into(),
-            "/run/red-runtime".into(),
-        ];
-        let run = launch.environment.get("XDG_RUNTIME_DIR").filter(|dir| dir.starts_with('/'));
-        deciding.extend(run.map(|dir| Path::new(dir).join("red-runtime")));
+        let mut deciding =
+            vec![PathBuf::from(format!("{}/etc/redpak", launch.prefix())), "/etc/redpak".into()];
         deciding.dedup();
+        // What they are read through can stand, and lead, elsewhere.
+        let parts = ["policy.yaml", "main.yaml", "main-admin.yaml", "templates.d"];
+        let dirs: Vec<PathBuf> = deciding.iter().filter(|dir| dir.ends_with("redpak")).cloned().collect();
+        let parts = dirs.iter().flat_map(|dir| parts.map(|part| dir.join(part)));
+        deciding.extend(parts.filter(|part| part.is_symlink()));
         let pools = self.pools.iter().map(|pool| pool.path.clone()).collect();
-        Rules { pools, deciding, allowed: self.exports.clone() }
+        let mut states = states(launch);
+        // A relative one is of the directory that the caller is in.
+        states.extend(self.state.as_ref().and_then(|state| std::path::absolute(state).ok()));
+        Rules { pools, deciding, states, allowed: self.exports.clone() }
     }
 
     /// Whether an engine may start a leaf in admin mode.
@@ -210,6 +235,24 @@ impl Policy {
     pub fn admin(&self, leaf: &Path) -> bool {
         names(&self.admin, leaf)
     }
+}
+
+/// Every directory that the caller's commands may find records of containers in, when none is named
+/// (`launch/record/place.rs` has which of them is used when).
+fn states(launch: &Launch) -> Vec<PathBuf> {
+    let variable = |name| launch.environment.get(name).filter(|dir| dir.starts_with('/')).map(PathBuf::from);
+    let home = variable("HOME").or_else(|| accounts::home_of(launch.uid));
+    let places = [
+        Some("/run".into()),
+        variable("XDG_RUNTIME_DIR"),
+        Some(format!("/run/user/{}", launch.uid).into()),
+        variable("XDG_STATE_HOME"),
+        home.map(|home| home.join(".local/state")),
+    ];
+    let mut all: Vec<PathBuf> = places.into_iter().flatten().map(|place| place.join("red-runtime")).collect();
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// Whether a list of redpaths names a leaf.

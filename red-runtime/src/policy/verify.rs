@@ -29,7 +29,7 @@ pub fn verify(policy: &Policy, family: &Family, starter: Starter) -> Report {
         return report;
     }
     let owner =
-        pool.and_then(|pool| pool.owner.or_else(|| facts_of(family, &pool.path).map(|facts| facts.uid)));
+        pool.and_then(|pool| pool.owner.or_else(|| facts_of(family, &pool.real).map(|facts| facts.uid)));
     let mut trusted = vec![0];
     trusted.extend(policy.root_elsewhere);
     trusted.extend(owner);
@@ -38,9 +38,10 @@ pub fn verify(policy: &Policy, family: &Family, starter: Starter) -> Report {
     }
     for deciding in &family.deciding {
         let above_pool =
-            pool.is_some_and(|pool| pool.path.starts_with(&deciding.path) && deciding.path != pool.path);
+            pool.is_some_and(|pool| pool.real.starts_with(&deciding.path) && deciding.path != pool.real);
         if !above_pool {
-            report_one(deciding, &trusted, &mut report);
+            let inside = family.nodes.first().is_some_and(|node| deciding.path.starts_with(&node.path));
+            report_one(deciding, &trusted, inside, &mut report);
         }
     }
     report
@@ -50,17 +51,31 @@ fn facts_of(family: &Family, path: &Path) -> Option<Facts> {
     family.deciding.iter().find(|deciding| deciding.path == path).map(|deciding| deciding.facts)
 }
 
-fn report_one(deciding: &Deciding, trusted: &[u32], report: &mut Report) {
+fn report_one(deciding: &Deciding, trusted: &[u32], inside: bool, report: &mut Report) {
     let facts = deciding.facts;
     let path = deciding.path.display();
     if !trusted.contains(&facts.uid) {
-        let names: Vec<String> = trusted.iter().map(u32::to_string).collect();
+        let mut names: Vec<String> = Vec::new();
+        for uid in trusted.iter().map(u32::to_string) {
+            if !names.contains(&uid) {
+                names.push(uid);
+            }
+        }
+        // What is above the node, a home for one, is rightly somebody's.
+        let help = if inside {
+            format!("chown it: `chown -h {} {path}`", trusted.last().copied().unwrap_or(0))
+        } else {
+            format!(
+                "start the node as user {}, move it, or list its pool and the pool's owner in /etc/redpak/policy.yaml",
+                facts.uid
+            )
+        };
         report.push(
             Diagnostic::error(
                 Code::NodeOwner,
                 format!("{path} belongs to user {}, not to {}", facts.uid, names.join(" or ")),
             )
-            .help(format!("chown it: `chown -R {} {path}`", trusted.last().copied().unwrap_or(0))),
+            .help(help),
         );
     }
     // In a sticky directory nobody can rename or remove what belongs to somebody else (inode(7)),

@@ -274,8 +274,11 @@ fn file(path: &Path, mode: u32) -> Result<(), BundleError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).at(path)
 }
 
-/// Mode of directories of nodes, whatever the umask says (REDPAK §5).
-const NODE_DIRECTORY: u32 = 0o775;
+/// Mode of directories of nodes, whatever the umask says (REDPAK §5). What decides for a node is its
+/// owner's alone.
+fn mode_of(name: &OsStr) -> u32 {
+    if name == ".red" { 0o755 } else { 0o775 }
+}
 
 /// Makes a directory of a node, component by component below the node and following nothing.
 ///
@@ -293,7 +296,7 @@ pub(crate) fn create(created: &Created) -> Result<(), BundleError> {
 
 /// The directory `name` of `dir`, made if it is missing.
 fn step(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
-    match rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(NODE_DIRECTORY)) {
+    match rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode_of(name))) {
         Ok(()) => fresh(dir, name),
         Err(rustix::io::Errno::EXIST) => {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -313,8 +316,8 @@ fn fresh(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
     }
     // A directory of the caller's that was moved here keeps its mode: it has something in it. (So does a
     // new one into which another launch has put something already.)
-    if facts.st_mode & 0o777 != NODE_DIRECTORY && is_empty(&made)? {
-        rustix::fs::fchmod(&made, Mode::from_raw_mode(NODE_DIRECTORY))?;
+    if facts.st_mode & 0o777 != mode_of(name) && is_empty(&made)? {
+        rustix::fs::fchmod(&made, Mode::from_raw_mode(mode_of(name)))?;
     }
     Ok(made)
 }

@@ -1,13 +1,14 @@
 //! What a plan needs to know of the machine it is made on.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{Access, AtFlags, CWD, OFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::crossing::{self, Link};
 use crate::command::accounts;
 use crate::node::family::STATUS_NAME;
 use crate::node::guard::MountTable;
@@ -70,6 +71,10 @@ pub enum CgroupMode {
 pub trait Host {
     /// What stands at `path`. Within `node`, links that lead out of it lead nowhere.
     fn probe(&mut self, path: &str, node: Option<&Path>) -> Probe;
+    /// The same, with the symbolic links that were followed.
+    fn follow(&mut self, path: &str, node: Option<&Path>) -> (Probe, Vec<Link>) {
+        (self.probe(path, node), Vec::new())
+    }
     /// A user by name or number.
     fn user(&mut self, name: &str) -> Option<Account>;
     /// A group by name or number.
@@ -134,10 +139,14 @@ impl Inside {
 
 impl Host for SystemHost {
     fn probe(&mut self, path: &str, node: Option<&Path>) -> Probe {
+        self.follow(path, node).0
+    }
+
+    fn follow(&mut self, path: &str, node: Option<&Path>) -> (Probe, Vec<Link>) {
         match self.look(path, node) {
-            Ok(probe) => probe,
-            Err(Errno::NOENT | Errno::NOTDIR) => Probe::Missing,
-            Err(errno) => Probe::Refused { reason: place::plain(errno) },
+            Ok(found) => found,
+            Err(Errno::NOENT | Errno::NOTDIR) => (Probe::Missing, Vec::new()),
+            Err(errno) => (Probe::Refused { reason: place::plain(errno) }, Vec::new()),
         }
     }
 
@@ -185,29 +194,29 @@ impl Host for SystemHost {
 }
 
 impl SystemHost {
-    fn look(&mut self, path: &str, node: Option<&Path>) -> rustix::io::Result<Probe> {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
+    fn look(&mut self, path: &str, node: Option<&Path>) -> rustix::io::Result<(Probe, Vec<Link>)> {
         let below = node.and_then(|node| Some((node, Path::new(path).strip_prefix(node).ok()?)));
-        let (fd, straight) = match below {
-            None => place::open_in(CWD, Path::new(path), flags, ResolveFlags::empty())?,
+        let (fd, pinned, links) = match below {
+            None => {
+                let (fd, links) = open(None, Path::new(path))?;
+                (fd, false, links)
+            }
             Some((node, rest)) => {
                 let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
                 let inside = self.node(node)?;
-                if let Some(pinned) = inside.pinned(rest) {
-                    let (fd, _) = place::open_in(&inside.dir, &pinned, flags, ResolveFlags::IN_ROOT)?;
-                    (fd, false)
-                } else {
-                    place::open_in(&inside.dir, rest, flags, ResolveFlags::IN_ROOT)?
-                }
+                let pinned = inside.pinned(rest);
+                let (fd, links) = open(Some(&inside.dir), pinned.as_deref().unwrap_or(rest))?;
+                (fd, pinned.is_some(), links)
             }
         };
         let facts = Facts::of(&fd)?;
-        let real = if straight && place::is_normal(path) {
+        let real = if links.is_empty() && !pinned && place::is_normal(path) {
             path.to_owned()
         } else {
             place::real_path(&fd)?.into_os_string().into_string().ok().ok_or(Errno::ILSEQ)?
         };
-        Ok(if facts.is_dir() { Probe::Dir { real, facts } } else { Probe::Other { real, facts } })
+        let probe = if facts.is_dir() { Probe::Dir { real, facts } } else { Probe::Other { real, facts } };
+        Ok((probe, links))
     }
 
     /// A node's directory, held open so that one plan sees one node whatever is renamed meanwhile.
@@ -216,6 +225,28 @@ impl SystemHost {
             self.nodes.insert(path.to_path_buf(), Inside::open(path)?);
         }
         Ok(&self.nodes[path])
+    }
+}
+
+/// Opens a path, below a directory that it does not leave or of the whole host. Most have no links.
+fn open(dir: Option<&OwnedFd>, path: &Path) -> rustix::io::Result<(OwnedFd, Vec<Link>)> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let scope = if dir.is_some() { ResolveFlags::IN_ROOT } else { ResolveFlags::empty() };
+    let scope = scope | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+    let opened = match dir {
+        Some(dir) => rustix::fs::openat2(dir, path, flags, Mode::empty(), scope),
+        None => rustix::fs::openat2(CWD, path, flags, Mode::empty(), scope),
+    };
+    match opened {
+        Ok(fd) => Ok((fd, Vec::new())),
+        Err(Errno::LOOP) => match dir {
+            Some(dir) => crossing::open(dir.as_fd(), path),
+            None => {
+                let root = rustix::fs::open("/", flags | OFlags::DIRECTORY, Mode::empty())?;
+                crossing::open(root.as_fd(), path)
+            }
+        },
+        Err(errno) => Err(errno),
     }
 }
 

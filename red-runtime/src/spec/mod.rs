@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod bundle;
+pub mod crossing;
 pub mod diff;
 pub mod digest;
 pub mod engine;

@@ -16,6 +16,7 @@ use oci_spec::runtime::Spec;
 use crate::command::{HostShell, Shell};
 use crate::launch::create::OfNode;
 use crate::launch::error::LaunchError;
+use crate::launch::record::Store;
 use crate::launch::root::{Root, layout, oci};
 use crate::launch::smack;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
@@ -33,6 +34,7 @@ use crate::spec::plan::{self, Plan, Request};
 
 use choice::{Choice, Selection};
 use found::EngineDirs;
+use volumes::Origin;
 
 /// Bytes of the largest configuration that is read.
 const LARGEST: u64 = 16 << 20;
@@ -72,11 +74,16 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Reads a bundle. Where the engine wants its PID file tells where it keeps what is its own.
+    /// Reads a bundle. Where the engine wants its PID file tells where it keeps what is its own. The state
+    /// directory is made first, for what is not there cannot be kept from a container.
     ///
     /// # Errors
     /// There is none, its configuration is wrong, or the node it names may not start.
-    pub(super) fn read(bundle: &Path, pid_file: Option<&Path>) -> Result<Self, super::runtime::RunError> {
+    pub(super) fn read(
+        bundle: &Path,
+        pid_file: Option<&Path>,
+        store: &Store,
+    ) -> Result<Self, super::runtime::RunError> {
         let refused = |why: String| LaunchError::refused(format!("bundle {}", bundle.display()), why);
         let bundle =
             std::fs::canonicalize(bundle).map_err(|error| refused(error.to_string().to_lowercase()))?;
@@ -89,9 +96,11 @@ impl Loaded {
             .map_err(|source| LaunchError::Json { path: path.display().to_string(), source })?;
         let selection = choice::choose(&spec, &bundle)?;
         let facts = found::facts(&spec, &EngineDirs::of(&bundle, pid_file), &bundle)?;
+        store.prepare()?;
+        let policy = policy(store)?;
         match selection {
-            Selection::Plain { sandbox } => Self::plain(bundle, spec, facts, sandbox),
-            Selection::Node(choice) => Self::of_node(bundle, &spec, facts, &choice),
+            Selection::Plain { sandbox } => Self::plain(bundle, spec, facts, (&policy, sandbox)),
+            Selection::Node(choice) => Self::of_node(bundle, &spec, facts, (&policy, &choice)),
         }
     }
 
@@ -99,19 +108,17 @@ impl Loaded {
         bundle: PathBuf,
         mut spec: Spec,
         facts: EngineFacts,
-        sandbox: bool,
+        (policy, sandbox): (&Policy, bool),
     ) -> Result<Self, super::runtime::RunError> {
         let launch = Launch::of_this_process();
-        let policy = policy()?;
-        let origin = choice::origin(&spec).and_then(|redpath| origin(&redpath, &policy, &launch));
         let rules = policy.rules(&launch);
-        let origin = origin.as_ref();
+        let origin = choice::origin(&spec).map(|named| origin(named, policy, &launch));
         let plain = volumes::Plain { rules: &rules, facts: &facts, bundle: &bundle, sandbox, origin };
         let checked = plain.check(&mut spec)?;
         let mut root = oci::root(&spec, &bundle)?;
         root.checked = checked;
         for (index, mount) in root.mounts.iter_mut().enumerate() {
-            mount.check(facts.source(index).map(|source| source.id));
+            mount.check(facts.source(index).map(|source| source.opened.id()));
         }
         root.namespaces = facts.namespaces;
         Ok(Self { bundle, spec, root, node: None, smack: None })
@@ -121,9 +128,9 @@ impl Loaded {
         bundle: PathBuf,
         spec: &Spec,
         facts: EngineFacts,
-        choice: &Choice,
+        by: (&Policy, &Choice),
     ) -> Result<Self, super::runtime::RunError> {
-        let (plan, family, combined) = planned(spec, &facts, choice, &bundle)?;
+        let (plan, family, combined) = planned(spec, &facts, by, &bundle)?;
         for created in &plan.layout.create {
             bundle::create(created).map_err(NodeError::from)?;
         }
@@ -140,23 +147,45 @@ impl Loaded {
     }
 }
 
-/// The node that a bundle says it was written from, where it may start, with its plan as it would be
-/// now. No command of it runs.
-fn origin(redpath: &Path, policy: &Policy, launch: &Launch) -> Option<(Plan, Family)> {
+/// The node that a bundle says it was written from, where it may start and its plan is still the one
+/// that the bundle is of; or why it is not. No command of it runs.
+fn origin(said: choice::Origin, policy: &Policy, launch: &Launch) -> Result<Origin, String> {
+    let choice::Origin { redpath, digest } = said;
+    let nothing = |why: String| format!("its origin, node {redpath}, gives it nothing: {why}");
     let options = LoadOptions { prefix: launch.prefix().to_owned(), ..LoadOptions::default() };
-    let family = load::load(redpath, &options).ok()?.family?;
-    if policy::verify(policy, &family, Starter::Engine).has_errors() {
-        return None;
+    let loaded = load::load(Path::new(&redpath), &options).map_err(|error| nothing(error.to_string()))?;
+    let Some(family) = loaded.family else {
+        return Err(nothing(loaded.report.one_line(&loaded.sources)));
+    };
+    let verified = policy::verify(policy, &family, Starter::Engine);
+    if verified.has_errors() {
+        return Err(nothing(verified.one_line(&family.sources)));
     }
-    let request = Request::new(Caller { uid: launch.uid, gid: launch.gid });
+    let rules = policy.rules(launch);
+    let mut request = Request::new(Caller { uid: launch.uid, gid: launch.gid });
+    request.rules = rules.clone();
     let planned = plan::plan(&family, &request, launch.clone(), &mut SystemHost::default(), None);
-    Some((planned.plan?, family))
+    match planned.plan {
+        None => Err(nothing(planned.report.one_line(&family.sources))),
+        Some(plan) if digest.as_deref() == Some(&*plan.digest.to_string()) => {
+            Ok(Origin::new(&rules, plan, &family))
+        }
+        Some(plan) => Err(nothing(format!(
+            "its plan is {}, and the bundle is of {}; write the bundle again",
+            plan.digest,
+            digest.as_deref().unwrap_or("none")
+        ))),
+    }
 }
 
 /// What the host allows.
-fn policy() -> Result<Policy, NodeError> {
+fn policy(store: &Store) -> Result<Policy, super::runtime::RunError> {
     let loaded = policy::load(&policy::path(Launch::of_this_process().prefix()));
-    loaded.policy.ok_or_else(|| NodeError::Mistakes(loaded.report, Arc::new(loaded.sources)))
+    let Some(mut policy) = loaded.policy else {
+        return Err(NodeError::Mistakes(loaded.report, Arc::new(loaded.sources)).into());
+    };
+    policy.state = Some(store.path()?.to_owned());
+    Ok(policy)
 }
 
 /// The plan of a node for an engine, checked against the policy, and combined with what the engine
@@ -164,11 +193,10 @@ fn policy() -> Result<Policy, NodeError> {
 fn planned(
     spec: &Spec,
     facts: &EngineFacts,
-    choice: &Choice,
+    (policy, choice): (&Policy, &Choice),
     bundle: &Path,
 ) -> Result<(Plan, Family, Combined), NodeError> {
     let launch = Launch::of_this_process();
-    let policy = policy()?;
     let rules = policy.rules(&launch);
     let options =
         LoadOptions { admin: choice.admin, prefix: launch.prefix().to_owned(), ..LoadOptions::default() };
@@ -178,7 +206,7 @@ fn planned(
         return Err(NodeError::Mistakes(report, loaded.sources));
     };
     agreed(choice, &family, &mut report);
-    let (plan, found) = plan_for(spec, choice, &family, &policy, launch);
+    let (plan, found) = plan_for(spec, choice, &family, policy, launch);
     report.append(found);
     let Some(plan) = plan.filter(|_| !report.has_errors()) else {
         return Err(NodeError::Mistakes(report, Arc::clone(&family.sources)));

@@ -113,6 +113,10 @@ pub(super) enum ConfError {
     /// No node.
     #[error(transparent)]
     Create(#[from] CreateError),
+    /// Nothing can be launched, for there is no state directory.
+    #[cfg(feature = "launch")]
+    #[error(transparent)]
+    State(#[from] crate::launch::error::LaunchError),
     /// The output could not be written.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::ConfError;
 use crate::command::{HostShell, Permission, Shell};
-use crate::node::diagnostic::Report;
+use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::expand::Launch;
 use crate::node::family::Family;
 use crate::node::load::{self, LoadOptions, MainFile};
@@ -145,12 +145,33 @@ impl Session {
 
     /// Plans a launch. The report has what the files had, and what the plan had.
     pub(in crate::cli) fn plan(&self, args: &PlanArgs, commands: Commands) -> Result<Planned, ConfError> {
-        self.plan_for(&self.request(args), commands)
+        self.plan_for(&self.request(args), commands, None)
     }
 
-    fn plan_for(&self, request: &Request, commands: Commands) -> Result<Planned, ConfError> {
+    /// The policy to plan by. A plan that is only looked at does without one that cannot be used.
+    fn policy_for(&self, commands: Commands, report: &mut Report) -> Result<Policy, ConfError> {
+        match (self.policy(), commands) {
+            (Err(ConfError::Mistakes(found, sources)), Commands::Show) => {
+                let code = found.diagnostics().first().map_or(Code::Failed, |first| first.code);
+                report.push(
+                    Diagnostic::warning(code, found.one_line(&sources))
+                        .help("the plan is that of a host without a policy; nothing starts with this one"),
+                );
+                Ok(Policy::default())
+            }
+            (policy, _) => policy,
+        }
+    }
+
+    fn plan_for(
+        &self,
+        request: &Request,
+        commands: Commands,
+        state: Option<&std::path::Path>,
+    ) -> Result<Planned, ConfError> {
         let mut report = self.report.clone();
-        let policy = self.policy()?;
+        let mut policy = self.policy_for(commands, &mut report)?;
+        policy.state = state.map(PathBuf::from);
         let request = &Request { rules: policy.rules(&self.launch), ..request.clone() };
         let mut shell = match commands {
             Commands::Show => None,
@@ -187,27 +208,18 @@ impl Session {
         HostShell::new(permission, (self.caller.uid, self.caller.gid))
     }
 
-    /// Plans a launch for a request of one's own.
+    /// Plans a launch for a request of one's own. The state directory, `root` or the caller's own, is
+    /// made before, for what is not there cannot be kept from a container.
     #[cfg(feature = "launch")]
-    pub(in crate::cli) fn launchable(&self, request: &Request) -> Result<(Plan, Report), ConfError> {
-        self.keep_state();
-        let Planned { plan, report } = self.plan_for(request, Commands::Run)?;
+    pub(in crate::cli) fn launchable(
+        &self,
+        request: &Request,
+        root: Option<&std::path::Path>,
+    ) -> Result<(Plan, Report), ConfError> {
+        crate::launch::record::Store::of(root).prepare()?;
+        let Planned { plan, report } = self.plan_for(request, Commands::Run, root)?;
         plan.map(|plan| (plan, report.clone()))
             .ok_or_else(|| ConfError::Mistakes(report, Arc::clone(&self.family.sources)))
-    }
-
-    /// Sees to a user's state directory before anything is planned: deployed nodes export the runtime
-    /// directory that it is in, and what is not there cannot be kept from their containers.
-    #[cfg(feature = "launch")]
-    fn keep_state(&self) {
-        use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-        let run = self.launch.environment.get("XDG_RUNTIME_DIR").filter(|dir| dir.starts_with('/'));
-        let Some(run) = run.filter(|_| !self.caller.is_root()) else { return };
-        let own = std::fs::metadata(run).is_ok_and(|facts| facts.uid() == self.caller.uid);
-        if own {
-            // One that cannot be made is missed by the launch itself, which says so.
-            drop(std::fs::DirBuilder::new().mode(0o700).create(format!("{run}/red-runtime")));
-        }
     }
 
     /// Who calls.

@@ -60,8 +60,9 @@ impl Making {
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
-    let loaded = Loaded::read(&args.making.bundle, args.making.pid_file.as_deref())?;
-    create::create(&global.store(), request(global, args, &loaded)?)?;
+    let store = global.store();
+    let loaded = Loaded::read(&args.making.bundle, args.making.pid_file.as_deref(), &store)?;
+    create::create(&store, request(global, args, &loaded)?)?;
     Ok(Exit::Success)
 }
 

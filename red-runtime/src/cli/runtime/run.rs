@@ -49,9 +49,9 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
         .into());
     };
     let create = create::Args { making: args.making.clone(), id: id.clone() };
-    let loaded = Loaded::read(&args.making.bundle, args.making.pid_file.as_deref())?;
-    let detach = args.plain.detaches();
     let store = global.store();
+    let loaded = Loaded::read(&args.making.bundle, args.making.pid_file.as_deref(), &store)?;
+    let detach = args.plain.detaches();
     let signals = Signals::hold()?;
     let mut request = create::request(global, &create, &loaded)?;
     let wants = loaded.terminal() && args.making.console_socket.is_none() && !detach;

@@ -206,7 +206,7 @@ impl Plain {
         request.smack.clone_from(&self.smack);
         request.terminal = !self.detach && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         let (mut plan, report) = match what {
-            What::Launch | What::TextAndLaunch => session.launchable(&request)?,
+            What::Launch | What::TextAndLaunch => session.launchable(&request, self.root.as_deref())?,
             // Nothing is run to show what would be.
             What::Text | What::Json => session.planned(&PlanArgs::like(&request), Commands::Show)?,
         };

@@ -36,7 +36,7 @@ fn identity(stat: &Stat) -> Identity {
 
 /// Name of the lock file of a container, in the state directory.
 pub(super) fn name(id: &str) -> String {
-    format!("{id}.lock")
+    format!(".{id}.lock")
 }
 
 /// A lock that is held.

@@ -65,6 +65,13 @@ impl Surroundings {
         Some(state.join("red-runtime").join(boot))
     }
 
+    /// State directories in what the machine makes at login, where that is the caller's.
+    pub(super) fn at_login(&self) -> impl Iterator<Item = PathBuf> {
+        let usual = PathBuf::from(format!("/run/user/{}", self.uid));
+        let all = self.runtime.clone().into_iter().chain([usual]).filter(|_| !self.machines_root);
+        all.filter(|dir| self.owns(dir, 0o022)).map(|dir| dir.join("red-runtime"))
+    }
+
     /// Whether a path is a directory of the caller's own, with none of these permissions for others.
     fn owns(&self, path: &Path, closed: u32) -> bool {
         path.is_absolute()

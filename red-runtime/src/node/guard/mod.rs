@@ -17,8 +17,10 @@ pub use services::{Service, Services};
 pub struct Rules {
     /// Directories that hold nodes.
     pub pools: Vec<PathBuf>,
-    /// Directories and files of the host that decide: policy, redmain, templates, state directories.
+    /// Directories and files of the host that decide: policy, redmain, templates.
     pub deciding: Vec<PathBuf>,
+    /// State directories: whoever writes to one names processes that are killed.
+    pub states: Vec<PathBuf>,
     /// Paths that the policy allows to be exported and mounted all the same; one that ends in `/`
     /// stands for everything below it too.
     pub allowed: Vec<String>,
@@ -29,7 +31,8 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             pools: vec!["/var/redpesk".into()],
-            deciding: vec!["/etc/redpak".into(), "/run/red-runtime".into()],
+            deciding: vec!["/etc/redpak".into()],
+            states: vec!["/run/red-runtime".into()],
             allowed: Vec::new(),
         }
     }
@@ -65,5 +68,11 @@ impl Opened {
     pub fn of(fd: impl AsFd) -> rustix::io::Result<Self> {
         let path = place::real_path(&fd)?.into_os_string().into_string();
         Ok(Self { path: path.ok().ok_or(rustix::io::Errno::ILSEQ)?, facts: Facts::of(fd)? })
+    }
+
+    /// Device and inode.
+    #[must_use]
+    pub fn id(&self) -> (u64, u64) {
+        (self.facts.dev, self.facts.ino)
     }
 }

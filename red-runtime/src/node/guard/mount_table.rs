@@ -7,8 +7,7 @@ use std::collections::HashMap;
 
 /// File systems through which the kernel, not a disk, is read and written. devtmpfs calls itself
 /// tmpfs to fstatfs(2), so they are told by the names that mountinfo has.
-const KERNEL: [&str; 21] = [
-    "autofs",
+const KERNEL: [&str; 20] = [
     "binfmt_misc",
     "bpf",
     "cgroup",
@@ -99,7 +98,16 @@ pub struct MountEntry {
     /// Type of the file system.
     pub fstype: String,
     /// Directories that an overlay is made of.
-    layers: Vec<String>,
+    layers: Layers,
+}
+
+/// The directories in the options of an overlay.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Layers {
+    /// Absolute paths, as whoever mounted it wrote them.
+    paths: Vec<String>,
+    /// One is relative to where whoever mounted it was, which nobody knows.
+    relative: bool,
 }
 
 impl MountEntry {
@@ -125,23 +133,52 @@ impl MountEntry {
         let mut right = right.split(' ');
         let fstype = right.next()?.to_owned();
         let options = right.nth(1).unwrap_or_default();
-        let layers = if fstype == "overlay" { layers(options) } else { Vec::new() };
+        let layers = if fstype == "overlay" { Layers::of(options) } else { Layers::default() };
         Some(Self { id, fs, root, point, fstype, layers })
     }
 }
 
-/// The directories in the options of an overlay (Documentation/filesystems/overlayfs.rst).
-fn layers(options: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for option in options.split(',') {
-        if let Some(upper) = option.strip_prefix("upperdir=") {
-            found.push(unescape(upper));
-        } else if let Some(lower) = option.strip_prefix("lowerdir=") {
-            found.extend(lower.split(':').map(unescape));
+impl Layers {
+    /// Reads options (Documentation/filesystems/overlayfs.rst; the kernel writes them in
+    /// `ovl_show_options`). `workdir` is none: nothing that is seen stands there.
+    fn of(options: &str) -> Self {
+        let mut layers = Self::default();
+        for (key, value) in options.split(',').filter_map(|option| option.split_once('=')) {
+            let value = unescape(value);
+            match key {
+                "lowerdir" => split_lower(&value).into_iter().for_each(|layer| layers.add(layer)),
+                "upperdir" | "lowerdir+" | "datadir+" => {
+                    // Whether a backslash is one, or escapes what follows, depends on how it was mounted.
+                    layers.add(value.replace('\\', ""));
+                    layers.add(value);
+                }
+                _ => {}
+            }
+        }
+        layers
+    }
+
+    fn add(&mut self, layer: String) {
+        self.relative |= !layer.is_empty() && !layer.starts_with('/');
+        if layer.starts_with('/') && !self.paths.contains(&layer) {
+            self.paths.push(layer);
         }
     }
-    found.retain(|layer| layer.starts_with('/'));
-    found
+}
+
+/// Splits at colons that no backslash escapes.
+fn split_lower(text: &str) -> Vec<String> {
+    let mut all = vec![String::new()];
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match (character, all.last_mut()) {
+            (':', _) => all.push(String::new()),
+            ('\\', Some(last)) => last.extend(characters.next()),
+            (other, Some(last)) => last.push(other),
+            _ => {}
+        }
+    }
+    all
 }
 
 /// Takes the octal escapes out (`\040` is a space).
@@ -177,11 +214,26 @@ impl MountTable {
     /// The mounts this process sees. Without `/proc` there are none, and nothing can be located.
     #[must_use]
     pub fn read() -> Self {
+        Self::read_at("/proc/self/mountinfo").unwrap_or_default()
+    }
+
+    /// The mounts in a mountinfo file, which may be another process's.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read_at(path: impl AsRef<std::path::Path>) -> std::io::Result<Self> {
+        let file = std::fs::File::open(path)?;
         // The kernel takes its locks for each call, so most hosts' mounts are read by one.
-        let mut text = Vec::with_capacity(32 << 10);
-        let file = std::fs::File::open("/proc/self/mountinfo");
-        let read = file.and_then(|mut file| std::io::Read::read_to_end(&mut file, &mut text));
-        if read.is_ok() { Self::parse(&String::from_utf8_lossy(&text)) } else { Self::default() }
+        let mut text = Vec::with_capacity(64 << 10);
+        loop {
+            text.reserve(32 << 10);
+            if rustix::io::retry_on_intr(|| {
+                rustix::io::read(&file, rustix::buffer::spare_capacity(&mut text))
+            })? == 0
+            {
+                return Ok(Self::parse(&String::from_utf8_lossy(&text)));
+            }
+        }
     }
 
     /// Reads the text of a mountinfo file.
@@ -242,15 +294,88 @@ impl MountTable {
             .take_while(move |entry| entry.point.starts_with(&prefix))
     }
 
-    /// The places that decide what is seen at a path of an overlay: writing to a layer changes it.
+    /// All mounts, in the order of the file.
+    #[must_use]
+    pub fn entries(&self) -> &[MountEntry] {
+        &self.entries
+    }
+
+    /// The places that decide what is seen at a path of an overlay: writing to a layer changes it. A layer
+    /// may lie on another overlay, which has layers of its own.
     #[must_use]
     pub fn layers(&self, id: u64, path: &str) -> Vec<Location> {
-        let Some(entry) = self.mount_of(id, path).filter(|entry| !entry.layers.is_empty()) else {
-            return Vec::new();
-        };
-        let rest = path.strip_prefix(&entry.point).unwrap_or(path).trim_matches('/');
-        let part = format!("{}/{rest}", entry.root.trim_end_matches('/'));
-        entry.layers.iter().filter_map(|layer| Some(self.locate(0, layer)?.join(&part))).collect()
+        self.search(id, path).places
+    }
+
+    /// The file system of an overlay with a layer that cannot be found: any place of another one could be
+    /// that layer.
+    #[must_use]
+    pub fn with_unknown_layers(&self, id: u64, path: &str) -> Option<Location> {
+        let entry = self.mount_of(id, path)?;
+        self.search(id, path).unknown.then(|| Location(format!("/{}", entry.fs)))
+    }
+
+    fn search(&self, id: u64, path: &str) -> Search<'_> {
+        let mut search = Search { table: self, places: Vec::new(), unknown: false };
+        if let Some(entry) = self.mount_of(id, path).filter(|entry| entry.fstype == "overlay") {
+            let rest = path.strip_prefix(&entry.point).unwrap_or(path).trim_matches('/');
+            let part = format!("{}/{rest}", entry.root.trim_end_matches('/'));
+            search.overlay(entry, &part, &mut Vec::new());
+        }
+        search
+    }
+}
+
+/// Overlays on overlays that are followed; the kernel has two (`FILESYSTEM_MAX_STACK_DEPTH`).
+const DEPTH: usize = 4;
+
+/// A search for layers.
+struct Search<'t> {
+    table: &'t MountTable,
+    places: Vec<Location>,
+    unknown: bool,
+}
+
+impl<'t> Search<'t> {
+    /// Finds what decides about a part of an overlay. `above` has the file systems it is a layer of.
+    fn overlay(&mut self, entry: &'t MountEntry, part: &str, above: &mut Vec<&'t str>) {
+        if above.len() == DEPTH {
+            self.unknown = true;
+            return;
+        }
+        self.unknown |= entry.layers.relative;
+        above.push(&entry.fs);
+        for layer in &entry.layers.paths {
+            // The engines name layers by links.
+            let real = std::fs::canonicalize(layer).ok().and_then(|real| real.to_str().map(str::to_owned));
+            let found = self.layer(layer, part, above)
+                | real.filter(|real| real != layer).is_some_and(|real| self.layer(&real, part, above));
+            // The layers of a container's root lie outside of it, where nothing in here leads.
+            self.unknown |= !found && entry.point != "/";
+        }
+        above.pop();
+    }
+
+    /// Adds the places that a layer can be. It was found when the overlay was mounted, and what has been
+    /// mounted over it since, as the overlay itself, does not count: all mounts that it can be on do.
+    fn layer(&mut self, layer: &str, part: &str, above: &mut Vec<&'t str>) -> bool {
+        let mut found = false;
+        for mount in &self.table.entries {
+            let rest = layer.strip_prefix(mount.point.trim_end_matches('/'));
+            let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with('/'));
+            let Some(rest) = rest.filter(|_| !above.contains(&mount.fs.as_str())) else { continue };
+            found = true;
+            let place = mount.location().join(rest).join(part);
+            let place = Location(place.0.trim_end_matches('/').to_owned());
+            if !self.places.contains(&place) {
+                self.places.push(place);
+                if mount.fstype == "overlay" {
+                    let root = mount.root.trim_end_matches('/');
+                    self.overlay(mount, &format!("{root}{rest}/{}", part.trim_matches('/')), above);
+                }
+            }
+        }
+        found
     }
 }
 
@@ -305,5 +430,66 @@ mod tests {
         let names: Vec<&str> = all.iter().map(Location::as_str).collect();
         assert_eq!(names, ["/254:0/l1/a/b", "/254:0/l2/a/b", "/254:0/up/a/b"]);
         assert!(table.layers(27, "/over").is_empty());
+        assert_eq!(table.with_unknown_layers(45, "/over/a"), None);
+    }
+
+    #[test]
+    fn layers_are_found_however_they_are_written() {
+        let found = |options: &str| {
+            let text = format!("{TEXT}46 27 0:61 / /o rw - overlay overlay rw,{options}\n");
+            let table = MountTable::parse(&text);
+            let all =
+                table.layers(46, "/o/x").iter().map(|place| place.as_str().to_owned()).collect::<Vec<_>>();
+            (all, table.with_unknown_layers(46, "/o/x").is_some())
+        };
+        let places = |all: &[&str]| all.iter().map(|one| format!("/254:0{one}/x")).collect::<Vec<_>>();
+        // fsconfig(2) gives one layer at a time.
+        assert_eq!(
+            found("lowerdir+=/a,lowerdir+=/b\\072c,datadir+=/d,upperdir=/u,workdir=/w"),
+            (places(&["/a", "/b:c", "/d", "/u"]), false)
+        );
+        assert_eq!(found("lowerdir=/a\\134:b:/c::/d\\054e"), (places(&["/a:b", "/c", "/d,e"]), false));
+        for relative in
+            ["lowerdir=/a,upperdir=up,workdir=w", "lowerdir=low", "lowerdir=/a:low:/b", "lowerdir+=low"]
+        {
+            assert!(found(relative).1, "{relative}");
+        }
+        // The workdir shows nothing.
+        assert_eq!(found("lowerdir=/a,upperdir=/u,workdir=w"), (places(&["/a", "/u"]), false));
+    }
+
+    #[test]
+    fn layers_may_be_overlays_and_mounted_over() {
+        let text = format!(
+            "{TEXT}50 27 0:70 / /one rw - overlay o rw,lowerdir=/l1,upperdir=/up1,workdir=/w1
+51 27 0:71 / /two rw - overlay o rw,lowerdir=/one/low,upperdir=/up2,workdir=/w2
+52 27 0:72 /in /pool rw - overlay o rw,lowerdir=/pool/low,upperdir=/pool/up,workdir=/pool/w
+53 27 0:73 / /loop rw - overlay o rw,lowerdir=/ring,upperdir=/u
+54 27 0:74 / /ring rw - overlay o rw,lowerdir=/loop,upperdir=/v
+"
+        );
+        let table = MountTable::parse(&text);
+        let names = |id, path| {
+            table.layers(id, path).iter().map(|place| place.as_str().to_owned()).collect::<Vec<String>>()
+        };
+        let two = names(51, "/two/x");
+        for place in ["/0:70/low/x", "/254:0/l1/low/x", "/254:0/up1/low/x", "/254:0/up2/x"] {
+            assert!(two.iter().any(|one| one == place), "{place}: {two:?}");
+        }
+        // The overlay lies over its own layers.
+        let pool = names(52, "/pool/n");
+        assert_eq!(pool, ["/254:0/pool/low/in/n", "/254:0/pool/up/in/n"]);
+        assert!(!names(53, "/loop/x").is_empty(), "it ends");
+        // Nothing that is mounted here leads to the layers of a container's root.
+        let table = MountTable::parse("1 0 0:9 / / rw - overlay o rw,lowerdir=/l,upperdir=/u\n");
+        assert_eq!((table.layers(1, "/x"), table.with_unknown_layers(1, "/x")), (Vec::new(), None));
+    }
+
+    #[test]
+    fn a_table_longer_than_one_page_is_read_whole() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let line = |id: usize| format!("{id} 1 0:{id} / /m{id} rw - tmpfs none rw\n");
+        std::fs::write(file.path(), (1..9000).map(line).collect::<String>()).unwrap();
+        assert_eq!(MountTable::read_at(file.path()).unwrap().entries().len(), 8999);
     }
 }

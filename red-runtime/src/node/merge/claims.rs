@@ -21,13 +21,46 @@ pub struct Claim {
     pub age: usize,
     /// Whether descendants get it too.
     pub shared: bool,
+    /// Which names in the directory at `path` it is about; `None` for the directory itself.
+    pub names: Option<Names>,
 }
 
-/// The claims of every node but the leaf, whose own cannot hold a member of the family.
+/// Names that a text with a variable in it can mean.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Names {
+    prefix: String,
+    suffix: String,
+    /// Whether the variable stands for a number.
+    number: bool,
+}
+
+impl Names {
+    /// Whether it can be this one.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        let rest = name.strip_prefix(self.prefix.as_str());
+        let Some(middle) = rest.and_then(|rest| rest.strip_suffix(self.suffix.as_str())) else {
+            return false;
+        };
+        !self.number || (!middle.is_empty() && middle.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+}
+
+impl std::fmt::Display for Names {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}*{}", self.prefix, self.suffix)
+    }
+}
+
+/// Stands for the alias of a leaf, which has no slash. No configuration can have it.
+const ANY_ALIAS: char = '\u{1}';
+/// Stands for what else a leaf is called.
+const ANY_TEXT: char = '\u{2}';
+
+/// The claims of every node. The leaf's own cannot hold a member of the family, but links.
 pub(super) fn all(merger: &Merger<'_>) -> Vec<Claim> {
-    let leaf = merger.family.nodes.len();
     let mut claims = Vec::new();
-    for layer in merger.layers.iter().filter(|layer| !layer.admin && layer.age() < leaf) {
+    for layer in merger.layers.iter().filter(|layer| !layer.admin) {
         for export in layer.config.exports.iter().filter(|export| export.mode.bind() == Some(true)) {
             of(merger, layer, export, &mut claims);
         }
@@ -43,19 +76,26 @@ fn of(merger: &Merger<'_>, layer: &Layer<'_>, export: &Export, claims: &mut Vec<
         &merger.family.nodes[merger.family.nodes.len() - 1..]
     };
     let from = claims.len();
-    for leaf in leaves {
-        let scope = Scope { node: layer.vars, leaf: &leaf.vars, launch: merger.launch };
-        // A text that does not expand starts no launch, so nobody writes there.
-        let Ok(path) = expand::expand(&text.value, scope, Commands::Keep) else { continue };
-        let path = place(&path, layer.vars);
-        let claim = Claim {
-            path,
-            origin: layer.origin(export.mount.at),
-            age: layer.age(),
-            shared: !export.mode.is_private(),
-        };
+    let mut add = |path: String, names: Option<Names>| {
+        let (origin, age) = (layer.origin(export.mount.at), layer.age());
+        let claim = Claim { path, origin, age, shared: !export.mode.is_private(), names };
         if path_is_usable(&claim.path) && !claims[from..].contains(&claim) {
             claims.push(claim);
+        }
+    };
+    for leaf in leaves {
+        // A leaf calls itself what it likes.
+        let (alias, other) = (ANY_ALIAS.to_string(), ANY_TEXT.to_string());
+        let any = NodeVars { alias, name: other.clone(), info: other, ..leaf.vars.clone() };
+        for leaf in [&leaf.vars, &any] {
+            let scope = Scope { node: layer.vars, leaf, launch: merger.launch };
+            // A text that does not expand starts no launch, so nobody writes there.
+            let Ok(path) = expand::expand(&text.value, scope, Commands::Keep) else { continue };
+            match partly(&path, layer.vars) {
+                Some((path, names)) => add(path, Some(names)),
+                None if path.actual.contains([ANY_ALIAS, ANY_TEXT]) => {}
+                None => add(super::exports::clean(&path.actual), None),
+            }
         }
     }
 }
@@ -66,17 +106,34 @@ fn depends_on_leaf(text: &str) -> bool {
     text.contains('$') && text.replace("$NODE_PATH", "").replace("$NODE_ALIAS", "").contains('$')
 }
 
-/// The path, or where it differs per launch the part of it that does not, if that is the node's own.
-fn place(path: &Text, node: &NodeVars) -> String {
-    if path.is_volatile() || path.unresolved {
-        let canonical = path.canonical();
-        let fixed = canonical.split('$').next().unwrap_or_default();
-        let fixed = super::exports::clean(fixed.rsplit_once('/').map_or("", |(above, _)| above));
-        if fixed == node.path || fixed.starts_with(&format!("{}/", node.path)) {
-            return fixed;
-        }
+/// For a path in the node's own directory that differs per launch: the directory that does not, and
+/// which names in it are meant.
+fn partly(path: &Text, node: &NodeVars) -> Option<(String, Names)> {
+    let canonical = path.canonical();
+    let named = canonical.contains([ANY_ALIAS, ANY_TEXT]);
+    if !path.is_volatile() && !path.unresolved && !named {
+        return None;
     }
-    super::exports::clean(&path.actual)
+    let (fixed, rest) = canonical.split_at(canonical.find(['$', ANY_ALIAS, ANY_TEXT])?);
+    // A dollar that is one is written `\$`.
+    let (above, prefix) = fixed.trim_end_matches('\\').rsplit_once('/')?;
+    let above = super::exports::clean(above);
+    if above != node.path && !above.starts_with(&format!("{}/", node.path)) {
+        return None;
+    }
+    let after = &rest[1..];
+    let end = after.find(|one: char| !one.is_ascii_alphanumeric() && !"_{}".contains(one));
+    let (variable, suffix) = match rest.strip_prefix(ANY_ALIAS) {
+        Some(suffix) => ("LEAF_ALIAS", suffix),
+        None => after.split_at(end.unwrap_or(after.len())),
+    };
+    let variable = variable.trim_matches(['{', '}']);
+    let suffix = suffix.split('/').next().unwrap_or_default();
+    let only = !suffix.contains(['$', ANY_ALIAS, ANY_TEXT]) && !fixed.ends_with('\\');
+    let number = only && ["UID", "GID", "PID"].contains(&variable);
+    let one_name = only && (number || ["USER", "LOGNAME", "LEAF_ALIAS"].contains(&variable));
+    let suffix = if one_name { suffix.to_owned() } else { String::new() };
+    Some((above, Names { prefix: prefix.to_owned(), suffix, number }))
 }
 
 fn path_is_usable(path: &str) -> bool {

@@ -20,7 +20,7 @@ use super::source::{At, Located};
 use super::value;
 
 pub use capabilities::Capabilities;
-pub use claims::Claim;
+pub use claims::{Claim, Names};
 pub use environ::Variable;
 pub use exports::{Export, Hidden, Source};
 pub use limits::{Level, Tightest};

@@ -19,8 +19,8 @@ fn missing_directories_have_their_mode_and_links_are_not_followed() {
     fs::set_permissions(node.join("kept"), fs::Permissions::from_mode(0o700)).unwrap();
     create(&created(&node, "kept/a/b")).unwrap();
     assert_eq!(mode(&node.join("kept")), 0o700, "one that is there stays as it is");
-    assert_eq!(mode(&node.join("kept/a")) & 0o777, NODE_DIRECTORY);
-    assert_eq!(mode(&node.join("kept/a/b")) & 0o777, NODE_DIRECTORY);
+    assert_eq!(mode(&node.join("kept/a")) & 0o777, 0o775);
+    assert_eq!(mode(&node.join("kept/a/b")) & 0o777, 0o775);
     let outside = tempfile::tempdir().unwrap();
     fs::set_permissions(outside.path(), fs::Permissions::from_mode(0o700)).unwrap();
     symlink(outside.path(), node.join("link")).unwrap();
@@ -77,7 +77,7 @@ fn what_took_a_directorys_place_keeps_its_mode() {
         let result = fresh(&held, OsStr::new(name));
         (result.is_ok(), mode(&path) & 0o777)
     };
-    assert_eq!(place("new", |path| fs::create_dir(path).unwrap()), (true, NODE_DIRECTORY));
+    assert_eq!(place("new", |path| fs::create_dir(path).unwrap()), (true, 0o775));
     let full = place("full", |path| {
         fs::create_dir(path).unwrap();
         fs::write(path.join("secret"), "").unwrap();

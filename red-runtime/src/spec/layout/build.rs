@@ -63,7 +63,7 @@ pub(super) enum Needs {
 impl<'a> Builder<'a> {
     /// Goes on where the sources were found.
     pub(super) fn new(merged: &'a Merged, finder: Finder<'a>) -> Self {
-        let Finder { family, terms, host, layout, report } = finder;
+        let Finder { family, terms, host, layout, report, .. } = finder;
         let links = merged
             .exports
             .iter()

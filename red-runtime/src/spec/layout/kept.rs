@@ -7,7 +7,6 @@ use super::sources::Finder;
 use crate::node::family::{ADMIN_NAMES, CONFIG_NAMES, STATUS_NAME};
 use crate::node::guard::{Location, MountTable};
 use crate::node::merge::Merged;
-use crate::node::place::Facts;
 use crate::spec::host::Probe;
 
 /// What a place decides.
@@ -54,7 +53,7 @@ pub(super) struct Kept {
     pub(super) node: Option<usize>,
     /// Its path, as people know it.
     pub(super) path: String,
-    /// Whether it counts even when it is not there yet: somebody could make it.
+    /// Whether a configuration names it, or it is where it is by rule.
     pub(super) named: bool,
 }
 
@@ -66,6 +65,8 @@ pub(super) struct KeptPlaces {
     pub(super) nodes: Vec<Vec<Location>>,
     /// The places of each pool.
     pub(super) pools: Vec<Location>,
+    /// Overlays that show something of these and have a layer that cannot be found, with what they show.
+    unknown: BTreeMap<Location, String>,
 }
 
 /// Below a node's `etc`: where packages come from, and whose signatures count.
@@ -74,13 +75,6 @@ const REPOSITORIES: [&str; 6] = ["dnf", "pki", "rpm", "yum", "yum.repos.d", "zyp
 /// The place of a path without symbolic links. Without a mount table its name has to do.
 pub(super) fn place(mounts: &MountTable, id: u64, path: &str) -> Option<Location> {
     if mounts.is_empty() { Some(Location::by_name(path)) } else { mounts.locate(id, path) }
-}
-
-/// The place of a path, and those that decide what is seen there.
-fn places(mounts: &MountTable, id: u64, path: &str) -> Vec<Location> {
-    let mut all: Vec<Location> = place(mounts, id, path).into_iter().collect();
-    all.extend(mounts.layers(id, path));
-    all
 }
 
 impl KeptPlaces {
@@ -92,16 +86,29 @@ impl KeptPlaces {
             kept.node(finder, index, &mounts);
         }
         for packages in &merged.packages {
-            for (dir, named) in [
-                (&packages.rpmdir, packages.rpmdir.origin.is_some()),
-                (&packages.persistdir, packages.persistdir.origin.is_some()),
-                (&packages.cachedir, packages.cachedir.origin.is_some()),
-            ] {
+            for dir in [&packages.rpmdir, &packages.persistdir, &packages.cachedir] {
+                let named = dir.origin.is_some();
                 kept.packages(finder, packages.node, (&dir.value.actual, named), &mounts);
             }
         }
         kept.host(finder, &mounts);
         kept
+    }
+
+    /// The place of a path, and those that decide what is seen there.
+    fn places(&mut self, mounts: &MountTable, id: u64, path: &str) -> Vec<Location> {
+        let mut all: Vec<Location> = place(mounts, id, path).into_iter().collect();
+        all.extend(mounts.layers(id, path));
+        if let Some(overlay) = mounts.with_unknown_layers(id, path) {
+            self.unknown.entry(overlay).or_insert_with(|| path.to_owned());
+        }
+        all
+    }
+
+    /// What decides and has a layer that cannot be found, which could be this place. A layer is of another
+    /// file system.
+    pub(super) fn untold(&self, place: &Location) -> Option<&str> {
+        self.unknown.iter().find(|(overlay, _)| !overlay.contains(place)).map(|(_, path)| path.as_str())
     }
 
     fn add(&mut self, place: Location, kept: Kept) {
@@ -115,7 +122,7 @@ impl KeptPlaces {
         let family = finder.family;
         let node = &family.nodes[index];
         let path = node.vars.path.as_str();
-        let bases = places(mounts, node.facts.mount, path);
+        let bases = self.places(mounts, node.facts.mount, path);
         let etc = match finder.host.probe(&format!("{path}/etc"), Some(&node.path)) {
             Probe::Dir { real, .. } => below(&real, path).map_or_else(|| "etc".to_owned(), str::to_owned),
             _ => "etc".to_owned(),
@@ -177,7 +184,7 @@ impl KeptPlaces {
                 }
             }
             _ => {
-                for place in places(mounts, 0, dir) {
+                for place in self.places(mounts, 0, dir) {
                     self.add(place, kept.clone());
                 }
             }
@@ -186,40 +193,56 @@ impl KeptPlaces {
 
     fn host(&mut self, finder: &mut Finder<'_>, mounts: &MountTable) {
         let rules = finder.terms.rules;
-        let mut found = |path: &Path| -> (Option<Facts>, String) {
-            let path = path.to_string_lossy();
-            match finder.host.probe(&path, None) {
-                Probe::Dir { real, facts } | Probe::Other { real, facts } => (Some(facts), real),
-                _ => (None, path.into_owned()),
-            }
-        };
         for pool in &rules.pools {
-            // A pool that is not there holds nothing.
-            let (Some(facts), real) = found(pool) else { continue };
-            for place in places(mounts, facts.mount, &real) {
-                let kept =
-                    Kept { class: Class::Pool, tree: false, node: None, path: real.clone(), named: true };
-                self.add(place.clone(), kept);
-                self.pools.push(place);
-            }
+            let places = self.of_host(finder, mounts, pool, Class::Pool);
+            self.pools.extend(places);
         }
-        for path in &rules.deciding {
-            let (facts, real) = found(path);
-            let class = if path.ends_with("red-runtime") { Class::State } else { Class::Host };
-            for place in places(mounts, facts.map_or(0, |facts| facts.mount), &real) {
-                let named = class == Class::Host;
-                self.add(place, Kept { class, tree: true, node: None, path: real.clone(), named });
-            }
+        let states = rules.states.iter().map(|path| (path, Class::State));
+        for (path, class) in rules.deciding.iter().map(|path| (path, Class::Host)).chain(states) {
+            self.of_host(finder, mounts, path, class);
         }
         for main in [&finder.family.main.config, &finder.family.main.admin].into_iter().flatten() {
-            let (facts, real) = found(finder.family.sources.path(main.file));
-            let Some(facts) = facts else { continue };
-            for place in places(mounts, facts.mount, &real) {
-                let kept =
-                    Kept { class: Class::Host, tree: true, node: None, path: real.clone(), named: true };
-                self.add(place, kept);
+            let path = finder.family.sources.path(main.file);
+            if path.is_absolute() {
+                self.of_host(finder, mounts, path, Class::Host);
             }
         }
+    }
+
+    /// Keeps what a path of the host leads to, and every link on the way: whoever writes where one stands
+    /// leads the path elsewhere. What is not there is kept by its name, since somebody could make it.
+    fn of_host(
+        &mut self,
+        finder: &mut Finder<'_>,
+        mounts: &MountTable,
+        path: &Path,
+        class: Class,
+    ) -> Vec<Location> {
+        let kept =
+            |path: &str, tree: bool| Kept { class, tree, node: None, path: path.to_owned(), named: true };
+        let mut found = None;
+        for above in path.ancestors() {
+            let (probe, links) = finder.host.follow(&above.to_string_lossy(), None);
+            if let Probe::Dir { real, facts } | Probe::Other { real, facts } = probe {
+                let rest = path.strip_prefix(above).unwrap_or(Path::new("")).to_string_lossy();
+                let slash = if rest.is_empty() { "" } else { "/" };
+                let mount = if rest.is_empty() { facts.mount } else { 0 };
+                found = Some((format!("{}{slash}{rest}", real.trim_end_matches('/')), mount, links));
+                break;
+            }
+        }
+        let (real, mount, links) =
+            found.unwrap_or_else(|| (path.to_string_lossy().into_owned(), 0, Vec::new()));
+        for link in links {
+            if let Some(place) = place(mounts, link.mount, &link.path) {
+                self.add(place, kept(&link.path, true));
+            }
+        }
+        let all = self.places(mounts, mount, &real);
+        for place in &all {
+            self.add(place.clone(), kept(&real, class != Class::Pool));
+        }
+        all
     }
 
     /// What a place is, or lies in, if that decides as a whole.

@@ -185,7 +185,8 @@ pub fn layout(
     host: &mut dyn Host,
     report: &mut Report,
 ) -> Layout {
-    let mut finder = sources::Finder { family, terms, host, layout: Layout::default(), report };
+    let (layout, links) = (Layout::default(), BTreeMap::new());
+    let mut finder = sources::Finder { family, terms, host, layout, links, report };
     let found = finder.all(merged);
     let verdict = guard::judge(&mut finder, merged, &found);
     let mut builder = build::Builder::new(merged, finder);

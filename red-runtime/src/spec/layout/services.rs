@@ -4,7 +4,7 @@
 use super::at;
 use super::guard::Judge;
 use crate::node::diagnostic::{Code, Diagnostic};
-use crate::node::guard::{Service, Services};
+use crate::node::guard::{MountEntry, Service, Services};
 use crate::spec::host::Probe;
 
 /// Checks exports, and looks for services once there is an export that could be one's.
@@ -32,7 +32,14 @@ impl Others {
         let uid = judge.finder.terms.uid;
         let services = self.services.get_or_insert_with(|| Services::of(&judge.mounts, uid));
         let host = &mut *judge.finder.host;
-        let service = services.at(&place, dir, |path| !matches!(host.probe(path, None), Probe::Missing));
+        let mut exists = |path: &str| !matches!(host.probe(path, None), Probe::Missing);
+        // What is mounted below comes along.
+        let below = judge.mounts.below(real).filter(|_| dir).map(MountEntry::location);
+        let linked = facts.is_some_and(|facts| facts.is_socket() && facts.links > 1);
+        let service = services
+            .at(&place, dir, &mut exists)
+            .or_else(|| below.into_iter().find_map(|place| services.at(&place, true, &mut exists)))
+            .or_else(|| linked.then_some(Service::Of("a service under another name (hard link)")));
         let layer = judge.layer(index);
         match service {
             None => {}
@@ -78,7 +85,8 @@ fn kernel(judge: &mut Judge<'_, '_>, index: usize) -> bool {
     } else {
         format!("{real}, and with it {}, which is the kernel's ({})", mount.point, mount.fstype)
     };
-    let help = match mount.fstype.as_str() {
+    let exception = format!("`exports: {{allow: [{real}]}}` in /etc/redpak/policy.yaml allows it");
+    let instead = match mount.fstype.as_str() {
         "proc" => {
             "mode Procfs mounts a proc of the node's own, `share_pid: Enabled` shows the host's processes in it"
         }
@@ -88,10 +96,9 @@ fn kernel(judge: &mut Judge<'_, '_>, index: usize) -> bool {
         "devtmpfs" | "devpts" | "tmpfs" => "mode Devfs makes a minimal /dev",
         "mqueue" => "mode Mqueue mounts the message queues of the node's IPC namespace",
         "nsfs" => "`share_net: PATH` and the like join a namespace",
-        _ => {
-            "export the files that are needed from elsewhere; `exports: {allow: [...]}` in the policy names exceptions"
-        }
+        _ => "export the files that are needed from elsewhere",
     };
+    let help = format!("{instead}; {exception}");
     let message = format!("{} exports {what}", judge.layer(index).name());
     let diagnostic = if judge.finder.terms.rules.allow(real) {
         Diagnostic::warning(Code::ExportKernel, message)

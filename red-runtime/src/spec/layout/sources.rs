@@ -1,10 +1,13 @@
 //! What stands behind every bind export on this machine.
 
+use std::collections::BTreeMap;
+
 use super::{Layout, Skipped, Terms, at};
 use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::family::{Family, Node};
 use crate::node::merge::{Export, Merged, Source};
 use crate::node::place::Facts;
+use crate::spec::crossing::Link;
 use crate::spec::host::{Host, Probe};
 
 /// A directory of a node that a launch makes before it mounts it.
@@ -36,6 +39,8 @@ pub(super) struct Finder<'a> {
     pub(super) terms: Terms<'a>,
     pub(super) host: &'a mut dyn Host,
     pub(super) layout: Layout,
+    /// The symbolic links on the way to sources, by position of the export.
+    pub(super) links: BTreeMap<usize, Vec<Link>>,
     pub(super) report: &'a mut Report,
 }
 
@@ -52,7 +57,11 @@ impl Finder<'_> {
             return Found::Path { real: path.actual.clone(), dir, facts: None };
         }
         let node = self.family.node_of(&path.actual);
-        match self.host.probe(&path.actual, node.map(|node| node.path.as_path())) {
+        let (probe, links) = self.host.follow(&path.actual, node.map(|node| node.path.as_path()));
+        if !links.is_empty() {
+            self.links.insert(index, links);
+        }
+        match probe {
             Probe::Dir { real, facts } => Found::Path { real, dir: true, facts: Some(facts) },
             Probe::Other { real, facts } => {
                 if facts.is_device() {

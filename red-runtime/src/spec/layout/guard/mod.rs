@@ -2,20 +2,22 @@
 //! writable"). Everything is compared by place, that is file system and path in it, so that bind mounts,
 //! views of the whole disk and symbolic links are no way around.
 
+mod given;
 mod parts;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use self::given::{Granted, reached};
 use super::at;
 use super::kept::{self, Class, KeptPlaces, below};
 use super::services::Others;
 use super::sources::{Finder, Found};
 use crate::node::diagnostic::{Code, Diagnostic};
-use crate::node::family::{Layer, Origin};
-use crate::node::guard::{Location, MountEntry, MountTable};
+use crate::node::family::{Layer, Origin, STATUS_NAME};
+use crate::node::guard::{Location, MountTable};
 use crate::node::merge::binds::{self, Bind};
 use crate::node::merge::{Export, Merged};
 use crate::node::place::Facts;
@@ -68,6 +70,7 @@ pub(super) fn judge(finder: &mut Finder<'_>, merged: &Merged, found: &[Found]) -
         verdict: Verdict::default(),
     };
     judge.claims();
+    judge.links();
     judge.read_only_of_elders();
     let mut others = Others::default();
     for index in 0..merged.exports.len() {
@@ -87,15 +90,6 @@ pub(super) fn judge(finder: &mut Finder<'_>, merged: &Merged, found: &[Found]) -
 fn place_of(found: &Found, mounts: &MountTable) -> Option<Location> {
     let Found::Path { real, facts, .. } = found else { return None };
     kept::place(mounts, facts.map_or(0, |facts| facts.mount), real)
-}
-
-/// What an elder exports writable.
-struct Granted {
-    /// Age of the elder's layer.
-    age: usize,
-    /// Whether descendants get it too.
-    shared: bool,
-    place: Location,
 }
 
 pub(super) struct Judge<'j, 'f> {
@@ -137,78 +131,27 @@ impl<'j, 'f> Judge<'j, 'f> {
         self.finder.report.push(diagnostic);
     }
 
-    /// Refuses members of the family that lie in what an elder gives away, and remembers what elders
-    /// give away.
-    fn claims(&mut self) {
-        let merged = self.merged;
-        let active: HashMap<Origin, usize> =
-            merged.exports.iter().enumerate().map(|(index, export)| (export.origin, index)).collect();
-        for claim in &merged.claims {
-            let active = active.get(&claim.origin).filter(|&&index| {
-                merged.exports[index].source.text().is_some_and(|text| text.actual == claim.path)
-            });
-            let (place, real) = match active {
-                Some(&index) => (self.places[index].clone(), self.source(index).0.to_owned()),
-                None => self.locate(&claim.path),
-            };
-            // A recursive bind brings along what is mounted below.
-            let brought = self.mounts.below(&real).map(MountEntry::location);
-            let places: Vec<Location> = place.into_iter().chain(brought).collect();
-            let lies = |bases: &Vec<Location>| {
-                bases.iter().any(|base| places.iter().any(|place| place.contains(base)))
-            };
-            let member = (claim.age..self.kept.nodes.len()).find(|&index| lies(&self.kept.nodes[index]));
-            if let Some(index) = member {
-                let node = &self.finder.family.nodes[index];
-                let layer = self.layers[claim.origin.layer.index()].name();
-                let message = format!(
-                    "{} lies in {}, which {layer} exports writable: anything in there could have made it",
-                    node.path.display(),
-                    claim.path
-                );
-                let diagnostic = Diagnostic::error(Code::NodeWritable, message)
-                    .at(claim.origin.at)
-                    .label("containers may write there")
-                    .related(node.status.state.at, "no node, whatever it says")
-                    .help("move the node out of it, or export a smaller directory");
-                self.push(diagnostic);
-            }
-            for place in places {
-                self.granted.push(Granted { age: claim.age, shared: claim.shared, place });
-            }
-        }
-    }
-
-    /// Where a path that is not exported by this launch leads.
-    fn locate(&mut self, path: &str) -> (Option<Location>, String) {
-        let node = self.finder.family.node_of(path).map(|node| node.path.as_path());
-        match self.finder.host.probe(path, node) {
-            Probe::Dir { real, facts } | Probe::Other { real, facts } => {
-                (kept::place(&self.mounts, facts.mount, &real), real)
-            }
-            // What is not there holds no node.
-            _ => (kept::place(&self.mounts, 0, path), path.to_owned()),
-        }
-    }
-
     /// Refuses writable exports of what an elder exports read-only, by place. The merge has already
     /// looked at the paths as written. What a recursive bind brings along counts too.
     fn read_only_of_elders(&mut self) {
         // Position of the export, origin, path, place.
         let mut all: Vec<(usize, Origin, &str, Location)> = Vec::new();
         let merged = self.merged;
+        let mounts = Rc::clone(&self.mounts);
         for (index, export) in merged.exports.iter().enumerate() {
-            let (real, dir, _) = self.source(index);
-            if let Some(place) = self.places[index].clone() {
-                let brought = self.mounts.below(real).filter(|_| dir).map(MountEntry::location);
-                let places = std::iter::once(place).chain(brought);
-                all.extend(places.map(|place| (index, export.origin, real, place)));
+            let (real, dir, facts) = self.source(index);
+            if self.places[index].is_some() {
+                let places = reached(&mounts, facts.map_or(0, |facts| facts.mount), real, dir);
+                all.extend(places.into_iter().map(|place| (index, export.origin, real, place)));
             }
             for (path, origin) in export.read_only.iter().filter(|(path, _)| !path.unresolved) {
-                let (place, real) = self.locate(&path.actual);
-                let brought = self.mounts.below(&real).map(MountEntry::location);
-                let places = place.into_iter().chain(brought);
-                all.extend(places.map(|place| (index, *origin, path.actual.as_str(), place)));
+                let places = match self.follow(&path.actual).0 {
+                    Probe::Dir { real, facts } | Probe::Other { real, facts } => {
+                        reached(&mounts, facts.mount, &real, facts.is_dir())
+                    }
+                    _ => kept::place(&mounts, 0, &path.actual).into_iter().collect(),
+                };
+                all.extend(places.into_iter().map(|place| (index, *origin, path.actual.as_str(), place)));
             }
         }
         let uses: Vec<Bind<'_>> = all
@@ -269,6 +212,12 @@ impl<'j, 'f> Judge<'j, 'f> {
                 format!("{real} is on a mount that cannot be found, so nobody can tell what it covers");
             return self.refuse(index, message, "export it read-only");
         };
+        if let Some(untold) = self.kept.untold(&place).map(str::to_owned) {
+            let message = format!(
+                "{untold} is on an overlay, and its layers cannot be found: {real} could be one of them"
+            );
+            return self.refuse(index, message, "mount the overlay by absolute paths");
+        }
         if let Some(links) = facts.filter(|facts| facts.is_file() && facts.links > 1).map(|facts| facts.links)
             && !self.layer(index).admin
         {
@@ -277,16 +226,23 @@ impl<'j, 'f> Judge<'j, 'f> {
             );
             return self.refuse(index, message, "export a copy of it, or its directory");
         }
-        let brought: Vec<(String, Location)> = self
-            .mounts
-            .below(real)
-            .filter(|_| dir)
-            .map(|mount| (mount.point.clone(), mount.location()))
-            .collect();
+        let mounts = Rc::clone(&self.mounts);
+        let layers = |id: u64, path: &str| {
+            mounts.layers(id, path).into_iter().map(|layer| (path.to_owned(), layer)).collect::<Vec<_>>()
+        };
+        let mut brought = layers(facts.map_or(0, |facts| facts.mount), real);
+        for mount in mounts.below(real).filter(|_| dir) {
+            brought.push((mount.point.clone(), mount.location()));
+            brought.extend(layers(mount.id, &mount.point));
+        }
         for (point, place) in brought {
             let hit = self.kept.around(&place).chain(self.kept.within(&place).map(|(_, kept)| kept)).next();
             if let Some(path) = hit.map(|kept| kept.path.clone()) {
-                let message = format!("{real} brings along the mount at {point}, and with it {path}");
+                let message = if point == real {
+                    format!("{real} is an overlay of {path}")
+                } else {
+                    format!("{real} brings along the mount at {point}, and with it {path}")
+                };
                 return self.refuse(
                     index,
                     message,
@@ -312,6 +268,13 @@ impl<'j, 'f> Judge<'j, 'f> {
                 let message = format!("{real} is in a pool, and in no node of this family");
                 return self.refuse(index, message, "export something of the node's own, or read-only");
             }
+            // An elder that gives it away has no node there, whatever contents made of it.
+            let given = |granted: &Granted| granted.age < layer.age() && granted.holds(place);
+            if !self.granted.iter().any(given) && self.finder.host.is_node(real) {
+                let message = format!("{real} is a node");
+                let help = format!("export something else; if it is none, remove {real}/{STATUS_NAME}");
+                return self.refuse(index, message, &help);
+            }
             if let Some(node) = self.foreign(real, "/") {
                 let message = format!("{real} is part of another node, {node}");
                 self.refuse(index, message, "export something of the node's own, or read-only");
@@ -322,9 +285,8 @@ impl<'j, 'f> Judge<'j, 'f> {
         let fixed = self.export(index).source.text().is_some_and(|text| !text.is_volatile());
         let elder = layer.age() <= owner && (fixed || owner == last);
         if layer.age() != owner + 1 && owner != last && !elder {
-            let given = |granted: &Granted| {
-                granted.shared && granted.age <= owner + 1 && granted.place.contains(place)
-            };
+            let given =
+                |granted: &Granted| granted.shared && granted.age <= owner + 1 && granted.holds(place);
             if self.granted.iter().any(given) {
                 return;
             }
@@ -351,7 +313,7 @@ impl<'j, 'f> Judge<'j, 'f> {
                 return None;
             }
             let given = kept::place(&self.mounts, 0, parent)
-                .is_some_and(|place| self.granted.iter().any(|granted| granted.place.contains(&place)));
+                .is_some_and(|place| self.granted.iter().any(|granted| granted.holds(&place)));
             if given {
                 return None;
             }

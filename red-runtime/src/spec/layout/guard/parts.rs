@@ -2,7 +2,7 @@
 
 use super::{Judge, Over};
 use crate::node::diagnostic::{Code, Diagnostic};
-use crate::node::family::Layer;
+use crate::node::family::{ADMIN_NAMES, CONFIG_NAMES, Layer};
 use crate::node::guard::Location;
 use crate::spec::host::Probe;
 use crate::spec::layout::at;
@@ -82,13 +82,25 @@ impl Judge<'_, '_> {
         let part = match self.finder.host.probe(&source, node.as_deref()) {
             Probe::Dir { real, facts } if real == source => Some((true, Some((facts.dev, facts.ino)))),
             Probe::Other { real, facts } if real == source => Some((false, Some((facts.dev, facts.ino)))),
-            Probe::Missing if kept.named && kept.class == Class::Packages => {
-                if !self.make(index, &source, node) {
+            Probe::Missing if self.needs_no_cover(kept) => return,
+            Probe::Missing if kept.class == Class::Packages || kept.path.ends_with("/.red") => {
+                if !self.make(index, &source, node, kept) {
                     return;
                 }
                 Some((true, None))
             }
-            Probe::Missing | Probe::Refused { .. } => return,
+            Probe::Missing => {
+                let message = format!(
+                    "{source} is missing, and what is exported around it could make it: {}",
+                    kept.class.words()
+                );
+                return self.refuse(index, message, "make it, or export a smaller directory");
+            }
+            Probe::Refused { reason } => {
+                let message =
+                    format!("{source}: {reason}, and nobody can keep what is exported around it from it");
+                return self.refuse(index, message, "export a smaller directory");
+            }
             // A generation's database is reached by a link, and lies where no export reaches. The link
             // itself cannot be mounted over, and the store does not follow it; the way to it stays.
             Probe::Dir { .. } | Probe::Other { .. } => None,
@@ -122,15 +134,41 @@ impl Judge<'_, '_> {
             || matches!(self.finder.host.probe(path, None), Probe::Dir { real, .. } if real == path)
     }
 
+    /// Whether nothing is decided by a place that is missing: a record of what runs is made by who runs
+    /// something, and of the two spellings of a configuration only one counts (both are refused).
+    fn needs_no_cover(&mut self, kept: &Kept) -> bool {
+        if kept.class != Class::Config {
+            return kept.class == Class::State;
+        }
+        let Some(node) = kept.node.map(|node| &self.finder.family.nodes[node]) else { return false };
+        let path = node.path.clone();
+        let both = [CONFIG_NAMES, ADMIN_NAMES];
+        let both = both.iter().find(|names| names.iter().any(|name| kept.path.ends_with(name)));
+        both.into_iter().flatten().any(|name| {
+            let file = format!("{}/{name}", path.display());
+            matches!(self.finder.host.probe(&file, Some(&path)), Probe::Other { .. })
+        })
+    }
+
     /// Sees to a directory that has to be there to be covered. Where the caller may not make it, nothing
     /// that the caller starts can.
-    fn make(&mut self, index: usize, path: &str, node: Option<std::path::PathBuf>) -> bool {
+    fn make(&mut self, index: usize, path: &str, node: Option<std::path::PathBuf>, kept: &Kept) -> bool {
         let above = std::path::Path::new(path).ancestors().skip(1).filter_map(std::path::Path::to_str);
         let mut above = above.map(str::to_owned);
         let there = above.find(|above| !matches!(self.finder.host.probe(above, None), Probe::Missing));
         let may = there.is_some_and(|there| self.finder.host.may_write(&there));
-        let Some(node) = node.filter(|_| may) else { return false };
-        if self.finder.terms.strict {
+        if !may {
+            return false;
+        }
+        let Some(node) = node else {
+            let message = format!(
+                "{path} is missing, and what is exported around it could make it: {}",
+                kept.class.words()
+            );
+            self.refuse(index, message, "make it, or export a smaller directory");
+            return false;
+        };
+        if self.finder.terms.strict && kept.named {
             let message = format!("{path} is missing, and what is exported around it could make it");
             let diagnostic = Diagnostic::error(Code::SourceMissing, message)
                 .at(at(self.export(index)))

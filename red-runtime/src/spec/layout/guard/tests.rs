@@ -166,6 +166,17 @@ fn nodes_in_what_is_given_away_are_none() {
         ("{mode: Private, mount: /a, path: $NODE_PATH/$HOME}", true),
         ("{mode: Private, mount: /a, path: '$NODE_PATH/$(id -un)'}", true),
         ("{mode: Private, mount: /a, path: $NODE_PATH/home/$USER}", false),
+        // What a leaf calls itself says nothing about where it is.
+        ("{mode: Public, mount: /a, path: $NODE_PATH/$LEAF_NAME}", true),
+        ("{mode: Public, mount: /a, path: '$NODE_PATH/n$LEAF_ALIAS'}", true),
+        ("{mode: Public, mount: /a, path: $NODE_PATH/$LEAF_ALIAS-data}", false),
+        ("{mode: Public, mount: /a, path: $NODE_PATH/$LEAF_ALIAS/data}", true),
+        // Of what differs per launch, what does not.
+        ("{mode: Private, mount: /a, path: $NODE_PATH/home-$USER}", false),
+        ("{mode: Private, mount: /a, path: '$NODE_PATH/n${USER}'}", true),
+        ("{mode: Private, mount: /a, path: $NODE_PATH/$USER-home}", false),
+        ("{mode: Private, mount: /a, path: $NODE_PATH/$UID}", false),
+        ("{mode: Private, mount: /a, path: $NODE_PATH/n$UID}", true),
         ("{mode: Private, mount: /a, path: $NODE_PATH/data}", false),
         ("{mode: PrivateRestricted, mount: /a, path: /pool/n0/n1}", false),
     ] {
@@ -189,13 +200,96 @@ fn nodes_in_what_is_given_away_are_none() {
 #[test]
 fn foreign_nodes_on_the_way_are_left_alone() {
     let mut host = FakeHost { nodes: ["/pool/n0/n1/deep".to_owned(), "/srv/n".to_owned()].into(), ..host() };
-    for path in ["$NODE_PATH/deep/data", "/srv/n/data", "/srv/n/a/b"] {
+    for path in ["$NODE_PATH/deep/data", "/srv/n", "/srv/n/data", "/srv/n/a/b"] {
         assert_eq!(codes("", &export("Public", path), &mut host), ["export-decides"], "{path}");
     }
-    // A status file that a container wrote into its own export stops nothing.
-    for path in ["$NODE_PATH/deep", "/srv/n"] {
-        assert_eq!(codes("", &export("Public", path), &mut host), Vec::<&str>::new(), "{path}");
+    // A status file that a container wrote into its own export stops nothing: no node is believed there.
+    for (elder, path) in [("", "$NODE_PATH/deep"), ("/srv", "/srv/n")] {
+        let elder = if elder.is_empty() { String::new() } else { export("Public", elder) };
+        assert_eq!(codes(&elder, &export("Private", path), &mut host), Vec::<&str>::new(), "{path}");
     }
+}
+
+#[test]
+fn links_that_contents_can_place_are_not_followed() {
+    let host = |from: &str, to: &str| FakeHost { links: [(from.into(), to.into())].into(), ..host() };
+    for (elder, younger, from, to) in [
+        // In an elder's export, private or not, of a launch that does not have it, or the node's own.
+        ("Public /sh", "Public /sh/sub", "/sh/sub", "/other"),
+        ("Public /sh", "Restricted /sh/sub", "/sh/sub", "/other"),
+        ("Private /sh", "RestrictedFile /sh/a/c.txt", "/sh/a/c.txt", "/etc/shadow"),
+        ("Private $NODE_PATH/home/$USER", "Restricted /pool/n0/home/x", "/pool/n0/home/x", "/pool/n0/y"),
+        (
+            "",
+            "Public $NODE_PATH/var, Private $NODE_PATH/var/local",
+            "/pool/n0/n1/var/local",
+            "/pool/n0/n1/kid",
+        ),
+        (
+            "",
+            "Public $NODE_PATH/var, Restricted $NODE_PATH/var/local",
+            "/pool/n0/n1/var/local",
+            "/pool/n0/n1/usr",
+        ),
+    ] {
+        let list = |all: &str| {
+            let one = |(index, one): (usize, &str)| {
+                let (mode, path) = one.split_once(' ').unwrap();
+                format!("{{mode: {mode}, mount: /m{index}-{}, path: {path}}}", mode.to_lowercase())
+            };
+            let all = all.split(", ").filter(|one| !one.is_empty()).enumerate().map(one);
+            all.collect::<Vec<_>>().join(", ")
+        };
+        let found = codes(&list(elder), &list(younger), &mut host(from, to));
+        assert_eq!(found, ["export-decides"], "{elder}; {younger}");
+        // Where contents cannot place it, it is as good as what it leads to.
+        let elder = elder.replace("Public", "Restricted").replace("Private", "Restricted");
+        let younger = younger.replace("Public $NODE_PATH/var,", "Restricted $NODE_PATH/var,");
+        if !younger.contains("Private") {
+            let younger = younger.replace("Public", "Restricted");
+            let found = codes(&list(&elder), &list(&younger), &mut host(from, to));
+            assert_eq!(found, Vec::<&str>::new(), "{elder}; {younger}");
+        }
+    }
+    // What it would lead to is not given away by it.
+    let elder = "{mode: Public, mount: /v, path: $NODE_PATH/var}, {mode: Private, mount: /l, path: $NODE_PATH/var/local}";
+    let found = codes(elder, "", &mut host("/pool/n0/var/local", "/pool/n0/n1"));
+    assert_eq!(found, Vec::<&str>::new(), "contents of the parent stop no child");
+}
+
+#[test]
+fn a_missing_source_brings_nothing_along() {
+    let mounts = "2 1 0:3 / /pool rw - tmpfs tmpfs rw\n".to_owned();
+    let mut host = FakeHost { mounts, ..host() };
+    host.missing.insert("/run/systemd/notify".to_owned());
+    let found = codes(&export("Public", "/run/systemd/notify"), "", &mut host);
+    assert_eq!(found, Vec::<&str>::new());
+}
+
+#[test]
+fn what_the_host_decides_by_is_kept_by_name_and_through_links() {
+    let mut host = FakeHost { links: [("/pool".to_owned(), "/data/pool".to_owned())].into(), ..host() };
+    host.links.insert("/etc/redpak".to_owned(), "/lnk/cur".to_owned());
+    for path in ["/data", "/lnk", "/lnk/cur", "/lnk/cur/x", "/etc"] {
+        let found = codes("", &export("Public", path), &mut host);
+        assert_eq!(found, ["export-decides"], "{path}");
+    }
+    let mut host = FakeHost::default();
+    host.missing.insert("/opt/missing".to_owned());
+    let family = Maker::new().node(&format!("exports: [{}]", export("Public", "/opt"))).family();
+    let mut request = Request::new(Caller { uid: 0, gid: 0 });
+    request.rules = Rules { pools: vec!["/opt/missing".into()], ..Rules::default() };
+    assert_eq!(errors(&plan(&family, &request, launch(), &mut host, None).report), ["export-decides"]);
+}
+
+#[test]
+fn layers_of_an_overlay_are_exported_with_it() {
+    let mounts = "2 1 0:9 / /m rw - overlay overlay rw,lowerdir=/low,upperdir=/ro,workdir=/work\n";
+    let mut host = FakeHost { mounts: mounts.into(), ..host() };
+    let found = codes(&export("Restricted", "/ro"), &export("Public", "/m/x"), &mut host);
+    assert_eq!(found, ["export-writable"]);
+    let found = codes(&export("Restricted", "/m"), &export("Public", "/ro"), &mut host);
+    assert_eq!(found, ["export-writable"]);
 }
 
 #[test]
@@ -209,6 +303,7 @@ exports: [{mode: Private, mount: /var/lib/rpm, path: $NODE_PATH/var/lib/rpm}, {m
         [
             ("/v", "/pool/n0/var", true),
             ("/v/lib", "/pool/n0/var/lib", true),
+            ("/v/lib/dnf", "/pool/n0/var/lib/dnf", false),
             ("/v/lib/rpm", "/pool/n0/var/lib/rpm", false),
             ("/var/lib/rpm", "/pool/n0/var/lib/rpm", false),
         ]
@@ -222,15 +317,20 @@ exports: [{mode: Private, mount: /var/lib/rpm, path: $NODE_PATH/var/lib/rpm}, {m
         .map(|one| one.code.name())
         .collect();
     assert_eq!(warned, ["export-kept"], "the export that was asked to be writable");
-    // Nobody named a database and there is none: nothing to keep.
+    // Nobody named a database and there is none: contents could make one, and its keys would count.
     let text = "exports: [{mode: Public, mount: /v, path: $NODE_PATH/var}]";
     let (plan, _) = planned(Maker::new().node(text), &mut host());
-    assert_eq!(binds(&plan.unwrap()), [("/v", "/pool/n0/var", true)]);
+    let read_only = ["/v/lib/dnf", "/v/lib/rpm"];
+    let plan = plan.unwrap();
+    let found: Vec<&str> = binds(&plan).iter().filter(|one| !one.2).map(|one| one.0).collect();
+    assert_eq!(found, read_only);
     // Maintenance writes to the node, but not to what it is started by.
     let maker = Maker::new().node("").admin("exports: [{mode: Private, mount: /n, path: $NODE_PATH}, {mode: Restricted, mount: /n/.rednode.yaml, path: $NODE_PATH/.rednode.yaml}]");
     let mut files = host();
-    files.files.extend([".rednode.yaml", "etc/redpak.yaml"].map(|name| format!("/pool/n0/{name}")));
-    for missing in ["etc/redpack.yaml", "etc/redpack-admin.yaml", "etc/redpak-admin.yaml", ".red"] {
+    files.files.extend(
+        [".rednode.yaml", "etc/redpak.yaml", "etc/redpak-admin.yaml"].map(|name| format!("/pool/n0/{name}")),
+    );
+    for missing in ["etc/redpack.yaml", "etc/redpack-admin.yaml", ".red"] {
         files.missing.insert(format!("/pool/n0/{missing}"));
     }
     let (plan, report) = planned(maker, &mut files);
@@ -239,11 +339,26 @@ exports: [{mode: Private, mount: /var/lib/rpm, path: $NODE_PATH/var/lib/rpm}, {m
         binds(&plan),
         [
             ("/n", "/pool/n0", true),
+            ("/n/.red", "/pool/n0/.red", false),
             ("/n/.rednode.yaml", "/pool/n0/.rednode.yaml", false),
             ("/n/etc", "/pool/n0/etc", true),
+            ("/n/etc/redpak-admin.yaml", "/pool/n0/etc/redpak-admin.yaml", false),
             ("/n/etc/redpak.yaml", "/pool/n0/etc/redpak.yaml", false),
         ]
     );
+    // An admin file that is not there could be made.
+    let maker =
+        Maker::new().node("").admin("exports: [{mode: Public, mount: /n, path: $LEAF_PATH}]").node("");
+    for name in [".rednode.yaml", "etc/redpak.yaml"] {
+        files.files.insert(format!("/pool/n0/n1/{name}"));
+    }
+    for missing in ["etc/redpack.yaml", "etc/redpack-admin.yaml", "etc/redpak-admin.yaml", ".red"] {
+        files.missing.insert(format!("/pool/n0/n1/{missing}"));
+    }
+    assert!(errors(&planned(maker.clone(), &mut files).1).contains(&"export-decides"));
+    files.missing.remove("/pool/n0/n1/etc/redpak-admin.yaml");
+    files.files.insert("/pool/n0/n1/etc/redpak-admin.yaml".to_owned());
+    assert_eq!(errors(&planned(maker, &mut files).1), Vec::<&str>::new());
     // But not to that of an elder.
     let maker = Maker::new().node("").node("").admin("exports: [{mode: Private, mount: /n, path: /pool/n0}]");
     assert!(errors(&planned(maker, &mut host()).1).contains(&"export-decides"));
@@ -259,6 +374,7 @@ fn the_kernel_and_services_of_root_are_no_exports() {
 7 1 0:8 / /run rw - tmpfs tmpfs rw
 8 1 0:3 /sys /harmless rw - proc proc rw
 9 1 0:8 /docker.sock /innocent rw - tmpfs tmpfs rw
+11 1 0:8 /docker.sock /dir/deep/innocent rw - tmpfs tmpfs rw
 10 1 0:4 / /data/sub rw - sysfs sysfs rw
 ";
     let host = || FakeHost { mounts: mounts.into(), ..host() };
@@ -276,9 +392,16 @@ fn the_kernel_and_services_of_root_are_no_exports() {
             let found = codes("", &export(mode, path), &mut host());
             assert_eq!(found, ["export-kernel"], "{mode} {path}");
         }
-        for path in
-            ["/run/docker.sock", "/run", "/run/systemd", "/run/user", "/run/user/7", "/run/dbus", "/innocent"]
-        {
+        for path in [
+            "/run/docker.sock",
+            "/run",
+            "/run/systemd",
+            "/run/user",
+            "/run/user/7",
+            "/run/dbus",
+            "/innocent",
+            "/dir",
+        ] {
             let found = codes("", &export(mode, path), &mut host());
             assert_eq!(found, ["export-privileged"], "{mode} {path}");
         }
