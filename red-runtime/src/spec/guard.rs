@@ -5,6 +5,9 @@
 //! `AT_EMPTY_PATH`), or compare device and inode with what it opens.
 
 use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::layout::MountKind;
 use super::plan::Plan;
@@ -29,116 +32,252 @@ pub struct Refusal {
 pub struct Guard {
     rules: Rules,
     mounts: MountTable,
-    /// Places that must not be written to, as people know them.
-    kept: Vec<(Location, String)>,
+    kept: Vec<Kept>,
     /// Overlays that show something of these and have a layer that cannot be found.
     unknown: Vec<(Location, String)>,
     /// What the node exports writable.
     granted: Vec<Location>,
+    /// What it mounts read-only over that.
+    withheld: Vec<Withheld>,
+    /// Something that decides, and that no mount was found for: nobody can tell what covers it.
+    lost: Option<String>,
     /// Whether a node's container is at stake, whose family may deny it the host's processes.
     of_node: bool,
+}
+
+/// A place that must not be written to.
+#[derive(Clone, Debug)]
+struct Kept {
+    place: Location,
+    /// Its path, without symbolic links.
+    path: String,
+    /// What it is to people.
+    what: &'static str,
+}
+
+/// A part of a writable export that the node itself may only read.
+#[derive(Clone, Debug)]
+struct Withheld {
+    place: Location,
+    path: String,
+    /// Position of its mount in the layout.
+    mount: usize,
+}
+
+/// Opens a path to look where it leads. `None` where there is nothing to be seen.
+fn look(path: &Path) -> Option<Opened> {
+    let found = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    Opened::of(found).ok()
+}
+
+/// Whether a path lies below another one.
+fn is_below(path: &str, above: &str) -> bool {
+    let rest = path.strip_prefix(above.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn touch(one: &Location, other: &Location) -> bool {
+    one.contains(other) || other.contains(one)
+}
+
+/// Whether two places are in one file system.
+fn same_fs(one: &Location, other: &Location) -> bool {
+    one.ancestors().last() == other.ancestors().last()
 }
 
 impl Guard {
     /// For a plain bundle (no plan), or for the container of a node.
     #[must_use]
     pub fn new(rules: &Rules, node: Option<(&Family, &Plan)>) -> Self {
-        let mounts = MountTable::read();
-        let mut kept = Vec::new();
-        let mut unknown = Vec::new();
-        let mut keep = |path: &std::path::Path, what: &str| {
-            // What is not there cannot be covered; a host whose `/var` or `/etc` a container may write to
-            // as a whole is the container's anyway.
-            let Ok(path) = place::canonical(path) else { return };
-            let Some(path) = path.to_str() else { return };
-            let shown = format!("{path} ({what})");
-            unknown.extend(mounts.with_unknown_layers(0, path).map(|overlay| (overlay, shown.clone())));
-            kept.extend(mounts.layers(0, path).into_iter().map(|layer| (layer, shown.clone())));
-            kept.extend(mounts.locate(0, path).map(|place| (place, shown)));
+        let mut guard = Self {
+            rules: rules.clone(),
+            mounts: MountTable::read(),
+            kept: Vec::new(),
+            unknown: Vec::new(),
+            granted: Vec::new(),
+            withheld: Vec::new(),
+            lost: None,
+            of_node: node.is_some(),
         };
-        rules.pools.iter().for_each(|pool| keep(pool, "nodes"));
-        rules.deciding.iter().for_each(|path| keep(path, "the host's configuration"));
-        rules.states.iter().for_each(|path| keep(path, "records of what runs"));
-        let mut granted = Vec::new();
+        rules.pools.iter().for_each(|pool| guard.keep(pool, "nodes"));
+        rules.deciding.iter().for_each(|path| guard.keep(path, "the host's configuration"));
+        rules.states.iter().for_each(|path| guard.keep(path, "records of what runs"));
         if let Some((family, plan)) = node {
-            family.nodes.iter().for_each(|node| keep(&node.path, "a node"));
-            granted = plan.layout.mounts.iter().filter_map(|mount| writable(mount, &mounts)).collect();
+            family.nodes.iter().for_each(|node| guard.keep(&node.path, "a node"));
+            guard.grant(plan);
         }
-        Self { rules: rules.clone(), mounts, kept, unknown, granted, of_node: node.is_some() }
+        guard
+    }
+
+    /// What is not there cannot be covered; a host whose `/var` or `/etc` a container may write to as a
+    /// whole is the container's anyway.
+    fn keep(&mut self, path: &Path, what: &'static str) {
+        let Some(Opened { path, facts }) = look(path) else { return };
+        let place = self.mounts.locate(facts.mount, &path);
+        if place.is_none() {
+            self.lost = Some(path.clone());
+        }
+        if let Some(overlay) = self.mounts.with_unknown_layers(facts.mount, &path) {
+            self.unknown.push((overlay, format!("{path} ({what})")));
+        }
+        let places = self.mounts.layers(facts.mount, &path).into_iter().chain(place);
+        self.kept.extend(places.map(|place| Kept { place, path: path.clone(), what }));
+    }
+
+    /// Takes over what a plan exports writable, without the parts over which it mounts something
+    /// read-only.
+    fn grant(&mut self, plan: &Plan) {
+        let binds = |wanted: bool| {
+            plan.layout.mounts.iter().enumerate().filter_map(move |(index, mount)| match &mount.kind {
+                MountKind::Bind { source, writable, .. } if *writable == wanted => Some((index, source)),
+                _ => None,
+            })
+        };
+        let place = |mounts: &MountTable, source: &str| match look(Path::new(source)) {
+            Some(opened) => mounts.locate(opened.facts.mount, &opened.path),
+            // It is made by the launch.
+            None => mounts.locate(0, source),
+        };
+        self.granted = binds(true).filter_map(|(_, source)| place(&self.mounts, source)).collect();
+        for (mount, path) in binds(false) {
+            let Some(place) = place(&self.mounts, path) else { continue };
+            if self.granted.iter().any(|granted| granted.contains(&place)) {
+                self.withheld.push(Withheld { place, path: path.clone(), mount });
+            }
+        }
+    }
+
+    /// Whether a volume may be mounted, with everything that is mounted below it.
+    ///
+    /// # Errors
+    /// As [`Guard::check`]; or it cannot be told what was opened.
+    pub fn check_volume(&self, volume: impl AsFd, writable: bool) -> Result<(), Refusal> {
+        let opened = Opened::of(volume).map_err(|errno| Refusal {
+            path: "volume".to_owned(),
+            reason: place::plain(errno),
+            help: "mount another directory".to_owned(),
+        })?;
+        self.check(&opened, writable)
     }
 
     /// Whether a volume may be mounted, with everything that is mounted below it.
     ///
     /// Writable, it may not be, contain or lie in a pool, a node, or what the host decides by; but it
-    /// may lie in what the node exports writable. In a node's container it may not show the kernel's own
-    /// file systems of the host. The policy's `exports: {allow: [...]}` names exceptions.
+    /// may lie in what the node exports writable, without the parts that the node has read-only. A file
+    /// with several names may be any file of its file system. In a node's container it may not show the
+    /// kernel's own file systems of the host. The policy's `exports: {allow: [...]}` names exceptions.
     ///
     /// # Errors
     /// It may not, or what it is cannot be told.
-    pub fn check_volume(&self, volume: impl AsFd, writable: bool) -> Result<(), Refusal> {
-        let refused = |path: &str, reason: String, help: &str| {
+    pub fn check(&self, opened: &Opened, writable: bool) -> Result<(), Refusal> {
+        self.judge(opened, writable, &self.withheld)
+    }
+
+    /// The same for a mount of the plan's own. Returns the positions in its layout of the mounts that
+    /// have to stand over it, so that its read-only parts stay so.
+    ///
+    /// # Errors
+    /// As [`Guard::check`].
+    pub fn check_planned(&self, opened: &Opened) -> Result<Vec<usize>, Refusal> {
+        self.judge(opened, true, &[])?;
+        let place = self.mounts.locate(opened.facts.mount, &opened.path);
+        let inside = |one: &&Withheld| place.as_ref().is_some_and(|place| touch(place, &one.place));
+        Ok(self.withheld.iter().filter(inside).map(|one| one.mount).collect())
+    }
+
+    /// Whether a directory has a pool or what the host decides by somewhere below it, and lies in none.
+    #[must_use]
+    pub fn is_above(&self, opened: &Opened) -> bool {
+        let Some(place) = self.mounts.locate(opened.facts.mount, &opened.path) else { return false };
+        let inside = self.kept.iter().any(|kept| kept.place.contains(&place));
+        let below = |kept: &Kept| place.contains(&kept.place) || is_below(&kept.path, &opened.path);
+        !inside && self.kept.iter().any(below)
+    }
+
+    fn judge(&self, opened: &Opened, writable: bool, withheld: &[Withheld]) -> Result<(), Refusal> {
+        let path = opened.path.as_str();
+        let refused = |reason: String, help: &str| {
             Err(Refusal { path: path.to_owned(), reason, help: help.to_owned() })
         };
-        let opened = match Opened::of(volume) {
-            Ok(opened) => opened,
-            Err(errno) => return refused("volume", place::plain(errno), "mount another directory"),
-        };
-        let path = opened.path.as_str();
         if self.rules.allow(path) {
             return Ok(());
         }
-        let below = || self.mounts.below(path).filter(|_| opened.facts.is_dir());
-        let on = self.mounts.mount_of(opened.facts.mount, path);
-        if self.of_node && !opened.facts.is_device() {
-            let kernels = on.into_iter().chain(below()).find(|mount| mount.is_kernels());
-            if let Some(mount) = kernels {
-                return refused(
-                    path,
-                    format!("shows the host's {} at {}", mount.fstype, mount.point),
-                    "mount a directory without it: a node's `share_…` settings say what of the kernel it sees",
-                );
-            }
+        if let Some((fstype, point)) = self.kernels(opened) {
+            return refused(
+                format!("shows the host's {fstype} at {point}"),
+                "mount a directory without it: a node's `share_…` settings say what of the kernel it sees",
+            );
         }
         if !writable {
             return Ok(());
         }
-        let Some(place) = self.mounts.locate(opened.facts.mount, path) else {
+        let place = self.mounts.locate(opened.facts.mount, path).filter(|_| self.lost.is_none());
+        let Some(place) = place else {
+            let what = self.lost.as_deref().unwrap_or("it");
             return refused(
-                path,
-                "is on a mount that cannot be found".to_owned(),
+                format!("cannot be compared with what decides: {what} is on a mount that cannot be found"),
                 "mount it read-only, or from this mount namespace",
             );
         };
-        let brought = below().map(|mount| mount.location());
-        for place in std::iter::once(place).chain(brought) {
+        if opened.facts.is_file() && opened.facts.links > 1 && self.may_be_kept(&place) {
+            return refused(
+                format!(
+                    "has {} names (hard links): what else would be written to, nobody can tell",
+                    opened.facts.links
+                ),
+                "mount a copy of it, its directory, or read-only; `exports: {allow: [...]}` in the policy names exceptions",
+            );
+        }
+        match self.decides(opened, place, withheld) {
+            Some(what) => refused(
+                format!("would make writable what decides: {what}"),
+                "mount it read-only, or a directory elsewhere; `exports: {allow: [...]}` in the policy names exceptions",
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// Type and mount point of a file system of the kernel's that a node's container would see.
+    fn kernels(&self, opened: &Opened) -> Option<(&str, &str)> {
+        let path = opened.path.as_str();
+        let on = self.mounts.mount_of(opened.facts.mount, path);
+        // Device nodes are a matter of the device rules, but for the host's terminals: everybody has
+        // those.
+        let fine = opened.facts.is_device() && on.is_none_or(|mount| mount.fstype != "devpts");
+        if !self.of_node || fine {
+            return None;
+        }
+        let below = self.mounts.below(path).filter(|_| opened.facts.is_dir());
+        let found = on.into_iter().chain(below).find(|mount| mount.is_kernels())?;
+        Some((&found.fstype, &found.point))
+    }
+
+    /// Whether a file with several names may be one that decides: a name elsewhere leads to it only in
+    /// the same file system.
+    fn may_be_kept(&self, place: &Location) -> bool {
+        !self.granted.iter().any(|granted| granted.contains(place))
+            && self.kept.iter().any(|kept| same_fs(&kept.place, place))
+    }
+
+    /// What decides, and would become writable.
+    fn decides(&self, opened: &Opened, place: Location, withheld: &[Withheld]) -> Option<String> {
+        let brought = self.mounts.below(&opened.path).filter(|_| opened.facts.is_dir());
+        let places = std::iter::once(place).chain(brought.map(|mount| mount.location()));
+        for place in places {
+            if let Some(part) = withheld.iter().find(|part| touch(&part.place, &place)) {
+                return Some(format!("{} (read-only in what the node exports)", part.path));
+            }
             if self.granted.iter().any(|granted| granted.contains(&place)) {
                 continue;
             }
             if let Some((_, what)) = self.unknown.iter().find(|(overlay, _)| !overlay.contains(&place)) {
-                return refused(
-                    path,
-                    format!("could be a layer of the overlay of what decides: {what}"),
-                    "mount it read-only; or mount the overlay by absolute paths",
-                );
+                return Some(format!("{what}, whose overlay has layers that cannot be found"));
             }
-            let touches = |kept: &Location| kept.contains(&place) || place.contains(kept);
-            if let Some((_, what)) = self.kept.iter().find(|(kept, _)| touches(kept)) {
-                return refused(
-                    path,
-                    format!("would make writable what decides: {what}"),
-                    "mount it read-only, or a directory elsewhere; `exports: {allow: [...]}` in the policy names exceptions",
-                );
+            if let Some(kept) = self.kept.iter().find(|kept| touch(&kept.place, &place)) {
+                return Some(format!("{} ({})", kept.path, kept.what));
             }
         }
-        Ok(())
-    }
-}
-
-/// Where a writable bind of a plan leads.
-fn writable(mount: &super::layout::Mount, mounts: &MountTable) -> Option<Location> {
-    match &mount.kind {
-        MountKind::Bind { source, writable: true, .. } => mounts.locate(0, source),
-        _ => None,
+        None
     }
 }
 
@@ -160,6 +299,9 @@ mod tests {
             fs::create_dir_all(top.join(below)).unwrap();
         }
         symlink(top.join("pool/node"), top.join("elsewhere/link")).unwrap();
+        fs::write(top.join("pool/node/etc/redpak.yaml"), "").unwrap();
+        fs::hard_link(top.join("pool/node/etc/redpak.yaml"), top.join("elsewhere/name")).unwrap();
+        fs::write(top.join("elsewhere/file"), "").unwrap();
         fs::write(top.join("host/redpak/policy.yaml"), "").unwrap();
         let mut rules = Rules {
             pools: vec![top.join("pool"), top.join("missing")],
@@ -186,6 +328,15 @@ mod tests {
         }
         assert_eq!(guard.check_volume(open("elsewhere"), true), Ok(()));
         assert_eq!(guard.check_volume(open("elsewhere/deep"), true), Ok(()));
+        assert_eq!(guard.check_volume(open("elsewhere/file"), true), Ok(()));
+        let refused = guard.check_volume(open("elsewhere/name"), true).unwrap_err();
+        assert!(refused.to_string().contains("hard links"), "{refused}");
+        assert_eq!(guard.check_volume(open("elsewhere/name"), false), Ok(()));
+        for (below, above) in
+            [("", true), ("host", true), ("pool", false), ("pool/node", false), ("elsewhere", false)]
+        {
+            assert_eq!(guard.is_above(&Opened::of(open(below)).unwrap()), above, "{below}");
+        }
         assert_eq!(
             guard.check_volume(File::open("/proc").unwrap(), true),
             Ok(()),
@@ -223,5 +374,31 @@ mod tests {
             let refused = guard.check_volume(File::open("/proc").unwrap(), writable).unwrap_err();
             assert!(refused.to_string().contains("shows the host's proc"), "{refused}");
         }
+    }
+
+    #[test]
+    fn what_a_node_has_read_only_in_its_writable_exports_stays_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = fs::canonicalize(dir.path()).unwrap();
+        for below in ["var/lib/kept", "var/log"] {
+            fs::create_dir_all(top.join(below)).unwrap();
+        }
+        let text = format!(
+            "exports: [{{mode: Public, mount: /var, path: {0}/var}}, {{mode: Restricted, mount: /var/lib/kept, path: {0}/var/lib/kept}}]",
+            top.display()
+        );
+        let family = Maker::new().node(&text).family();
+        let request = Request::new(Caller { uid: 0, gid: 0 });
+        let plan = plan(&family, &request, launch(), &mut FakeHost::default(), None).plan.unwrap();
+        let guard = Guard::new(&Rules::default(), Some((&family, &plan)));
+        let open = |below: &str| File::open(top.join(below)).unwrap();
+        for below in ["var", "var/lib", "var/lib/kept", ""] {
+            let refused = guard.check_volume(open(below), true).unwrap_err();
+            assert!(refused.to_string().contains("read-only in what the node exports"), "{below}: {refused}");
+            assert_eq!(guard.check_volume(open(below), false), Ok(()), "{below} read-only");
+        }
+        assert_eq!(guard.check_volume(open("var/log"), true), Ok(()));
+        let over = guard.check_planned(&Opened::of(open("var")).unwrap()).unwrap();
+        assert_eq!(over.len(), 1, "the plan's own mount, with what stands over it");
     }
 }

@@ -102,10 +102,20 @@ pub(super) fn choose(spec: &Spec, bundle: &Path) -> Result<Selection, NodeError>
     }
 }
 
+/// What a configuration says that it was written from.
+#[derive(Debug)]
+pub(super) struct Origin {
+    /// Path of the node.
+    pub(super) redpath: String,
+    /// Digest of the plan.
+    pub(super) digest: Option<String>,
+}
+
 /// The node that a configuration says it was written from.
-pub(super) fn origin(spec: &Spec) -> Option<PathBuf> {
-    let said = spec.annotations().as_ref()?.get(&format!("{PREFIX}.{}", ORIGIN[0]))?;
-    Some(PathBuf::from(said)).filter(|path| path.is_absolute())
+pub(super) fn origin(spec: &Spec) -> Option<Origin> {
+    let said = spec.annotations().as_ref()?;
+    let [redpath, digest] = ORIGIN.map(|key| said.get(&format!("{PREFIX}.{key}")).cloned());
+    Some(Origin { redpath: redpath.filter(|path| path.starts_with('/'))?, digest })
 }
 
 fn refused(code: Code, message: String) -> NodeError {

@@ -1,15 +1,15 @@
 //! Looks at what an engine's configuration names by path, before anything is decided.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Mount, Spec};
 use rustix::fs::{Mode, OFlags, fstatfs, open};
 
 use crate::launch::error::LaunchError;
 use crate::launch::namespaces;
-use crate::node::place::{self, Facts};
-use crate::spec::engine::{BindSource, EngineFacts, KernelFs, is_bind};
+use crate::node::guard::Opened;
+use crate::spec::engine::{BindSource, EngineFacts, EngineFile, KernelFs, is_bind};
 
 /// Opens every namespace and source of a configuration, and keeps what they are.
 ///
@@ -49,13 +49,9 @@ fn bind_source(mount: &Mount, engine: &EngineDirs, bundle: &Path) -> Result<Bind
     let path = source_path(mount, bundle);
     let call = |errno| LaunchError::Call { what: format!("source {}", path.display()), errno };
     let source = open_source(&path)?;
-    let facts = Facts::of(&source).map_err(call)?;
-    let real = place::real_path(&source).map_err(call)?;
-    Ok(BindSource {
-        id: (facts.dev, facts.ino),
-        kernel: kernel_fs(&source).map_err(call)?,
-        engines: engine.made(&real),
-    })
+    let opened = Opened::of(&source).map_err(call)?;
+    let made = engine.made(Path::new(&opened.path));
+    Ok(BindSource { kernel: kernel_fs(&source).map_err(call)?, made, opened })
 }
 
 /// Which of the kernel's file systems something is on (linux/magic.h).
@@ -67,6 +63,7 @@ fn kernel_fs(source: impl AsFd) -> rustix::io::Result<Option<KernelFs>> {
         0x6265_6572 => Some(KernelFs::Sysfs),
         0x0027_e0eb | 0x6367_7270 => Some(KernelFs::Cgroup),
         0x1980_0202 => Some(KernelFs::Mqueue),
+        0x1cd1 => Some(KernelFs::DevPts),
         _ => None,
     })
 }
@@ -81,20 +78,23 @@ pub(super) struct EngineDirs {
     containerd: Vec<PathBuf>,
 }
 
-/// Files and directories of containers/storage that podman and cri-o mount (libpod,
-/// `container_internal_linux.go`).
-const USERDATA: [&str; 10] = [
-    "resolv.conf",
-    "hosts",
-    "hostname",
-    ".containerenv",
-    "passwd",
-    "group",
-    "localtime",
-    "shm",
-    "run/secrets",
-    "secrets",
+/// Files of containers/storage that podman and cri-o mount (libpod, `container_internal_linux.go`).
+const USERDATA: [(&str, EngineFile); 8] = [
+    ("resolv.conf", EngineFile::At("/etc/resolv.conf")),
+    ("hosts", EngineFile::At("/etc/hosts")),
+    ("hostname", EngineFile::At("/etc/hostname")),
+    (".containerenv", EngineFile::At("/run/.containerenv")),
+    ("passwd", EngineFile::At("/etc/passwd")),
+    ("group", EngineFile::At("/etc/group")),
+    ("localtime", EngineFile::At("/etc/localtime")),
+    ("shm", EngineFile::Shm),
 ];
+
+/// Files of one name that every engine makes.
+fn by_name(name: &str) -> Option<EngineFile> {
+    let names = ["resolv.conf", "hosts", "hostname", "shm"];
+    USERDATA.iter().find(|(own, _)| names.contains(own) && *own == name).map(|(_, file)| *file)
+}
 
 /// Where docker keeps containers, and nerdctl everything of one containerd.
 const DOCKER: &str = "/var/lib/docker/containers";
@@ -127,42 +127,57 @@ impl EngineDirs {
         dirs
     }
 
-    /// Whether something is what an engine has made for a container, by its path without links.
-    fn made(&self, path: &Path) -> bool {
-        let below = |dir: &Path| -> Option<Vec<String>> {
-            let rest = path.strip_prefix(dir).ok()?.components();
-            rest.map(|part| match part {
-                Component::Normal(name) => name.to_str().map(str::to_owned),
+    /// What an engine has made for a container, by its path without links.
+    fn made(&self, path: &Path) -> Option<EngineFile> {
+        let below = |dir: &Path| -> Option<Vec<&str>> {
+            let rest = path.strip_prefix(dir).ok()?.to_str()?;
+            Some(rest.split('/').collect())
+        };
+        let found = |dirs: &[PathBuf], of: fn(&[&str]) -> Option<EngineFile>| {
+            dirs.iter().filter_map(|dir| below(dir)).find_map(|parts| of(&parts))
+        };
+        found(&self.containers, of_storage)
+            .or_else(|| found(&self.containerd, of_containerd))
+            .or_else(|| of_kubelet(&below(Path::new(PODS))?))
+            .or_else(|| match *below(Path::new(DOCKER))? {
+                [_, name] => by_name(name),
                 _ => None,
             })
-            .collect()
-        };
-        let of_podman = |parts: &[String]| match parts {
-            [_, userdata, rest @ ..] if userdata == "userdata" => {
-                let rest = rest.join("/");
-                USERDATA.iter().any(|name| {
-                    rest.strip_prefix(name).is_some_and(|more| more.is_empty() || more.starts_with('/'))
-                })
-            }
-            _ => false,
-        };
-        // IO.CONTAINERD.…/sandboxes/ID/NAME
-        let of_containerd = |parts: &[String]| matches!(parts, [plugin, sandboxes, _, _] if plugin.starts_with("io.containerd.") && sandboxes == "sandboxes");
-        let of_kubelet = |parts: &[String]| match parts {
-            [_, file] => file == "etc-hosts",
-            [_, containers, _, _] if containers == "containers" => true,
-            [_, volumes, plugin, _, ..] if volumes == "volumes" => {
-                matches!(&**plugin, "kubernetes.io~projected" | "kubernetes.io~secret")
-            }
-            _ => false,
-        };
-        self.containers.iter().filter_map(|dir| below(dir)).any(|parts| of_podman(&parts))
-            || self.containerd.iter().filter_map(|dir| below(dir)).any(|parts| of_containerd(&parts))
-            || below(Path::new(PODS)).is_some_and(|parts| of_kubelet(&parts))
-            || below(Path::new(DOCKER)).is_some_and(|parts| parts.len() == 2)
-            || below(Path::new(NERDCTL))
-                .and_then(|parts| parts.get(1).cloned())
-                .is_some_and(|part| matches!(&*part, "containers" | "etchosts"))
+            .or_else(|| match *below(Path::new(NERDCTL))? {
+                [_, "containers" | "etchosts", _, _, name] => by_name(name),
+                _ => None,
+            })
+    }
+}
+
+/// ID/userdata/…
+fn of_storage(parts: &[&str]) -> Option<EngineFile> {
+    match parts {
+        [_, "userdata", name] => USERDATA
+            .iter()
+            .find(|(own, _)| own == name)
+            .map(|(_, file)| *file)
+            .or((*name == "secrets").then_some(EngineFile::Secret)),
+        [_, "userdata", "secrets", ..] | [_, "userdata", "run", "secrets", ..] => Some(EngineFile::Secret),
+        _ => None,
+    }
+}
+
+/// IO.CONTAINERD.…/sandboxes/ID/NAME
+fn of_containerd(parts: &[&str]) -> Option<EngineFile> {
+    match parts {
+        [plugin, "sandboxes", _, name] if plugin.starts_with("io.containerd.") => by_name(name),
+        _ => None,
+    }
+}
+
+/// What is below a pod's directory.
+fn of_kubelet(parts: &[&str]) -> Option<EngineFile> {
+    match parts {
+        [_, "etc-hosts"] => Some(EngineFile::At("/etc/hosts")),
+        [_, "containers", _, _] => Some(EngineFile::At("/dev/termination-log")),
+        [_, "volumes", "kubernetes.io~projected" | "kubernetes.io~secret", _, ..] => Some(EngineFile::Secret),
+        _ => None,
     }
 }
 
@@ -182,28 +197,36 @@ mod tests {
         }
         let engine = EngineDirs::of(&bundle, Some(&run.join("pidfile")));
         for (path, made) in [
-            ("run/overlay-containers/abc/userdata/hosts", true),
-            ("run/overlay-containers/other-of-a-pod/userdata/resolv.conf", true),
-            ("root/overlay-containers/abc/userdata/shm", true),
-            ("root/overlay-containers/abc/userdata/secrets/key", true),
-            ("root/overlay-containers/abc/userdata/overlay/1/merge", false),
-            ("root/overlay-containers/abc/userdata", false),
-            ("root/overlay-containers/abc/hosts", false),
-            ("root/volumes/x/_data/hosts", false),
-            ("user/overlay-containers/abc/userdata/hosts", false),
-            ("hosts", false),
+            ("run/overlay-containers/abc/userdata/hosts", Some(EngineFile::At("/etc/hosts"))),
+            (
+                "run/overlay-containers/other-of-a-pod/userdata/resolv.conf",
+                Some(EngineFile::At("/etc/resolv.conf")),
+            ),
+            ("root/overlay-containers/abc/userdata/shm", Some(EngineFile::Shm)),
+            ("root/overlay-containers/abc/userdata/secrets/key", Some(EngineFile::Secret)),
+            ("root/overlay-containers/abc/userdata/secrets/hosts", Some(EngineFile::Secret)),
+            ("root/overlay-containers/abc/userdata/run/secrets/rhsm/ca", Some(EngineFile::Secret)),
+            ("root/overlay-containers/abc/userdata/hosts/x", None),
+            ("root/overlay-containers/abc/userdata/overlay/1/merge", None),
+            ("root/overlay-containers/abc/userdata", None),
+            ("root/overlay-containers/abc/hosts", None),
+            ("root/volumes/x/_data/hosts", None),
+            ("user/overlay-containers/abc/userdata/hosts", None),
+            ("hosts", None),
         ] {
             assert_eq!(engine.made(&dir.join(path)), made, "{path}");
         }
         // A PID file that somebody has put elsewhere makes nothing there the engine's.
         let elsewhere = EngineDirs::of(&bundle, Some(&foreign.join("pidfile")));
-        assert!(!elsewhere.made(&foreign.join("hosts")));
+        assert_eq!(elsewhere.made(&foreign.join("hosts")), None);
         let pod = Path::new("/var/lib/kubelet/pods/uid");
         for (path, made) in [
-            ("etc-hosts", true),
-            ("volumes/kubernetes.io~projected/kube-api-access/token", true),
-            ("volumes/kubernetes.io~empty-dir/mine/hosts", false),
-            ("volume-subpaths/mine/hosts", false),
+            ("etc-hosts", Some(EngineFile::At("/etc/hosts"))),
+            ("containers/app/1a2b", Some(EngineFile::At("/dev/termination-log"))),
+            ("volumes/kubernetes.io~projected/kube-api-access/token", Some(EngineFile::Secret)),
+            ("volumes/kubernetes.io~secret/mine/hosts", Some(EngineFile::Secret)),
+            ("volumes/kubernetes.io~empty-dir/mine/hosts", None),
+            ("volume-subpaths/mine/hosts", None),
         ] {
             assert_eq!(engine.made(&pod.join(path)), made, "{path}");
         }
@@ -220,11 +243,11 @@ mod tests {
         std::os::unix::fs::symlink(&work, bundle.join("work")).unwrap();
         let engine = EngineDirs::of(&bundle, None);
         for (path, made) in [
-            ("root/io.containerd.grpc.v1.cri/sandboxes/def/hosts", true),
-            ("state/io.containerd.grpc.v1.cri/sandboxes/def/shm", true),
-            ("root/io.containerd.snapshotter.v1.overlayfs/snapshots/1/fs", false),
-            ("root/io.containerd.grpc.v1.cri/containers/def/volumes/x", false),
-            ("other/io.containerd.grpc.v1.cri/sandboxes/def/hosts", false),
+            ("root/io.containerd.grpc.v1.cri/sandboxes/def/hosts", Some(EngineFile::At("/etc/hosts"))),
+            ("state/io.containerd.grpc.v1.cri/sandboxes/def/shm", Some(EngineFile::Shm)),
+            ("root/io.containerd.snapshotter.v1.overlayfs/snapshots/1/fs", None),
+            ("root/io.containerd.grpc.v1.cri/containers/def/volumes/x", None),
+            ("other/io.containerd.grpc.v1.cri/sandboxes/def/hosts", None),
         ] {
             assert_eq!(engine.made(&dir.join(path)), made, "{path}");
         }
@@ -236,5 +259,22 @@ mod tests {
         assert_eq!(of("/proc/self/status"), Some(KernelFs::Proc));
         assert_eq!(of("/sys"), Some(KernelFs::Sysfs));
         assert_eq!(of("/etc"), None);
+    }
+
+    #[test]
+    fn what_an_engine_has_made_is_its_own_at_its_place_only() {
+        let hosts = EngineFile::At("/etc/hosts");
+        assert!(hosts.belongs("/etc/hosts") && !hosts.belongs("/etc/passwd"));
+        for (destination, belongs) in [
+            ("/run/secrets", true),
+            ("/run/secrets/key", true),
+            ("/var/run/secrets/kubernetes.io/serviceaccount", true),
+            ("/run/secretsx", false),
+            ("/etc/hosts", false),
+            ("/etc/passwd", false),
+        ] {
+            assert_eq!(EngineFile::Secret.belongs(destination), belongs, "{destination}");
+        }
+        assert!(EngineFile::Shm.belongs("/dev/shm") && !EngineFile::Shm.belongs("/etc/hosts"));
     }
 }

@@ -34,6 +34,7 @@ use crate::spec::plan::{self, Plan, Request};
 
 use choice::{Choice, Selection};
 use found::EngineDirs;
+use volumes::Origin;
 
 /// Bytes of the largest configuration that is read.
 const LARGEST: u64 = 16 << 20;
@@ -110,15 +111,14 @@ impl Loaded {
         (policy, sandbox): (&Policy, bool),
     ) -> Result<Self, super::runtime::RunError> {
         let launch = Launch::of_this_process();
-        let origin = choice::origin(&spec).and_then(|redpath| origin(&redpath, policy, &launch));
         let rules = policy.rules(&launch);
-        let origin = origin.as_ref();
+        let origin = choice::origin(&spec).map(|named| origin(named, policy, &launch));
         let plain = volumes::Plain { rules: &rules, facts: &facts, bundle: &bundle, sandbox, origin };
         let checked = plain.check(&mut spec)?;
         let mut root = oci::root(&spec, &bundle)?;
         root.checked = checked;
         for (index, mount) in root.mounts.iter_mut().enumerate() {
-            mount.check(facts.source(index).map(|source| source.id));
+            mount.check(facts.source(index).map(|source| source.opened.id()));
         }
         root.namespaces = facts.namespaces;
         Ok(Self { bundle, spec, root, node: None, smack: None })
@@ -147,17 +147,35 @@ impl Loaded {
     }
 }
 
-/// The node that a bundle says it was written from, where it may start, with its plan as it would be
-/// now. No command of it runs.
-fn origin(redpath: &Path, policy: &Policy, launch: &Launch) -> Option<(Plan, Family)> {
+/// The node that a bundle says it was written from, where it may start and its plan is still the one
+/// that the bundle is of; or why it is not. No command of it runs.
+fn origin(said: choice::Origin, policy: &Policy, launch: &Launch) -> Result<Origin, String> {
+    let choice::Origin { redpath, digest } = said;
+    let nothing = |why: String| format!("its origin, node {redpath}, gives it nothing: {why}");
     let options = LoadOptions { prefix: launch.prefix().to_owned(), ..LoadOptions::default() };
-    let family = load::load(redpath, &options).ok()?.family?;
-    if policy::verify(policy, &family, Starter::Engine).has_errors() {
-        return None;
+    let loaded = load::load(Path::new(&redpath), &options).map_err(|error| nothing(error.to_string()))?;
+    let Some(family) = loaded.family else {
+        return Err(nothing(loaded.report.one_line(&loaded.sources)));
+    };
+    let verified = policy::verify(policy, &family, Starter::Engine);
+    if verified.has_errors() {
+        return Err(nothing(verified.one_line(&family.sources)));
     }
-    let request = Request::new(Caller { uid: launch.uid, gid: launch.gid });
+    let rules = policy.rules(launch);
+    let mut request = Request::new(Caller { uid: launch.uid, gid: launch.gid });
+    request.rules = rules.clone();
     let planned = plan::plan(&family, &request, launch.clone(), &mut SystemHost::default(), None);
-    Some((planned.plan?, family))
+    match planned.plan {
+        None => Err(nothing(planned.report.one_line(&family.sources))),
+        Some(plan) if digest.as_deref() == Some(&*plan.digest.to_string()) => {
+            Ok(Origin::new(&rules, plan, &family))
+        }
+        Some(plan) => Err(nothing(format!(
+            "its plan is {}, and the bundle is of {}; write the bundle again",
+            plan.digest,
+            digest.as_deref().unwrap_or("none")
+        ))),
+    }
 }
 
 /// What the host allows.

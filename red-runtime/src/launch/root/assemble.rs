@@ -16,7 +16,7 @@ use super::copy::copy;
 use super::place::{Kind, Links, Places, host, split};
 use super::skeleton::{make, skeleton, write_all};
 use super::sources::Opener;
-use super::{Base, DeviceNode, Mount, Otherwise, Root, What, cgroups, devices};
+use super::{Base, CheckedRoot, DeviceNode, Mount, Otherwise, Root, What, cgroups, devices};
 use crate::launch::error::{Doing, LaunchError};
 use crate::spec::layout::Entry;
 use crate::sys::mount_attr::{self, MountAttr, flag};
@@ -83,6 +83,8 @@ fn detach_from_host(root: &Root) -> Result<(), LaunchError> {
 struct Builder<'a> {
     places: Places,
     locks: Vec<OwnedFd>,
+    /// Nothing is made in the base.
+    kept: bool,
     /// What the skeleton has, by path.
     skeleton: Option<&'a BTreeMap<String, Entry>>,
     /// Where something is mounted by now.
@@ -109,8 +111,12 @@ impl<'a> Builder<'a> {
             Base::Skeleton { entries, .. } => Some(entries),
             Base::Directory(_) => None,
         };
-        let places = Places::new(base, device);
-        Ok(Self { places, locks, skeleton, mounted: HashSet::new() })
+        let mut places = Places::new(base, device);
+        let kept = root.checked.is_some_and(|root| root.kept);
+        if kept {
+            places.ours.clear();
+        }
+        Ok(Self { kept, places, locks, skeleton, mounted: HashSet::new() })
     }
 
     /// Whether a path is a directory or file of the skeleton with nothing mounted on the way to it:
@@ -217,6 +223,10 @@ impl<'a> Builder<'a> {
             Err(Errno::LOOP) => Err(LaunchError::refused(
                 format!("mount point {destination}"),
                 "a symbolic link inside leads elsewhere; mount it at the place that the link leads to",
+            )),
+            Err(Errno::NOENT | Errno::ROFS) if self.kept => Err(LaunchError::refused(
+                format!("mount point {destination}"),
+                "is missing, and nothing is made in a root that holds what decides for others",
             )),
             point => point.doing(|| format!("mount point {destination}")),
         }
@@ -380,12 +390,12 @@ pub(super) fn fresh(
 
 /// The root directory of a plain bundle, with everything mounted in it. `/dev`, `/proc` and `/sys`
 /// must be directories: a link there would put the container's own file systems elsewhere.
-fn directory(path: &Path, checked: Option<(u64, u64)>) -> Result<(OwnedFd, u64), LaunchError> {
+fn directory(path: &Path, checked: Option<CheckedRoot>) -> Result<(OwnedFd, u64), LaunchError> {
     let what = || format!("root {}", path.display());
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let source = rustix::fs::open(path, flags, Mode::empty()).doing(what)?;
     let stat = fstat(&source).doing(what)?;
-    if checked.is_some_and(|id| id != (stat.st_dev, stat.st_ino)) {
+    if checked.is_some_and(|root| root.id != (stat.st_dev, stat.st_ino)) {
         return Err(LaunchError::refused(what(), "another directory took its place during the launch"));
     }
     for name in ["dev", "proc", "sys"] {
@@ -400,7 +410,8 @@ fn directory(path: &Path, checked: Option<(u64, u64)>) -> Result<(OwnedFd, u64),
         }
     }
     let tree = clone_tree(&source, true).doing(what)?;
-    let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
+    let set = if checked.is_some_and(|root| root.kept) { flag::RDONLY } else { 0 };
+    let private = MountAttr { set, propagation: libc::MS_PRIVATE, ..MountAttr::default() };
     mount_attr::set(&tree, true, private).doing(what)?;
     let device = fstat(&tree).doing(what)?.st_dev;
     Ok((tree, device))

@@ -80,6 +80,10 @@ impl Assembled {
     /// What is at a path, below the very mount that stands there; `None` when it is missing.
     fn target(&self, path: &str, what: impl FnOnce() -> String) -> Result<Option<OwnedFd>, LaunchError> {
         let path = inside_path(std::path::Path::new(path))?;
+        if path == "/" {
+            // Nothing can be mounted over what the root is of, and half a mask is none.
+            return Err(LaunchError::refused(what(), "is the root itself, which `root.readonly` is about"));
+        }
         match self.places.open(&path, OFlags::PATH) {
             Err(Errno::NOENT) => Ok(None),
             // Of the bundle's own files one can be no directory; of the kernel's none may be else.

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Base, DeviceNode, Mount, NodeDir, Otherwise, Root, Source, What, devices, oci};
 use crate::launch::error::LaunchError;
 use crate::node::family::Family;
+use crate::node::guard::Opened;
 use crate::spec::engine::{Combined, Placed};
 use crate::spec::layout::{Mount as InLayout, MountKind};
 use crate::spec::plan::Plan;
@@ -39,7 +40,7 @@ pub(crate) fn of_engine(
             Placed::Node(index) => mounts.extend(own.get_mut(*index).and_then(Option::take)),
             Placed::Engine { mount, optional, source } => {
                 let mut mount = oci::mount(mount, bundle)?;
-                mount.check(*source);
+                mount.check(source.as_ref().map(Opened::id));
                 if *optional {
                     mount.otherwise = Otherwise::Skip;
                 }

@@ -27,8 +27,8 @@ use crate::sys::mount_attr::MountAttr;
 pub(crate) struct Root {
     /// What everything stands on.
     pub(crate) base: Base,
-    /// Device and inode of a directory of the host that everything stands on, as it was checked.
-    pub(crate) checked: Option<(u64, u64)>,
+    /// A directory of the host that everything stands on, as it was checked.
+    pub(crate) checked: Option<CheckedRoot>,
     /// The mounts, in the order they are made.
     pub(crate) mounts: Vec<Mount>,
     /// What is made in fresh file systems once everything is mounted, by path.
@@ -61,6 +61,16 @@ pub(crate) enum Base {
     },
     /// A directory of the host.
     Directory(PathBuf),
+}
+
+/// A directory of the host that was checked before it becomes a root.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CheckedRoot {
+    /// Device and inode.
+    pub(crate) id: (u64, u64),
+    /// Something in it decides for others: nothing may be written to it, nor to what is mounted below,
+    /// not even to make room for a mount.
+    pub(crate) kept: bool,
 }
 
 impl Default for Base {

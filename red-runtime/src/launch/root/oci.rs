@@ -20,6 +20,9 @@ pub(crate) fn root(spec: &Spec, bundle: &Path) -> Result<Root, LaunchError> {
     let mounts: Result<Vec<Mount>, LaunchError> =
         spec.mounts().iter().flatten().map(|one| mount(one, bundle)).collect();
     let mounts = mounts?;
+    if mounts.iter().any(|mount| mount.destination == "/") {
+        return Err(LaunchError::refused("mount /", "would cover the root; name it as `root.path`"));
+    }
     let dev_is_hosts = mounts.iter().any(is_host_dev);
     let mut devices = devices::of(spec)?;
     if !dev_is_hosts {

@@ -37,6 +37,8 @@ pub(super) enum Links {
 struct Anchor {
     path: String,
     mount: OwnedFd,
+    /// Everything in it is of the kernel's making.
+    fresh: bool,
 }
 
 /// The root that is being put together.
@@ -76,11 +78,11 @@ impl Places {
     }
 
     /// Remembers a mount by its descriptor, when what is below it has to be found for certain.
-    pub(super) fn anchor(&mut self, path: &str, mount: OwnedFd, always: bool) {
+    pub(super) fn anchor(&mut self, path: &str, mount: OwnedFd, fresh: bool) {
         // What was there, or below, is covered now.
         self.anchors.retain(|one| rest(&one.path, path).is_none());
-        if always || KERNEL.contains(&path) {
-            self.anchors.push(Anchor { path: path.to_owned(), mount });
+        if fresh || KERNEL.contains(&path) {
+            self.anchors.push(Anchor { path: path.to_owned(), mount, fresh });
         }
     }
 
@@ -128,8 +130,24 @@ impl Places {
                 }
                 found => found,
             },
-            Links::Follow if kernel => self.point_by(path, kind, Links::Refuse),
+            Links::Follow if kernel => match self.point_by(path, kind, Links::Refuse) {
+                Err(Errno::LOOP) => self.kernels_link(path, kind),
+                found => found,
+            },
             links => self.point_by(path, kind, links),
+        }
+    }
+
+    /// What links of a new sysfs lead to, such as those of `/sys/class`: the kernel alone makes them, and
+    /// nothing that is mounted on it is passed.
+    fn kernels_link(&self, path: &str, kind: Kind) -> rustix::io::Result<OwnedFd> {
+        let fresh = self.below_anchor(path).filter(|(anchor, _)| anchor.fresh && anchor.path == "/sys");
+        let (anchor, rest) = fresh.ok_or(Errno::LOOP)?;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        match openat2(&anchor.mount, relative(rest), flags, Mode::empty(), resolve) {
+            Err(Errno::XDEV) => Err(Errno::LOOP),
+            found => fits(found?, kind),
         }
     }
 
@@ -277,6 +295,25 @@ mod tests {
             assert!(!places.proc_is_ours().unwrap(), "the container would see the fake");
             assert_eq!(places.open("/proc/not-there", OFlags::PATH).unwrap_err(), Errno::NOENT);
             assert_eq!(places.open("/proc/../fake", OFlags::PATH).unwrap_err(), Errno::XDEV);
+        });
+    }
+
+    #[test]
+    fn links_of_a_new_sysfs_are_the_kernels() {
+        inside(|mut places, _| {
+            let Ok(sys) = fresh("sysfs", "sysfs", &[], 0) else { return };
+            attach_at(&sys, places.mount_point("/sys", Kind::Dir, Links::Follow).unwrap()).unwrap();
+            let lo = "/sys/class/net/lo";
+            assert_eq!(places.mount_point(lo, Kind::Dir, Links::Follow).unwrap_err(), Errno::LOOP);
+            places.anchor("/sys", sys, true);
+            assert!(places.mount_point(lo, Kind::Dir, Links::Follow).is_ok());
+            assert_eq!(places.mount_point(lo, Kind::Dir, Links::Refuse).unwrap_err(), Errno::LOOP);
+            // A link in something that is mounted on it is somebody else's.
+            let other = fresh("tmpfs", "other", &[], 0).unwrap();
+            symlinkat("../../kernel", &other, "link").unwrap();
+            attach_at(&other, places.open("/sys/class/net", OFlags::PATH).unwrap()).unwrap();
+            let link = places.mount_point("/sys/class/net/link", Kind::Dir, Links::Follow);
+            assert_eq!(link.unwrap_err(), Errno::LOOP);
         });
     }
 

@@ -69,4 +69,10 @@ impl Opened {
         let path = place::real_path(&fd)?.into_os_string().into_string();
         Ok(Self { path: path.ok().ok_or(rustix::io::Errno::ILSEQ)?, facts: Facts::of(fd)? })
     }
+
+    /// Device and inode.
+    #[must_use]
+    pub fn id(&self) -> (u64, u64) {
+        (self.facts.dev, self.facts.ino)
+    }
 }

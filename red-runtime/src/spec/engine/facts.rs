@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{LinuxNamespaceType, Mount};
 
+use crate::node::guard::Opened;
+
 /// A namespace that a configuration names by path.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NamedNamespace {
@@ -32,17 +34,48 @@ pub enum KernelFs {
     Cgroup,
     /// mq_overview(7)
     Mqueue,
+    /// pts(4)
+    DevPts,
+}
+
+/// What an engine makes for a container. Much of it holds what a user has written (secrets, kubelet's
+/// volumes), so that each is the engine's at its own place only.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EngineFile {
+    /// The file of this destination.
+    At(&'static str),
+    /// A secret, or a directory of them.
+    Secret,
+    /// Memory that containers share.
+    Shm,
+}
+
+/// Directories that hold secrets.
+const SECRETS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
+
+impl EngineFile {
+    /// Whether this is what engines mount at a destination.
+    #[must_use]
+    pub fn belongs(self, destination: &str) -> bool {
+        match self {
+            Self::At(place) => destination == place,
+            Self::Secret => SECRETS.iter().any(|dir| {
+                destination.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }),
+            Self::Shm => destination == "/dev/shm",
+        }
+    }
 }
 
 /// The source of a bind mount.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BindSource {
-    /// Device and inode.
-    pub id: (u64, u64),
+    /// What was opened.
+    pub opened: Opened,
     /// The kernel's file system that it is on.
     pub kernel: Option<KernelFs>,
-    /// Whether it lies where the engine keeps what it makes for its containers.
-    pub engines: bool,
+    /// What it is, when it lies where the engine keeps what it makes for its containers.
+    pub made: Option<EngineFile>,
 }
 
 /// All of it.

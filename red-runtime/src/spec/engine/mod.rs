@@ -16,11 +16,14 @@ mod tests;
 
 use oci_spec::runtime::{Mount, Spec};
 
-pub use facts::{BindSource, EngineFacts, KernelFs, NamedNamespace, freeze, is_bind, is_read_only};
+pub use facts::{
+    BindSource, EngineFacts, EngineFile, KernelFs, NamedNamespace, freeze, is_bind, is_read_only,
+};
 
 use super::plan::Plan;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::family::Family;
+use crate::node::guard::Opened;
 
 /// One mount of what runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +36,8 @@ pub enum Placed {
         mount: Mount,
         /// Whether it is left out where there is nothing to mount it on.
         optional: bool,
-        /// Device and inode of the source of a bind, as it was checked.
-        source: Option<(u64, u64)>,
+        /// The source of a bind, as it was opened.
+        source: Option<Opened>,
     },
 }
 

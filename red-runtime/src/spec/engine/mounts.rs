@@ -8,11 +8,13 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Mount, Spec};
 
-use super::facts::{EngineFacts, KernelFs, freeze, is_bind, is_read_only};
+use super::facts::{BindSource, EngineFacts, EngineFile, KernelFs, freeze, is_bind, is_read_only};
 use super::{Placed, refused};
+use crate::node::config::Namespace;
 use crate::node::diagnostic::Report;
 use crate::node::family::{Family, Layer};
-use crate::node::merge::Export;
+use crate::node::guard::Opened;
+use crate::node::merge::{Export, Sharing};
 use crate::spec::layout::MountKind;
 use crate::spec::plan::Plan;
 
@@ -43,24 +45,6 @@ const KERNEL: [(&str, &str); 9] = [
     ("tmpfs", "/run"),
 ];
 
-/// Files and directories that engines bring to every container.
-const OWN: [&str; 11] = [
-    "/etc/hostname",
-    "/etc/hosts",
-    "/etc/resolv.conf",
-    "/etc/localtime",
-    "/etc/passwd",
-    "/etc/group",
-    "/run/.containerenv",
-    "/.dockerenv",
-    "/dev/init",
-    "/dev/termination-log",
-    "/run/podman-init",
-];
-
-/// Directories that hold secrets.
-const SECRETS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
-
 /// Files of proc that may be covered (runc, rootfs_linux.go, `checkProcMount`): programs that show a
 /// container its own share of the machine do so.
 pub(crate) const PROC_FILES: [&str; 11] = [
@@ -88,8 +72,8 @@ struct Theirs {
     /// The mount, with that destination.
     mount: Mount,
     class: Class,
-    /// Device and inode of its source.
-    source: Option<(u64, u64)>,
+    /// Its source, as it was opened.
+    source: Option<Opened>,
 }
 
 /// All mounts, in the order they are made.
@@ -106,8 +90,7 @@ pub(super) fn combine(
         let said = clean(&mount.destination().to_string_lossy());
         let destination = plan.layout.resolve(&said);
         let source = facts.source(index);
-        let class = match class(mount, &said, &destination, source.map(|found| (found.kernel, found.engines)))
-        {
+        let class = match judge.class(mount, &said, &destination, source) {
             Ok(class) => class,
             Err(why) => {
                 let help = "start it without that mount";
@@ -117,18 +100,15 @@ pub(super) fn combine(
         };
         let mut mount = mount.clone();
         mount.set_destination(PathBuf::from(&destination));
-        if class == Class::Kernel
-            && matches!(source.and_then(|found| found.kernel), Some(KernelFs::Sysfs | KernelFs::Cgroup))
-        {
-            // Below the host's /sys are its cgroups.
-            freeze(&mut mount);
+        if class == Class::Kernel {
+            watch_only(&mut mount, source);
         }
         match class {
             Class::Kernel | Class::Own => {}
             Class::Fresh => judge.fresh(&mount, &destination, report),
             Class::Volume => judge.volume(&mount, &destination, report),
         }
-        theirs.push(Theirs { destination, mount, class, source: source.map(|found| found.id) });
+        theirs.push(Theirs { destination, mount, class, source: source.map(|found| found.opened.clone()) });
     }
     in_order(plan, theirs)
 }
@@ -161,51 +141,18 @@ fn clean(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// The class of a mount, or why no node has such a one. `source` is the kernel's file system that a
-/// bind is of, and whether the engine has made it.
-fn class(
-    mount: &Mount,
-    said: &str,
-    destination: &str,
-    source: Option<(Option<KernelFs>, bool)>,
-) -> Result<Class, String> {
-    let fstype = mount.typ().as_deref().unwrap_or("");
-    if !is_bind(mount) {
-        return match fstype {
-            _ if KERNEL.contains(&(fstype, destination)) => Ok(Class::Kernel),
-            "tmpfs" | "ramfs" | "devpts" | "mqueue" => Ok(Class::Fresh),
-            "overlay" => Ok(Class::Volume),
-            "proc" | "sysfs" | "cgroup" | "cgroup2" => {
-                Err(format!("a node has a file system of type {fstype} at its usual place only"))
-            }
-            other => Err(format!("a node has no file system of type `{other}`")),
-        };
+/// Makes a file system that sets up the whole machine, or the limits of containers, one to look at.
+fn watch_only(mount: &mut Mount, source: Option<&BindSource>) {
+    match source {
+        // Below the host's /sys are its cgroups.
+        Some(found) if matches!(found.kernel, Some(KernelFs::Sysfs | KernelFs::Cgroup)) => freeze(mount),
+        None if matches!(mount.typ().as_deref(), Some("sysfs" | "cgroup" | "cgroup2")) => {
+            let mut options = mount.options().clone().unwrap_or_default();
+            options.push("ro".to_owned());
+            mount.set_options(Some(options));
+        }
+        _ => {}
     }
-    let (kernel, engines) = source.unwrap_or_default();
-    let place = match kernel {
-        None => None,
-        Some(KernelFs::Sysfs) => Some("/sys"),
-        Some(KernelFs::Cgroup) => Some("/sys/fs/cgroup"),
-        Some(KernelFs::Mqueue) => Some("/dev/mqueue"),
-        Some(KernelFs::Proc) => return Err("its source is on proc, which shows the host's processes".into()),
-    };
-    if let Some(place) = place {
-        // An engine without root may mount no sysfs of its own, and binds the host's, read-only.
-        return match (destination == place, is_read_only(mount) || kernel == Some(KernelFs::Mqueue)) {
-            (true, true) => Ok(Class::Kernel),
-            (true, false) => Err("its source is the host's, and it is not read-only".into()),
-            (false, _) => {
-                Err(format!("its source is one of the kernel's file systems, whose place is {place}"))
-            }
-        };
-    }
-    let own = OWN.contains(&said) || SECRETS.iter().any(|dir| said == *dir || below(said, dir));
-    Ok(match own && engines {
-        true => Class::Own,
-        // podman's memory that containers share is a directory; it takes the place of the plan's.
-        false if destination == "/dev/shm" && engines => Class::Kernel,
-        false => Class::Volume,
-    })
 }
 
 /// Whether a mount of the plan makes room for the engine's at the same place.
@@ -225,6 +172,63 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// The class of a mount, or why no node has such a one.
+    fn class(
+        &self,
+        mount: &Mount,
+        said: &str,
+        destination: &str,
+        source: Option<&BindSource>,
+    ) -> Result<Class, String> {
+        let fstype = mount.typ().as_deref().unwrap_or("");
+        if !is_bind(mount) {
+            return match fstype {
+                _ if KERNEL.contains(&(fstype, destination)) => Ok(Class::Kernel),
+                "tmpfs" | "ramfs" | "devpts" | "mqueue" => Ok(Class::Fresh),
+                "overlay" => Ok(Class::Volume),
+                "proc" | "sysfs" | "cgroup" | "cgroup2" => {
+                    Err(format!("a node has a file system of type {fstype} at its usual place only"))
+                }
+                other => Err(format!("a node has no file system of type `{other}`")),
+            };
+        }
+        if let Some(kernel) = source.and_then(|found| found.kernel) {
+            return self.hosts(mount, destination, kernel);
+        }
+        Ok(match source.and_then(|found| found.made).filter(|made| made.belongs(said)) {
+            // Memory that containers share is a directory; it takes the place of the plan's.
+            Some(EngineFile::Shm) => Class::Kernel,
+            Some(_) => Class::Own,
+            None => Class::Volume,
+        })
+    }
+
+    /// The class of a bind of one of the host's own kernel file systems. None of them knows the
+    /// container's namespaces.
+    fn hosts(&self, mount: &Mount, destination: &str, kernel: KernelFs) -> Result<Class, String> {
+        let place = match kernel {
+            KernelFs::Sysfs => "/sys",
+            KernelFs::Cgroup => "/sys/fs/cgroup",
+            KernelFs::Mqueue => "/dev/mqueue",
+            KernelFs::Proc => return Err("its source is on proc, which shows the host's processes".into()),
+            KernelFs::DevPts => return Err("its source is on devpts, which has the host's terminals".into()),
+        };
+        let ipc = || self.plan.merged.shares.get(Namespace::Ipc).value == Sharing::Host;
+        if destination != place {
+            return Err(format!("its source is one of the kernel's file systems, whose place is {place}"));
+        }
+        match kernel {
+            KernelFs::Mqueue if !ipc() => Err(format!(
+                "its source has the host's message queues, and the node has `{}: Disabled`",
+                Namespace::Ipc.tag()
+            )),
+            KernelFs::Mqueue => Ok(Class::Kernel),
+            // An engine without root may mount no sysfs of its own, and binds the host's, read-only.
+            _ if is_read_only(mount) => Ok(Class::Kernel),
+            _ => Err("its source is the host's, and it is not read-only".into()),
+        }
+    }
+
     /// A new file system may take the place of another new one, and stand beside exports, above them
     /// (they are mounted later), or in one that is writable.
     fn fresh(&self, mount: &Mount, destination: &str, report: &mut Report) {

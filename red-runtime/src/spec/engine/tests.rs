@@ -1,7 +1,12 @@
 use serde_json::{Value, json};
 
-use super::{BindSource, Combined, EngineFacts, KernelFs, NamedNamespace, Placed, combine, is_bind};
+use super::{
+    BindSource, Combined, EngineFacts, EngineFile, KernelFs, NamedNamespace, Placed, combine, is_bind,
+    is_read_only,
+};
 use crate::node::diagnostic::Report;
+use crate::node::guard::Opened;
+use crate::node::place::Facts;
 use crate::spec::identity::Caller;
 use crate::spec::plan::{Request, plan};
 use crate::testing::{FakeHost, Maker, launch};
@@ -19,7 +24,7 @@ fn engine(change: impl FnOnce(&mut Value)) -> oci_spec::runtime::Spec {
             {"destination": "/proc", "type": "proc", "source": "proc"},
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
             {"destination": "/etc/resolv.conf", "type": "bind", "source": "/engine/resolv.conf", "options": ["bind"]},
-            {"destination": "/run/.containerenv", "type": "bind", "source": "/engine/env", "options": ["bind"]},
+            {"destination": "/run/.containerenv", "type": "bind", "source": "/engine/.containerenv", "options": ["bind"]},
         ],
         "linux": {
             "namespaces": [{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}],
@@ -66,10 +71,25 @@ fn facts(engine: &oci_spec::runtime::Spec) -> EngineFacts {
             "/host/sys" => Some(KernelFs::Sysfs),
             "/host/cgroup" => Some(KernelFs::Cgroup),
             "/host/proc" => Some(KernelFs::Proc),
+            "/host/mqueue" => Some(KernelFs::Mqueue),
+            "/host/pts" => Some(KernelFs::DevPts),
             _ => None,
         };
-        let engines = source.starts_with("/engine");
-        facts.sources.push(is_bind(mount).then_some(BindSource { id: (1, 2), kernel, engines }));
+        let made = match source.to_str().unwrap_or_default() {
+            "/engine/hosts" => Some(EngineFile::At("/etc/hosts")),
+            "/engine/shadow" | "/engine/key" => Some(EngineFile::Secret),
+            "/engine/shm" => Some(EngineFile::Shm),
+            "/engine/resolv.conf" => Some(EngineFile::At("/etc/resolv.conf")),
+            "/engine/.containerenv" => Some(EngineFile::At("/run/.containerenv")),
+            other if other.starts_with("/engine") => panic!("{other}"),
+            _ => None,
+        };
+        let path = source.display().to_string();
+        let opened = Opened {
+            path,
+            facts: Facts::of(std::fs::File::open("/").expect("it is there")).expect("it is told"),
+        };
+        facts.sources.push(is_bind(mount).then_some(BindSource { opened, kernel, made }));
     }
     facts
 }
@@ -283,6 +303,12 @@ fn a_mount_is_judged_by_what_it_is_and_covers() {
         (bind("/etc/hosts", "/home/me/hosts"), "a part of /etc"),
         (bind("/etc/passwd", "/home/me/passwd"), "a part of /etc"),
         (bind("/etc/shadow", "/engine/shadow"), "a part of /etc"),
+        (bind("/etc/hosts", "/engine/key"), "a part of /etc"),
+        (bind("/etc/passwd", "/engine/hosts"), "a part of /etc"),
+        (bind("/etc/localtime", "/engine/shm"), "a part of /etc"),
+        (bind("/dev/mqueue", "/host/mqueue"), "share_ipc: Disabled"),
+        (bind("/q", "/host/mqueue"), "whose place is /dev/mqueue"),
+        (bind("/dev/pts", "/host/pts"), "the host's terminals"),
         // Of the kernel's file systems each has its place.
         (json!({"destination": "/p", "type": "proc", "source": "proc"}), "at its usual place only"),
         (json!({"destination": "/s", "type": "sysfs", "source": "sysfs"}), "at its usual place only"),
@@ -312,6 +338,7 @@ fn a_mount_is_judged_by_what_it_is_and_covers() {
         json!({"destination": "/sys", "type": "none", "source": "/host/sys", "options": ["rbind", "ro"]}),
         json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}),
         bind("/etc/hosts", "/engine/hosts"),
+        bind("/run/secrets/key", "/engine/key"),
         bind("/dev/shm", "/engine/shm"),
         bind("/dev/shm", "/home/me/shm"),
         bind("/run/secrets/key", "/home/me/key"),
@@ -336,6 +363,36 @@ fn the_hosts_sys_comes_read_only_with_its_cgroups() {
         _ => None,
     });
     assert!(sys.expect("it is there").contains(&"rro".to_owned()));
+}
+
+#[test]
+fn what_sets_up_the_machine_is_read_only_in_a_node() {
+    for (fstype, at) in [("sysfs", "/sys"), ("cgroup", "/sys/fs/cgroup"), ("cgroup2", "/sys/fs/cgroup")] {
+        for said in [&["nosuid"][..], &["rw"], &["ro", "rw", "rrw"]] {
+            let (combined, _) = combined(NODE, |spec| {
+                add(spec, json!({"destination": at, "type": fstype, "source": fstype, "options": said}));
+            });
+            let mounts = combined.expect("it starts").mounts;
+            let held = mounts.iter().any(|placed| match placed {
+                Placed::Engine { mount, .. } => mount.destination().ends_with(at) && is_read_only(mount),
+                Placed::Node(_) => false,
+            });
+            assert!(held, "{fstype} {said:?}");
+        }
+    }
+}
+
+#[test]
+fn the_hosts_queues_come_where_the_node_shares_them() {
+    let queues = |spec: &mut Value| {
+        add(
+            spec,
+            json!({"destination": "/dev/mqueue", "type": "bind", "source": "/host/mqueue", "options": ["rbind"]}),
+        )
+    };
+    let shared = NODE.replace("config: {", "config: {share_ipc: Enabled, ");
+    assert!(combined(&shared, queues).0.is_some());
+    assert!(refusal(NODE, queues).contains("share_ipc: Disabled"));
 }
 
 #[test]
