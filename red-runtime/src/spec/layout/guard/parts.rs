@@ -6,7 +6,7 @@ use crate::node::family::{ADMIN_NAMES, CONFIG_NAMES, Layer};
 use crate::node::guard::Location;
 use crate::spec::host::Probe;
 use crate::spec::layout::at;
-use crate::spec::layout::kept::{Class, Kept};
+use crate::spec::layout::kept::{self, Class, Kept};
 use crate::spec::layout::sources::Created;
 
 impl Judge<'_, '_> {
@@ -103,6 +103,22 @@ impl Judge<'_, '_> {
             Probe::Refused { reason } => {
                 let message = format!("{source}, which decides, cannot be looked at: {reason}");
                 self.refuse(index, message, "export a smaller directory");
+            }
+        }
+    }
+
+    /// Maintenance of a node leaves the nodes below it alone, but those it is started for.
+    pub(super) fn keep_nodes_in(&mut self, index: usize, real: &str) {
+        for name in self.finder.host.nodes_in(real) {
+            let path = format!("{}/{name}", real.trim_end_matches('/'));
+            let kept = Kept { class: Class::Node, tree: true, node: None, path: path.clone(), named: true };
+            match self.finder.host.probe(&path, None) {
+                Probe::Dir { real: found, facts }
+                    if found == path && is_foreign(self, facts.mount, &path) =>
+                {
+                    self.cover(index, real, &name, &kept, Some((true, Some((facts.dev, facts.ino)))));
+                }
+                _ => {}
             }
         }
     }
@@ -222,6 +238,13 @@ impl Judge<'_, '_> {
         }
         true
     }
+}
+
+/// Whether a node is none of the family.
+fn is_foreign(judge: &Judge<'_, '_>, mount: u64, path: &str) -> bool {
+    let place = kept::place(&judge.mounts, mount, path);
+    let member = |place: &Location| judge.kept.nodes.iter().flatten().any(|base| base == place);
+    place.is_none_or(|place| !member(&place))
 }
 
 /// What is done about a place that decides and is missing.
