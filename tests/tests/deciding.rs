@@ -545,7 +545,8 @@ fn links_of_contents_lead_nowhere() {
         .map(|(mode, at, path)| format!("{{mode: {mode}, mount: {at}, path: {}/{path}}}", sh.display()));
     write(&stage, "core/mid/app", "", &own);
     assert_eq!(wrap(&stage, "core/mid/app", "touch /x/y && cat /c").good().out, "as it was");
-    let script = format!("rm -r /sh/sub 2>/dev/null; mv /sh/sub /sh/gone; ln -s {} /sh/sub && echo ok", out.display());
+    let script =
+        format!("rm -r /sh/sub 2>/dev/null; mv /sh/sub /sh/gone; ln -s {} /sh/sub && echo ok", out.display());
     assert_eq!(wrap(&stage, "core/mid", &script).good().out, "ok\n");
     refused(&wrap(&stage, "core/mid/app", "cat /x/file"), "export-decides", &["sh/sub"]);
     fs::remove_file(&shared).expect("it is a link");
@@ -577,4 +578,37 @@ fn what_is_missing_is_not_made_by_contents() {
         command.arg(format!("--redpath={}", stage.leaf.display())).args(["--", "echo", "ran"]);
         refused(&run(&mut command), "export-decides", &["a pool"]);
     }
+}
+
+/// A pool that is a mount of its own, or that is reached through a link, is as good as any.
+#[test]
+fn pools_are_known_by_what_they_are() {
+    if !is_root() {
+        return;
+    }
+    let stage = Stage::new();
+    let pool = stage.pool.path().display().to_string();
+    write(&stage, "core", "", &["{mode: Public, mount: /none, path: /run/red-test-none}".to_owned()]);
+    write(&stage, "core/mid/app", "", &[]);
+    let bind = format!("mount --bind {pool} {pool}");
+    wrap_after(&stage, &bind, "core/mid/app", "true").good();
+    // A user's, in a directory of root's.
+    let user = User::make();
+    stage.pool.mkdir("data/pool/core/usr");
+    stage.pool.node("data/pool/core", &format!("config: {{path: /usr/bin}}\n{CORE}"));
+    symlink(stage.pool.join("data/pool"), stage.pool.join("linked")).expect("it is ours");
+    run(Command::new("chown").arg("-R").arg(user.uid.to_string()).arg(stage.pool.join("data/pool"))).good();
+    let start = |listed: &str| {
+        let policy = format!("pools: [{{path: {pool}/{listed}}}]\n");
+        stage.pool.write("prefix/etc/redpak/policy.yaml", policy);
+        let mut command = red_wrap(&stage.root);
+        command.env("NODE_PREFIX", stage.pool.join("prefix"));
+        command.arg(format!("--redpath={pool}/linked/core")).args(["--", "echo", "ran"]);
+        run(&mut command)
+    };
+    assert_eq!(start("linked").good().out, "ran\n");
+    assert_eq!(start("data/pool").good().out, "ran\n");
+    let said = start("elsewhere");
+    refused(&said, "node-owner", &[&format!("belongs to user {}, not to 0\n", user.uid)]);
+    assert!(!said.err.contains("chown -R"), "{}", said.err);
 }

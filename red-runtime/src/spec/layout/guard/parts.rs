@@ -203,6 +203,8 @@ impl Judge<'_, '_> {
                 match there {
                     Some(there) if there < position => Missing::Fine,
                     Some(_) => Missing::Around,
+                    // Said of the first.
+                    None if position > 0 => Missing::Fine,
                     None => Missing::Refused,
                 }
             }
