@@ -34,7 +34,7 @@ pub struct Guard {
     mounts: MountTable,
     kept: Vec<Kept>,
     /// Overlays that show something of these and have a layer that cannot be found.
-    unknown: Vec<(Location, String)>,
+    unknown: Vec<Kept>,
     /// What the node exports writable.
     granted: Vec<Location>,
     /// What it mounts read-only over that.
@@ -117,11 +117,10 @@ impl Guard {
         if place.is_none() {
             self.lost = Some(path.clone());
         }
-        if let Some(overlay) = self.mounts.with_unknown_layers(facts.mount, &path) {
-            self.unknown.push((overlay, format!("{path} ({what})")));
-        }
+        let known = |place: Location| Kept { place, path: path.clone(), what };
+        self.unknown.extend(self.mounts.with_unknown_layers(facts.mount, &path).map(known));
         let places = self.mounts.layers(facts.mount, &path).into_iter().chain(place);
-        self.kept.extend(places.map(|place| Kept { place, path: path.clone(), what }));
+        self.kept.extend(places.map(known));
     }
 
     /// Takes over what a plan exports writable, without the parts over which it mounts something
@@ -229,8 +228,8 @@ impl Guard {
             );
         }
         match self.decides(opened, place, withheld) {
-            Some(what) => refused(
-                format!("would make writable what decides: {what}"),
+            Some(reason) => refused(
+                reason,
                 "mount it read-only, or a directory elsewhere; `exports: {allow: [...]}` in the policy names exceptions",
             ),
             None => Ok(()),
@@ -259,22 +258,26 @@ impl Guard {
             && self.kept.iter().any(|kept| same_fs(&kept.place, place))
     }
 
-    /// What decides, and would become writable.
+    /// Why something that decides would become writable.
     fn decides(&self, opened: &Opened, place: Location, withheld: &[Withheld]) -> Option<String> {
         let brought = self.mounts.below(&opened.path).filter(|_| opened.facts.is_dir());
         let places = std::iter::once(place).chain(brought.map(|mount| mount.location()));
         for place in places {
             if let Some(part) = withheld.iter().find(|part| touch(&part.place, &place)) {
-                return Some(format!("{} (read-only in what the node exports)", part.path));
+                let path = &part.path;
+                return Some(format!(
+                    "would make writable what decides: {path} (read-only in what the node exports)"
+                ));
             }
             if self.granted.iter().any(|granted| granted.contains(&place)) {
                 continue;
             }
-            if let Some((_, what)) = self.unknown.iter().find(|(overlay, _)| !overlay.contains(&place)) {
-                return Some(format!("{what}, whose overlay has layers that cannot be found"));
+            if let Some(kept) = self.unknown.iter().find(|overlay| !overlay.place.contains(&place)) {
+                let Kept { path, what, .. } = kept;
+                return Some(format!("could be a layer of the overlay of what decides: {path} ({what})"));
             }
             if let Some(kept) = self.kept.iter().find(|kept| touch(&kept.place, &place)) {
-                return Some(format!("{} ({})", kept.path, kept.what));
+                return Some(format!("would make writable what decides: {} ({})", kept.path, kept.what));
             }
         }
         None

@@ -63,6 +63,17 @@ pub(crate) enum Hostile {
     Sysctl { name: &'static str, value: &'static str, without: Option<&'static str> },
     /// A rule for devices, with the capability to make them.
     Device(Value),
+    /// The leaf exports something writable, and the engine mounts something of it: as a volume, or as
+    /// what an overlay writes to.
+    Part { export: &'static str, source: &'static str, overlay: bool },
+    /// A file as a volume.
+    File(&'static str),
+    /// A root of a plain bundle, read-only, and a file system that is mounted in it.
+    ReadOnlyRoot { root: &'static str, at: &'static str },
+    /// A file of a user's where the engine keeps its own, at a place of the leaf's `/etc`.
+    Secret(&'static str),
+    /// The container makes a link of what is exported to it, and is started again.
+    Relink(&'static str),
 }
 
 impl Hostile {
@@ -76,9 +87,38 @@ impl Hostile {
             Self::Namespace { .. } | Self::Mount { .. } | Self::Annotation { .. } => {
                 matches!(launcher, Launcher::Engine | Launcher::Root)
             }
-            Self::Sysctl { .. } | Self::Device(_) => {
+            Self::Sysctl { .. } | Self::Device(_) | Self::File(_) => {
                 matches!(launcher, Launcher::Engine | Launcher::Root | Launcher::Plain)
             }
+            Self::Part { .. } | Self::Secret(_) => matches!(launcher, Launcher::Engine | Launcher::Root),
+            Self::ReadOnlyRoot { .. } => launcher == Launcher::Plain,
+            Self::Relink(_) => launcher.is_node() && launcher != Launcher::Detached,
+        }
+    }
+
+    /// What it adds to the exports of a node.
+    pub(crate) fn exports(&self, node: &str, world: &World) -> String {
+        let export = |mode: &str, mount: &str, source: &str| {
+            format!("  - {{mode: {mode}, mount: {mount}, path: {}}}\n", world.filled(source))
+        };
+        match self {
+            Self::Export { node: of, mode, mount, source } if *of == node => export(mode, mount, source),
+            Self::Part { export: source, .. } if node == "app" => export("Public", "/w", source),
+            Self::Secret(_) if node == "app" => export("Restricted", "/etc", "$NODE_PATH/ro"),
+            Self::Relink(_) if node == "core" => export("Public", "/sub", "$NODE_PATH/data/sub"),
+            Self::Relink(_) if node == "app" => export("Public", "/again", "@/core/data/sub"),
+            _ => String::new(),
+        }
+    }
+
+    /// What the payload is told, as variables of its environment.
+    pub(crate) fn environment(&self, world: &World) -> Vec<String> {
+        match self {
+            Self::Nest { inside, real } => {
+                vec![format!("RED_NEST={inside}"), format!("RED_NEST_REAL={}", world.filled(real))]
+            }
+            Self::Relink(target) => vec![format!("RED_RELINK={}", world.filled(target))],
+            _ => Vec::new(),
         }
     }
 
@@ -136,9 +176,41 @@ impl Hostile {
                     "source": world.filled("%/vol/evil"), "options": ["bind", "rw"],
                 }));
             }
-            Self::Export { .. } | Self::Config { .. } | Self::Nest { .. } => {}
+            Self::Part { source, overlay, .. } => mount(spec, &part(&world.filled(source), *overlay, world)),
+            Self::File(source) => mount(
+                spec,
+                &json!({"destination": "/f", "type": "bind", "source": world.filled(source), "options": ["bind", "rw"]}),
+            ),
+            Self::ReadOnlyRoot { root, at } => {
+                spec["root"] = json!({"path": world.filled(root), "readonly": true});
+                mount(spec, &json!({"destination": at, "type": "tmpfs", "source": "tmpfs"}));
+            }
+            Self::Secret(at) => {
+                let source = world.bundle_dir(std::slice::from_ref(self)).join("secrets/key");
+                mount(
+                    spec,
+                    &json!({"destination": at, "type": "bind", "source": source, "options": ["bind"]}),
+                );
+            }
+            Self::Export { .. } | Self::Config { .. } | Self::Nest { .. } | Self::Relink(_) => {}
         }
     }
+}
+
+fn mount(spec: &mut Value, mount: &Value) {
+    spec["mounts"].as_array_mut().expect("it is a list").push(mount.clone());
+}
+
+/// A volume, or an overlay that writes to it.
+fn part(source: &str, overlay: bool, world: &World) -> Value {
+    if !overlay {
+        return json!({"destination": "/vol", "type": "bind", "source": source, "options": ["rbind", "rw"]});
+    }
+    // What an overlay works with has to be beside what it writes to.
+    let work = std::path::Path::new(source).parent().expect("it has one").join("work");
+    let options =
+        [world.filled("lowerdir=%/vol"), format!("upperdir={source}"), format!("workdir={}", work.display())];
+    json!({"destination": "/vol", "type": "overlay", "source": "overlay", "options": options})
 }
 
 /// Every class of the kinds that must not lead out.
@@ -278,6 +350,7 @@ pub(crate) fn classes() -> Vec<Hostile> {
     ] {
         all.push(Hostile::Annotation { key, value });
     }
+    parts(&mut all);
     // What is the host's.
     for (name, value, without) in [
         ("vm.swappiness", "61", None),
@@ -301,4 +374,59 @@ pub(crate) fn classes() -> Vec<Hostile> {
         all.push(Hostile::Device(rule));
     }
     all
+}
+
+/// Parts of what is exported, other names of what decides, and file systems of the kernel's.
+fn parts(all: &mut Vec<Hostile>) {
+    for export in ["@/core/mid/app/data", "@/core/mid/app/var", "@/core/mid/app/var/lib"] {
+        for source in [
+            "@/core/mid/app/data",
+            "@/core/mid/app/var",
+            "@/core/mid/app/var/lib",
+            "@/core/mid/app/var/lib/rpm",
+            "@/core/mid/app/var/lib/rpm/rpmdb.sqlite",
+        ] {
+            all.push(Hostile::Part { export, source, overlay: false });
+        }
+    }
+    // A file system of the same kind cannot always be stacked, but nothing is written all the same.
+    for source in ["@/core/mid/app/var/lib/rpm", "@/core/mid/app/var/lib"] {
+        all.push(Hostile::Part { export: "@/core/mid/app/var", source, overlay: true });
+    }
+    for source in ["%/hardlink", "%/hardlink-rpm", "@/core/etc/redpak.yaml"] {
+        all.push(Hostile::File(source));
+    }
+    for (root, at) in [
+        ("%/top", "/pool/core/made"),
+        ("%/top", "/tmp"),
+        ("@/core/etc", "/redpak-admin.yaml"),
+        ("@/core/private", "/etc"),
+        ("@/stranger/var", "/made"),
+    ] {
+        all.push(Hostile::ReadOnlyRoot { root, at });
+    }
+    for at in ["/etc/hosts", "/etc/passwd", "/etc/localtime", "/etc/resolv.conf"] {
+        all.push(Hostile::Secret(at));
+    }
+    for (kind, at, source, options) in [
+        ("bind", "/dev/mqueue", "%/queues", &["rbind", "rw"][..]),
+        ("bind", "/dev/pts", "/dev/pts", &["rbind", "rw"]),
+        ("bind", "/sys/fs/cgroup", "/sys/fs/cgroup", &["rbind", "rw"]),
+        ("sysfs", "/sys", "sysfs", &["rw"]),
+        ("cgroup", "/sys/fs/cgroup", "cgroup", &["rw"]),
+        ("cgroup2", "/sys/fs/cgroup", "cgroup", &["rw", "rrw"]),
+    ] {
+        all.push(Hostile::Mount { kind, at, source, options });
+    }
+    for target in [
+        "../etc",
+        "../mid",
+        "../mid/app/etc",
+        "../../stranger",
+        "@/stranger/etc",
+        "%/prefix/etc/redpak",
+        "/etc",
+    ] {
+        all.push(Hostile::Relink(target));
+    }
 }

@@ -49,7 +49,7 @@ for line in open("/proc/self/mountinfo"):
 
 # Files that decide, wherever they are to be seen. Only those of this campaign's own world, which have
 # its marker in them, are written to: where something leads out, nothing else of the host is harmed.
-NAMES = {".rednode.yaml", "redpak.yaml", "policy.yaml", "record.json"}
+NAMES = {".rednode.yaml", "redpak.yaml", "policy.yaml", "record.json", "rpmdb.sqlite"}
 SKIP = {"/proc", "/sys", "/dev", "/usr"}
 
 
@@ -103,6 +103,14 @@ def nest():
     open(folder + "/x/etc/redpak.yaml", "w").write(NODE.format(os.path.dirname(secret)))
 quiet(nest)
 
+# What is exported becomes a link, for the next start.
+def relink():
+    target = os.environ.get("RED_RELINK")
+    if target:
+        os.rename("/data/core/sub", "/data/core/aside")
+        os.symlink(target, "/data/core/sub")
+quiet(relink)
+
 # What is read-only stays as it is.
 for folder in ("/usr", "/usr/bin", "/usr/sbin", "/ro/core", "/ro/mid", "/ro/app", "/etc"):
     if not os.path.isdir(folder):
@@ -118,6 +126,12 @@ for path in ("/ro/core/file", "/ro/mid/file", "/ro/app/file"):
     text = quiet(lambda: read(path))
     if text is not None and text != b"ro\n":
         escape("changed contents of", path)
+for path in ("/etc/hosts", "/etc/passwd", "/etc/localtime", "/etc/resolv.conf"):
+    if b"the file of a user" in (quiet(lambda: read(path)) or b""):
+        escape("a user's file at", path)
+for folder in ("/again", "/sub"):
+    if os.path.exists(folder + "/shadow") or os.path.exists(folder + "/redpak.yaml"):
+        escape("what decides is exported at", folder)
 if quiet(lambda: os.stat("/usr/bin/true").st_size) not in (None, int(true_size)):
     escape("another /usr/bin/true")
 
@@ -136,6 +150,18 @@ for folder in points:
         if fd is not None:
             os.close(fd)
             escape("may write release_agent at", folder)
+    if os.path.exists(f"{folder}/{marker}"):
+        escape("sees a message queue of the host at", folder)
+limits = ["/sys/kernel/mm/ksm/run", "/sys/kernel/uevent_helper", "/sys/power/state"]
+for folder, below, files in os.walk("/sys/fs/cgroup"):
+    limits += [f"{folder}/{name}" for name in files if name in ("pids.max", "memory.max", "memory.limit_in_bytes", "cgroup.procs")]
+    if len(limits) > 100:
+        break
+for path in limits:
+    fd = quiet(lambda: os.open(path, os.O_WRONLY))
+    if fd is not None:
+        os.close(fd)
+        escape("may write", path)
 quiet(lambda: os.kill(int(canary), 10))
 for address in (listener, "\0" + abstract):
     client = socket.socket(socket.AF_UNIX)

@@ -67,6 +67,7 @@ pub(crate) struct World {
     canary: Child,
     before: BTreeMap<PathBuf, String>,
     nested: Option<PathBuf>,
+    queues: Option<PathBuf>,
 }
 
 impl World {
@@ -86,6 +87,7 @@ impl World {
         fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).expect("it is ours");
         let policy = format!("# {marker}\npools: [{{path: {}}}]\n", pool.path().display());
         outside.write("prefix/etc/redpak/policy.yaml", policy);
+        outside.write("state/redpak.yaml", &marker);
         let mut world = Self {
             listener: UnixListener::bind(outside.join("listener")).expect("the path is short enough"),
             abstract_name: format!("red-campaign-{}-{number}", std::process::id()),
@@ -93,12 +95,14 @@ impl World {
             before: BTreeMap::new(),
             aliases: Vec::new(),
             nested: None,
+            queues: None,
             pool,
             outside,
         };
         world.listener.set_nonblocking(true).expect("it can be");
         world.nodes(launcher, hostile, &marker);
         world.aliases();
+        world.stands(hostile);
         for one in hostile {
             if let Hostile::Link { at, target } = one {
                 symlink(target, world.filled(at)).expect("it is ours");
@@ -116,12 +120,8 @@ impl World {
             );
             for one in hostile {
                 match one {
-                    Hostile::Export { node, mode, mount, source } if *node == name => {
-                        let source = self.filled(source);
-                        exports += &format!("  - {{mode: {mode}, mount: {mount}, path: {source}}}\n");
-                    }
                     Hostile::Config { node, line } if *node == name => config += &format!(", {line}"),
-                    _ => {}
+                    other => exports += &other.exports(name, self),
                 }
             }
             let chdir = hostile.iter().find_map(|one| match one {
@@ -139,10 +139,13 @@ impl World {
             let status = self.pool.join(format!("{below}/.rednode.yaml"));
             let text = fs::read_to_string(&status).expect("it was made") + "info: " + marker + "\n";
             fs::write(status, text).expect("it is ours");
-            for dir in ["data", "ro/sub", "private", ".red/gen", "var/lib/rpm"] {
+            for dir in ["data/sub", "ro/sub", "private", ".red/gen", "var/lib/rpm", "var/lib/dnf"] {
                 self.pool.mkdir(format!("{below}/{dir}"));
             }
-            self.pool.write(format!("{below}/ro/file"), "ro\n");
+            for file in ["file", "hosts", "passwd", "localtime", "resolv.conf"] {
+                self.pool.write(format!("{below}/ro/{file}"), "ro\n");
+            }
+            self.pool.write(format!("{below}/var/lib/rpm/rpmdb.sqlite"), marker);
         }
     }
 
@@ -154,8 +157,48 @@ impl World {
         }
         symlink(&etc, self.outside.join("link")).expect("it is ours");
         symlink(&ro, self.outside.join("ro-link")).expect("it is ours");
-        fs::hard_link(etc.join("redpak.yaml"), self.outside.join("hardlink"))
-            .expect("both are in one file system");
+        let packages = self.pool.join("core/mid/app/var/lib/rpm/rpmdb.sqlite");
+        for (name, of) in [("hardlink", etc.join("redpak.yaml")), ("hardlink-rpm", packages)] {
+            fs::hard_link(of, self.outside.join(name)).expect("both are in one file system");
+        }
+    }
+
+    /// What single cases need: a root with the pool mounted in it, message queues of the host.
+    fn stands(&mut self, hostile: &[Hostile]) {
+        if hostile.iter().any(|one| matches!(one, Hostile::ReadOnlyRoot { .. })) {
+            let top = self.outside.mkdir("top");
+            for dir in ["pool", "usr", "proc", "dev", "tmp"] {
+                self.outside.mkdir(format!("top/{dir}"));
+            }
+            usual_links(&top);
+            self.aliases.push(Bound::mount(self.pool.path(), &top.join("pool")));
+        }
+        if hostile.iter().any(|one| matches!(one, Hostile::Mount { source: "%/queues", .. })) {
+            let queues = self.outside.mkdir("queues");
+            // A kernel without queues has none to protect.
+            let mounted = run(Command::new("mount").args(["-t", "mqueue", "none"]).arg(&queues)).code == 0;
+            if mounted {
+                fs::write(queues.join(marker(&self.outside)), "").expect("root may make one");
+                self.queues = Some(queues);
+            }
+        }
+        for one in hostile {
+            if let Hostile::Part { source, overlay: true, .. } = one {
+                let source = PathBuf::from(self.filled(source));
+                fs::create_dir_all(source.parent().expect("it has one").join("work")).expect("it is ours");
+            }
+        }
+        if hostile.iter().any(|one| matches!(one, Hostile::Secret(_))) {
+            let secret = self.bundle_dir(hostile).join("secrets/key");
+            fs::create_dir_all(secret.parent().expect("it has one")).expect("it is ours");
+            fs::write(secret, "ESCAPE: the file of a user\n").expect("it is ours");
+        }
+    }
+
+    /// Where the bundle is: for what an engine keeps beside it, as podman has it.
+    pub(crate) fn bundle_dir(&self, hostile: &[Hostile]) -> PathBuf {
+        let secret = hostile.iter().any(|one| matches!(one, Hostile::Secret(_)));
+        self.outside.join(if secret { "overlay-containers/abc/userdata" } else { "bundle" })
     }
 
     /// A text with the world's places: `@` is the pool, `%` what is outside it.
@@ -180,16 +223,25 @@ impl World {
 
     /// Starts the payload; what it and its launcher said.
     pub(crate) fn launch(&mut self, launcher: Launcher, hostile: &[Hostile]) -> Said {
-        let nest = hostile.iter().find_map(|one| match one {
-            Hostile::Nest { inside, real } => Some((*inside, self.filled(real))),
+        let env: Vec<String> = hostile.iter().flat_map(|one| one.environment(self)).collect();
+        self.nested = hostile.iter().find_map(|one| match one {
+            Hostile::Nest { real, .. } => Some(Path::new(&self.filled(real)).join("x")),
             _ => None,
         });
-        self.nested = nest.as_ref().map(|(_, real)| Path::new(real).join("x"));
+        let mut said = self.start(launcher, hostile, &env);
+        if hostile.iter().any(|one| matches!(one, Hostile::Relink(_))) {
+            let again = self.start(launcher, hostile, &[]);
+            said = Said { code: again.code, out: said.out + &again.out, err: said.err + &again.err };
+        }
+        said
+    }
+
+    fn start(&self, launcher: Launcher, hostile: &[Hostile], env: &[String]) -> Said {
         let said = match launcher {
-            Launcher::Wrap => run(&mut self.wrap(&self.leaf(), nest, &[])),
-            Launcher::Detached => self.detached(nest),
+            Launcher::Wrap => run(&mut self.wrap(&self.leaf(), env, &[])),
+            Launcher::Detached => self.detached(env),
             Launcher::Engine | Launcher::Root | Launcher::Plain => {
-                let bundle = self.bundle(launcher, hostile, nest);
+                let bundle = self.bundle(launcher, hostile, env);
                 run(self.runtime().args(["run", "-b"]).arg(bundle).arg("c"))
             }
             Launcher::Exec => self.exec(hostile),
@@ -198,18 +250,18 @@ impl World {
         said
     }
 
-    fn wrap(&self, node: &Path, nest: Option<(&str, String)>, options: &[&str]) -> Command {
+    fn wrap(&self, node: &Path, env: &[String], options: &[&str]) -> Command {
         let mut wrap = red_wrap(&self.outside.join("state"));
         wrap.env("NODE_PREFIX", self.outside.join("prefix")).arg(format!("--redpath={}", node.display()));
-        if let Some((inside, real)) = nest {
-            wrap.args(["-e", &format!("RED_NEST={inside}"), "-e", &format!("RED_NEST_REAL={real}")]);
+        for one in env {
+            wrap.args(["-e", one]);
         }
         wrap.args(options).arg("--").args(self.payload());
         wrap
     }
 
-    fn detached(&self, nest: Option<(&str, String)>) -> Said {
-        let mut said = run(&mut self.wrap(&self.leaf(), nest, &["--detach", "--name", "d"]));
+    fn detached(&self, env: &[String]) -> Said {
+        let mut said = run(&mut self.wrap(&self.leaf(), env, &["--detach", "--name", "d"]));
         if said.code == 0 {
             let state = || run(self.runtime().args(["state", "d"])).out;
             eventually("a detached command ends", || !state().contains("running"));
@@ -225,9 +277,10 @@ impl World {
         runtime
     }
 
-    fn bundle(&self, launcher: Launcher, hostile: &[Hostile], nest: Option<(&str, String)>) -> PathBuf {
-        let bundle = self.outside.join("bundle");
+    fn bundle(&self, launcher: Launcher, hostile: &[Hostile], env: &[String]) -> PathBuf {
+        let bundle = self.bundle_dir(hostile);
         let root = bundle.join("rootfs");
+        fs::create_dir_all(&root).expect("it is ours");
         let mut spec = json!({
             "ociVersion": "1.0.2",
             "root": {"path": "rootfs"},
@@ -248,22 +301,14 @@ impl World {
                 "readonlyPaths": ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"],
             },
         });
-        if let Some((inside, real)) = nest {
-            let env = spec["process"]["env"].as_array_mut().expect("it is a list");
-            env.extend([json!(format!("RED_NEST={inside}")), json!(format!("RED_NEST_REAL={real}"))]);
-        }
+        spec["process"]["env"].as_array_mut().expect("it is a list").extend(env.iter().map(|one| json!(one)));
         match launcher {
             Launcher::Engine => {
                 spec["annotations"]["bzh.redpesk.redpak.redpath"] = json!(self.leaf());
             }
             Launcher::Root => spec["root"]["path"] = json!(self.leaf()),
             _ => {
-                for (link, target) in [("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")] {
-                    match symlink(target, root.join(link)) {
-                        Err(error) if error.kind() != ErrorKind::AlreadyExists => panic!("{error}"),
-                        _ => {}
-                    }
-                }
+                usual_links(&root);
                 let mounts = spec["mounts"].as_array_mut().expect("it is a list");
                 mounts.push(json!({"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro", "rro"]}));
             }
@@ -277,7 +322,7 @@ impl World {
 
     /// A further process of a container that is harmless itself.
     fn exec(&self, hostile: &[Hostile]) -> Said {
-        let bundle = self.bundle(Launcher::Plain, hostile, None);
+        let bundle = self.bundle(Launcher::Plain, hostile, &[]);
         let mut spec: Value =
             serde_json::from_slice(&fs::read(bundle.join("config.json")).expect("it was made"))
                 .expect("it is JSON");
@@ -346,7 +391,7 @@ impl World {
     /// A node that the container made is started by somebody who is allowed to start nodes.
     fn nested(&self) -> Option<String> {
         let node = self.nested.as_ref().filter(|node| node.join(".rednode.yaml").exists())?;
-        let said = run(&mut self.wrap(node, None, &[]));
+        let said = run(&mut self.wrap(node, &[], &[]));
         self.sweep();
         (said.code == 0 || said.out.contains("NS"))
             .then(|| format!("a node that a container made was started: {}", node.display()))
@@ -367,6 +412,11 @@ impl World {
             all.insert(node, format!("{mode:o} {}", names.len()));
         }
         facts(&self.outside.join("prefix"), &mut all);
+        // Of the state directory what no runtime makes: a file of this world, and what the payload makes
+        // beside such a one.
+        for name in ["redpak.yaml", "redpak-admin.yaml", ".red"] {
+            facts(&self.outside.join("state").join(name), &mut all);
+        }
         all
     }
 }
@@ -374,8 +424,23 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.sweep();
+        if let Some(queues) = &self.queues {
+            let queue = queues.join(marker(&self.outside));
+            drop(fs::remove_file(queue));
+            run(Command::new("umount").arg(queues));
+        }
         // One that is gone was found so already.
         let _gone = (self.canary.kill(), self.canary.wait());
+    }
+}
+
+/// The links that a root has beside `/usr`.
+fn usual_links(root: &Path) {
+    for (link, target) in [("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")] {
+        match symlink(target, root.join(link)) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => panic!("{error}"),
+            _ => {}
+        }
     }
 }
 

@@ -1,0 +1,328 @@
+//! Volumes and roots that an engine sends: what a node has read-only in its writable exports, files with
+//! several names, bundles that say which node they are of, and the kernel's file systems.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use red_tests::call::run;
+use red_tests::engine::{Engine, add, annotate, volume};
+use red_tests::stage::Stage;
+use serde_json::{Value, json};
+
+/// A leaf that exports its `/var` writable, with a package database in it.
+fn with_var() -> Engine {
+    let stage = Stage::with("", "  - {mode: Public, mount: /var, path: $NODE_PATH/var}\n");
+    stage.pool.mkdir("core/mid/app/var/log");
+    stage.pool.write("core/mid/app/var/lib/rpm/rpmdb.sqlite", "packages\n");
+    Engine::new(stage)
+}
+
+/// What is said of a plain bundle that is refused.
+fn plain_refusal(engine: &Engine, change: impl FnOnce(&mut Value)) -> String {
+    let said = engine.run(&engine.stage.plain("p", &["echo", "started"], change));
+    assert!(said.code == 1 && said.out.is_empty(), "{}{}", said.out, said.err);
+    said.err
+}
+
+fn layers(upper: &Path, work: &Path) -> Value {
+    let options = [
+        format!("lowerdir={}", work.display()),
+        format!("upperdir={}", upper.display()),
+        format!("workdir={}", work.display()),
+    ];
+    json!({"destination": "/o", "type": "overlay", "source": "overlay", "options": options})
+}
+
+/// The configuration of a bundle that `red-conf` writes.
+fn changed(bundle: &Path, change: impl FnOnce(&mut Value)) {
+    let path = bundle.join("config.json");
+    let mut spec: Value = serde_json::from_slice(&fs::read(&path).expect("it is there")).expect("it is JSON");
+    change(&mut spec);
+    fs::write(path, spec.to_string()).expect("it is ours");
+}
+
+#[test]
+fn a_volume_has_no_more_of_an_export_than_the_node() {
+    let engine = with_var();
+    let leaf = engine.stage.leaf.clone();
+    let work = engine.stage.pool.mkdir("work");
+    for part in ["var", "var/lib", "var/lib/rpm", "var/lib/rpm/rpmdb.sqlite"] {
+        let source = leaf.join(part);
+        let said = engine.refusal(|spec| add(spec, volume(&source, "/x", &["rbind", "rw"])));
+        assert!(said.contains("would make writable what decides"), "{part}: {said}");
+        if source.is_dir() {
+            let said = engine.refusal(|spec| add(spec, layers(&source, &work)));
+            assert!(said.contains("would make writable what decides"), "{part}: {said}");
+        }
+    }
+    let script = "touch /x/file /var/lib/file && ! touch /var/lib/rpm/x 2>/dev/null && echo held";
+    let bundle = engine.node("b", &["sh", "-c", script], |spec| {
+        add(spec, volume(&leaf.join("var/log"), "/x", &["rbind", "rw"]));
+    });
+    assert_eq!(engine.run(&bundle).good().out, "held\n");
+    assert!(leaf.join("var/log/file").exists());
+}
+
+#[test]
+fn a_bundle_of_a_node_has_what_the_node_has_and_says_which_plan_it_is_of() {
+    let engine = with_var();
+    let leaf = engine.stage.leaf.clone();
+    let script = "touch /var/log/x && ! touch /var/lib/rpm/x 2>/dev/null && echo held";
+    let bundle = |change: &dyn Fn(&mut Value)| {
+        let bundle = engine.stage.bundle("bundle", &["sh", "-c", script]);
+        changed(&bundle, |spec| change(spec));
+        engine.run(&bundle)
+    };
+    assert_eq!(bundle(&|_| {}).good().out, "held\n");
+    let at = |spec: &Value, destination: &str| {
+        let all = spec["mounts"].as_array().expect("it is a list");
+        all.iter().position(|one| one["destination"] == destination).expect("it is there")
+    };
+    for (what, change) in [
+        (
+            "without the read-only part",
+            &(|spec: &mut Value| {
+                let index = at(spec, "/var/lib/rpm");
+                spec["mounts"].as_array_mut().expect("a list").remove(index);
+            }) as &dyn Fn(&mut Value),
+        ),
+        ("with it beforehand", &|spec: &mut Value| {
+            let index = at(spec, "/var/lib/rpm");
+            let part = spec["mounts"].as_array_mut().expect("a list").remove(index);
+            spec["mounts"].as_array_mut().expect("a list").insert(0, part);
+        }),
+        ("with it writable", &|spec: &mut Value| {
+            let index = at(spec, "/var/lib/rpm");
+            spec["mounts"][index]["options"] = json!(["rbind", "rw"]);
+        }),
+        ("elsewhere too", &|spec: &mut Value| add(spec, volume(&leaf.join("var"), "/x", &["rbind", "rw"]))),
+        ("a part of it", &|spec: &mut Value| {
+            add(spec, volume(&leaf.join("var/lib/rpm"), "/x", &["rbind", "rw"]))
+        }),
+    ] {
+        let said = bundle(change);
+        assert!(
+            said.code == 1 && said.err.contains("would make writable what decides"),
+            "{what}: {}{}",
+            said.out,
+            said.err
+        );
+    }
+    for (what, change) in [
+        (
+            "another digest",
+            &(|spec: &mut Value| annotate(spec, "bzh.redpesk.redpak.origin.digest", "sha256:00"))
+                as &dyn Fn(&mut Value),
+        ),
+        ("no digest", &|spec: &mut Value| {
+            spec["annotations"]
+                .as_object_mut()
+                .expect("an object")
+                .remove("bzh.redpesk.redpak.origin.digest");
+        }),
+    ] {
+        let said = bundle(change);
+        assert!(
+            said.code == 1 && said.err.contains("write the bundle again"),
+            "{what}: {}{}",
+            said.out,
+            said.err
+        );
+    }
+    // Nor does a foreign bundle get anything by saying so.
+    let log = leaf.join("var/log");
+    let said = plain_refusal(&engine, |spec| {
+        annotate(spec, "bzh.redpesk.redpak.origin.redpath", &leaf.display().to_string());
+        add(spec, volume(&log, "/x", &["rbind"]));
+    });
+    assert!(said.contains("would make writable what decides") && said.contains("gives it nothing"), "{said}");
+    let config = leaf.join("etc/redpak.yaml");
+    let text = fs::read_to_string(&config).expect("it is there");
+    let bundle = engine.stage.bundle("bundle", &["echo", "started"]);
+    fs::write(&config, text.replace("WHO", "WHOSE")).expect("it is ours");
+    let said = engine.run(&bundle);
+    assert!(said.code == 1 && said.err.contains("its plan is sha256:"), "{}{}", said.out, said.err);
+}
+
+#[test]
+fn a_root_that_holds_what_decides_is_read_only_with_all_below() {
+    let mut engine = Engine::new(Stage::new());
+    let top = engine.stage.pool.mkdir("top");
+    for dir in ["pool", "proc", "dev", "usr", "tmp"] {
+        engine.stage.pool.mkdir(format!("top/{dir}"));
+    }
+    for (link, target) in [("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")] {
+        symlink(target, top.join(link)).expect("it is ours");
+    }
+    let pool = engine.stage.pool.join("core");
+    engine.bind(&pool, &top.join("pool"));
+    let script = "touch /pool/x 2>/dev/null; touch /pool/mid/app/private/x 2>/dev/null; touch /tmp/x 2>/dev/null; echo ran";
+    let bundle = engine.stage.plain("p", &["sh", "-c", script], |spec| {
+        spec["root"] = json!({"path": top, "readonly": true});
+    });
+    assert_eq!(engine.run(&bundle).good().out, "ran\n");
+    assert!(
+        !pool.join("x").exists() && !pool.join("mid/app/private/x").exists() && !top.join("tmp/x").exists()
+    );
+    // No mount point is made in it, nor a working directory or a device.
+    let etc = engine.stage.leaf.join("etc");
+    let tmpfs = |at: &str| json!({"destination": at, "type": "tmpfs", "source": "tmpfs"});
+    for (root, mount) in [
+        (etc.clone(), tmpfs("/redpak-admin.yaml")),
+        (etc.clone(), volume(&engine.stage.pool.write("file", ""), "/redpak-admin.yaml", &["bind"])),
+        (
+            engine.stage.leaf.join("private"),
+            volume(&engine.stage.pool.join("file"), "/.rednode.yaml", &["bind"]),
+        ),
+    ] {
+        let said = plain_refusal(&engine, |spec| {
+            spec["root"] = json!({"path": root, "readonly": true});
+            spec["process"]["cwd"] = json!("/made");
+            spec["mounts"] = json!([mount]);
+        });
+        assert!(said.contains("nothing is made in a root that holds what decides"), "{mount}: {said}");
+        let left: Vec<PathBuf> =
+            fs::read_dir(&root).expect("it is there").flatten().map(|one| one.path()).collect();
+        assert!(left.iter().all(|one| one.ends_with("redpak.yaml")), "{left:?}");
+    }
+    plain_refusal(&engine, |spec| {
+        spec["root"] = json!({"path": etc, "readonly": true});
+        spec["process"]["cwd"] = json!("/made");
+        spec["mounts"] = json!([]);
+    });
+    assert!(!etc.join("made").exists() && !etc.join("dev").exists());
+}
+
+#[test]
+fn a_file_with_another_name_that_decides_is_no_volume() {
+    let engine = with_var();
+    let user = engine.stage.pool.mkdir("user");
+    for (name, of) in
+        [("config", "etc/redpak.yaml"), ("status", ".rednode.yaml"), ("packages", "var/lib/rpm/rpmdb.sqlite")]
+    {
+        let file = user.join(name);
+        fs::hard_link(engine.stage.leaf.join(of), &file).expect("both are in one file system");
+        let said = engine.refusal(|spec| add(spec, volume(&file, "/f", &["bind", "rw"])));
+        assert!(said.contains("hard links"), "{of}: {said}");
+        let said = plain_refusal(&engine, |spec| add(spec, volume(&file, "/f", &["bind", "rw"])));
+        assert!(said.contains("hard links"), "{of}: {said}");
+    }
+    let bundle = engine.node("b", &["sh", "-c", "test -s /f && ! test -w /f && echo held"], |spec| {
+        add(spec, volume(&user.join("config"), "/f", &["bind", "ro"]));
+    });
+    assert_eq!(engine.run(&bundle).good().out, "held\n");
+}
+
+#[test]
+fn a_secret_is_the_engines_at_its_place_only() {
+    let leaf = "  - {mode: Restricted, mount: /etc, path: $NODE_PATH/own}\n";
+    let stage = Stage::with("", leaf);
+    for name in ["passwd", "hosts"] {
+        stage.pool.write(format!("core/mid/app/own/{name}"), "the node's\n");
+    }
+    let engine = Engine::new(stage);
+    let at = "overlay-containers/abc/userdata";
+    let secret = engine.stage.pool.write(format!("{at}/secrets/hosts"), "EVIL\n");
+    let hosts = engine.stage.pool.write(format!("{at}/hosts"), "the engine's\n");
+    let node = |source: &Path, destination: &str| {
+        engine.node(at, &["cat", "/etc/hosts", "/run/secrets/hosts"], |spec| {
+            add(spec, volume(source, destination, &["bind"]))
+        })
+    };
+    let started = |bundle: &Path| run(engine.command().arg("run").arg("--bundle").arg(bundle).arg("c"));
+    for place in ["/etc/hosts", "/etc/passwd", "/etc/localtime"] {
+        let said = started(&node_once(&engine, at, || node(&secret, place)));
+        assert!(said.code == 1 && said.err.contains("would cover"), "{place}: {}{}", said.out, said.err);
+    }
+    let said = started(&node_once(&engine, at, || node(&secret, "/run/secrets/hosts"))).good();
+    assert_eq!(said.out, "the node's\nEVIL\n");
+    assert!(
+        started(&node_once(&engine, at, || node(&hosts, "/etc/hosts"))).out.starts_with("the engine's\n")
+    );
+}
+
+/// A bundle at a place where there may be one already.
+fn node_once(engine: &Engine, at: &str, make: impl FnOnce() -> PathBuf) -> PathBuf {
+    match fs::remove_dir_all(engine.stage.pool.join(at).join("rootfs")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
+        _ => make(),
+    }
+}
+
+#[test]
+fn the_kernels_file_systems_are_the_containers_own_or_to_look_at() {
+    let engine = Engine::new(Stage::new());
+    for (mount, words) in [
+        (volume(Path::new("/dev/pts"), "/dev/pts", &["rbind"]), "the host's terminals"),
+        (volume(Path::new("/proc"), "/proc", &["rbind", "ro"]), "the host's processes"),
+        (volume(Path::new("/sys"), "/sys", &["rbind"]), "not read-only"),
+    ] {
+        let said = engine.refusal(|spec| add(spec, mount.clone()));
+        assert!(said.contains(words), "{mount}: {said}");
+    }
+    let queues = engine.stage.pool.mkdir("queues");
+    let mounted = run(std::process::Command::new("mount").args(["-t", "mqueue", "none"]).arg(&queues));
+    if mounted.code == 0 {
+        let said = engine.refusal(|spec| add(spec, volume(&queues, "/dev/mqueue", &["rbind"])));
+        run(std::process::Command::new("umount").arg(&queues)).good();
+        assert!(said.contains("share_ipc: Disabled"), "{said}");
+    }
+    let script = "for at in $(awk '$3 ~ /^(sysfs|cgroup2?)$/ {print $2 \":\" $4}' /proc/mounts); do case $at in *:ro,*|*:ro) ;; *) echo $at;; esac; done; echo ran";
+    let bundle = engine.node("b", &["sh", "-c", script], |spec| {
+        add(
+            spec,
+            json!({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["rw", "nosuid"]}),
+        );
+        add(
+            spec,
+            json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["rw"]}),
+        );
+    });
+    assert_eq!(engine.run(&bundle).good().out, "ran\n");
+}
+
+#[test]
+fn a_mount_or_mask_of_the_root_itself_is_refused_with_words() {
+    let engine = Engine::new(Stage::new());
+    let other = engine.stage.pool.mkdir("other");
+    let said = plain_refusal(&engine, |spec| add(spec, volume(&other, "/", &["rbind"])));
+    assert!(said.contains("would cover the root"), "{said}");
+    for (list, words) in [("maskedPaths", "masked path /"), ("readonlyPaths", "read-only path /")] {
+        for path in ["/", "//.", "/./"] {
+            let said = plain_refusal(&engine, |spec| spec["linux"][list] = json!([path]));
+            assert!(said.contains(words) && said.contains("the root itself"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_above_a_pool_is_one_under_every_name() {
+    let mut engine = Engine::new(Stage::new());
+    let alias = engine.stage.pool.mkdir("alias");
+    let above = engine.stage.pool.mkdir("above/pool");
+    engine.bind(&engine.stage.pool.join("core"), &above);
+    engine.bind(&engine.stage.pool.path().to_owned(), &alias);
+    let pool = engine.stage.pool.path().to_owned();
+    for source in [&pool, &alias] {
+        let bundle =
+            engine.stage.plain("p", &["echo", "started"], |spec| add(spec, volume(source, "/x", &["rbind"])));
+        assert_eq!(engine.run(&bundle).good().out, "started\n", "{}", source.display());
+    }
+    // What only brings a pool along is not what the pool is in.
+    let above = above.parent().expect("it has one").to_owned();
+    let said = plain_refusal(&engine, |spec| add(spec, volume(&above, "/x", &["rbind"])));
+    assert!(said.contains("would make writable what decides"), "{said}");
+}
+
+#[test]
+fn links_of_sysfs_are_followed_in_a_plain_bundle() {
+    let engine = Engine::new(Stage::new());
+    let other = engine.stage.pool.mkdir("other");
+    engine.stage.pool.write("other/mark", "");
+    let bundle = engine.stage.plain("p", &["ls", "/sys/class/net/lo"], |spec| {
+        add(spec, json!({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]}));
+        add(spec, volume(&other, "/sys/class/net/lo", &["rbind", "ro"]));
+    });
+    assert_eq!(engine.run(&bundle).good().out, "mark\n");
+}
