@@ -326,3 +326,18 @@ fn links_of_sysfs_are_followed_in_a_plain_bundle() {
     });
     assert_eq!(engine.run(&bundle).good().out, "mark\n");
 }
+
+#[test]
+fn a_file_system_that_is_mounted_in_a_pool_is_a_part_of_it() {
+    let mut engine = Engine::new(Stage::new());
+    let (part, alias) = (engine.stage.pool.mkdir("core/part"), engine.stage.pool.mkdir("alias"));
+    engine.mount("tmpfs", &part);
+    fs::create_dir(part.join("node")).expect("it is ours");
+    engine.bind(&part, &alias);
+    for source in [&alias, &alias.join("node"), &part] {
+        let said = plain_refusal(&engine, |spec| add(spec, volume(source, "/x", &["rbind"])));
+        assert!(said.contains("would make writable what decides"), "{}: {said}", source.display());
+        let said = engine.refusal(|spec| add(spec, volume(source, "/x", &["rbind"])));
+        assert!(said.contains("would make writable what decides"), "{}: {said}", source.display());
+    }
+}
