@@ -143,7 +143,11 @@ impl Guard {
             // It is made by the launch.
             None => mounts.locate(0, source),
         };
-        self.granted = binds(true).filter_map(|(_, source)| place(&self.mounts, source)).collect();
+        for (_, source) in binds(true) {
+            // A bind of a directory is of all that is mounted below it too.
+            let below = self.mounts.below(source).map(|mount| mount.location());
+            self.granted.extend(place(&self.mounts, source).into_iter().chain(below));
+        }
         for (mount, path) in binds(false) {
             let Some(place) = place(&self.mounts, path) else { continue };
             if self.granted.iter().any(|granted| granted.contains(&place)) {
