@@ -233,6 +233,11 @@ impl Host for FakeHost {
         self.nodes.contains(path)
     }
 
+    fn nodes_in(&mut self, path: &str) -> Vec<String> {
+        let names = self.nodes.iter().filter_map(|node| node.strip_prefix(path)?.strip_prefix('/'));
+        names.filter(|name| !name.contains('/')).map(str::to_owned).collect()
+    }
+
     fn may_write(&mut self, _path: &str) -> bool {
         true
     }

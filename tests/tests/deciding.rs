@@ -682,3 +682,106 @@ fn the_store_does_not_follow_what_is_put_in_the_place_of_its_database() {
     stolen();
     assert!(ground.pool.join("rpm/secret").is_file(), "what is the host's stays there");
 }
+
+/// What a container puts in the place of a directory of its own, or of an elder's, leads no later launch
+/// elsewhere.
+#[test]
+fn links_of_contents_lead_nowhere() {
+    let stage = Stage::new();
+    let node = stage.pool.join("core/t");
+    let create = run(red_conf().args(["create", "--alias", "t", "-c", "leaf"]).arg(&node));
+    assert_eq!(create.code, 0, "{}", create.err);
+    stage.pool.node("core/t/kid", "");
+    let config = node.join("kid/etc/redpak.yaml");
+    let before = fs::read_to_string(&config).expect("it is there");
+    let local = node.join("var/local");
+    wrap(&stage, "core/t", "touch /var/local/x && rm /var/local/x").good();
+    for target in ["../kid", "../usr", "/etc", "../private"] {
+        let script = format!("rmdir /nodes/t/var/local; ln -s {target} /nodes/t/var/local && echo linked");
+        assert_eq!(wrap(&stage, "core/t", &script).good().out, "linked\n");
+        let said = wrap(&stage, "core/t", "echo ran; echo '# owned' >> /var/local/etc/redpak.yaml");
+        let words = ["t/var/local is reached through the symbolic link", "contents could have put it there"];
+        refused(&said, "export-decides", &words);
+        // It stops no child.
+        wrap(&stage, "core/t/kid", "true").good();
+        fs::remove_file(&local).expect("it is a link");
+        fs::create_dir(&local).expect("it is ours");
+    }
+    wrap(&stage, "core/t", "true").good();
+    assert_eq!(fs::read_to_string(&config).expect("it is there"), before);
+    // The same outside of nodes, where an elder shares a directory.
+    let (shared, secret) = (stage.pool.mkdir("sh/sub"), stage.pool.write("secret/file", "secret"));
+    stage.pool.write("sh/conf/c.txt", "as it was");
+    let (sh, out) = (stage.pool.join("sh"), secret.parent().expect("it is in a directory"));
+    write(&stage, "core", "", &[format!("{{mode: Public, mount: /sh, path: {}}}", sh.display())]);
+    let own = [("Public", "/x", "sub"), ("RestrictedFile", "/c", "conf/c.txt")]
+        .map(|(mode, at, path)| format!("{{mode: {mode}, mount: {at}, path: {}/{path}}}", sh.display()));
+    write(&stage, "core/mid/app", "", &own);
+    assert_eq!(wrap(&stage, "core/mid/app", "touch /x/y && cat /c").good().out, "as it was");
+    let script =
+        format!("rm -r /sh/sub 2>/dev/null; mv /sh/sub /sh/gone; ln -s {} /sh/sub && echo ok", out.display());
+    assert_eq!(wrap(&stage, "core/mid", &script).good().out, "ok\n");
+    refused(&wrap(&stage, "core/mid/app", "cat /x/file"), "export-decides", &["sh/sub"]);
+    fs::remove_file(&shared).expect("it is a link");
+    fs::create_dir(&shared).expect("it is ours");
+    let script = format!("rm /sh/conf/c.txt && ln -s {} /sh/conf/c.txt && echo ok", secret.display());
+    assert_eq!(wrap(&stage, "core/mid", &script).good().out, "ok\n");
+    refused(&wrap(&stage, "core/mid/app", "cat /c"), "export-decides", &["sh/conf/c.txt"]);
+}
+
+/// What nobody named, and what is not there yet, is not made by what runs.
+#[test]
+fn what_is_missing_is_not_made_by_contents() {
+    let stage = Stage::new();
+    stage.pool.node("core/n", "exports: [{mode: Public, mount: /v, path: $NODE_PATH/var}]");
+    let script = "mkdir -p /v/lib/rpm; touch /v/lib/rpm/rpmdb.sqlite 2>/dev/null && echo made; \
+        mv /v/lib /v/x 2>/dev/null && echo moved; touch /v/app && echo done";
+    assert_eq!(wrap(&stage, "core/n", script).good().out, "done\n");
+    assert!(!stage.pool.join("core/n/var/lib/rpm/rpmdb.sqlite").exists());
+    // A pool that is listed and missing, and one that is a link.
+    let (pool, opt) = (stage.pool.path().display().to_string(), stage.pool.mkdir("opt"));
+    stage.pool.mkdir("data/pool");
+    symlink(stage.pool.join("data/pool"), opt.join("link")).expect("it is ours");
+    write(&stage, "core/mid/app", "", &[format!("{{mode: Public, mount: /o, path: {}}}", opt.display())]);
+    for listed in ["opt/missing", "opt/link", "opt/link/missing"] {
+        let policy = format!("pools: [{{path: {pool}/{listed}}}]\n");
+        stage.pool.write("prefix/etc/redpak/policy.yaml", policy);
+        let mut command = red_wrap(&stage.root);
+        command.env("NODE_PREFIX", stage.pool.join("prefix"));
+        command.arg(format!("--redpath={}", stage.leaf.display())).args(["--", "echo", "ran"]);
+        refused(&run(&mut command), "export-decides", &["a pool"]);
+    }
+}
+
+/// A pool that is a mount of its own, or that is reached through a link, is as good as any.
+#[test]
+fn pools_are_known_by_what_they_are() {
+    if !is_root() {
+        return;
+    }
+    let stage = Stage::new();
+    let pool = stage.pool.path().display().to_string();
+    write(&stage, "core", "", &["{mode: Public, mount: /none, path: /run/red-test-none}".to_owned()]);
+    write(&stage, "core/mid/app", "", &[]);
+    let bind = format!("mount --bind {pool} {pool}");
+    wrap_after(&stage, &bind, "core/mid/app", "true").good();
+    // A user's, in a directory of root's.
+    let user = User::make();
+    stage.pool.mkdir("data/pool/core/usr");
+    stage.pool.node("data/pool/core", &format!("config: {{path: /usr/bin}}\n{CORE}"));
+    symlink(stage.pool.join("data/pool"), stage.pool.join("linked")).expect("it is ours");
+    run(Command::new("chown").arg("-R").arg(user.uid.to_string()).arg(stage.pool.join("data/pool"))).good();
+    let start = |listed: &str| {
+        let policy = format!("pools: [{{path: {pool}/{listed}}}]\n");
+        stage.pool.write("prefix/etc/redpak/policy.yaml", policy);
+        let mut command = red_wrap(&stage.root);
+        command.env("NODE_PREFIX", stage.pool.join("prefix"));
+        command.arg(format!("--redpath={pool}/linked/core")).args(["--", "echo", "ran"]);
+        run(&mut command)
+    };
+    assert_eq!(start("linked").good().out, "ran\n");
+    assert_eq!(start("data/pool").good().out, "ran\n");
+    let said = start("elsewhere");
+    refused(&said, "node-owner", &[&format!("belongs to user {}, not to 0\n", user.uid)]);
+    assert!(!said.err.contains("chown -R"), "{}", said.err);
+}

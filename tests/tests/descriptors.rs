@@ -156,6 +156,24 @@ fn no_descriptor_of_a_cgroup_is_reached_on_a_unified_hierarchy() {
     }
 }
 
+/// There `exec` has the directory of the container's cgroup open, too.
+#[test]
+fn a_further_process_finds_no_cgroup_on_a_unified_hierarchy() {
+    let stage = Stage::new();
+    let bundle = stage.plain("u", &["sleep", "1000"], |_| {});
+    let script = "umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit 9
+        r() { \"$0\" --root \"$1\" \"${@:3}\"; }
+        r \"$@\" create -b \"$2\" u </dev/null >/dev/null 2>&1 && r \"$@\" start u || exit 8
+        for n in $(seq 3 20); do r \"$@\" exec --cwd /proc/self/fd/$n u sh -c 'pwd -P; ls; cat cgroup.procs'; done
+        r \"$@\" delete --force u";
+    let mut unshared = Command::new("unshare");
+    unshared.args(["-m", "bash", "-c", script]).arg(built("red-runtime")).arg(&stage.root).arg(&bundle);
+    let said = run(unshared.stdin(Stdio::null()));
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(said.out.is_empty(), "{}", said.out);
+    assert_eq!(said.err.matches("working directory").count(), 18, "{}", said.err);
+}
+
 #[test]
 fn podman_starts_nothing_in_a_descriptor_of_the_host() {
     let stage = Stage::new();

@@ -39,8 +39,8 @@ fn words(command: &str, (uid, gid): (u32, u32)) -> Option<Vec<String>> {
 }
 
 /// Lines of `/etc/passwd` or `/etc/group`, when the files come first among the name services and have
-/// them all (nsswitch.conf(5)). Others are asked of the host's name services, which a command in the
-/// box could not reach: they listen on sockets.
+/// them all (nsswitch.conf(5)). Others are asked of the host's name services by [`asked`]: a command in
+/// the box could not reach them, for they listen on sockets.
 fn entries(database: &str, keys: &[&str]) -> Option<Vec<u8>> {
     if keys.iter().any(|key| key.starts_with('-')) {
         return None;
@@ -48,7 +48,19 @@ fn entries(database: &str, keys: &[&str]) -> Option<Vec<u8>> {
     let file = format!("/etc/{database}");
     let line = |key: &&str| accounts::find(&file, key).map(|(_, line)| line + "\n");
     let lines: Option<String> = if files_first(database) { keys.iter().map(line).collect() } else { None };
-    lines.map(String::into_bytes).or_else(|| accounts::getent(database, keys))
+    lines.map(String::into_bytes)
+}
+
+/// The output of a command that asks for accounts which only the host's name services know. It starts a
+/// process outside the box, so whether commands may run has been decided before.
+pub(super) fn asked(command: &str, caller: (u32, u32)) -> Option<Vec<u8>> {
+    let words = words(command.trim(), caller)?;
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["getent", database @ ("passwd" | "group"), keys @ ..] if !keys.is_empty() => {
+            accounts::getent(database, keys)
+        }
+        _ => None,
+    }
 }
 
 fn files_first(database: &str) -> bool {
@@ -115,7 +127,6 @@ mod tests {
             "getent group $(id -g)",
             "id -u",
             "getent passwd root 0",
-            "getent passwd 0 no-such-user-here",
             "echo %_dbpath /var/lib/rpm",
             "echo",
             "  echo a   b=c,d:e  -n ",
@@ -123,6 +134,15 @@ mod tests {
             let real = std::process::Command::new("bash").args(["-c", command]).output().unwrap();
             assert_eq!(answered(command).unwrap().into_bytes(), real.stdout, "{command}");
         }
+    }
+
+    /// Whom the files do not have the name services are asked for, which is no answer without a process.
+    #[test]
+    fn accounts_of_services_are_asked_for_apart() {
+        let command = "getent passwd 0 no-such-user-here";
+        let real = std::process::Command::new("bash").args(["-c", command]).output().unwrap();
+        assert_eq!(answered(command), None);
+        assert_eq!(asked(command, (0, 0)).unwrap(), real.stdout);
     }
 
     #[test]

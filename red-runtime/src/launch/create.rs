@@ -48,6 +48,10 @@ pub(crate) struct OfNode {
     pub(crate) digest: String,
     /// Variables that it defines.
     pub(crate) variables: Vec<String>,
+    /// Whether it says who its commands run as.
+    pub(crate) identity: bool,
+    /// Its own limits, where it sets any: no engine lifts them later.
+    pub(crate) limits: Option<LinuxResources>,
 }
 
 impl OfNode {
@@ -58,6 +62,8 @@ impl OfNode {
             redpath: plan.redpath.clone(),
             digest: plan.digest.to_string(),
             variables: defined.map(|entry| entry.key.clone()).collect(),
+            identity: plan.merged.tags.identity.user.is_some() || plan.merged.tags.identity.group.is_some(),
+            limits: plan.spec.linux().as_ref().and_then(|linux| linux.resources().clone()),
         }
     }
 }
@@ -117,6 +123,8 @@ impl Request<'_> {
             owner: rustix::process::geteuid().as_raw(),
             redpath,
             digest: node.as_ref().map(|node| node.digest.clone()),
+            identity: node.as_ref().is_some_and(|node| node.identity),
+            limits: node.as_ref().and_then(|node| node.limits.clone()),
             variables: node.map(|node| node.variables).unwrap_or_default(),
             engine: self.terms.engine,
             oci: self.spec.version().clone(),
@@ -189,6 +197,7 @@ fn check(store: &Store, request: &Request<'_>) -> Result<Option<Wanted>, LaunchE
         _ => {}
     }
     super::process::Setup::of(request.spec)?;
+    passed(request.terms.preserve)?;
     let wanted = match &request.cgroup {
         Some(wanted) => Some(wanted.clone()),
         None if request.terms.no_cgroups => None,
@@ -203,6 +212,27 @@ fn check(store: &Store, request: &Request<'_>) -> Result<Option<Wanted>, LaunchE
     }
     Ok(wanted)
 }
+
+/// Checks how many descriptors a command is to get: no more than a process may have open.
+///
+/// # Errors
+/// It is more than RLIMIT_NOFILE.
+pub(crate) fn passed(count: u32) -> Result<(), LaunchError> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    match limit.maximum {
+        Some(most) if u64::from(count) > most => Err(LaunchError::refused(
+            "--preserve-fds",
+            format!("{count} is more than RLIMIT_NOFILE ({most})"),
+        )),
+        None if count > MOST_PASSED => {
+            Err(LaunchError::refused("--preserve-fds", format!("{count} is more than {MOST_PASSED}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Descriptors that may be passed where the number of open ones is not limited.
+const MOST_PASSED: u32 = 1 << 20;
 
 type Failed = (Box<Record>, LaunchError);
 

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Capability, LinuxCapabilities, Process as OciProcess, Spec};
+use oci_spec::runtime::{Capability, LinuxCapabilities, Process as OciProcess, Spec, User};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
@@ -43,9 +43,15 @@ pub(crate) struct ExecProcess {
 
 /// What a process that enters gets: what was asked for, and in everything else what the first
 /// process has. In a container of a node it gets no capability that the plan does not name.
-#[must_use]
-pub(crate) fn like_first(mut process: OciProcess, record: &Record, spec: &Spec) -> OciProcess {
-    let Some(first) = spec.process() else { return process };
+///
+/// # Errors
+/// The node says who its commands run as, and another user or group is asked for.
+pub(crate) fn like_first(
+    mut process: OciProcess,
+    record: &Record,
+    spec: &Spec,
+) -> Result<OciProcess, LaunchError> {
+    let Some(first) = spec.process() else { return Ok(process) };
     if process.capabilities().is_none() {
         process.set_capabilities(first.capabilities().clone());
     }
@@ -70,7 +76,27 @@ pub(crate) fn like_first(mut process: OciProcess, record: &Record, spec: &Spec) 
         narrow(&mut asked, &most);
         process.set_capabilities(Some(asked));
     }
-    process
+    if record.identity {
+        let user = as_first(process.user(), first.user())?;
+        process.set_user(user);
+    }
+    Ok(process)
+}
+
+/// The user of a further command where the node says who that is. Engines do not know of it: they ask
+/// for 0 where nobody asked them for anything.
+fn as_first(asked: &User, first: &User) -> Result<User, LaunchError> {
+    for (what, asked, own) in [("user", asked.uid(), first.uid()), ("group", asked.gid(), first.gid())] {
+        if asked != 0 && asked != own {
+            return Err(LaunchError::refused(
+                format!("process.user: {what} {asked}"),
+                format!("the node runs its commands as {what} {own}"),
+            ));
+        }
+    }
+    let mut user = first.clone();
+    user.set_umask(asked.umask().or(first.umask()));
+    Ok(user)
 }
 
 /// An environment in which what the node defines wins: engines do not know of it, so theirs lacks it.
@@ -115,6 +141,7 @@ pub(crate) fn enter(
             _ => Err(LaunchError::State { id: id.to_owned(), status: status.name(), verb: "entered" }),
         };
     }
+    super::create::passed(terms.preserve)?;
     let spec = store.spec(id)?;
     let setup = Setup::with(process, spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?;
     if setup.terminal() != terms.console.is_some() {

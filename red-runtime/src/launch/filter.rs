@@ -78,7 +78,31 @@ const ABIS: [Abi; 2] = [
     },
 ];
 
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(target_arch = "arm")]
+const ABIS: [Abi; 1] = [Abi {
+    arch: 0x4000_0028,
+    denied: &[309, 310, 311, 347, 401, 386, 364, 371],
+    absent: &[388, IO_URING[0], IO_URING[1], IO_URING[2], 86, 149, 169],
+    ioctl: 54,
+    second: None,
+}];
+
+// The generic table, as on aarch64.
+#[cfg(target_arch = "riscv64")]
+const ABIS: [Abi; 1] = [Abi {
+    arch: 0xc000_00f3,
+    denied: &[217, 218, 219, 104, 294, 280, 241, 265],
+    absent: &[282, IO_URING[0], IO_URING[1], IO_URING[2], 42],
+    ioctl: 29,
+    second: None,
+}];
+
+#[cfg(not(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "arm",
+    target_arch = "riscv64"
+)))]
 const ABIS: [Abi; 0] = [];
 
 /// Loads the filter. The caller has no_new_privs, or CAP_SYS_ADMIN.
@@ -108,23 +132,51 @@ fn program() -> Vec<sock_filter> {
     all
 }
 
+/// What becomes of one call.
+#[derive(Clone, Copy)]
+enum Verdict {
+    /// It fails with this action.
+    Fail(u32),
+    /// Its second argument decides.
+    Ioctl,
+}
+
 fn block(abi: &Abi) -> Vec<sock_filter> {
     let mut all = vec![seccomp::load(NUMBER)];
     if let Some(bit) = abi.second {
         all.extend([when(AtLeast, bit, 1), finish(NOSYS)]);
     }
-    for (calls, action) in [(abi.denied, PERM), (abi.absent, NOSYS)] {
-        for call in calls {
-            all.extend([when(Equal, *call, 1), finish(action)]);
+    let denied = abi.denied.iter().map(|call| (*call, Verdict::Fail(PERM)));
+    let absent = abi.absent.iter().map(|call| (*call, Verdict::Fail(NOSYS)));
+    let mut calls: Vec<(u32, Verdict)> = denied.chain(absent).chain([(abi.ioctl, Verdict::Ioctl)]).collect();
+    calls.sort_unstable_by_key(|(call, _)| *call);
+    tree(&calls, &mut all);
+    all
+}
+
+/// A search tree over the calls: loading a filter, the kernel runs it once for every call that there is.
+fn tree(calls: &[(u32, Verdict)], all: &mut Vec<sock_filter>) {
+    if calls.len() > 2 {
+        let (below, above) = calls.split_at(calls.len() / 2);
+        let mut upper = Vec::new();
+        tree(above, &mut upper);
+        all.push(when(AtLeast, above[0].0, u8::try_from(upper.len()).unwrap_or(u8::MAX)));
+        all.extend(upper);
+        return tree(below, all);
+    }
+    for (call, verdict) in calls {
+        match verdict {
+            Verdict::Fail(action) => all.extend([when(Equal, *call, 1), finish(*action)]),
+            Verdict::Ioctl => {
+                all.extend([when(Equal, *call, 6), seccomp::load(argument(1))]);
+                for request in TERMINAL_INPUT {
+                    all.extend([when(Equal, request, 1), finish(PERM)]);
+                }
+                all.push(finish(libc::SECCOMP_RET_ALLOW));
+            }
         }
     }
-    // ioctl is the only one whose argument matters.
-    all.extend([when(Equal, abi.ioctl, 5), seccomp::load(argument(1))]);
-    for request in TERMINAL_INPUT {
-        all.extend([when(Equal, request, 1), finish(PERM)]);
-    }
     all.push(finish(libc::SECCOMP_RET_ALLOW));
-    all
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ impl Namespaces {
             if seen & kind != 0 {
                 return Err(LaunchError::refused(
                     "linux.namespaces",
-                    format!("`{}` is there twice", one.typ()),
+                    format!("duplicate namespace `{}`", one.typ()),
                 ));
             }
             seen |= kind;

@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
 
-use oci_spec::runtime::{LinuxSeccomp, PosixRlimit, PosixRlimitType, Process, Spec};
+use oci_spec::runtime::{LinuxSeccomp, PosixRlimit, PosixRlimitType, Process, Spec, User};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 
@@ -41,7 +41,7 @@ impl<'a> Setup<'a> {
     /// Reads the process of a configuration.
     ///
     /// # Errors
-    /// There is no command, or a text has a zero byte in it.
+    /// There is no command, or a string contains a NUL byte.
     pub(crate) fn of(spec: &'a Spec) -> Result<Self, LaunchError> {
         let process =
             spec.process().as_ref().ok_or_else(|| LaunchError::refused("process", "there is none"))?;
@@ -61,6 +61,7 @@ impl<'a> Setup<'a> {
             let cwd = process.cwd().display();
             return Err(LaunchError::refused("process.cwd", format!("`{cwd}` is not an absolute path")));
         }
+        known_ids(process.user())?;
         let env = process.env().as_deref().unwrap_or_default();
         let path = env.iter().rev().find_map(|one| one.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
         Ok(Self {
@@ -139,6 +140,16 @@ impl<'a> Setup<'a> {
     }
 }
 
+/// Refuses ids that the kernel takes for "leave it as it is" (setresuid(2)): the process would stay root
+/// (CVE-2024-40635 is what happened elsewhere).
+fn known_ids(user: &User) -> Result<(), LaunchError> {
+    let groups = user.additional_gids().iter().flatten().copied();
+    match [user.uid(), user.gid()].into_iter().chain(groups).find(|id| *id == u32::MAX) {
+        None => Ok(()),
+        Some(id) => Err(LaunchError::refused("process.user", format!("invalid user or group ID: {id}"))),
+    }
+}
+
 /// The environment of this process, as it was handed over.
 pub(super) fn environment() -> Vec<CString> {
     let entry = |(mut key, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -162,7 +173,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 fn texts(what: &str, list: &[String]) -> Result<Vec<CString>, LaunchError> {
     let one = |text: &String| {
-        CString::new(text.as_str()).map_err(|_nul| LaunchError::refused(what, "a text has a zero byte in it"))
+        CString::new(text.as_str()).map_err(|_nul| LaunchError::refused(what, "contains a NUL byte"))
     };
     list.iter().map(one).collect()
 }

@@ -143,7 +143,12 @@ fn read(args: Vec<OsString>) -> Option<(Sync, Orders, Vec<CString>)> {
 enum Never {}
 
 fn begin(sync: &Sync, orders: Orders, command: &[CString]) -> Result<Never, LaunchError> {
-    sys::exec::close_from_on_exec(3 + orders.preserve).doing(|| "descriptors of the launcher")?;
+    // Only the conversation and the locks are open beside what is passed. The locks are this process's
+    // own, not its child's; where it becomes the command itself they stay with it.
+    if orders.reap {
+        let first = 3_u32.saturating_add(orders.preserve);
+        sys::exec::close_from_on_exec(first).doing(|| "descriptors of the launcher")?;
+    }
     let signal = orders.die_with_parent.then_some(Signal::KILL);
     set_parent_process_death_signal(signal).doing(|| "the signal at the launcher's end")?;
     let (program, args) = (&command[0], &command[1..]);

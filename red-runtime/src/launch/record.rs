@@ -13,7 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxResources, Spec};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,12 @@ pub(crate) struct Record {
     pub(crate) redpath: Option<String>,
     /// Digest of its plan.
     pub(crate) digest: Option<String>,
+    /// Whether the node says who its commands run as.
+    #[serde(default)]
+    pub(crate) identity: bool,
+    /// Limits of the node itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) limits: Option<LinuxResources>,
     /// Variables that the node defines.
     #[serde(default)]
     pub(crate) variables: Vec<String>,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use oci_spec::runtime::{Capability, LinuxResources, LinuxResourcesBuilder, Spec};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use sha2::{Digest as _, Sha256};
 
@@ -220,15 +220,17 @@ fn handed_descriptors(plan: &mut Plan, root: &mut Root) -> Result<u32, LaunchErr
     let text = |key: &str| plan.launch.environment.get(key).cloned();
     let own = text("LISTEN_PID").is_some_and(|pid| pid == std::process::id().to_string());
     let count = text("LISTEN_FDS").filter(|_| own).and_then(|count| count.parse::<u32>().ok()).unwrap_or(0);
+    create::passed(count)?;
     let mut add = Vec::new();
     if count > 0 {
         add.push(format!("LISTEN_FDS={count}"));
         add.extend(text("LISTEN_FDNAMES").map(|names| format!("LISTEN_FDNAMES={names}")));
     }
     if let Some(path) = text("NOTIFY_SOCKET") {
-        if path.starts_with('/') && Path::new(&path).exists() {
+        if let Some(id) = socket_at(Path::new(&path)) {
             let destination = super::root::oci::inside_path(Path::new(&path))?;
-            let what = What::Bind { source: Source::Path(PathBuf::from(&path)), all: false };
+            let source = Source::Checked { path: PathBuf::from(&path), id };
+            let what = What::Bind { source, all: false };
             root.mounts.push(Mount {
                 destination,
                 what,
@@ -247,6 +249,13 @@ fn handed_descriptors(plan: &mut Plan, root: &mut Root) -> Result<u32, LaunchErr
         process.set_env(Some(env));
     }
     Ok(count)
+}
+
+/// Device and inode of a socket. Nothing else is mounted because a variable of the caller names it.
+fn socket_at(path: &Path) -> Option<(u64, u64)> {
+    let found = rustix::fs::stat(path).ok().filter(|_| path.is_absolute())?;
+    let is_socket = FileType::from_raw_mode(found.st_mode) == FileType::Socket;
+    is_socket.then_some((found.st_dev, found.st_ino))
 }
 
 type Chain = (Option<Wanted>, Vec<(String, LinuxResources)>);

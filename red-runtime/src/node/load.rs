@@ -4,8 +4,6 @@ use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::AtFlags;
-
 use super::config::{Config, Status};
 use super::decode;
 use super::diagnostic::{Code, Diagnostic, Report};
@@ -221,13 +219,10 @@ impl Loader {
         names: [&'static str; 2],
         decode: Decode<Config>,
     ) -> (Option<Config>, &'static str) {
-        for (position, name) in names.into_iter().enumerate() {
+        for name in names {
             match place::text_below(&dir, path, name) {
                 Ok(None) => {}
-                Ok(Some(text)) => {
-                    self.only(&dir, path, (name, &names[position + 1..]));
-                    return (self.decode(&path.join(name), text, decode), name);
-                }
+                Ok(Some(text)) => return (self.decode(&path.join(name), text, decode), name),
                 Err(error) => {
                     self.report.push(Diagnostic::error(Code::Unreadable, error.to_string()));
                     return (None, name);
@@ -235,19 +230,6 @@ impl Loader {
             }
         }
         (None, "")
-    }
-
-    /// Refuses both spellings at once: whoever adds one would replace the other.
-    fn only(&mut self, dir: impl AsFd, path: &Path, (name, others): (&str, &[&str])) {
-        for other in others {
-            if rustix::fs::statat(&dir, *other, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-                let message = format!("{} has both `{name}` and `{other}`", path.display());
-                self.report.push(
-                    Diagnostic::error(Code::ConflictDuplicate, message)
-                        .help(format!("`{name}` would hold: remove one of them")),
-                );
-            }
-        }
     }
 
     fn decode<T>(&mut self, path: &Path, text: place::Text, decode: Decode<T>) -> Option<T> {

@@ -87,6 +87,10 @@ pub trait Host {
     fn mounts(&mut self) -> Rc<MountTable>;
     /// Whether a directory is a node.
     fn is_node(&mut self, path: &str) -> bool;
+    /// Names of the nodes right below a directory.
+    fn nodes_in(&mut self, _path: &str) -> Vec<String> {
+        Vec::new()
+    }
     /// Whether the caller may make something in a directory.
     fn may_write(&mut self, path: &str) -> bool;
     /// Users and groups that exist where this runs: first and how many. In the initial user
@@ -174,6 +178,13 @@ impl Host for SystemHost {
 
     fn is_node(&mut self, path: &str) -> bool {
         rustix::fs::lstat(Path::new(path).join(STATUS_NAME)).is_ok()
+    }
+
+    fn nodes_in(&mut self, path: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        let names = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| self.is_node(&format!("{path}/{name}"))).collect()
     }
 
     fn may_write(&mut self, path: &str) -> bool {

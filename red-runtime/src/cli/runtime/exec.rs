@@ -79,7 +79,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
         Some(path) => from_file(path)?,
         None => args.over(&spec)?,
     };
-    let process = enter::like_first(process, &record, &spec);
+    let process = enter::like_first(process, &record, &spec)?;
     let mut terms = Terms {
         console: args.console_socket.as_deref().map(connect_to).transpose()?,
         preserve: args.preserve_fds,
@@ -146,7 +146,7 @@ pub(in crate::cli) fn in_foreground(
     let mut process = spec.process().clone().unwrap_or_default();
     process.set_args(Some(command));
     process.set_terminal(Some(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()));
-    let process = enter::like_first(process, record, &spec);
+    let process = enter::like_first(process, record, &spec)?;
     let mut terms = Terms::default();
     let lost = |error: RunError| match error {
         RunError::Launch(error) => error,

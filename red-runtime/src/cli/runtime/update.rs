@@ -9,6 +9,7 @@ use super::{Exit, Global, RunError};
 use crate::launch::cgroup;
 use crate::launch::container::Status;
 use crate::launch::error::LaunchError;
+use crate::spec::engine::limits::both;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -55,6 +56,11 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     let resources = match &args.resources {
         Some(path) => read(path)?,
         None => args.resources(),
+    };
+    // Within the limits of the node, whatever the engine asks for.
+    let resources = match &record.limits {
+        Some(own) => both(resources, own),
+        None => resources,
     };
     // The device filter stays as it was made, whatever the resources say of devices: engines send back
     // those of the configuration.

@@ -98,6 +98,9 @@ impl Wanted {
             "/{}",
             path.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/")
         );
+        if clean.chars().any(char::is_control) {
+            return bad("contains a control character");
+        }
         if clean == "/" {
             return bad("it is the cgroup of everything");
         }

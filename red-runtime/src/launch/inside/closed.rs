@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 
 use super::capabilities::Sets;
-use super::{Common, Kept, Ready};
+use super::{Common, Kept, Ready, hide};
 use crate::launch::console;
 use crate::launch::error::{Doing, LaunchError};
 use crate::launch::job::Job;
@@ -68,6 +68,8 @@ impl<'a> Closed<'a> {
         sets.drop_bounding()?;
         self.ids()?;
         sets.apply()?;
+        // A change of ids may have made it visible again (proc(5), "fs.suid_dumpable").
+        hide()?;
         if !setup.gains_privileges() {
             rustix::thread::set_no_new_privs(true).doing(|| "no_new_privs")?;
         }

@@ -14,9 +14,10 @@ use crate::launch::job::{Job, Manner};
 use crate::launch::namespaces::Namespaces;
 use crate::launch::process::Setup;
 use crate::launch::reaper::Sealed;
+use crate::launch::root::What;
 use crate::launch::root::assemble::{self, Assembled, Terms};
 use crate::launch::sync::{Message, Sync};
-use crate::launch::{hooks, smack, sysctl};
+use crate::launch::{cgroup, hooks, smack, sysctl};
 use crate::sys;
 use crate::sys::clone::ChildToken;
 use crate::sys::mount_attr::{self, MountAttr, flag};
@@ -158,7 +159,9 @@ fn short(number: u64) -> u16 {
 /// Everything around the process: namespaces, host name, kernel settings, mounts.
 fn world(job: &Job<'_>, namespaces: &Namespaces) -> Result<Assembled, LaunchError> {
     let spec = job.spec;
-    let cgroups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    // Not the host's whole hierarchy instead, when it cannot be read.
+    let shown = job.root.mounts.iter().any(|mount| matches!(mount.what, What::Cgroups));
+    let cgroups = if shown { cgroup::of_process("self")? } else { String::new() };
     if namespaces.makes(libc::CLONE_NEWCGROUP) {
         // Only now is it where it belongs; a namespace of cgroups starts where its first process is.
         sys::namespace::unshare(libc::CLONE_NEWCGROUP).doing(|| "a cgroup namespace")?;

@@ -35,7 +35,8 @@ pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
     spec.set_linux(Some(linux));
 }
 
-fn both(mut theirs: LinuxResources, own: &LinuxResources) -> LinuxResources {
+/// The tighter of what an engine asks for and what the node has, limit by limit; devices are the node's.
+pub(crate) fn both(mut theirs: LinuxResources, own: &LinuxResources) -> LinuxResources {
     theirs.set_devices(own.devices().clone());
     if let Some(own) = own.memory() {
         let mut memory: LinuxMemory = (*theirs.memory()).unwrap_or_default();

@@ -7,7 +7,7 @@
 
 mod block_io;
 mod facts;
-mod limits;
+pub(crate) mod limits;
 pub(crate) mod mounts;
 mod namespaces;
 mod process;

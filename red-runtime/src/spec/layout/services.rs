@@ -98,7 +98,7 @@ fn kernel(judge: &mut Judge<'_, '_>, index: usize) -> bool {
         "nsfs" => "`share_net: PATH` and the like join a namespace",
         _ => "export the files that are needed from elsewhere",
     };
-    let help = format!("{instead}; {exception}");
+    let help = if real == "/" { instead.to_owned() } else { format!("{instead}; {exception}") };
     let message = format!("{} exports {what}", judge.layer(index).name());
     let diagnostic = if judge.finder.terms.rules.allow(real) {
         Diagnostic::warning(Code::ExportKernel, message)

@@ -250,6 +250,9 @@ impl<'j, 'f> Judge<'j, 'f> {
                 );
             }
         }
+        if self.layer(index).admin && dir {
+            self.keep_nodes_in(index, real);
+        }
         if self.covered(index, &place, real) {
             self.owned(index, &place, real);
         }

@@ -6,7 +6,7 @@ use crate::node::family::{ADMIN_NAMES, CONFIG_NAMES, Layer};
 use crate::node::guard::Location;
 use crate::spec::host::Probe;
 use crate::spec::layout::at;
-use crate::spec::layout::kept::{Class, Kept};
+use crate::spec::layout::kept::{self, Class, Kept};
 use crate::spec::layout::sources::Created;
 
 impl Judge<'_, '_> {
@@ -79,32 +79,80 @@ impl Judge<'_, '_> {
     fn keep_part(&mut self, index: usize, real: &str, rest: &str, kept: &Kept) {
         let source = format!("{}/{rest}", real.trim_end_matches('/'));
         let node = self.finder.family.node_of(&source).map(|node| node.path.clone());
-        let part = match self.finder.host.probe(&source, node.as_deref()) {
-            Probe::Dir { real, facts } if real == source => Some((true, Some((facts.dev, facts.ino)))),
-            Probe::Other { real, facts } if real == source => Some((false, Some((facts.dev, facts.ino)))),
-            Probe::Missing if self.needs_no_cover(kept) => return,
-            Probe::Missing if kept.class == Class::Packages || kept.path.ends_with("/.red") => {
-                if !self.make(index, &source, node, kept) {
-                    return;
-                }
-                Some((true, None))
+        match self.finder.host.probe(&source, node.as_deref()) {
+            Probe::Dir { real: found, facts } | Probe::Other { real: found, facts } if found == source => {
+                self.cover(index, real, rest, kept, Some((facts.is_dir(), Some((facts.dev, facts.ino)))));
             }
-            Probe::Missing => {
-                let message = format!(
-                    "{source} is missing, and what is exported around it could make it: {}",
-                    kept.class.words()
-                );
-                return self.refuse(index, message, "make it, or export a smaller directory");
-            }
-            Probe::Refused { reason } => {
-                let message =
-                    format!("{source}: {reason}, and nobody can keep what is exported around it from it");
-                return self.refuse(index, message, "export a smaller directory");
+            // Somebody could replace the link.
+            Probe::Dir { .. } | Probe::Other { .. } if kept.class == Class::Config => {
+                self.cover_around(index, real, rest, kept);
             }
             // A generation's database is reached by a link, and lies where no export reaches. The link
             // itself cannot be mounted over, and the store does not follow it; the way to it stays.
-            Probe::Dir { .. } | Probe::Other { .. } => None,
-        };
+            Probe::Dir { .. } | Probe::Other { .. } => self.cover(index, real, rest, kept, None),
+            Probe::Missing => match self.missing(kept) {
+                Missing::Fine => {}
+                Missing::Made => {
+                    if self.make(index, &source, node, kept) {
+                        self.cover(index, real, rest, kept, Some((true, None)));
+                    }
+                }
+                Missing::Around => self.cover_around(index, real, rest, kept),
+                Missing::Refused => self.refuse_missing(index, &source, kept),
+            },
+            Probe::Refused { reason } => {
+                let message = format!("{source}, which decides, cannot be looked at: {reason}");
+                self.refuse(index, message, "export a smaller directory");
+            }
+        }
+    }
+
+    /// Maintenance of a node leaves the nodes below it alone, but those it is started for.
+    pub(super) fn keep_nodes_in(&mut self, index: usize, real: &str) {
+        for name in self.finder.host.nodes_in(real) {
+            let path = format!("{}/{name}", real.trim_end_matches('/'));
+            let kept = Kept { class: Class::Node, tree: true, node: None, path: path.clone(), named: true };
+            match self.finder.host.probe(&path, None) {
+                Probe::Dir { real: found, facts }
+                    if found == path && is_foreign(self, facts.mount, &path) =>
+                {
+                    self.cover(index, real, &name, &kept, Some((true, Some((facts.dev, facts.ino)))));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn refuse_missing(&mut self, index: usize, source: &str, kept: &Kept) {
+        let words = kept.class.words();
+        let message = format!("{source} is missing, and what is exported around it could make it: {words}");
+        self.refuse(index, message, "make it, or export a smaller directory");
+    }
+
+    /// Keeps the directory that a part is in, or would be.
+    fn cover_around(&mut self, index: usize, real: &str, rest: &str, kept: &Kept) {
+        let source = format!("{}/{rest}", real.trim_end_matches('/'));
+        let Some((dir, _)) = rest.rsplit_once('/') else { return self.refuse_missing(index, &source, kept) };
+        let path = format!("{}/{dir}", real.trim_end_matches('/'));
+        match self.finder.host.probe(&path, None) {
+            Probe::Dir { real: found, facts } if found == path => {
+                self.cover(index, real, dir, kept, Some((true, Some((facts.dev, facts.ino)))));
+            }
+            _ => self.refuse_missing(index, &source, kept),
+        }
+    }
+
+    /// Mounts a part, a directory or file with device and inode, read-only over an export, and the
+    /// directories on the way to it over themselves.
+    fn cover(
+        &mut self,
+        index: usize,
+        real: &str,
+        rest: &str,
+        kept: &Kept,
+        part: Option<(bool, Option<(u64, u64)>)>,
+    ) {
+        let source = format!("{}/{rest}", real.trim_end_matches('/'));
         if part.is_some() {
             let layer = self.layer(index).name();
             let words = kept.class.words();
@@ -134,20 +182,35 @@ impl Judge<'_, '_> {
             || matches!(self.finder.host.probe(path, None), Probe::Dir { real, .. } if real == path)
     }
 
-    /// Whether nothing is decided by a place that is missing: a record of what runs is made by who runs
-    /// something, and of the two spellings of a configuration only one counts (both are refused).
-    fn needs_no_cover(&mut self, kept: &Kept) -> bool {
-        if kept.class != Class::Config {
-            return kept.class == Class::State;
+    /// What is to be done about a place that is missing. Records of what runs are made by who runs
+    /// something, and of two spellings of a configuration the first one that is there counts: where it
+    /// is the second, nobody may add the first.
+    fn missing(&mut self, kept: &Kept) -> Missing {
+        let names = [CONFIG_NAMES, ADMIN_NAMES];
+        let spelling = names.iter().find_map(|names| {
+            let position = names.iter().position(|name| kept.path.ends_with(&format!("/{name}")))?;
+            Some((names, position))
+        });
+        match (kept.class, spelling, kept.node) {
+            (Class::State, ..) => Missing::Fine,
+            (Class::Packages, ..) => Missing::Made,
+            (Class::Config, Some((names, position)), Some(node)) => {
+                let path = self.finder.family.nodes[node].path.clone();
+                let there = names.iter().position(|name| {
+                    let file = format!("{}/{name}", path.display());
+                    matches!(self.finder.host.probe(&file, Some(&path)), Probe::Other { .. })
+                });
+                match there {
+                    Some(there) if there < position => Missing::Fine,
+                    Some(_) => Missing::Around,
+                    // Said of the first.
+                    None if position > 0 => Missing::Fine,
+                    None => Missing::Refused,
+                }
+            }
+            (Class::Config, ..) if kept.path.ends_with("/.red") => Missing::Made,
+            _ => Missing::Refused,
         }
-        let Some(node) = kept.node.map(|node| &self.finder.family.nodes[node]) else { return false };
-        let path = node.path.clone();
-        let both = [CONFIG_NAMES, ADMIN_NAMES];
-        let both = both.iter().find(|names| names.iter().any(|name| kept.path.ends_with(name)));
-        both.into_iter().flatten().any(|name| {
-            let file = format!("{}/{name}", path.display());
-            matches!(self.finder.host.probe(&file, Some(&path)), Probe::Other { .. })
-        })
     }
 
     /// Sees to a directory that has to be there to be covered. Where the caller may not make it, nothing
@@ -161,11 +224,7 @@ impl Judge<'_, '_> {
             return false;
         }
         let Some(node) = node else {
-            let message = format!(
-                "{path} is missing, and what is exported around it could make it: {}",
-                kept.class.words()
-            );
-            self.refuse(index, message, "make it, or export a smaller directory");
+            self.refuse_missing(index, path, kept);
             return false;
         };
         if self.finder.terms.strict && kept.named {
@@ -181,6 +240,23 @@ impl Judge<'_, '_> {
         }
         true
     }
+}
+
+/// Whether a node is none of the family.
+fn is_foreign(judge: &Judge<'_, '_>, mount: u64, path: &str) -> bool {
+    let place = kept::place(&judge.mounts, mount, path);
+    let member = |place: &Location| judge.kept.nodes.iter().flatten().any(|base| base == place);
+    place.is_none_or(|place| !member(&place))
+}
+
+/// What is done about a place that decides and is missing.
+enum Missing {
+    Fine,
+    /// It is made, an empty directory.
+    Made,
+    /// The directory it would be in becomes read-only.
+    Around,
+    Refused,
 }
 
 /// What is done about a place that decides.

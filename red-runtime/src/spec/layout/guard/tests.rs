@@ -346,6 +346,24 @@ exports: [{mode: Private, mount: /var/lib/rpm, path: $NODE_PATH/var/lib/rpm}, {m
             ("/n/etc/redpak.yaml", "/pool/n0/etc/redpak.yaml", false),
         ]
     );
+    // Nor to nodes below that are not started.
+    let maker = Maker::new().node("").admin("exports: [{mode: Private, mount: /n, path: $NODE_PATH}]");
+    let mut nested = files.clone();
+    nested.nodes = ["/pool/n0/kid".to_owned(), "/pool/n0/kid/deep".to_owned()].into();
+    let plan = planned(maker, &mut nested).0.unwrap();
+    assert!(binds(&plan).contains(&("/n/kid", "/pool/n0/kid", false)), "{:?}", binds(&plan));
+    // Of an old spelling, the new one would hold.
+    let old = Maker::new().node("").admin("exports: [{mode: Private, mount: /n, path: $NODE_PATH}]");
+    let mut spelled = files.clone();
+    spelled.missing.remove("/pool/n0/etc/redpack.yaml");
+    for (old, new) in [("/pool/n0/etc/redpack.yaml", "/pool/n0/etc/redpak.yaml")] {
+        spelled.files.remove(new);
+        spelled.files.insert(old.to_owned());
+        spelled.missing.insert(new.to_owned());
+    }
+    let (plan, report) = planned(old, &mut spelled);
+    let plan = plan.unwrap_or_else(|| panic!("{:?}", report.diagnostics()));
+    assert!(binds(&plan).contains(&("/n/etc", "/pool/n0/etc", false)), "{:?}", binds(&plan));
     // An admin file that is not there could be made.
     let maker =
         Maker::new().node("").admin("exports: [{mode: Public, mount: /n, path: $LEAF_PATH}]").node("");
