@@ -72,6 +72,15 @@ impl Engine {
         said.err
     }
 
+    /// Mounts a new file system, until the end.
+    ///
+    /// # Panics
+    /// It cannot be mounted.
+    pub fn mount(&mut self, kind: &str, at: &Path) {
+        run(Command::new("mount").args(["-t", kind, kind]).arg(at)).good();
+        self.mounts.push(at.to_owned());
+    }
+
     /// Mounts something elsewhere too, until the end.
     ///
     /// # Panics

@@ -326,3 +326,27 @@ fn links_of_sysfs_are_followed_in_a_plain_bundle() {
     });
     assert_eq!(engine.run(&bundle).good().out, "mark\n");
 }
+
+#[test]
+fn a_file_system_that_is_mounted_in_a_pool_is_a_part_of_it() {
+    let mut engine = Engine::new(Stage::new());
+    let (part, alias) = (engine.stage.pool.mkdir("core/part"), engine.stage.pool.mkdir("alias"));
+    engine.mount("tmpfs", &part);
+    fs::create_dir(part.join("node")).expect("it is ours");
+    engine.bind(&part, &alias);
+    for source in [&alias, &alias.join("node"), &part] {
+        let said = plain_refusal(&engine, |spec| add(spec, volume(source, "/x", &["rbind"])));
+        assert!(said.contains("would make writable what decides"), "{}: {said}", source.display());
+        let said = engine.refusal(|spec| add(spec, volume(source, "/x", &["rbind"])));
+        assert!(said.contains("would make writable what decides"), "{}: {said}", source.display());
+    }
+    // What the node exports it is given with all that is mounted below.
+    let private = engine.stage.leaf.join("private");
+    let below = engine.stage.pool.mkdir("core/mid/app/private/part");
+    engine.mount("tmpfs", &below);
+    let bundle = engine.node("b", &["sh", "-c", "touch /x/part/file /y/file && echo done"], |spec| {
+        add(spec, volume(&private, "/x", &["rbind"]));
+        add(spec, volume(&below, "/y", &["rbind"]));
+    });
+    assert_eq!(engine.run(&bundle).good().out, "done\n");
+}

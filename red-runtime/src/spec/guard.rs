@@ -110,17 +110,23 @@ impl Guard {
     }
 
     /// What is not there cannot be covered; a host whose `/var` or `/etc` a container may write to as a
-    /// whole is the container's anyway.
+    /// whole is the container's anyway. File systems of their own that are mounted below are a part of it.
     fn keep(&mut self, path: &Path, what: &'static str) {
         let Some(Opened { path, facts }) = look(path) else { return };
-        let place = self.mounts.locate(facts.mount, &path);
-        if place.is_none() {
-            self.lost = Some(path.clone());
+        let is_whole = |place: &Location| place.ancestors().count() == 1;
+        let below = self.mounts.below(&path).filter(|mount| !mount.is_kernels());
+        let below = below.filter(|mount| is_whole(&mount.location()));
+        let parts: Vec<(u64, String)> = below.map(|mount| (mount.id, mount.point.clone())).collect();
+        for (id, path) in std::iter::once((facts.mount, path)).chain(parts) {
+            let place = self.mounts.locate(id, &path);
+            if place.is_none() {
+                self.lost = Some(path.clone());
+            }
+            let known = |place: Location| Kept { place, path: path.clone(), what };
+            self.unknown.extend(self.mounts.with_unknown_layers(id, &path).map(known));
+            let places = self.mounts.layers(id, &path).into_iter().chain(place);
+            self.kept.extend(places.map(known));
         }
-        let known = |place: Location| Kept { place, path: path.clone(), what };
-        self.unknown.extend(self.mounts.with_unknown_layers(facts.mount, &path).map(known));
-        let places = self.mounts.layers(facts.mount, &path).into_iter().chain(place);
-        self.kept.extend(places.map(known));
     }
 
     /// Takes over what a plan exports writable, without the parts over which it mounts something
@@ -137,7 +143,11 @@ impl Guard {
             // It is made by the launch.
             None => mounts.locate(0, source),
         };
-        self.granted = binds(true).filter_map(|(_, source)| place(&self.mounts, source)).collect();
+        for (_, source) in binds(true) {
+            // A bind of a directory is of all that is mounted below it too.
+            let below = self.mounts.below(source).map(|mount| mount.location());
+            self.granted.extend(place(&self.mounts, source).into_iter().chain(below));
+        }
         for (mount, path) in binds(false) {
             let Some(place) = place(&self.mounts, path) else { continue };
             if self.granted.iter().any(|granted| granted.contains(&place)) {
