@@ -302,7 +302,8 @@ fn a_directory_above_a_pool_is_one_under_every_name() {
     let alias = engine.stage.pool.mkdir("alias");
     let above = engine.stage.pool.mkdir("above/pool");
     engine.bind(&engine.stage.pool.join("core"), &above);
-    engine.bind(&engine.stage.pool.path().to_owned(), &alias);
+    let pool = engine.stage.pool.path().to_owned();
+    engine.bind(&pool, &alias);
     let pool = engine.stage.pool.path().to_owned();
     for source in [&pool, &alias] {
         let bundle =

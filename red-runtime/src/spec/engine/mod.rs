@@ -27,6 +27,7 @@ use crate::node::guard::Opened;
 
 /// One mount of what runs.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a list of one launch, made once and read once")]
 pub enum Placed {
     /// The plan's, by its position in the layout.
     Node(usize),

@@ -26,6 +26,9 @@ pub(super) struct Granted {
     claim: usize,
 }
 
+/// Places, each with the names that a directory right below it must have to count.
+type Places = Vec<(Location, Option<Names>)>;
+
 impl Granted {
     /// Whether a place is, or lies in, what is given away.
     pub(super) fn holds(&self, place: &Location) -> bool {
@@ -106,7 +109,7 @@ impl Judge<'_, '_> {
     }
 
     /// What an export of this launch gives away: nothing where its source is missing.
-    fn reached(&self, index: usize) -> Vec<(Location, Option<Names>)> {
+    fn reached(&self, index: usize) -> Places {
         let (real, dir, facts) = self.source(index);
         let all = match facts {
             Some(facts) => reached(&self.mounts, facts.mount, real, dir),
@@ -116,7 +119,7 @@ impl Judge<'_, '_> {
     }
 
     /// Where a claim leads that this launch does not export.
-    fn locate(&mut self, claim: &Claim) -> (Vec<(Location, Option<Names>)>, Option<Vec<Link>>) {
+    fn locate(&mut self, claim: &Claim) -> (Places, Option<Vec<Link>>) {
         let (probe, links) = self.follow(&claim.path);
         let (real, facts) = match probe {
             Probe::Dir { real, facts } | Probe::Other { real, facts } => (real, Some(facts)),

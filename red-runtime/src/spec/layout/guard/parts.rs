@@ -81,7 +81,7 @@ impl Judge<'_, '_> {
         let node = self.finder.family.node_of(&source).map(|node| node.path.clone());
         match self.finder.host.probe(&source, node.as_deref()) {
             Probe::Dir { real: found, facts } | Probe::Other { real: found, facts } if found == source => {
-                self.cover(index, real, rest, kept, Some((facts.is_dir(), Some((facts.dev, facts.ino)))));
+                self.cover(index, (real, rest), kept, Some((facts.is_dir(), Some((facts.dev, facts.ino)))));
             }
             // Somebody could replace the link.
             Probe::Dir { .. } | Probe::Other { .. } if kept.class == Class::Config => {
@@ -89,12 +89,12 @@ impl Judge<'_, '_> {
             }
             // A generation's database is reached by a link, and lies where no export reaches. The link
             // itself cannot be mounted over, and the store does not follow it; the way to it stays.
-            Probe::Dir { .. } | Probe::Other { .. } => self.cover(index, real, rest, kept, None),
+            Probe::Dir { .. } | Probe::Other { .. } => self.cover(index, (real, rest), kept, None),
             Probe::Missing => match self.missing(kept) {
                 Missing::Fine => {}
                 Missing::Made => {
                     if self.make(index, &source, node, kept) {
-                        self.cover(index, real, rest, kept, Some((true, None)));
+                        self.cover(index, (real, rest), kept, Some((true, None)));
                     }
                 }
                 Missing::Around => self.cover_around(index, real, rest, kept),
@@ -116,7 +116,7 @@ impl Judge<'_, '_> {
                 Probe::Dir { real: found, facts }
                     if found == path && is_foreign(self, facts.mount, &path) =>
                 {
-                    self.cover(index, real, &name, &kept, Some((true, Some((facts.dev, facts.ino)))));
+                    self.cover(index, (real, &name), &kept, Some((true, Some((facts.dev, facts.ino)))));
                 }
                 _ => {}
             }
@@ -136,7 +136,7 @@ impl Judge<'_, '_> {
         let path = format!("{}/{dir}", real.trim_end_matches('/'));
         match self.finder.host.probe(&path, None) {
             Probe::Dir { real: found, facts } if found == path => {
-                self.cover(index, real, dir, kept, Some((true, Some((facts.dev, facts.ino)))));
+                self.cover(index, (real, dir), kept, Some((true, Some((facts.dev, facts.ino)))));
             }
             _ => self.refuse_missing(index, &source, kept),
         }
@@ -147,8 +147,7 @@ impl Judge<'_, '_> {
     fn cover(
         &mut self,
         index: usize,
-        real: &str,
-        rest: &str,
+        (real, rest): (&str, &str),
         kept: &Kept,
         part: Option<(bool, Option<(u64, u64)>)>,
     ) {

@@ -356,11 +356,10 @@ exports: [{mode: Private, mount: /var/lib/rpm, path: $NODE_PATH/var/lib/rpm}, {m
     let old = Maker::new().node("").admin("exports: [{mode: Private, mount: /n, path: $NODE_PATH}]");
     let mut spelled = files.clone();
     spelled.missing.remove("/pool/n0/etc/redpack.yaml");
-    for (old, new) in [("/pool/n0/etc/redpack.yaml", "/pool/n0/etc/redpak.yaml")] {
-        spelled.files.remove(new);
-        spelled.files.insert(old.to_owned());
-        spelled.missing.insert(new.to_owned());
-    }
+    let (first, second) = ("/pool/n0/etc/redpak.yaml", "/pool/n0/etc/redpack.yaml");
+    spelled.files.remove(first);
+    spelled.files.insert(second.to_owned());
+    spelled.missing.insert(first.to_owned());
     let (plan, report) = planned(old, &mut spelled);
     let plan = plan.unwrap_or_else(|| panic!("{:?}", report.diagnostics()));
     assert!(binds(&plan).contains(&("/n/etc", "/pool/n0/etc", false)), "{:?}", binds(&plan));
