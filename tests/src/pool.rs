@@ -1,15 +1,15 @@
 //! Families on disk.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-
-use tempfile::TempDir;
+use std::time::{Duration, Instant};
 
 /// A directory that holds nodes, removed in the end.
 #[derive(Debug)]
 pub struct Pool {
-    dir: TempDir,
+    dir: PathBuf,
 }
 
 impl Default for Pool {
@@ -25,21 +25,22 @@ impl Pool {
     /// There is no room for it.
     #[must_use]
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("red-test-").tempdir().expect("a directory for the test");
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let dir =
+            tempfile::Builder::new().prefix("red-test-").tempdir().expect("a directory for the test").keep();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("it is ours");
         Self { dir }
     }
 
     /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 
     /// A path below it.
     #[must_use]
     pub fn join(&self, below: impl AsRef<Path>) -> PathBuf {
-        self.dir.path().join(below)
+        self.dir.join(below)
     }
 
     /// Writes a file, making the directories on the way.
@@ -131,5 +132,24 @@ impl Pool {
     #[must_use]
     pub fn plain(&self, text: &str) -> String {
         text.replace(&*self.path().to_string_lossy(), "/POOL")
+    }
+}
+
+impl Drop for Pool {
+    /// What an engine started in the background may still write for a moment while the directory is removed.
+    fn drop(&mut self) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while let Err(error) = fs::remove_dir_all(&self.dir) {
+            if error.kind() == ErrorKind::NotFound {
+                break;
+            }
+            if Instant::now() > end {
+                let path = self.dir.display();
+                assert!(std::thread::panicking(), "the test left {path} behind: {error}");
+                eprintln!("the test left {path} behind: {error}");
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }

@@ -80,7 +80,17 @@ impl Machine {
     fn run(&self, script: &str) -> Said {
         let pool = &self.stage.pool;
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "bash", "-euc"]);
+        // Processes too: conmon and the cleaning up that it starts would outlive the script.
+        command.args([
+            "--mount",
+            "--propagation",
+            "private",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+        ]);
+        command.args(["bash", "-euc"]);
         command.arg(format!("{ENTER}\n{script}")).stdin(Stdio::null());
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", pool.join("home"));
         command.env("POOL", pool.path()).env("LEAF", &self.stage.leaf);
