@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Capability, LinuxCapabilities, Process as OciProcess, Spec, User};
+use oci_spec::runtime::{Capability, LinuxCapabilities, PosixRlimit, Process as OciProcess, Spec, User};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
@@ -166,31 +166,39 @@ pub(crate) fn enter(
         filter: record.filter,
     };
     let entered = split(inside, place.unified.as_ref())?;
-    let result = (|| {
-        for file in &place.procs {
-            std::fs::write(file, entered.pid.as_raw_nonzero().to_string())
-                .doing(|| format!("cgroup {}", file.display()))?;
-        }
-        process::limit(entered.pid, process.rlimits().as_deref().unwrap_or_default())?;
-        ours.say(&Message::Go).doing(|| "the process inside")?;
-        match ours.hear().doing(|| "the process inside")? {
-            Some(Message::Ready) => {}
-            Some(Message::Failed(error)) => return Err(error),
-            _ => return Err(LaunchError::Died("entering")),
-        }
-        match ours.hear().doing(|| "the process inside")? {
-            None => Ok(()),
-            Some(Message::Failed(error)) => Err(error),
-            Some(_) => Err(LaunchError::Died("entering")),
-        }
-    })();
-    match result {
+    let limits = process.rlimits().as_deref().unwrap_or_default();
+    match begin(&entered, &place, limits, &ours) {
         Ok(()) => Ok(entered),
         Err(error) => {
             tried(pidfd_send_signal(&entered.pidfd, Signal::KILL));
             tried(waitid(WaitId::PidFd(entered.pidfd.as_fd()), WaitIdOptions::EXITED));
             Err(error)
         }
+    }
+}
+
+/// Accounts for a process that waits, limits it, lets it go on, and hears how that ended.
+fn begin(
+    entered: &ExecProcess,
+    place: &Place,
+    limits: &[PosixRlimit],
+    ours: &Sync,
+) -> Result<(), LaunchError> {
+    for file in &place.procs {
+        std::fs::write(file, entered.pid.as_raw_nonzero().to_string())
+            .doing(|| format!("cgroup {}", file.display()))?;
+    }
+    process::limit(entered.pid, limits)?;
+    ours.say(&Message::Go).doing(|| "the process inside")?;
+    match ours.hear().doing(|| "the process inside")? {
+        Some(Message::Ready) => {}
+        Some(Message::Failed(error)) => return Err(error),
+        _ => return Err(LaunchError::Died("entering")),
+    }
+    match ours.hear().doing(|| "the process inside")? {
+        None => Ok(()),
+        Some(Message::Failed(error)) => Err(error),
+        Some(_) => Err(LaunchError::Died("entering")),
     }
 }
 
