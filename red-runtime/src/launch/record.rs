@@ -15,7 +15,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use oci_spec::runtime::LinuxResources;
+use oci_spec::runtime::{Hooks, LinuxResources};
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::Cgroups;
@@ -92,6 +92,10 @@ pub(crate) struct Record {
     /// Whether its processes are under the standard system call filter of our own launches.
     #[serde(default)]
     pub(crate) filter: bool,
+    /// Hooks that run after it was started and deleted, so that neither reads a configuration of a thousand
+    /// mounts; `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) later: Option<Hooks>,
     /// Where its output goes when nobody is in the foreground.
     #[serde(default)]
     pub(crate) output: Option<PathBuf>,
