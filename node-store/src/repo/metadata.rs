@@ -13,6 +13,7 @@ use super::convert::CONVERT;
 use super::fetch::{FetchError, Fetcher, Known, Target};
 use super::repomd::{Data, parse};
 use super::{Repo, mirrors};
+use crate::sealed::{is_sealed, seal};
 
 /// How old metadata may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -99,7 +100,7 @@ impl Here {
     pub(crate) fn filelists(&self, repo: &Repo) -> Result<Option<PathBuf>, MetadataError> {
         let Some(data) = &self.state.filelists else { return Ok(None) };
         let path = self.dir.join(solv_name(data));
-        if !path.exists() {
+        if !is_sealed(&path) {
             let fetcher = Fetcher::new(repo)?;
             let place = Place { fetcher: &fetcher, repo, dir: &self.dir, bases: &self.state.bases };
             place.take(data, &path, Some(&self.primary()))?;
@@ -139,7 +140,8 @@ pub(crate) fn refresh(
     freshness: Freshness,
     keys: &mut dyn FnMut(&Repo) -> Result<Vec<PathBuf>, String>,
 ) -> Result<Here, MetadataError> {
-    let here = state_of(cache, repo);
+    // Damaged metadata are fetched anew.
+    let here = state_of(cache, repo).filter(|here| is_sealed(&here.primary()));
     match (&here, freshness) {
         (Some(_), Freshness::Cache) => {}
         (None, Freshness::Cache) => return Err(MetadataError::NotHere { id: repo.id.clone() }),
@@ -211,7 +213,7 @@ fn fetch(
         bases: bases.clone(),
     };
     let path = dir.join(&state.primary);
-    if !path.exists() {
+    if !is_sealed(&path) {
         place.take(&primary, &path, None)?;
     }
     write_state(&dir, &state)?;
@@ -306,7 +308,7 @@ impl Place<'_> {
 /// Lets a process of its own read foreign XML.
 fn convert(xml: &Path, solv: &Path, primary: Option<&Path>, open_size: u64) -> Result<(), String> {
     let dir = solv.parent().unwrap_or(Path::new("/"));
-    let aside = tempfile::NamedTempFile::new_in(dir).map_err(|error| error.to_string())?;
+    let mut aside = tempfile::NamedTempFile::new_in(dir).map_err(|error| error.to_string())?;
     let mut command = Command::new("/proc/self/exe");
     command.arg(CONVERT).arg(xml).arg(aside.path()).arg(open_size.to_string()).args(primary);
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -324,6 +326,7 @@ fn convert(xml: &Path, solv: &Path, primary: Option<&Path>, open_size: u64) -> R
             words.to_owned()
         });
     }
+    seal(aside.as_file_mut()).map_err(|error| error.to_string())?;
     aside.persist(solv).map_err(|error| error.to_string())?;
     Ok(())
 }
