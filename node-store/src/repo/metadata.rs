@@ -74,7 +74,8 @@ pub(crate) struct State {
     pub(crate) bases: Vec<String>,
     /// When it was last asked, seconds since the epoch.
     checked: u64,
-    /// Digest of what named it, so that another URL under the same id is another repository.
+    /// Digest of what named it and of how it was verified, so that another URL under the same id is another
+    /// repository, and what nobody verified is not taken for verified.
     source: String,
     etag: Option<String>,
     modified: Option<String>,
@@ -115,7 +116,11 @@ fn directory(cache: &Path, repo: &Repo) -> PathBuf {
 }
 
 fn source_of(repo: &Repo) -> String {
-    let said = format!("{:?} {:?} {:?}", repo.baseurl, repo.mirrorlist, repo.metalink);
+    let mut said = format!("{:?} {:?} {:?}", repo.baseurl, repo.mirrorlist, repo.metalink);
+    if repo.repo_gpgcheck {
+        // What was fetched under another policy, or verified with other keys, is not what is asked for.
+        said.push_str(&format!(" signed by {:?}", repo.gpgkey));
+    }
     Sha256::digest(said).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
