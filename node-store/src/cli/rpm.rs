@@ -4,6 +4,7 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,9 +24,10 @@ use crate::transaction::{self, End, How, TransactionError};
 
 /// Ask and verify the rpm database of redpak nodes, in rpm's own words
 ///
-/// Queries and verification are rpm's (`-qa`, `-qi`, `-ql`, `-qf`, `-V` and all else that `rpm --help`
-/// lists). `-i`, `-U`, `-F` and `-e` go through the node's transactions. `whence PATH` says where a
-/// path inside the container comes from.
+/// Queries and verification are rpm's: `-q`, `-V` and `-K` with rpm's options that look and change nothing.
+/// `-i`, `-U`, `-F` and `-e` are transactions of the node, with `--test`, `--noscripts` and
+/// `--excludedocs`. Any other option is refused. `whence PATH` prints where a path inside the container
+/// comes from.
 #[derive(Debug, Parser)]
 #[command(
     name = "red-rpm",
@@ -226,10 +228,19 @@ fn ask_rpm(
         return Ok(Exit::Success);
     }
     let mut rpm = Command::new("rpm");
-    // rpm expands macros in it, and `%(…)` of a directory's name would run a program.
-    let database = member.database.to_string_lossy().replace('%', "%%");
-    rpm.arg("--dbpath").arg(database).args(for_rpm);
-    crate::rpm::own_environment(&mut rpm);
+    // rpm expands macros in it, more than once, and `%(…)` of a directory's name would run a program.
+    let open = match member.database.to_string_lossy().contains('%') {
+        true => Some(std::fs::File::open(&member.database)?),
+        false => None,
+    };
+    match &open {
+        Some(dir) => {
+            rustix::io::fcntl_setfd(dir, rustix::io::FdFlags::empty()).map_err(std::io::Error::from)?;
+            rpm.arg("--dbpath").arg(format!("/proc/self/fd/{}", dir.as_raw_fd()));
+        }
+        None => drop(rpm.arg("--dbpath").arg(&member.database)),
+    }
+    crate::rpm::own_environment(rpm.args(for_rpm));
     finish(&mut rpm, prefix)
 }
 
