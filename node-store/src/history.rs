@@ -55,6 +55,23 @@ impl About {
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
+    /// What the current generation says, for a change of it: nothing for one that no transaction made. One
+    /// whose record is damaged has forgotten what was asked for, and would lose it.
+    pub(crate) fn to_change(store: &Store) -> Result<Self, StoreError> {
+        let Some(current) = store.current()? else { return Ok(Self::default()) };
+        let path = store.generation(current).join(ABOUT);
+        match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| StoreError::InTheWay {
+                path,
+                why: format!(
+                    "not a valid record of generation {current}: {error}; `red-rollback` leads to another"
+                ),
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error).at(path),
+        }
+    }
+
     /// What the current generation says.
     pub(crate) fn current(store: &Store) -> Self {
         store.current().ok().flatten().map(|number| Self::of(store, number)).unwrap_or_default()

@@ -141,6 +141,19 @@ fn red_rpm_changes_nodes_and_nothing_else() {
     query.env("HOME", &home).arg("--redpath").arg(ground.node("n")).args(["-v", "-q", "zz"]);
     assert_eq!(run(&mut query).good().out, "zz-1-1.noarch\n");
     assert!(!mark.exists(), "macros of the home directory");
+    // A directory's name is no macro.
+    let odd = "odd %(touch mark)";
+    ground.pool.mkdir(format!("nodes/{odd}"));
+    ground.create(&format!("{odd}/n"), Some("a"));
+    let mut install = ground.tool("red-dnf");
+    install.arg("--redpath").arg(ground.node(odd).join("n")).args(["-y", "install", "zz"]);
+    run(install.current_dir(ground.pool.path())).good();
+    for words in [["-q", "zz"], ["-qf", &shown]] {
+        let mut query = ground.tool("red-rpm");
+        query.current_dir(ground.pool.path()).arg("--redpath").arg(ground.node(odd).join("n")).args(words);
+        assert_eq!(run(&mut query).good().out, "zz-1-1.noarch\n");
+    }
+    assert!(!mark.exists(), "a directory's name ran a program");
     // A verb is one wherever it stands, and is a transaction.
     for (erase, install) in [
         (["-v", "-e"], ["-v", "-U"]),
@@ -411,6 +424,52 @@ fn what_runs_keeps_its_generation_wherever_the_pool_is() {
     drop(top);
 }
 
+#[test]
+fn a_generation_that_another_user_has_mounted_is_kept() {
+    let ground = Ground::new().for_user();
+    versions(&ground, "a", "1");
+    ground.create("n", Some("a"));
+    ground.dnf("n", &["-y", "install", "app"]).good();
+    let point = ground.pool.mkdir("point");
+    let usr = ground.node("n").join(".red/gen/1/usr");
+    let script = format!("mount --bind '{}' '{}' && echo there && read x", usr.display(), point.display());
+    let mut runs = Command::new("unshare");
+    runs.args(["--mount", "sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut runs = Runs(runs.spawn().expect("it starts"));
+    let mut line = String::new();
+    BufReader::new(runs.0.stdout.take().expect("it is piped")).read_line(&mut line).expect("it speaks");
+    assert_eq!(line, "there\n");
+    for version in ["2", "3"] {
+        versions(&ground, "a", version);
+        ground.dnf("n", &["-y", "--refresh", "--setopt=generations_keep=1", "update"]).good();
+    }
+    let list = ground.dnf("n", &["generations"]).good().out;
+    assert!(list.lines().any(|line| line.starts_with("1 ") && line.contains("in use")), "{list}");
+    assert!(!list.lines().any(|line| line.starts_with("2 ")), "{list}");
+    drop(runs);
+    ground.dnf("n", &["--setopt=generations_keep=1", "generations", "collect"]).good();
+    assert!(!usr.exists());
+}
+
+#[test]
+fn a_damaged_record_forgets_nothing() {
+    let ground = Ground::new();
+    versions(&ground, "a", "1");
+    ground.create("n", Some("a"));
+    ground.dnf("n", &["-y", "install", "app"]).good();
+    let record = ground.node("n").join(".red/gen/1/.generation.json");
+    let whole = fs::read(&record).expect("it is there");
+    for damaged in [&whole[..0], &whole[..whole.len() / 2], b"[]"] {
+        fs::write(&record, damaged).expect("it is ours");
+        let said = ground.dnf("n", &["-y", "autoremove"]);
+        assert!(said.code == 1 && said.err.contains("not a valid record of generation 1"), "{}", said.err);
+        assert_eq!(ground.rpm_says("n"), ["app-1"]);
+    }
+    fs::write(&record, whole).expect("it is ours");
+    ground.dnf("n", &["-y", "autoremove"]).good();
+    assert_eq!(ground.rpm_says("n"), ["app-1"]);
+}
+
 /// What a disk holds at this moment, without what the kernel would still write: the power is cut.
 /// Every image has a name of its own: mount(8) would use a loop device again that is about to go.
 fn cut(image: &Path, at: &Path) -> Disk {
@@ -514,7 +573,7 @@ fn a_first_transaction_that_fails_leaves_a_node_that_starts() {
     // What an older red-dnf left there.
     fs::remove_dir_all(ground.node("unsigned").join(".red/gen/0/var")).expect("it is there");
     let said = ground.dnf("unsigned", &["check"]);
-    assert!(said.code == 1 && said.out.contains("var/lib/rpm leads nowhere"), "{}", said.out);
+    assert!(said.code == 1 && said.out.contains("var/lib/rpm is missing or leads nowhere"), "{}", said.out);
     ground.dnf("unsigned", &["-y", "autoremove"]).good();
     ground.dnf("unsigned", &["check"]).good();
     starts("unsigned", "after the next command");

@@ -130,7 +130,7 @@ impl Store {
     }
 
     /// The link to the database of the current generation, in the place of whatever link is there.
-    fn link_database(&self) -> Result<(), StoreError> {
+    pub(super) fn link_database(&self) -> Result<(), StoreError> {
         let lib = make_directory(&self.dir, &self.path, "var/lib")?;
         let path = self.path.join(DATABASE);
         match rustix::fs::readlinkat(&lib, "rpm", Vec::new()) {

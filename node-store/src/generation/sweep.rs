@@ -26,6 +26,9 @@ impl Store {
         // Without it `NODE/var/lib/rpm` leads nowhere, and the node does not start.
         let database = format!(".red/gen/{current}/{DATABASE}");
         drop(super::make_directory(&self.dir, &self.path, &database)?);
+        if !self.path.join(DATABASE).exists() {
+            self.link_database()?;
+        }
         self.apply_variable(current)?;
         Ok(told)
     }

@@ -84,7 +84,7 @@ fn store_findings(family: &Family) -> Result<Vec<audit::Finding>, DnfError> {
         findings.push(audit::Finding {
             node: node.clone(),
             kind: "missing",
-            text: format!("{} leads nowhere; red-autoremove mends it", path.display()),
+            text: format!("{} is missing or leads nowhere; red-autoremove mends it", path.display()),
         });
     }
     Ok(findings)
