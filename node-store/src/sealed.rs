@@ -8,7 +8,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 /// Bytes of a seal.
-const SEAL: u64 = 32;
+const SEAL: usize = 32;
 
 /// Appends the checksum to a file that is complete.
 ///
@@ -27,11 +27,11 @@ pub(crate) fn is_sealed(path: &Path) -> bool {
     let check = || -> std::io::Result<bool> {
         let mut file = File::open(path)?;
         let facts = file.metadata()?;
-        let Some(length) = facts.len().checked_sub(SEAL).filter(|_| facts.is_file()) else {
+        let Some(length) = facts.len().checked_sub(SEAL as u64).filter(|_| facts.is_file()) else {
             return Ok(false);
         };
         let digest = digest(&mut file, length)?;
-        let mut seal = [0; SEAL as usize];
+        let mut seal = [0; SEAL];
         file.seek(SeekFrom::Start(length))?;
         file.read_exact(&mut seal)?;
         Ok(seal == digest)
@@ -39,7 +39,7 @@ pub(crate) fn is_sealed(path: &Path) -> bool {
     check().unwrap_or(false)
 }
 
-fn digest(file: &mut File, length: u64) -> std::io::Result<[u8; SEAL as usize]> {
+fn digest(file: &mut File, length: u64) -> std::io::Result<[u8; SEAL]> {
     file.seek(SeekFrom::Start(0))?;
     let mut rest = file.take(length);
     let (mut digest, mut buffer) = (Sha256::new(), vec![0; 128 << 10]);

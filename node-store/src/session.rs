@@ -240,29 +240,47 @@ fn spellings(name: &str, evr: &str, arch: &str) -> Vec<String> {
     found
 }
 
-/// Whether a glob (`*`, `?`) fits a text.
+/// How much of a glob one byte of a text fits: `?`, `[a-z]`, `[!a-z]`, or itself (glob(7)).
+fn fitting(pattern: &[u8], c: u8) -> Option<usize> {
+    let class = || pattern.strip_prefix(b"[")?.iter().skip(1).position(|&b| b == b']').map(|at| at + 1);
+    if let Some(end) = class() {
+        let inner = &pattern[1..=end];
+        let (not, mut inner) = match inner.split_first() {
+            Some((b'!' | b'^', rest)) if !rest.is_empty() => (true, rest),
+            _ => (false, inner),
+        };
+        let mut found = false;
+        while let Some((&first, rest)) = inner.split_first() {
+            let (last, rest) = match rest {
+                [b'-', last, rest @ ..] => (*last, rest),
+                _ => (first, rest),
+            };
+            found |= (first..=last).contains(&c);
+            inner = rest;
+        }
+        return (found != not).then_some(end + 2);
+    }
+    pattern.first().filter(|&&b| b == b'?' || b == c).map(|_| 1)
+}
+
+/// Whether a glob (`*`, `?`, `[…]`) fits a text.
 pub(crate) fn fits(pattern: &str, text: &str) -> bool {
     fn from(pattern: &[u8], text: &[u8]) -> bool {
         // One place to come back to is enough: a later star can stand for what an earlier one could.
         let (mut p, mut t, mut back) = (0, 0, None);
         while t < text.len() {
-            match pattern.get(p) {
-                Some(b'*') => {
-                    back = Some((p, t));
-                    p += 1;
-                }
-                Some(&c) if c == b'?' || c == text[t] => {
-                    p += 1;
-                    t += 1;
-                }
-                _ => match back {
-                    Some((star, from)) => {
-                        back = Some((star, from + 1));
-                        p = star + 1;
-                        t = from + 1;
-                    }
-                    None => return false,
-                },
+            if pattern.get(p) == Some(&b'*') {
+                back = Some((p, t));
+                p += 1;
+            } else if let Some(length) = fitting(&pattern[p..], text[t]) {
+                p += length;
+                t += 1;
+            } else if let Some((star, from)) = back {
+                back = Some((star, from + 1));
+                p = star + 1;
+                t = from + 1;
+            } else {
+                return false;
             }
         }
         pattern[p..].iter().all(|&c| c == b'*')
@@ -304,6 +322,15 @@ mod tests {
             ("*-devel", "x-devel", true),
             ("a*b*c", "axxbyyc", true),
             ("", "x", false),
+            ("a-[2]*", "a-2-1", true),
+            ("a-[!2]*", "a-2-1", false),
+            ("a-[1-3]", "a-2", true),
+            ("a-[x1-3y]", "a-y", true),
+            ("a-[^1-3]", "a-4", true),
+            ("[]]", "]", true),
+            ("a[", "a[", true),
+            ("a[b", "a[b", true),
+            ("[ab]*c", "bxxc", true),
         ] {
             assert_eq!(fits(pattern, text), wanted, "{pattern} {text}");
         }

@@ -278,6 +278,7 @@ fn no_option_is_passed_over() {
         ("", "excludepkgs=two"),
         ("", "a.excludepkgs=two.noarch x"),
         ("", "excludepkgs=two-0:1-1.noarch,two-2"),
+        ("", "excludepkgs=two-[12]*"),
     ] {
         dnf_conf(&ground, "n", conf);
         let option = format!("--setopt={option}");

@@ -229,16 +229,14 @@ fn ask_rpm(
     }
     let mut rpm = Command::new("rpm");
     // rpm expands macros in it, more than once, and `%(…)` of a directory's name would run a program.
-    let open = match member.database.to_string_lossy().contains('%') {
-        true => Some(std::fs::File::open(&member.database)?),
-        false => None,
-    };
-    match &open {
-        Some(dir) => {
-            rustix::io::fcntl_setfd(dir, rustix::io::FdFlags::empty()).map_err(std::io::Error::from)?;
-            rpm.arg("--dbpath").arg(format!("/proc/self/fd/{}", dir.as_raw_fd()));
-        }
-        None => drop(rpm.arg("--dbpath").arg(&member.database)),
+    let has_macro = member.database.to_string_lossy().contains('%');
+    let dir = has_macro.then(|| std::fs::File::open(&member.database)).transpose()?;
+    rpm.arg("--dbpath");
+    if let Some(dir) = &dir {
+        rustix::io::fcntl_setfd(dir, rustix::io::FdFlags::empty()).map_err(std::io::Error::from)?;
+        rpm.arg(format!("/proc/self/fd/{}", dir.as_raw_fd()));
+    } else {
+        rpm.arg(&member.database);
     }
     crate::rpm::own_environment(rpm.args(for_rpm));
     finish(&mut rpm, prefix)

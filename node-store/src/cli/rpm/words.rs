@@ -223,6 +223,9 @@ enum Found {
     Option(&'static Known),
 }
 
+/// A word, what it means, its argument.
+type Given = (String, Found, Option<String>);
+
 fn refuse(word: &str, name: &str) -> WordsError {
     let word = word.to_owned();
     match name {
@@ -258,7 +261,7 @@ fn short(word: &str, letter: char) -> Result<Found, WordsError> {
 
 /// Parses rpm's words. Nothing that is not in the table is let through, wherever it stands.
 pub(super) fn parse(words: &[String]) -> Result<Words, WordsError> {
-    let mut found: Vec<(String, Found, Option<String>)> = Vec::new();
+    let mut found: Vec<Given> = Vec::new();
     let mut names = Vec::new();
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
@@ -297,8 +300,8 @@ pub(super) fn parse(words: &[String]) -> Result<Words, WordsError> {
 }
 
 /// Decides for a mode, and holds every option against it.
-fn settle(found: Vec<(String, Found, Option<String>)>, names: Vec<String>) -> Result<Words, WordsError> {
-    let said = |(_, found, _): &(String, Found, Option<String>)| match found {
+fn settle(found: Vec<Given>, names: Vec<String>) -> Result<Words, WordsError> {
+    let said = |(_, found, _): &Given| match found {
         Found::Mode(mode) => Some(*mode),
         _ => None,
     };
@@ -367,10 +370,9 @@ pub(super) fn no_aliases(etc: &Path) -> Result<(), WordsError> {
     let below = std::fs::read_dir(etc.join("popt.d")).into_iter().flatten().flatten();
     files.extend(below.map(|entry| entry.path()));
     for file in files {
-        let text = match std::fs::read(&file) {
-            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
-            Err(_) => continue,
-        };
+        // What cannot be read here cannot be read by rpm either.
+        let Ok(text) = std::fs::read(&file) else { continue };
+        let text = String::from_utf8_lossy(&text).into_owned();
         if let Some(option) = redefined(&text) {
             return Err(WordsError::Alias(file, option));
         }
