@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use red_runtime::node::diagnostic::{Code, Report};
 use red_runtime::node::expand::{self, Commands, Launch, Scope};
+use red_runtime::node::guard::PLACES;
 use red_runtime::node::load::{self, LoadError, LoadOptions, MainFile};
 use red_runtime::node::merge::{self, CommandUse};
 use red_runtime::node::source::Sources;
@@ -61,6 +62,9 @@ pub(crate) struct Family {
     pub(crate) gpgcheck: Option<String>,
     /// Where downloads and metadata are kept.
     pub(crate) cache: PathBuf,
+    /// Places below the node that decide, besides those that every node has: what links of its
+    /// configuration lead to, caches. Relative, as its generations have them.
+    pub(crate) deciding: Vec<String>,
 }
 
 /// Why there is no family to work on.
@@ -145,7 +149,10 @@ impl Family {
             members.iter().chain([&node]).any(|member| member.path.join(RED).join(WITHOUT_CORE).exists());
         let core = (!without_core).then(|| core(&family, &launch)).flatten();
         let cache = cache.unwrap_or_else(|| node.path.join(RED).join("cache"));
-        Ok(Self { core, ancestors: members, node, gpgcheck, cache })
+        let mut deciding = deciding(&family, &node.path);
+        let places = merged.packages.iter().flat_map(|one| [&one.cachedir, &one.persistdir, &one.rpmdir]);
+        deciding.extend(places.filter_map(|place| in_generation(&node.path, Path::new(&place.value.actual))));
+        Ok(Self { core, ancestors: members, node, gpgcheck, cache, deciding })
     }
 
     /// Everybody, oldest first: core OS, ancestors, node.
@@ -201,6 +208,29 @@ fn strangers(family: &red_runtime::node::family::Family, launch: &Launch) -> Rep
         report.push(one.clone());
     }
     report
+}
+
+/// Files of a node's configuration that were read by other names than the usual ones.
+fn deciding(family: &red_runtime::node::family::Family, node: &Path) -> Vec<String> {
+    let files = family.deciding.iter().filter(|read| read.facts.is_file());
+    files.filter_map(|read| in_generation(node, &read.path)).collect()
+}
+
+/// A path of a node as its generations have it; nothing for what is in none, or has its usual place.
+fn in_generation(node: &Path, path: &Path) -> Option<String> {
+    let below = path.strip_prefix(node).ok()?;
+    let mut parts = below.components();
+    let below = if below.starts_with(RED) {
+        // `.red/gen/N/…`; nothing else of ours is in a generation.
+        parts.nth(1).filter(|part| part.as_os_str() == "gen")?;
+        parts.next()?;
+        parts.as_path()
+    } else {
+        below
+    };
+    let below = below.to_str().filter(|below| !below.is_empty())?;
+    let usual = PLACES.iter().any(|place| Path::new(below).starts_with(place.path) && place.tree);
+    (!usual).then(|| below.to_owned())
 }
 
 /// The link to the current generation.

@@ -2,6 +2,7 @@
 //! the way a package takes: repositories → solver → plan → rpm in the install view → generation.
 
 mod audit;
+mod beneath;
 pub mod cli;
 mod family;
 mod generation;

@@ -155,6 +155,7 @@ fn change(call: &Rpm, verb: Change, command: &[String]) -> Result<Exit, RpmCallE
         scriptlets: true,
         documentation: true,
         test: false,
+        allowed: Vec::new(),
         command: command.to_vec(),
     };
     for option in options {
@@ -162,6 +163,9 @@ fn change(call: &Rpm, verb: Change, command: &[String]) -> Result<Exit, RpmCallE
             "--test" => how.test = true,
             "--noscripts" => how.scriptlets = false,
             "--excludedocs" => how.documentation = false,
+            word if word.starts_with("--allow-file=") => {
+                how.allowed.extend(word.strip_prefix("--allow-file=").map(str::to_owned));
+            }
             "-v" | "-h" | "-vh" | "--hash" | "--verbose" | "--percent" | "--replacepkgs" | "--oldpackage" => {
             }
             other => {

@@ -45,6 +45,7 @@ pub(super) fn how(
         scriptlets: !flag("noscripts"),
         documentation: !flag("nodocs"),
         test: flag("test"),
+        allowed: common.allow_file.clone(),
         command: command.to_vec(),
     })
 }
