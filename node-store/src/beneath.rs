@@ -59,12 +59,12 @@ impl Dir {
         Ok(Self { fd, path })
     }
 
-    /// A directory below that is made, with those above it, where it is missing; for the caller alone.
-    pub(crate) fn make(&self, below: impl AsRef<Path>) -> std::io::Result<Self> {
+    /// A directory below that is made, with those above it, where it is missing.
+    pub(crate) fn make(&self, below: impl AsRef<Path>, mode: u32) -> std::io::Result<Self> {
         let mut dir = self.dir(".")?;
         dir.path.clone_from(&self.path);
         for name in below.as_ref().components() {
-            match mkdirat(&dir.fd, name.as_os_str(), Mode::RWXU) {
+            match mkdirat(&dir.fd, name.as_os_str(), Mode::from_raw_mode(mode)) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(told(&dir.path.join(name), errno)),
             }
@@ -99,11 +99,24 @@ impl Dir {
 
     /// A new file right below for the caller alone, in the place of whatever has its name.
     pub(crate) fn create(&self, name: &str) -> std::io::Result<File> {
+        right_below(name)?;
         self.remove(name)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|errno| told(&self.path.join(name), errno))?;
         Ok(fd.into())
+    }
+
+    /// A file right below to write on at its end, or from its start, for the caller alone.
+    pub(crate) fn part(&self, name: &str, resumed: bool) -> std::io::Result<File> {
+        right_below(name)?;
+        if !resumed {
+            return self.create(name);
+        }
+        let mut flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        flags |= OFlags::APPEND;
+        let fd = openat(&self.fd, name, flags, Mode::empty());
+        fd.map(File::from).map_err(|errno| told(&self.path.join(name), errno))
     }
 
     /// Gives a file right below its contents, all or none of them.
@@ -115,11 +128,13 @@ impl Dir {
 
     /// Renames right below.
     pub(crate) fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
+        right_below(from).and_then(|()| right_below(to))?;
         renameat(&self.fd, from, &self.fd, to).map_err(|errno| told(&self.path.join(to), errno))
     }
 
     /// Removes what is no directory, right below, if it is there.
     pub(crate) fn remove(&self, name: &str) -> std::io::Result<()> {
+        right_below(name)?;
         match unlinkat(&self.fd, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(told(&self.path.join(name), errno)),
@@ -184,6 +199,14 @@ impl AsFd for Dir {
     }
 }
 
+/// Refuses what is no single name.
+fn right_below(name: &str) -> std::io::Result<()> {
+    if name.is_empty() || name == ".." || name.contains('/') {
+        return Err(std::io::Error::other(format!("`{name}` is not the name of a file")));
+    }
+    Ok(())
+}
+
 /// An error with its path, that can still be asked what it is.
 fn told(path: &Path, errno: Errno) -> std::io::Error {
     let error = std::io::Error::from(errno);
@@ -215,7 +238,7 @@ mod tests {
         }
         for way in ["var/lib/absolute", "var/lib/up", "var/lib/magic", "../secret", "var/../../secret"] {
             assert!(node.dir(way).is_err(), "{way}");
-            assert!(node.make(way).is_err(), "{way}");
+            assert!(node.make(way, 0o700).is_err(), "{way}");
             assert!(node.file(Path::new(way).join("file")).is_err(), "{way}");
             assert!(node.file_in_root(Path::new(way).join("file")).is_err(), "{way}");
         }
@@ -235,12 +258,16 @@ mod tests {
         let top = tempfile::tempdir().unwrap();
         let dir = Dir::open(top.path()).unwrap();
         rustix::fs::mknodat(&dir, "pipe", rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        for name in ["../x", "a/b", "..", "", "/etc/x"] {
+            assert!(dir.create(name).is_err() && dir.write(name, b"").is_err(), "{name}");
+            assert!(dir.rename("pipe", name).is_err() && dir.remove(name).is_err(), "{name}");
+        }
         assert!(dir.file("pipe").is_err() && dir.read("pipe").is_err() && dir.file(".").is_err());
         symlink("elsewhere", top.path().join("link")).unwrap();
         dir.write("link", b"text").unwrap();
         assert!(!top.path().join("elsewhere").exists());
         assert_eq!(dir.read("link").unwrap(), b"text");
-        assert_eq!(dir.make("a/b").unwrap().path(), top.path().join("a/b"));
+        assert_eq!(dir.make("a/b", 0o700).unwrap().path(), top.path().join("a/b"));
         assert_eq!(dir.entries().unwrap().len(), 3);
     }
 }

@@ -14,6 +14,7 @@ use red_runtime::spec::host::SystemHost;
 use red_runtime::spec::identity::Caller;
 use red_runtime::spec::plan::{self, Request};
 
+use crate::cache::Cache;
 use crate::generation::{DATABASE, RED, Store, StoreError};
 use crate::rpm::Lower;
 
@@ -61,7 +62,9 @@ pub(crate) struct Family {
     /// Who demands signatures.
     pub(crate) gpgcheck: Option<String>,
     /// Where downloads and metadata are kept.
-    pub(crate) cache: PathBuf,
+    pub(crate) cache: Cache,
+    /// What is to be told of it.
+    pub(crate) warning: Option<String>,
     /// Places below the node that decide, besides those that every node has: what links of its
     /// configuration lead to, caches. Relative, as its generations have them.
     pub(crate) deciding: Vec<String>,
@@ -148,11 +151,28 @@ impl Family {
         let without_core =
             members.iter().chain([&node]).any(|member| member.path.join(RED).join(WITHOUT_CORE).exists());
         let core = (!without_core).then(|| core(&family, &launch)).flatten();
-        let cache = cache.unwrap_or_else(|| node.path.join(RED).join("cache"));
+        let own = node.path.join(RED).join("cache");
+        let (cache, warning) = match cache.filter(|cache| *cache != own) {
+            Some(cache) => match given_away(&merged.claims, &cache) {
+                Some(export) => {
+                    let warning = format!(
+                        "`cachedir` {} is not used: {export} is exported writable, and what runs there decided \
+                         what is installed; {} is used (remove `cachedir` from the configuration)",
+                        cache.display(),
+                        own.display()
+                    );
+                    (own, Some(warning))
+                }
+                None => (cache, None),
+            },
+            None => (own, None),
+        };
+        let nodes: Vec<&Path> = members.iter().chain([&node]).map(|member| member.path.as_path()).collect();
+        let cache = Cache::new(&node.path, &nodes, cache);
         let mut deciding = deciding(&family, &node.path);
         let places = merged.packages.iter().flat_map(|one| [&one.cachedir, &one.persistdir, &one.rpmdir]);
         deciding.extend(places.filter_map(|place| in_generation(&node.path, Path::new(&place.value.actual))));
-        Ok(Self { core, ancestors: members, node, gpgcheck, cache, deciding })
+        Ok(Self { core, ancestors: members, node, gpgcheck, cache, warning, deciding })
     }
 
     /// Everybody, oldest first: core OS, ancestors, node.
@@ -208,6 +228,30 @@ fn strangers(family: &red_runtime::node::family::Family, launch: &Launch) -> Rep
         report.push(one.clone());
     }
     report
+}
+
+/// The writable export that a directory lies in, or that lies in it.
+fn given_away(claims: &[merge::Claim], dir: &Path) -> Option<String> {
+    let dir = real(dir);
+    claims.iter().find_map(|claim| {
+        let export = real(Path::new(&claim.path));
+        let named = claim.names.as_ref().is_none_or(|names| {
+            let next = dir.strip_prefix(&export).ok().and_then(|rest| rest.components().next());
+            next.is_none_or(|next| names.has(&next.as_os_str().to_string_lossy()))
+        });
+        let meets = dir.starts_with(&export) || claim.names.is_none() && export.starts_with(&dir);
+        (meets && named).then(|| claim.path.clone())
+    })
+}
+
+/// A path with links followed as far as there is something.
+fn real(path: &Path) -> PathBuf {
+    for above in path.ancestors() {
+        if let Ok(real) = above.canonicalize() {
+            return real.join(path.strip_prefix(above).unwrap_or(Path::new("")));
+        }
+    }
+    path.to_owned()
 }
 
 /// Files of a node's configuration that were read by other names than the usual ones.

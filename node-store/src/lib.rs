@@ -3,6 +3,7 @@
 
 mod audit;
 mod beneath;
+mod cache;
 pub mod cli;
 mod family;
 mod generation;
@@ -10,7 +11,6 @@ mod history;
 mod plan;
 mod repo;
 mod rpm;
-mod sealed;
 mod session;
 mod solve;
 mod transaction;

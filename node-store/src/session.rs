@@ -126,6 +126,9 @@ impl Session {
 
     /// What is installed, and what the repositories offer. `files` also loads lists of files.
     pub(crate) fn packages(&self, files: bool, talk: &mut dyn FnMut(&str)) -> Result<Packages, SessionError> {
+        if let Some(warning) = &self.family.warning {
+            talk(warning);
+        }
         let mut packages = Packages::installed(&self.family)?;
         self.add_repos(&mut packages, files, talk)?;
         packages.pool.prepare();
@@ -153,9 +156,9 @@ impl Session {
                 Err(error) => return Err(SessionError::Metadata(error)),
             };
             let into = packages.pool.add_repo(&repo.id, -repo.priority, -repo.cost);
-            packages.pool.load_solv(into, &here.primary(), false).map_err(solve::LoadError::from)?;
+            packages.pool.load_solv(into, &here.primary, &repo.id, false).map_err(solve::LoadError::from)?;
             if files && let Some(lists) = here.filelists(repo).map_err(SessionError::Metadata)? {
-                packages.pool.load_solv(into, &lists, true).map_err(solve::LoadError::from)?;
+                packages.pool.load_solv(into, &lists, &repo.id, true).map_err(solve::LoadError::from)?;
             }
             if !repo.exclude.is_empty() || !repo.include.is_empty() {
                 for id in packages.pool.packages(into) {
@@ -189,15 +192,15 @@ impl Session {
 
     /// The key files of a repository, fetched.
     pub(crate) fn keys(&self, repo: &Repo) -> Result<Vec<PathBuf>, String> {
-        let dir = self.family.cache.join("repos").join(&repo.id).join("keys");
-        std::fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let shelf = self.family.cache.make(&repo::keys_of(repo)).map_err(|error| error.to_string())?;
+        let dir = shelf.dir();
         let fetcher = Fetcher::new(repo).map_err(|error| error.to_string())?;
         let mut paths = Vec::new();
         for (at, url) in repo.gpgkey.iter().enumerate() {
-            let path = dir.join(format!("{at}.asc"));
+            let name = format!("{at}.asc");
+            let path = dir.path().join(&name);
             let url = if url.contains("://") { url.clone() } else { format!("file://{url}") };
-            let target =
-                Target { urls: vec![url], path: path.clone(), size: None, most: 1 << 20, checksum: None };
+            let target = Target { urls: vec![url], dir, name, size: None, most: 1 << 20, checksum: None };
             fetcher.fetch(&target, &Default::default(), &mut |_| ()).map_err(|error| error.to_string())?;
             paths.push(path);
         }

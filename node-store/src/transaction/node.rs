@@ -197,7 +197,7 @@ impl One<'_> {
                 at.push((index, Some(PathBuf::from(location))));
                 continue;
             };
-            let bases = state_of(cache, repo).map(|here| here.state.bases).unwrap_or_default();
+            let bases = state_of(cache, repo).map(|state| state.bases).unwrap_or_default();
             let base = bases.first().and_then(|base| base.strip_prefix("file://"));
             if let Some(base) = base {
                 // A package that is here already needs no copy; rpm verifies what it opens.
