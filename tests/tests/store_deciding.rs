@@ -247,12 +247,17 @@ fn scriptlets_leave_the_database_alone() {
     let key = ground.maker.key();
     let text = fs::read_to_string(&key).expect("it is there");
     let import = format!(
-        "cat > /tmp/key <<'EOF'\n{text}\nEOF\ncp -r /var/lib/rpm /tmp/db; rm -f /tmp/db/.rpm.lock; \
-         rpmkeys --dbpath /tmp/db --import /tmp/key && cat /tmp/db/rpmdb.sqlite > /var/lib/rpm/rpmdb.sqlite; \
-         cp /tmp/db/rpmdb.sqlite-wal /var/lib/rpm/ 2>/dev/null; ls /tmp/db; true"
+        "cat > /tmp/key <<'EOF'\n{text}\nEOF\nmkdir /tmp/db; rpmkeys --dbpath /tmp/db --import /tmp/key\n\
+         cat > /tmp/insert.py <<'EOF'\nimport sqlite3\n\
+         blob = sqlite3.connect('/tmp/db/rpmdb.sqlite').execute('select blob from Packages').fetchone()[0]\n\
+         db = sqlite3.connect('/var/lib/rpm/rpmdb.sqlite', timeout=20)\n\
+         db.execute('insert into Packages (hnum, blob) values (7777, ?)', (blob,))\n\
+         db.execute('insert into Name (key, hnum, idx) values (?, 7777, 0)', ('gpg-pubkey',))\n\
+         db.commit()\nEOF\npython3 /tmp/insert.py && echo inserted"
     );
     ground.publish("main", &[Small { post: &import, ..small("import", &[("/usr/share/i", "i")]) }]);
     let said = ground.dnf("node", &["-y", "--refresh", "install", "import"]);
+    assert!(said.code == 1 && said.err.contains("put a key"), "{}", said.err);
     let keys = run(Command::new("rpm")
         .arg("--dbpath")
         .arg(ground.node("node/var/lib/rpm"))
