@@ -13,7 +13,9 @@ use red_runtime::policy;
 use red_runtime::spec::host::SystemHost;
 use red_runtime::spec::identity::Caller;
 use red_runtime::spec::plan::{self, Request};
+use rustix::fs::FileType;
 
+use crate::beneath::Dir;
 use crate::cache::Cache;
 use crate::generation::{DATABASE, RED, Store, StoreError};
 use crate::rpm::Lower;
@@ -135,6 +137,7 @@ impl Family {
         for packages in &merged.packages {
             let node = &family.nodes[packages.node];
             let database = database(&node.path, PathBuf::from(&packages.rpmdir.value.actual));
+            whole_database(&node.path, &database)?;
             members.push(Member {
                 alias: node.vars.alias.clone(),
                 path: node.path.clone(),
@@ -286,6 +289,36 @@ fn database(node: &Path, configured: PathBuf) -> PathBuf {
     let current = node.join(CURRENT);
     let usual = configured == node.join(DATABASE);
     if usual && current.exists() { current.join(DATABASE) } else { configured }
+}
+
+/// Refuses a database below a node with a symbolic link in it or on the way: what runs in the node put it
+/// there, and everything that is installed would be read from, and copied out of, somewhere else.
+fn whole_database(node: &Path, database: &Path) -> Result<(), StoreError> {
+    let Ok(way) = database.strip_prefix(node) else { return Ok(()) };
+    let opened = Dir::open(node).and_then(|dir| {
+        // The one link that is ours.
+        let current = way.strip_prefix(CURRENT).ok();
+        let generation = dir.dir(RED).and_then(|red| red.link("current".as_ref()));
+        match (current, generation) {
+            (Some(rest), Ok(generation)) => dir.dir(RED)?.dir(Path::new(&generation).join(rest)),
+            _ => dir.dir(way),
+        }
+    });
+    let why = match opened.and_then(|dir| dir.entries()) {
+        Ok(entries) => {
+            let regular = |mode: u32| FileType::from_raw_mode(mode) == FileType::RegularFile;
+            let Some((name, _)) = entries.into_iter().find(|(_, stat)| !regular(stat.st_mode)) else {
+                return Ok(());
+            };
+            format!("`{}` in it is not a regular file", name.to_string_lossy())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        // A link of ours to a generation that never came.
+        Err(_) if !database.exists() => return Ok(()),
+        Err(error) => error.to_string(),
+    };
+    let why = format!("this is no package database of the node ({why}); remove what is in its place");
+    Err(StoreError::InTheWay { path: database.to_owned(), why })
 }
 
 /// Where the files of a node's packages are.

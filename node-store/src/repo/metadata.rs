@@ -69,7 +69,8 @@ pub(crate) struct State {
     pub(crate) bases: Vec<String>,
     /// When it was last asked, seconds since the epoch.
     checked: u64,
-    /// Digest of what named it, so that another URL under the same id is another repository.
+    /// Digest of what named it and of how it was verified, so that another URL under the same id is another
+    /// repository, and what nobody verified is not taken for verified.
     source: String,
     etag: Option<String>,
     modified: Option<String>,
@@ -106,7 +107,11 @@ pub(super) fn directory(repo: &Repo) -> String {
 }
 
 fn source_of(repo: &Repo) -> String {
-    let said = format!("{:?} {:?} {:?}", repo.baseurl, repo.mirrorlist, repo.metalink);
+    let mut said = format!("{:?} {:?} {:?}", repo.baseurl, repo.mirrorlist, repo.metalink);
+    if repo.repo_gpgcheck {
+        // What was fetched under another policy, or verified with other keys, is not what is asked for.
+        said.push_str(&format!(" signed by {:?}", repo.gpgkey));
+    }
     Sha256::digest(said).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -256,7 +261,7 @@ impl Place<'_> {
         if data.open_size.or(data.size).is_some_and(|size| size > METADATA_BYTES) {
             return Err(wrong(format!("it would be larger than {METADATA_BYTES} bytes")));
         }
-        if data.location.contains("..") || data.location.starts_with('/') {
+        if !is_below(&data.location) {
             return Err(wrong("it is not below the repository".into()));
         }
         let name = data.location.rsplit('/').next().unwrap_or("metadata");
@@ -333,6 +338,11 @@ fn convert(
         });
     }
     shelf.keep(&aside, solv).map_err(|error| error.to_string())
+}
+
+/// Whether a location stays below its repository.
+pub(crate) fn is_below(location: &str) -> bool {
+    !location.is_empty() && !location.starts_with('/') && location.split('/').all(|part| part != "..")
 }
 
 /// A URL below another.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Repo;
 use super::fetch::{FetchError, Fetcher, Known, Target, checksum};
-use super::metadata::{directory, join};
+use super::metadata::{directory, is_below, join};
 use crate::beneath::Dir;
 use crate::cache::Cache;
 
@@ -71,7 +71,9 @@ fn fetch(cache: &Cache, wanted: &Wanted<'_>) -> Result<PathBuf, FetchError> {
     let shelf = cache.make(&format!("{}/packages", directory(wanted.repo))).map_err(FetchError::File)?;
     let dir = shelf.dir();
     let name = wanted.location.rsplit('/').next().filter(|name| !name.is_empty() && !name.starts_with('.'));
-    let Some(name) = name else { return Err(FetchError::NoPlace { path: dir.path().to_owned() }) };
+    let Some(name) = name.filter(|_| is_below(&wanted.location)) else {
+        return Err(FetchError::NoPlace { path: dir.path().to_owned() });
+    };
     let path = dir.path().join(name);
     if is_right(dir, name, wanted) {
         return Ok(path);

@@ -304,11 +304,9 @@ fn look(program: &str) -> ExitCode {
         return ExitCode::FAILURE;
     }
     use std::os::unix::process::CommandExt;
-    let error = std::process::Command::new(name)
-        .args(args)
-        .env_remove(super::call::JOB)
-        .env_remove(super::call::LOOK)
-        .exec();
+    let mut command = std::process::Command::new(name);
+    super::own_environment(command.args(args));
+    let error = command.exec();
     drop(writeln!(std::io::stderr(), "red-rpm: {name}: {error}"));
     ExitCode::FAILURE
 }

@@ -176,7 +176,12 @@ impl One<'_> {
 
     /// Whether packages of a repository must be signed.
     fn signed(&self, repo: &str) -> bool {
-        self.session.family.gpgcheck.is_some() || self.session.repo(repo).is_some_and(|repo| repo.gpgcheck)
+        let of_repo = match self.session.repo(repo) {
+            Some(repo) => repo.gpgcheck,
+            // A file of the command line.
+            None => !self.session.choice.no_gpgcheck && self.session.settings.on("localpkg_gpgcheck", false),
+        };
+        self.session.family.gpgcheck.is_some() || of_repo
     }
 
     fn fetch(
@@ -199,7 +204,7 @@ impl One<'_> {
             };
             let bases = state_of(cache, repo).map(|state| state.bases).unwrap_or_default();
             let base = bases.first().and_then(|base| base.strip_prefix("file://"));
-            if let Some(base) = base {
+            if let Some(base) = base.filter(|_| crate::repo::is_below(&location)) {
                 // A package that is here already needs no copy; rpm verifies what it opens.
                 at.push((index, Some(Path::new(base).join(&location))));
                 continue;
