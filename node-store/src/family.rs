@@ -233,18 +233,21 @@ fn strangers(family: &red_runtime::node::family::Family, launch: &Launch) -> Rep
     report
 }
 
-/// The writable export that a directory lies in, or that lies in it.
+/// The writable export that a directory lies in, or that lies in it: by name, since what runs in the export
+/// may have put a link there, and by where it really is.
 fn given_away(claims: &[merge::Claim], dir: &Path) -> Option<String> {
-    let dir = real(dir);
-    claims.iter().find_map(|claim| {
-        let export = real(Path::new(&claim.path));
-        let named = claim.names.as_ref().is_none_or(|names| {
-            let next = dir.strip_prefix(&export).ok().and_then(|rest| rest.components().next());
+    let meets = |export: &Path, dir: &Path, names: Option<&merge::Names>| match names {
+        None => dir.starts_with(export) || export.starts_with(dir),
+        Some(names) => dir.strip_prefix(export).is_ok_and(|rest| {
+            let next = rest.components().next();
             next.is_none_or(|next| names.has(&next.as_os_str().to_string_lossy()))
-        });
-        let meets = dir.starts_with(&export) || claim.names.is_none() && export.starts_with(&dir);
-        (meets && named).then(|| claim.path.clone())
-    })
+        }),
+    };
+    let found = claims.iter().find(|claim| {
+        let (export, names) = (Path::new(&claim.path), claim.names.as_ref());
+        meets(export, dir, names) || meets(&real(export), &real(dir), names)
+    });
+    found.map(|claim| claim.path.clone())
 }
 
 /// A path with links followed as far as there is something.

@@ -171,7 +171,7 @@ impl KeptPlaces {
 
     fn packages(
         &mut self,
-        finder: &Finder<'_>,
+        finder: &mut Finder<'_>,
         index: usize,
         (dir, named): (&str, bool),
         mounts: &MountTable,
@@ -180,11 +180,22 @@ impl KeptPlaces {
         let owner = node.and_then(|node| finder.family.nodes.iter().position(|one| one.path == node.path));
         let kept =
             Kept { class: Class::Packages, tree: true, node: Some(index), path: dir.to_owned(), named };
-        let rest = node.and_then(|node| below(dir, &node.vars.path)).filter(|rest| !rest.is_empty());
+        let node_path = node.map(|node| node.vars.path.clone()).unwrap_or_default();
+        let rest = node.and_then(|_| below(dir, &node_path)).filter(|rest| !rest.is_empty());
         match (owner, rest) {
             (Some(owner), Some(rest)) => {
+                // A node that the store has changed has its database in the current generation.
+                let path = &finder.family.nodes[owner].path;
+                let stored = match finder.host.probe(dir, Some(path)) {
+                    Probe::Dir { real, .. } => below(&real, &node_path).map(str::to_owned),
+                    _ => None,
+                };
+                let stored = stored.filter(|stored| stored.starts_with(".red/gen/"));
                 for base in self.nodes[owner].clone() {
                     self.add(base.join(rest), kept.clone());
+                    if let Some(stored) = &stored {
+                        self.add(base.join(stored), kept.clone());
+                    }
                 }
             }
             _ => {
