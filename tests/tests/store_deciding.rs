@@ -520,13 +520,16 @@ fn servers_name_no_files_of_this_machine() {
 
 #[test]
 fn no_package_steers_a_terminal() {
-    const EVIL: &str = "\x1b]0;TITLE\x07\x1b[2J\u{9b}31m\u{202e}end";
+    // rpmbuild takes no such characters from a file, but from a command.
+    const EVIL: &str = "%{evil}";
     let ground = Ground::of_this_machine(&[]);
     let dir = ground.pool.mkdir("repos/main");
+    let text = ground.pool.write("evil", "\x1b]0;TITLE\x07\x1b[2J\u{9b}31m\u{202e}end");
+    let define = format!("%global evil %(cat {})", text.display());
     let spec = format!(
-        "Name: evil\nVersion: 1\nRelease: 1\nSummary: summary {EVIL}\nLicense: license {EVIL}\nVendor: vendor {EVIL}\n\
+        "{define}\nName: evil\nVersion: 1\nRelease: 1\nSummary: summary {EVIL}\nLicense: license {EVIL}\nVendor: vendor {EVIL}\n\
          URL: http://{EVIL}\nBuildArch: noarch\n%description\nfirst {EVIL}\nsecond {EVIL}\n%install\n\
-         mkdir -p %{{buildroot}}/usr/share/evil\necho x > '%{{buildroot}}/usr/share/evil/f{EVIL}'\n\
+         mkdir -p %{{buildroot}}/usr/share/evil\necho x > '%{{buildroot}}/usr/share/evil/f\u{202e}end'\n\
          %files\n/usr/share/evil\n%post\nprintf 'out \\033]0;T\\007 end\\n'\nprintf x > '/usr/share/g{EVIL}'\n"
     );
     let spec = ground.pool.write("evil.spec", spec);
@@ -552,6 +555,11 @@ fn no_package_steers_a_terminal() {
         &["search", "summary"],
         &["repoquery", "--installed", "-l", "evil"],
         &["--json", "info", "evil"],
+        &["check", "--files"],
+        &["why", "evil"],
+        &["history"],
+        &["history", "info", "1"],
+        &["-y", "reinstall", &package],
         &["-y", "remove", "evil"],
         &["repoquery", "-l", "evil"],
         &["--json", "repoquery", "evil"],
@@ -575,7 +583,7 @@ fn no_package_steers_a_terminal() {
     }
     assert!(shown > 20, "its texts were shown: {shown}");
     // rpm's own words on a terminal, and its own bytes elsewhere.
-    ground.dnf("node", &["-y", "install", "evil"]).good();
+    ground.dnf("node", &["-y", "install", &package]).good();
     assert!(ground.rpm("node", &["-qi", "evil"]).good().out.contains('\u{1b}'));
     let on_terminal = |args: &str| {
         let program = red_tests::call::built("red-dnf");
