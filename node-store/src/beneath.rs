@@ -121,6 +121,7 @@ impl Dir {
 
     /// Gives a file right below its contents, all or none of them.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        right_below(name)?;
         let aside = format!(".{name}.{}", rustix::process::getpid().as_raw_nonzero());
         self.create(&aside)?.write_all(bytes)?;
         self.rename(&aside, name)

@@ -37,6 +37,10 @@ impl Cache {
         &self.path
     }
 
+    fn key(&self, below: &str) -> PathBuf {
+        self.path.strip_prefix(&self.node).unwrap_or(&self.path).join(below)
+    }
+
     /// A directory of it, if it is there.
     pub(crate) fn open(&self, below: &str) -> std::io::Result<Shelf> {
         let dir = match &self.inside {
@@ -47,7 +51,7 @@ impl Cache {
             None => Dir::open(&self.path)?.dir(below)?,
         };
         let sums = Dir::open(&self.node)?.dir(SUMS).ok();
-        Ok(Shelf { dir, sums, shown: self.path.join(below) })
+        Ok(Shelf { dir, sums, shown: self.path.join(below), key: self.key(below) })
     }
 
     /// The same, made where it is missing.
@@ -68,7 +72,7 @@ impl Cache {
                 Dir::open(&self.path)?.make(below, 0o700)?
             }
         };
-        Ok(Shelf { dir, sums: Some(sums), shown: self.path.join(below) })
+        Ok(Shelf { dir, sums: Some(sums), shown: self.path.join(below), key: self.key(below) })
     }
 }
 
@@ -79,6 +83,8 @@ pub(crate) struct Shelf {
     /// `None` where nothing of it can be believed.
     sums: Option<Dir>,
     shown: PathBuf,
+    /// What the names of checksums are made of: nothing of where the node is, for nodes are moved.
+    key: PathBuf,
 }
 
 impl Shelf {
@@ -133,7 +139,7 @@ impl Shelf {
 
     fn sum_of(&self, name: &str) -> String {
         use std::os::unix::ffi::OsStrExt;
-        hexadecimal(&Sha256::digest(self.shown.join(name).as_os_str().as_bytes())[..20])
+        hexadecimal(&Sha256::digest(self.key.join(name).as_os_str().as_bytes())[..20])
     }
 }
 
@@ -172,6 +178,12 @@ mod tests {
         // The file of another name, however right it is, is not this one.
         std::fs::copy(&path, path.with_file_name("b.solv")).unwrap();
         assert_eq!(shelf.believed("b.solv"), None);
+        let moved = top.path().join("moved");
+        std::fs::create_dir(&moved).unwrap();
+        std::fs::rename(top.path().join(".red"), moved.join(".red")).unwrap();
+        let there = Cache::new(&moved, &[&moved], moved.join(".red/cache"));
+        assert!(there.open("installed").unwrap().believed("a.solv").is_some(), "nodes are moved");
+        std::fs::rename(moved.join(".red"), top.path().join(".red")).unwrap();
         std::fs::remove_dir_all(top.path().join(SUMS)).unwrap();
         assert_eq!(cache.open("installed").unwrap().believed("a.solv"), None);
     }

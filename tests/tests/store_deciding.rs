@@ -185,12 +185,13 @@ fn scriptlets_do_not_decide() {
         ("rm -rf /etc/yum.repos.d; mkdir /opt/r; echo x > /opt/r/main.repo; ln -s /opt/r /etc/yum.repos.d", &["/etc/yum.repos.d"]),
         ("printf '[e]\nbaseurl=http://e\n' > /etc/yum.repos.d/e.repo; cp /etc/yum.repos.d/e.repo /etc/yum.repos.d/main.repo", &["/etc/yum.repos.d/e.repo", "/etc/yum.repos.d/main.repo"]),
         ("mkdir -p /etc/dnf/vars; echo evil > /etc/dnf/vars/basearch", &["/etc/dnf/vars/basearch"]),
-        ("mkdir -p /etc/pki; ln -s /opt /etc/pki/rpm-gpg", &["/etc/pki/rpm-gpg"]),
+        ("rm -rf /etc/pki/rpm-gpg; ln -s /opt /etc/pki/rpm-gpg", &["/etc/pki/rpm-gpg"]),
         ("mkdir -p /var/n/etc; echo x > /var/n/.rednode.yaml; echo x > /var/n/etc/redpak.yaml", &["/var/n/.rednode.yaml", "/var/n/etc/redpak.yaml"]),
         ("mkdir -p /opt/n/.red/gen", &["/opt/n/.red"]),
         ("ln /etc/redpak.yaml /etc/hard; chmod 666 /etc/hard", &["/etc/redpak.yaml"]),
         ("chmod 777 /etc /etc/yum.repos.d", &["/etc", "/etc/yum.repos.d"]),
         ("chown 1 /etc/yum.repos.d/main.repo", &["/etc/yum.repos.d/main.repo"]),
+        ("rm -rf /etc/pki; mkdir -p /etc/pki/tls; echo c > /etc/pki/tls/c", &["/etc/pki/rpm-gpg"]),
         ("mkdir -p /usr/lib/sysimage; ln -s /var/lib/rpm /usr/lib/sysimage/rpm", &["/usr/lib/sysimage/rpm"]),
     ]
     .into_iter()
@@ -200,6 +201,8 @@ fn scriptlets_do_not_decide() {
         let name = format!("script{at}");
         ground.publish("main", &[Small { post, ..small(&name, &[("/usr/share/s", "s")]) }, small("good", &[])]);
         ground.create("node", Some("main"));
+        fs::create_dir_all(ground.node("node/etc/pki/rpm-gpg")).expect("it is ours");
+        fs::write(ground.node("node/etc/pki/rpm-gpg/ours"), "key").expect("it is ours");
         ground.dnf("node", &["-y", "install", "good"]).good();
         let etc = ground.node("node/etc");
         let before = fingerprint(&etc);
@@ -629,7 +632,7 @@ fn contents_lead_the_store_nowhere() {
         if aside.exists() {
             fs::rename(&aside, node.join(way)).expect("it is ours");
         }
-        let _ = fs::remove_dir_all(outside.join("rpm"));
+        drop(fs::remove_dir_all(outside.join("rpm")));
     }
     fs::create_dir_all(node.join("var/lib/rpm")).expect("it is ours");
     symlink("/etc/shadow", node.join("var/lib/rpm/rpmdb.sqlite")).expect("it is ours");

@@ -202,7 +202,7 @@ fn fetch(
     if repo.repo_gpgcheck {
         place.verify(keys)?;
     }
-    let wrong = |_| MetadataError::Wrong { url: url.clone(), reason: "not a text in UTF-8".into() };
+    let wrong = |_utf8| MetadataError::Wrong { url: url.clone(), reason: "not a text in UTF-8".into() };
     let text = String::from_utf8(shelf.dir().read(REPOMD)?).map_err(wrong)?;
     let data = parse(&text).map_err(|reason| MetadataError::Wrong { url: url.clone(), reason })?;
     let primary = data.iter().find(|data| data.kind == "primary").cloned().ok_or_else(|| {

@@ -58,7 +58,7 @@ fn text(fetcher: &Fetcher, url: &str, dir: &Dir) -> Result<String, MetadataError
     fetcher.fetch(&target, &Known::default(), &mut |_| ())?;
     let text = dir.read(&target.name);
     dir.remove(&target.name)?;
-    let wrong = |_| MetadataError::Wrong { url: url.to_owned(), reason: "not a text in UTF-8".into() };
+    let wrong = |_utf8| MetadataError::Wrong { url: url.to_owned(), reason: "not a text in UTF-8".into() };
     String::from_utf8(text?).map_err(wrong)
 }
 

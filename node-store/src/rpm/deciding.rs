@@ -46,7 +46,10 @@ impl Rules<'_> {
     pub(crate) fn allow(&self, path: &str) -> bool {
         let path = path.trim_start_matches('/');
         self.allowed.iter().any(|allowed| match allowed.strip_suffix('/') {
-            Some(above) => Path::new(path).starts_with(above.trim_start_matches('/')) && !above.is_empty(),
+            Some(above) => {
+                let below = Path::new(path).strip_prefix(above.trim_start_matches('/'));
+                !above.is_empty() && below.is_ok_and(|below| !below.as_os_str().is_empty())
+            }
             None => allowed.trim_start_matches('/') == path,
         })
     }

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use red_runtime::node::guard::{Decides, PLACES};
+use red_runtime::node::guard::{Decides, DecidingPlace, PLACES};
 use rustix::fs::{FileType, Gid, Mode, Stat, Uid, fchmod, fchown};
 
 use crate::beneath::Dir;
@@ -73,6 +73,15 @@ impl Watch<'_> {
         }
     }
 
+    /// Whether the node has something there now.
+    fn was_there(&self, path: &Path) -> Result<bool, StoreError> {
+        let above = path.parent().zip(self.current).and_then(|(above, now)| now.dir(relative(above)).ok());
+        match above.zip(path.file_name()) {
+            Some((above, name)) => Ok(above.stat(name).at(path)?.is_some()),
+            None => Ok(false),
+        }
+    }
+
     fn all_gone(&self, dir: &Dir, shown: &Path) -> Result<bool, StoreError> {
         for (name, stat) in dir.entries().at(dir.path())? {
             let path = shown.join(&name);
@@ -99,83 +108,61 @@ impl Watch<'_> {
 
     /// Brings back what is missing of what decided before. Called when the node's other files are in.
     pub(super) fn restore(&self, undone: &mut BTreeSet<PathBuf>) -> Result<(), StoreError> {
-        let listed = PLACES.iter().filter(|place| place.decides != Decides::Packages).map(|place| place.path);
+        let Some(current) = self.current else { return Ok(()) };
+        let listed = PLACES.iter().filter(|place| place.decides != Decides::Packages);
+        let listed = listed.map(DecidingPlace::of_packages);
         for place in listed.chain(self.rules.more.iter().map(String::as_str)) {
-            if let Some(current) = self.current {
-                self.restore_way(current, self.stage, Path::new("/"), place, undone)?;
-            }
+            self.restore_way((current, self.stage), Path::new("/"), place, undone)?;
         }
         Ok(())
     }
 
-    /// One step towards a place.
+    /// One step towards a place, from a directory as it was to the same as it is staged; what is below a
+    /// place comes along.
     fn restore_way(
         &self,
-        current: &Dir,
-        stage: &Dir,
+        (current, stage): (&Dir, &Dir),
         shown: &Path,
         way: &str,
         undone: &mut BTreeSet<PathBuf>,
     ) -> Result<(), StoreError> {
         let (name, rest) = way.split_once('/').unwrap_or((way, ""));
         let (name, path) = (OsStr::new(name), shown.join(name));
-        let (Some(old), new) = (current.stat(name).at(&path)?, stage.stat(name).at(&path)?) else {
-            return Ok(());
-        };
-        let whole = PLACES.iter().any(|place| place.tree && Path::new("/").join(place.path) == path)
-            || self.rules.more.iter().any(|place| Path::new("/").join(place) == path);
+        let (old, new) = (current.stat(name).at(&path)?, stage.stat(name).at(&path)?);
+        let Some(old) = old.filter(|_| !self.rules.allow(&path.to_string_lossy())) else { return Ok(()) };
         match new {
-            _ if self.rules.allow(&path.to_string_lossy()) => Ok(()),
             Some(new) if is_dir(&old) && is_dir(&new) => {
                 let (old_dir, new_dir) = (current.dir(name).at(&path)?, stage.dir(name).at(&path)?);
                 if reset(&new_dir, &old, &new).at(&path)? {
                     undone.insert(path.clone());
                 }
-                if whole && rest.is_empty() {
-                    for (name, _) in old_dir.entries().at(&path)? {
-                        if let Some(name) = name.to_str() {
-                            self.restore_way_whole(&old_dir, &new_dir, &path, name, undone)?;
-                        }
+                if !rest.is_empty() {
+                    return self.restore_way((&old_dir, &new_dir), &path, rest, undone);
+                }
+                for (name, _) in old_dir.entries().at(&path)? {
+                    if let Some(name) = name.to_str().filter(|_| self.decides_below(&path)) {
+                        self.restore_way((&old_dir, &new_dir), &path, name, undone)?;
                     }
-                } else if !rest.is_empty() {
-                    self.restore_way(&old_dir, &new_dir, &path, rest, undone)?;
                 }
                 Ok(())
             }
             // Files were compared by the sweep.
-            Some(new) if FileType::from_raw_mode(new.st_mode) == FileType::from_raw_mode(old.st_mode) => {
-                Ok(())
-            }
-            new => {
-                if new.is_none() && self.is_gone(&path)? {
-                    return Ok(());
-                }
+            Some(new) if kind(&new) == kind(&old) => Ok(()),
+            None if !self.was_there(&path.join(rest))? || self.is_gone(&path.join(rest))? => Ok(()),
+            _ => {
                 undone.insert(path);
                 remove_name(stage, name)?;
-                let c_name = c_name(name, stage.path())?;
-                bring((current.fd(), current.path()), (stage.fd(), stage.path()), &c_name)
+                let name = c_name(name, stage.path())?;
+                bring((current.fd(), current.path()), (stage.fd(), stage.path()), &name)
             }
         }
     }
 
-    fn restore_way_whole(
-        &self,
-        current: &Dir,
-        stage: &Dir,
-        shown: &Path,
-        name: &str,
-        undone: &mut BTreeSet<PathBuf>,
-    ) -> Result<(), StoreError> {
-        self.restore_way(current, stage, shown, name, undone)?;
-        let (name, path) = (OsStr::new(name), shown.join(name));
-        if let (Ok(old), Ok(new)) = (current.dir(name), stage.dir(name)) {
-            for (name, _) in old.entries().at(&path)? {
-                if let Some(name) = name.to_str() {
-                    self.restore_way_whole(&old, &new, &path, name, undone)?;
-                }
-            }
-        }
-        Ok(())
+    /// Whether all that is in a directory decides.
+    fn decides_below(&self, path: &Path) -> bool {
+        let listed = PLACES.iter().filter(|place| place.tree).map(DecidingPlace::of_packages);
+        let mut places = listed.chain(self.rules.more.iter().map(String::as_str));
+        places.any(|place| relative(path).starts_with(place))
     }
 
     /// Refuses a staging area in which rpm's database is not what rpm makes: the next command would
@@ -183,9 +170,8 @@ impl Watch<'_> {
     pub(super) fn database(&self) -> Result<(), StoreError> {
         let found = self.stage.dir(DATABASE).and_then(|dir| {
             let entries = dir.entries()?;
-            let other = entries.iter().find(|(_, stat)| {
-                FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink > 1
-            });
+            let other =
+                entries.iter().find(|(_, stat)| kind(stat) != FileType::RegularFile || stat.st_nlink > 1);
             Ok(other.map(|(name, _)| name.to_string_lossy().into_owned()))
         });
         let why = match found {
@@ -205,8 +191,12 @@ fn relative(path: &Path) -> &Path {
     }
 }
 
+fn kind(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
 fn is_dir(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+    kind(stat) == FileType::Directory
 }
 
 fn c_name(name: &OsStr, shown: &Path) -> Result<CString, StoreError> {
@@ -236,7 +226,7 @@ fn same(one: &Dir, other: &Dir, name: &OsStr) -> std::io::Result<bool> {
     if of(&left) != of(&right) {
         return Ok(false);
     }
-    match FileType::from_raw_mode(left.st_mode) {
+    match kind(&left) {
         FileType::Symlink => Ok(one.link(name)? == other.link(name)?),
         FileType::RegularFile if left.st_size == right.st_size => {
             let read = |dir: &Dir| -> std::io::Result<Vec<u8>> {

@@ -43,6 +43,15 @@ pub struct DecidingPlace {
     pub exported: bool,
 }
 
+impl DecidingPlace {
+    /// The part that packages are kept from: of `etc/pki` the keys. The rest are certificates, which
+    /// programs of the node believe and the store does not.
+    #[must_use]
+    pub fn of_packages(&self) -> &'static str {
+        if self.path == "etc/pki" { "etc/pki/rpm-gpg" } else { self.path }
+    }
+}
+
 const fn place(path: &'static str, decides: Decides, tree: bool, exported: bool) -> DecidingPlace {
     DecidingPlace { path, decides, tree, exported }
 }
@@ -67,10 +76,6 @@ pub const PLACES: [DecidingPlace; 17] = [
     place("usr/lib/sysimage/rpm", Decides::Packages, true, false),
     place("usr/share/rpm", Decides::Packages, true, false),
 ];
-
-/// Below `etc/pki`: keys of packages. The rest are certificates, which programs of the node believe
-/// and the store does not.
-const KEYS: &str = "etc/pki/rpm-gpg";
 
 /// Characters that file systems without case leave out of comparisons (CVE-2014-9390).
 fn is_ignored(c: char) -> bool {
@@ -109,7 +114,7 @@ pub fn decides(path: &str, directory: bool) -> Option<Decides> {
     }
     let other = PLACES.iter().filter(|place| place.decides != Decides::Configuration);
     for place in other {
-        let path = if place.path == "etc/pki" { KEYS } else { place.path };
+        let path = place.of_packages();
         // What is no directory and stands on the way leads it elsewhere.
         if below(&whole, path) || below(path, &whole) {
             return Some(place.decides);
