@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use red_runtime::node::guard::{Decides, DecidingPlace, PLACES};
+use red_runtime::node::guard::{Decides, PLACES};
 use rustix::fs::{FileType, Gid, Mode, Stat, Uid, fchmod, fchown};
 
 use crate::beneath::Dir;
@@ -110,7 +110,7 @@ impl Watch<'_> {
     pub(super) fn restore(&self, undone: &mut BTreeSet<PathBuf>) -> Result<(), StoreError> {
         let Some(current) = self.current else { return Ok(()) };
         let listed = PLACES.iter().filter(|place| place.decides != Decides::Packages);
-        let listed = listed.map(DecidingPlace::of_packages);
+        let listed = listed.map(|place| -> &str { place.of_packages() });
         for place in listed.chain(self.rules.more.iter().map(String::as_str)) {
             self.restore_way((current, self.stage), Path::new("/"), place, undone)?;
         }
@@ -160,7 +160,7 @@ impl Watch<'_> {
 
     /// Whether all that is in a directory decides.
     fn decides_below(&self, path: &Path) -> bool {
-        let listed = PLACES.iter().filter(|place| place.tree).map(DecidingPlace::of_packages);
+        let listed = PLACES.iter().filter(|place| place.tree).map(|place| -> &str { place.of_packages() });
         let mut places = listed.chain(self.rules.more.iter().map(String::as_str));
         places.any(|place| relative(path).starts_with(place))
     }
