@@ -18,7 +18,7 @@ use red_runtime::spec::plan::{self, Request};
 use crate::cache::Cache;
 use crate::generation::{DATABASE, RED, Store, StoreError};
 use crate::rpm::Lower;
-use places::{deciding, given_away, in_generation, whole_database};
+use places::{cache_of, deciding, in_generation, whole_database};
 
 /// A node, or the core OS.
 #[derive(Clone, Debug)]
@@ -154,22 +154,7 @@ impl Family {
         let without_core =
             members.iter().chain([&node]).any(|member| member.path.join(RED).join(WITHOUT_CORE).exists());
         let core = (!without_core).then(|| core(&family, &launch)).flatten();
-        let own = node.path.join(RED).join("cache");
-        let (cache, warning) = match cache.filter(|cache| *cache != own) {
-            Some(cache) => match given_away(&merged.claims, &cache) {
-                Some(export) => {
-                    let warning = format!(
-                        "`cachedir` {} is not used: {export} is exported writable, and what runs there decided \
-                         what is installed; {} is used (remove `cachedir` from the configuration)",
-                        cache.display(),
-                        own.display()
-                    );
-                    (own, Some(warning))
-                }
-                None => (cache, None),
-            },
-            None => (own, None),
-        };
+        let (cache, warning) = cache_of(&node.path, cache, &merged.claims);
         let nodes: Vec<&Path> = members.iter().chain([&node]).map(|member| member.path.as_path()).collect();
         let cache = Cache::new(&node.path, &nodes, cache);
         let mut deciding = deciding(&family, &node.path);

@@ -10,9 +10,27 @@ use super::CURRENT;
 use crate::beneath::Dir;
 use crate::generation::{RED, StoreError};
 
+/// Where a node's cache is, and what is to be told of it. `configured` is where its configuration has it.
+pub(super) fn cache_of(
+    node: &Path,
+    configured: Option<PathBuf>,
+    claims: &[merge::Claim],
+) -> (PathBuf, Option<String>) {
+    let own = node.join(RED).join("cache");
+    let Some(cache) = configured.filter(|cache| *cache != own) else { return (own, None) };
+    let Some(export) = given_away(claims, &cache) else { return (cache, None) };
+    let warning = format!(
+        "`cachedir` {} is not used: {export} is exported writable, so containers could decide what is \
+         installed; {} is used (remove `cachedir` from the configuration)",
+        cache.display(),
+        own.display()
+    );
+    (own, Some(warning))
+}
+
 /// The writable export that a directory lies in, or that lies in it: by name, since what runs in the export
 /// may have put a link there, and by where it really is.
-pub(super) fn given_away(claims: &[merge::Claim], dir: &Path) -> Option<String> {
+fn given_away(claims: &[merge::Claim], dir: &Path) -> Option<String> {
     let meets = |export: &Path, dir: &Path, names: Option<&merge::Names>| match names {
         None => dir.starts_with(export) || export.starts_with(dir),
         Some(names) => dir.strip_prefix(export).is_ok_and(|rest| {
