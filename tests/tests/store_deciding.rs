@@ -438,7 +438,7 @@ fn a_cache_heals_whatever_happens_to_it() {
             "-print",
         ]));
     let paths: Vec<&str> = found.out.lines().collect();
-    assert!(paths.len() >= 8, "{paths:?}");
+    assert!(paths.len() >= 4, "{paths:?}");
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = move |below: usize| {
         // xorshift64: the same mutations in every run.
