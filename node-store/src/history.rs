@@ -30,6 +30,9 @@ pub(crate) struct Record {
     pub(crate) outside: Vec<PathBuf>,
     /// Files of core OS or ancestors that scriptlets tried to remove. They are still there.
     pub(crate) kept: Vec<PathBuf>,
+    /// Files that decide for the node, which scriptlets changed. They are as they were.
+    #[serde(default)]
+    pub(crate) undone: Vec<PathBuf>,
     /// What scriptlets printed.
     pub(crate) output: String,
 }

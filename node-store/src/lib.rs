@@ -2,6 +2,8 @@
 //! the way a package takes: repositories → solver → plan → rpm in the install view → generation.
 
 mod audit;
+mod beneath;
+mod cache;
 pub mod cli;
 mod family;
 mod generation;
@@ -9,7 +11,6 @@ mod history;
 mod plan;
 mod repo;
 mod rpm;
-mod sealed;
 mod session;
 mod solve;
 mod transaction;

@@ -123,6 +123,7 @@ impl Session {
     /// What is installed, and what the repositories offer. `files` also loads lists of files.
     pub(crate) fn packages(&self, files: bool, talk: &mut dyn FnMut(&str)) -> Result<Packages, SessionError> {
         if !files {
+            self.family.warning.iter().for_each(|warning| talk(&format!("warning: {warning}")));
             let notes = self.repos.iter().filter(|repo| repo.enabled).flat_map(|repo| &repo.notes);
             self.settings.notes.iter().chain(notes).for_each(|note| talk(&format!("warning: {note}")));
         }
@@ -153,9 +154,9 @@ impl Session {
                 Err(error) => return Err(SessionError::Metadata(error)),
             };
             let into = packages.pool.add_repo(&repo.id, -repo.priority, -repo.cost);
-            packages.pool.load_solv(into, &here.primary(), false).map_err(solve::LoadError::from)?;
+            packages.pool.load_solv(into, &here.primary, &repo.id, false).map_err(solve::LoadError::from)?;
             if files && let Some(lists) = here.filelists(repo).map_err(SessionError::Metadata)? {
-                packages.pool.load_solv(into, &lists, true).map_err(solve::LoadError::from)?;
+                packages.pool.load_solv(into, &lists, &repo.id, true).map_err(solve::LoadError::from)?;
             }
             packages.repos.push((into, repo.id.clone()));
         }
@@ -174,15 +175,15 @@ impl Session {
 
     /// The key files of a repository, fetched.
     pub(crate) fn keys(&self, repo: &Repo) -> Result<Vec<PathBuf>, String> {
-        let dir = self.family.cache.join("repos").join(&repo.id).join("keys");
-        std::fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let shelf = self.family.cache.make(&repo::keys_of(repo)).map_err(|error| error.to_string())?;
+        let dir = shelf.dir();
         let fetcher = Fetcher::new(repo).map_err(|error| error.to_string())?;
         let mut paths = Vec::new();
         for (at, url) in repo.gpgkey.iter().enumerate() {
-            let path = dir.join(format!("{at}.asc"));
+            let name = format!("{at}.asc");
+            let path = dir.path().join(&name);
             let url = if url.contains("://") { url.clone() } else { format!("file://{url}") };
-            let target =
-                Target { urls: vec![url], path: path.clone(), size: None, most: 1 << 20, checksum: None };
+            let target = Target { urls: vec![url], dir, name, size: None, most: 1 << 20, checksum: None };
             fetcher.fetch(&target, &Default::default(), &mut |_| ()).map_err(|error| error.to_string())?;
             paths.push(path);
         }

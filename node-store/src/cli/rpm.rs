@@ -4,6 +4,7 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::{BufRead, IsTerminal};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,6 +47,9 @@ pub(super) struct Rpm {
     /// Wait this many seconds for another command on the node
     #[arg(long, value_name = "SECONDS")]
     wait: Option<u32>,
+    /// Let packages bring this file although it decides for the node; PATH/ stands for what is below it
+    #[arg(long, value_name = "PATH")]
+    allow_file: Vec<String>,
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
@@ -90,10 +94,11 @@ fn ours_first(args: &[OsString]) -> Vec<OsString> {
     let mut rest = args.iter().skip(1).cloned();
     while let Some(arg) = rest.next() {
         let text = arg.to_string_lossy().into_owned();
-        let with_value = ["--redpath", "--rpath", "--rp", "--wait"].contains(&text.as_str());
+        let ours_with_value = ["--redpath", "--rpath", "--rp", "--wait", "--allow-file"];
+        let with_value = ours_with_value.contains(&text.as_str());
         let whole = text == "--family"
             || text == "--help"
-            || ["--redpath=", "--rpath=", "--rp=", "--wait="].iter().any(|name| text.starts_with(name));
+            || text.split_once('=').is_some_and(|(name, _)| ours_with_value.contains(&name));
         if with_value || whole {
             ours.push(arg);
             ours.extend(with_value.then(|| rest.next()).flatten());
@@ -134,6 +139,7 @@ fn change(call: &Rpm, verb: Change, words: &Words, command: &[String]) -> Result
         scriptlets: !words.has("noscripts"),
         documentation: !words.has("excludedocs"),
         test: words.has("test"),
+        allowed: call.allow_file.clone(),
         command: command.to_vec(),
     };
     if names.is_empty() {
@@ -245,8 +251,17 @@ fn ask_rpm(
 /// Runs rpm, each line of what it prints with the name of who answers.
 fn finish(rpm: &mut Command, prefix: Option<&str>) -> Result<Exit, RpmCallError> {
     let Some(prefix) = prefix else {
-        let status = rpm.status().map_err(RpmCallError::Run)?;
-        return Ok(exit(status));
+        // What packages say of themselves does not steer a terminal; others get rpm's own bytes.
+        if !std::io::stdout().is_terminal() {
+            return Ok(exit(rpm.status().map_err(RpmCallError::Run)?));
+        }
+        let mut child = rpm.stdout(std::process::Stdio::piped()).spawn().map_err(RpmCallError::Run)?;
+        if let Some(stdout) = child.stdout.take() {
+            for line in std::io::BufReader::new(stdout).split(b'\n') {
+                output::lines([String::from_utf8_lossy(&line?)])?;
+            }
+        }
+        return Ok(exit(child.wait().map_err(RpmCallError::Run)?));
     };
     let output = rpm.stderr(std::process::Stdio::inherit()).output().map_err(RpmCallError::Run)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -295,14 +310,14 @@ fn in_view(
     let at = lowers.iter().position(|lower| lower.root == member.tree).unwrap_or(0);
     lowers.drain(..at);
     let job = Job { upper, work, lowers, ..Job::default() };
-    let Some(prefix) = prefix else {
+    if prefix.is_none() && !std::io::stdout().is_terminal() {
         return Ok(exit(look(&job, program).map_err(RpmCallError::Run)?));
-    };
-    // The same again, as a process whose output can be read.
+    }
+    // The same, as a process whose output can be read.
     let mut again = Command::new("/proc/self/exe");
     again.args(["__enter"]).env("RED_JOB", serde_json::to_string(&job).unwrap_or_default());
     again.env("RED_LOOK", serde_json::to_string(program).unwrap_or_default());
-    finish(&mut again, Some(prefix))
+    finish(&mut again, prefix)
 }
 
 /// Path inside the container → mount → node → generation → package → signing key → repository.

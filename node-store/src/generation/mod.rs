@@ -21,7 +21,7 @@ pub(crate) use collect::{mounted, unused};
 pub(crate) use descend::{Switches, commit};
 pub(crate) use lock::{Lock, LockError, Patience};
 pub(crate) use switch::Stage;
-pub(crate) use tree::{make_directory, remove};
+pub(crate) use tree::{bring, is_whiteout, make_directory, remove, remove_one};
 
 /// Directory of everything of ours in a node.
 pub(crate) const RED: &str = ".red";

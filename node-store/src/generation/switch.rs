@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use rustix::fs::{Mode, openat, renameat, symlinkat};
 
+use crate::beneath::Dir;
+
 use super::adopt::how;
 use super::tree::{clean, make_directory, missing_attributes, remove, same_attributes, take_over};
 use super::{At, DATABASE, DIRECTORY, NEVER, RED, Store, StoreError, VARIABLE, names};
@@ -32,12 +34,12 @@ impl Store {
         if let Some(current) = self.current()? {
             let database = format!(".red/gen/{current}/{DATABASE}");
             let path = self.path.join(&database);
-            match openat(&self.dir, &*database, DIRECTORY, Mode::empty()) {
+            match Dir::of(&self.dir, &self.path).and_then(|node| node.dir(&database)) {
                 Ok(from) => {
-                    take_over((&from, &path), (&into, &self.path.join(&upper)), super::tree::How::Copy)?;
+                    take_over((from.fd(), &path), (&into, &self.path.join(&upper)), super::tree::How::Copy)?;
                 }
-                Err(rustix::io::Errno::NOENT) => {}
-                Err(errno) => return Err(errno).at(path),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::InTheWay { path, why: error.to_string() }),
             }
         }
         Ok(Stage { number, upper: self.path.join(upper), work: self.path.join(work) })

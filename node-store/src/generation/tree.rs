@@ -93,11 +93,18 @@ fn merge(from: &At2<'_>, into: &At2<'_>, how: How) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Copies what stands at a name of one directory into another that lacks it.
+pub(crate) fn bring(from: (&OwnedFd, &Path), into: (&OwnedFd, &Path), name: &CStr) -> Result<(), StoreError> {
+    let stat = statat(from.0, name, AtFlags::SYMLINK_NOFOLLOW).at(join(from.1, name))?;
+    let (from, into) = (At2 { dir: from.0, path: from.1 }, At2 { dir: into.0, path: into.1 });
+    copy_one(&from, &into, (name, &stat), How::Copy)
+}
+
 fn is_dir(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
-pub(super) fn is_whiteout(stat: &Stat) -> bool {
+pub(crate) fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
@@ -298,7 +305,12 @@ pub(crate) fn remove(above: impl AsFd, shown: &Path, name: &str) -> Result<(), S
     remove_one(above.as_fd(), shown, &name)
 }
 
-fn remove_one(above: std::os::fd::BorrowedFd<'_>, shown: &Path, name: &CStr) -> Result<(), StoreError> {
+/// The same for a name in bytes.
+pub(crate) fn remove_one(
+    above: std::os::fd::BorrowedFd<'_>,
+    shown: &Path,
+    name: &CStr,
+) -> Result<(), StoreError> {
     let path = join(shown, name);
     match rustix::fs::unlinkat(above, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),

@@ -22,6 +22,7 @@ pub(super) const INHERITED: [&str; 5] =
     ["metadata_expire", "skip_if_unavailable", "proxy", "username", "password"];
 
 const MAIN: &[(&str, Kind)] = &[
+    ("allow_files", Text),
     ("allow_vendor_change", Boolean),
     ("best", Boolean),
     ("clean_requirements_on_remove", Boolean),

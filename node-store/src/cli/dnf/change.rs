@@ -45,6 +45,7 @@ pub(super) fn how(
         scriptlets: !flag("noscripts"),
         documentation: !flag("nodocs"),
         test: flag("test"),
+        allowed: common.allow_file.clone(),
         command: command.to_vec(),
     })
 }
@@ -145,7 +146,7 @@ pub(super) fn download(common: &Common, args: &Packages) -> Result<Exit, DnfErro
         let Some(repo) = session.repo(&source) else { continue };
         wanted.push(Wanted {
             repo,
-            bases: state_of(&session.family.cache, repo).map(|here| here.state.bases).unwrap_or_default(),
+            bases: state_of(&session.family.cache, repo).map(|state| state.bases).unwrap_or_default(),
             location: packages.pool.location(id).unwrap_or_default(),
             size: packages.pool.number(id, crate::solve::ffi::attribute::DOWNLOAD_SIZE),
             checksum: packages.pool.checksum(id),

@@ -143,7 +143,7 @@ pub(super) fn why(common: &Common, args: &WhyArgs) -> Result<Exit, DnfError> {
 pub(super) fn testcase(args: &TestcaseArgs) -> Result<Exit, DnfError> {
     let (answer, expected) =
         solve_testcase(&args.file).map_err(|error| DnfError::Nothing(error.to_string()))?;
-    output::data(&answer)?;
+    output::lines(answer.lines())?;
     let sorted = |text: &str| {
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.sort();

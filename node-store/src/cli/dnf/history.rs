@@ -157,6 +157,12 @@ fn info(common: &Common, number: u64) -> Result<Exit, DnfError> {
         lines.push("files of ancestors that scriptlets tried to remove, and that are still there:".into());
         lines.extend(record.kept.iter().map(|path| format!("  /{}", path.display())));
     }
+    if !record.undone.is_empty() {
+        lines.push(
+            "files that decide for the node, which scriptlets changed, and that are as they were:".into(),
+        );
+        lines.extend(record.undone.iter().map(|path| format!("  {}", path.display())));
+    }
     if !record.output.trim().is_empty() {
         lines.push("scriptlets printed:".into());
         lines.extend(record.output.lines().map(|line| format!("  {line}")));

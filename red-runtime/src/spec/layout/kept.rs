@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::sources::Finder;
-use crate::node::family::{ADMIN_NAMES, CONFIG_NAMES, STATUS_NAME};
-use crate::node::guard::{Location, MountTable};
+use crate::node::guard::{Decides, Location, MountTable, PLACES};
 use crate::node::merge::Merged;
 use crate::spec::host::Probe;
 
@@ -29,6 +28,16 @@ pub(super) enum Class {
 }
 
 impl Class {
+    /// The class of a place of the list that launches and the store have in common.
+    fn of(decides: Decides) -> Self {
+        match decides {
+            Decides::Configuration => Self::Config,
+            Decides::Repositories => Self::Repositories,
+            Decides::Packages => Self::Packages,
+            Decides::Policy => Self::Host,
+        }
+    }
+
     /// In words.
     pub(super) fn words(self) -> &'static str {
         match self {
@@ -68,9 +77,6 @@ pub(super) struct KeptPlaces {
     /// Overlays that show something of these and have a layer that cannot be found, with what they show.
     unknown: BTreeMap<Location, String>,
 }
-
-/// Below a node's `etc`: where packages come from, and whose signatures count.
-const REPOSITORIES: [&str; 6] = ["dnf", "pki", "rpm", "yum", "yum.repos.d", "zypp"];
 
 /// The place of a path without symbolic links. Without a mount table its name has to do.
 pub(super) fn place(mounts: &MountTable, id: u64, path: &str) -> Option<Location> {
@@ -134,14 +140,12 @@ impl KeptPlaces {
                 self.add(place, Kept { class, tree, node: Some(index), path: shown, named: true });
             };
             add("", Class::Node, false);
-            add(STATUS_NAME, Class::Config, true);
-            add(".red", Class::Config, true);
-            add("etc", Class::Config, false);
-            for name in CONFIG_NAMES.iter().chain(&ADMIN_NAMES) {
-                add(&format!("{etc}/{}", name.trim_start_matches("etc/")), Class::Config, true);
-            }
-            for name in REPOSITORIES {
-                add(&format!("{etc}/{name}"), Class::Repositories, true);
+            for place in PLACES.iter().filter(|place| place.exported) {
+                let class = Class::of(place.decides);
+                match place.path.strip_prefix("etc/") {
+                    Some(name) => add(&format!("{etc}/{name}"), class, place.tree),
+                    None => add(place.path, class, place.tree),
+                }
             }
         }
         // What was read through links stands elsewhere in the node.
@@ -167,7 +171,7 @@ impl KeptPlaces {
 
     fn packages(
         &mut self,
-        finder: &Finder<'_>,
+        finder: &mut Finder<'_>,
         index: usize,
         (dir, named): (&str, bool),
         mounts: &MountTable,
@@ -176,11 +180,22 @@ impl KeptPlaces {
         let owner = node.and_then(|node| finder.family.nodes.iter().position(|one| one.path == node.path));
         let kept =
             Kept { class: Class::Packages, tree: true, node: Some(index), path: dir.to_owned(), named };
-        let rest = node.and_then(|node| below(dir, &node.vars.path)).filter(|rest| !rest.is_empty());
+        let node_path = node.map(|node| node.vars.path.clone()).unwrap_or_default();
+        let rest = node.and_then(|_| below(dir, &node_path)).filter(|rest| !rest.is_empty());
         match (owner, rest) {
             (Some(owner), Some(rest)) => {
+                // A node that the store has changed has its database in the current generation.
+                let path = &finder.family.nodes[owner].path;
+                let stored = match finder.host.probe(dir, Some(path)) {
+                    Probe::Dir { real, .. } => below(&real, &node_path).map(str::to_owned),
+                    _ => None,
+                };
+                let stored = stored.filter(|stored| stored.starts_with(".red/gen/"));
                 for base in self.nodes[owner].clone() {
                     self.add(base.join(rest), kept.clone());
+                    if let Some(stored) = &stored {
+                        self.add(base.join(stored), kept.clone());
+                    }
                 }
             }
             _ => {
