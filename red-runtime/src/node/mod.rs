@@ -20,6 +20,7 @@ pub mod merge;
 mod mistakes;
 pub mod normalize;
 pub mod place;
+mod read;
 pub mod render;
 pub mod scan;
 pub mod schema;

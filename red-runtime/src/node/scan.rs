@@ -78,7 +78,9 @@ struct Place {
 
 /// Looks at one directory and what is below it.
 fn look(loader: &mut Loader, place: Place, between: usize, depth: usize, found: &mut Vec<Found>) {
-    match loader.node(&place.fd, &place.path, place.facts, false) {
+    let planted = loader.planted(&place.fd, &place.path, &place.facts, &[]);
+    let draft = if planted { None } else { loader.node(&place.fd, &place.path, place.facts, false) };
+    match draft {
         Some(draft) => {
             let mut node = Found { path: place.path.clone(), draft, children: Vec::new() };
             if depth < limits::FAMILY_NODES {
