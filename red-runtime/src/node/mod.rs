@@ -3,6 +3,7 @@
 pub mod capability;
 mod code;
 pub mod config;
+pub mod contents;
 pub mod create;
 pub mod decode;
 pub mod diagnostic;

@@ -5,7 +5,6 @@
 //! engine on somebody's behalf) can choose one, and nothing more.
 
 mod owners;
-mod through;
 mod verify;
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! Could anybody have written this plan who should not?
 
 use super::owners::{Believed, is_open, is_system};
-use super::{Policy, Pool, Starter, through};
+use super::{Policy, Pool, Starter};
+use crate::node::contents;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::family::Family;
 use crate::node::place::Deciding;
@@ -35,9 +36,8 @@ pub fn verify(policy: &Policy, family: &Family, starter: Starter) -> Report {
     let mut judge = Judge { family, pool, believed, report: Report::default() };
     judge.all(&family.deciding);
     judge.all(&family.way);
-    let mut report = judge.report;
-    report.append(through::check(family));
-    report
+    judge.links();
+    judge.report
 }
 
 fn in_no_pool(policy: &Policy, family: &Family) -> Diagnostic {
@@ -111,7 +111,10 @@ impl Judge<'_> {
                 "whoever owns it can exchange pool {}: name the pool's `owner` in /etc/redpak/policy.yaml",
                 pool.path.display()
             ),
-            None if self.inside(one) || one.facts.is_link() => {
+            None if one.facts.is_link() => {
+                "remove the link, or make one of your own: whoever owns it can lead it elsewhere".to_owned()
+            }
+            None if self.inside(one) => {
                 format!("chown it: `chown -h {} {path}`", users.last().copied().unwrap_or(0))
             }
             None => format!(
@@ -120,6 +123,22 @@ impl Judge<'_> {
             ),
         };
         self.push(message, help);
+    }
+
+    /// Refuses a redpath that leads through a link of contents: whoever starts the node by it would start
+    /// what a container chose, so that it names none (REDPAK §5).
+    fn links(&mut self) {
+        for link in self.family.way.iter().filter(|one| one.facts.is_link()) {
+            let why = match contents::place_of(&link.path) {
+                Ok(None) => continue,
+                Ok(Some(place)) => format!("{place}: what is reached through it is no node"),
+                Err(why) => format!("in a node that cannot be read: {why}"),
+            };
+            let shown = link.path.display();
+            let message = format!("the redpath leads through the symbolic link {shown}, {why}");
+            let help = format!("name the node by its own path: {}", self.family.leaf().path.display());
+            self.report.push(Diagnostic::error(Code::NodeWritable, message).help(help));
+        }
     }
 
     fn push(&mut self, message: String, help: String) {

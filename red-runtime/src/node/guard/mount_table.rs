@@ -436,6 +436,12 @@ mod tests {
         assert!(table.mount_of(22, "/proc/1").unwrap().is_kernels());
         assert!(table.mount_of(24, "/dev/null").unwrap().is_kernels());
         assert!(!table.mount_of(25, "/dev/shm").unwrap().is_kernels());
+        let of = |fstype: &str| {
+            MountTable::parse(&format!("50 27 0:60 / /mnt/x rw - {fstype} x rw")).entries[0].is_kernels()
+        };
+        let modules = ["nfsd", "rpc_pipefs", "binder", "xenfs", "functionfs", "gadgetfs", "aafs"];
+        assert!(modules.into_iter().all(of), "those of modules, wherever they are mounted");
+        assert!(!["ext4", "tmpfs", "overlay", "nfs4", "fuse"].into_iter().any(of));
     }
 
     #[test]
