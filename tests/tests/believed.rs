@@ -200,19 +200,26 @@ fn links_of_the_host_that_lead_nowhere_are_not_made_by_what_runs() {
     assert!(!data.join("target").exists() && !data.join("target.yaml").exists());
 }
 
+/// Writes a node that can be read, and gives it away.
+fn node_at(path: &Path, owner: u32) {
+    fs::create_dir_all(path.join("etc")).expect("root may");
+    fs::write(path.join("etc/redpak.yaml"), "headers: {alias: n}\n").expect("root may");
+    let status = format!("realpath: {}\ntimestamp: 1\nstate: Enable\n", path.display());
+    fs::write(path.join(".rednode.yaml"), status).expect("root may");
+    for part in ["etc/redpak.yaml", "etc", ".rednode.yaml", ""] {
+        chown(path.join(part), Some(owner), Some(owner)).expect("root gives files away");
+    }
+}
+
 #[test]
 fn a_user_namespace_does_not_believe_strangers() {
     let Some(host) = Host::new() else { return };
     let alice = User::make();
+    if run(alice.command("unshare").args(["-r", "true"])).code != 0 {
+        return skip("needs user namespaces of ordinary users");
+    }
     host.stage.pool.install("red-runtime", "red-conf");
     let program = host.at("red-conf");
-    let shared = host.stage.pool.mkdir("shared");
-    mode(&shared, 0o1777);
-    let node = host.stage.pool.node("shared/an", "");
-    let give = |path: &Path, to: u32| {
-        assert_eq!(run(Command::new("chown").arg("-R").arg(to.to_string()).arg(path)).code, 0);
-    };
-    give(&node, alice.uid);
     let check = |inside: bool, node: &Path| {
         let mut command = if inside { alice.command("unshare") } else { alice.command(&program) };
         if inside {
@@ -220,40 +227,54 @@ fn a_user_namespace_does_not_believe_strangers() {
         }
         run(command.env("NODE_PREFIX", &host.prefix).arg("check").arg(node))
     };
-    if run(alice.command("unshare").args(["-r", "true"])).code != 0 {
-        return skip("needs user namespaces of ordinary users");
-    }
+    // Not below /tmp, where everybody can make what is no longer told apart from root's.
+    let place = tempfile::tempdir_in("/var/lib").expect("root may");
+    mode(place.path(), 0o755);
+    let dir = |name: &str, owner: u32| {
+        let dir = place.path().join(name);
+        fs::create_dir(&dir).expect("root may");
+        chown(&dir, Some(owner), Some(owner)).expect("root gives files away");
+        dir
+    };
     fs::remove_file(host.prefix.join("etc/redpak/policy.yaml")).expect("it is ours");
+    let shared = dir("shared", 0);
+    mode(&shared, 0o1777);
+    let node = shared.join("an");
+    node_at(&node, alice.uid);
     for inside in [false, true] {
         check(inside, &node).good();
     }
     // An elder by somebody else.
-    host.stage.pool.write("shared/etc/redpak.yaml", "headers: {alias: evil}\n");
-    host.stage.pool.status("shared", "Enable");
-    give(&shared.join("etc"), host.user.uid);
-    give(&shared.join(".rednode.yaml"), host.user.uid);
-    let said = check(true, &node);
-    refused(&said, "node-owner", &[".rednode.yaml", "does not map"]);
-    for path in [shared.join("etc/redpak.yaml"), shared.join("etc"), shared.join(".rednode.yaml")] {
-        if path.is_dir() { fs::remove_dir(&path) } else { fs::remove_file(&path) }.expect("root may");
-    }
+    node_at(&shared, host.user.uid);
+    chown(&shared, Some(0), Some(0)).expect("root takes it back");
+    refused(&check(true, &node), "node-owner", &[".rednode.yaml", "does not map"]);
+    check(false, &node).good();
     // A whole node of somebody else, and one of root's that is in no pool: they look the same.
-    let other = host.stage.pool.node("theirs/node", "");
-    give(&host.at("theirs"), host.user.uid);
-    refused(&check(true, &other), "node-owner", &["does not map"]);
-    refused(&check(false, &other), "node-owner", &["belongs to user"]);
-    let roots = host.stage.pool.node("listed/node", "");
-    check(false, &roots).good();
-    refused(&check(true, &roots), "node-owner", &["list its pool"]);
-    let list = |path: &Path| {
-        let text = format!("pools: [{{path: {}}}]\n", path.display());
-        fs::write(host.prefix.join("etc/redpak/policy.yaml"), text).expect("it is ours");
+    let (theirs, listed) = (dir("theirs", host.user.uid), dir("listed", 0));
+    node_at(&theirs.join("node"), host.user.uid);
+    refused(&check(true, &theirs.join("node")), "node-owner", &["does not map"]);
+    refused(&check(false, &theirs.join("node")), "node-owner", &["belongs to user"]);
+    node_at(&listed.join("node"), 0);
+    check(false, &listed.join("node")).good();
+    refused(&check(true, &listed.join("node")), "node-owner", &["list its pool"]);
+    // The policy cannot be told to be root's in /tmp, either.
+    let etc = place.path().join("etc/redpak");
+    fs::create_dir_all(&etc).expect("root may");
+    let text = format!("pools: [{{path: {}}}]\n", listed.display());
+    fs::write(etc.join("policy.yaml"), text).expect("root may");
+    let check = |inside: bool, prefix: &Path| {
+        let mut command = if inside { alice.command("unshare") } else { alice.command(&program) };
+        if inside {
+            command.arg("-r").arg(&program);
+        }
+        run(command.env("NODE_PREFIX", prefix).arg("check").arg(listed.join("node")))
     };
-    list(&host.at("listed"));
-    check(true, &roots).good();
+    check(true, place.path()).good();
+    fs::write(host.prefix.join("etc/redpak/policy.yaml"), "pools: []\n").expect("it is ours");
+    refused(&check(true, &host.prefix), "policy-owner", &[]);
     // Not in a pool that others may write to.
-    mode(&host.at("listed"), 0o1777);
-    refused(&check(true, &roots), "node-owner", &["does not map"]);
+    mode(&listed, 0o1777);
+    refused(&check(true, place.path()), "node-owner", &["does not map"]);
 }
 
 #[test]
