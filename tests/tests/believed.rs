@@ -162,6 +162,27 @@ fn the_hosts_configuration_is_not_read_through_links_of_others() {
 }
 
 #[test]
+fn templates_of_others_make_no_node_of_roots() {
+    let Some(host) = Host::new() else { return };
+    let templates = host.stage.pool.mkdir("prefix/etc/redpak/templates.d");
+    let home = host.their_dir("home");
+    let real = host.stage.pool.write("real/mine-normal.yaml", "headers: {alias: $NODE_ALIAS}\n");
+    host.theirs(&real, home.join("cur.yaml"));
+    let create = |name: &str| {
+        let node = host.at(name);
+        run(red_conf().env("NODE_PREFIX", &host.prefix).args(["create", "-a", "x", "-c", "mine"]).arg(&node))
+    };
+    let link = templates.join("mine-normal.yaml");
+    symlink(home.join("cur.yaml"), &link).expect("it is ours");
+    let said = create("made");
+    assert!(said.code == 1 && said.err.contains("home belongs to user"), "{}{}", said.out, said.err);
+    assert!(!host.at("made").exists());
+    fs::remove_file(&link).expect("it is ours");
+    symlink(&real, &link).expect("it is ours");
+    create("made").good();
+}
+
+#[test]
 fn links_of_the_host_that_lead_nowhere_are_not_made_by_what_runs() {
     let Some(host) = Host::new() else { return };
     let data = host.stage.pool.mkdir("outside/data");

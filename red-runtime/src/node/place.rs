@@ -144,6 +144,16 @@ pub enum PlaceError {
         /// Where it leads.
         target: String,
     },
+    /// Somebody else could have written it, or can lead the way to it elsewhere.
+    #[error("{path}: {by} belongs to user {uid}, or can be written by others: it has to be root's or yours")]
+    Others {
+        /// What was opened.
+        path: String,
+        /// What on the way is not to be trusted.
+        by: String,
+        /// Whose that is.
+        uid: u32,
+    },
     /// Not a regular file.
     #[error("{path}: not a regular file")]
     NotAFile {

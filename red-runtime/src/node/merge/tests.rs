@@ -156,7 +156,7 @@ fn shares_and_capabilities_of_redmain_are_defaults() {
     assert_eq!(merged(&[OPEN]), (Vec::new(), "Enabled".to_owned(), 1, Some(Why::Default)));
     assert_eq!(merged(&["", OPEN]), (Vec::new(), "Enabled".to_owned(), 1, Some(Why::Default)));
     // What a node repeats of it is the node's own, and holds.
-    assert_eq!(merged(&[CLOSED, OPEN]).0, ["share-loosened", "capability-regained"]);
+    assert_eq!(merged(&[CLOSED, OPEN]).0, ["capability-regained", "share-loosened"]);
     assert_eq!(merged(&[OPEN, CLOSED]).1, "Disabled");
 }
 
