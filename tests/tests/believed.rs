@@ -166,7 +166,7 @@ fn templates_of_others_make_no_node_of_roots() {
     let Some(host) = Host::new() else { return };
     let templates = host.stage.pool.mkdir("prefix/etc/redpak/templates.d");
     let home = host.their_dir("home");
-    let real = host.stage.pool.write("real/mine-normal.yaml", "headers: {alias: $NODE_ALIAS}\n");
+    let real = host.stage.pool.write("real/mine-normal.yaml", "headers: {alias: leaf}\n");
     host.theirs(&real, home.join("cur.yaml"));
     let create = |name: &str| {
         let node = host.at(name);

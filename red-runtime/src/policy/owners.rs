@@ -53,8 +53,8 @@ impl Believed {
         }
     }
 
-    /// Whether all of a way is believed: nobody else can lead it elsewhere.
-    pub(super) fn way(&self, all: &[Deciding]) -> bool {
+    /// Whether all of them are believed, and nobody else can write there.
+    fn all(&self, all: &[Deciding]) -> bool {
         all.iter().all(|one| self.owner(one, all, |_| true) && !is_open(one))
     }
 
@@ -91,7 +91,9 @@ pub(super) fn is_system(path: &Path) -> bool {
     SYSTEM.iter().any(|dir| path.starts_with(dir))
 }
 
-/// Whether a way without links, or one that nobody but those who are believed can lead elsewhere.
+/// Whether a way has no links, or only those who are believed can lead it elsewhere. Whose its end is does
+/// not matter for that.
 pub(super) fn steady(way: &Way, believed: &Believed) -> bool {
-    !way.has_links() || believed.way(&way.deciding)
+    let before: Vec<Deciding> = way.deciding.iter().filter(|one| one.path != way.path).cloned().collect();
+    !way.has_links() || believed.all(&before)
 }

@@ -34,8 +34,8 @@ pub fn verify(policy: &Policy, family: &Family, starter: Starter) -> Report {
     });
     let believed = Believed::new(owner.into_iter().chain(caller), unmapped);
     let mut judge = Judge { family, pool, believed, report: Report::default() };
-    judge.all(&family.deciding);
-    judge.all(&family.way);
+    judge.all(&family.deciding, &[]);
+    judge.all(&family.way, &family.deciding);
     judge.links();
     judge.report
 }
@@ -57,9 +57,10 @@ struct Judge<'v> {
 }
 
 impl Judge<'_> {
-    fn all(&mut self, all: &[Deciding]) {
+    /// Judges all of a list, but for what was judged before.
+    fn all(&mut self, all: &[Deciding], judged: &[Deciding]) {
         for (index, one) in all.iter().enumerate() {
-            let again = all[..index].iter().any(|before| before == one);
+            let again = all[..index].contains(one) || judged.contains(one);
             let exempt = self.pool.is_some_and(|pool| pool.owner.is_some() && above(pool, one));
             if again || (exempt && one.facts.is_dir()) {
                 continue;
