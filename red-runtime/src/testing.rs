@@ -137,6 +137,7 @@ impl Maker {
             admin,
             sources: Arc::new(sources),
             deciding: Vec::new(),
+            way: Vec::new(),
         }
     }
 

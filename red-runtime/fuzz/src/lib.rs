@@ -117,7 +117,7 @@ pub fn family(data: &str) -> Option<Family> {
     }
     let good = !nodes.is_empty() && !report.has_errors();
     let admin = main.admin.is_some() || nodes.iter().any(|node| node.admin.is_some());
-    good.then(|| Family { main, nodes, admin, sources: Arc::new(sources), deciding: Vec::new() })
+    good.then(|| Family { main, nodes, admin, sources: Arc::new(sources), deciding: Vec::new(), way: Vec::new() })
 }
 
 fn vars(alias: &str, path: &str) -> NodeVars {

@@ -60,6 +60,8 @@ pub struct Family {
     pub sources: Arc<Sources>,
     /// Every file and directory that decided what is in here.
     pub deciding: Vec<Deciding>,
+    /// The directories and links that the redpath led through; empty where no link was in the way.
+    pub way: Vec<Deciding>,
 }
 
 /// Position of a layer in [`Family::layers`]; a greater one is stronger within its kind.

@@ -4,13 +4,15 @@ use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{Mode, OFlags, openat};
+
 use super::config::{Config, Status};
 use super::decode;
 use super::diagnostic::{Code, Diagnostic, Report};
 use super::expand::NodeVars;
 use super::family::{ADMIN_NAMES, CONFIG_NAMES, Family, Main, Node, STATUS_NAME};
 use super::limits;
-use super::place::{self, Deciding, Facts, PlaceError};
+use super::place::{self, Deciding, Facts, PlaceError, Way};
 use super::source::Sources;
 
 /// Where the core OS's layer comes from.
@@ -103,17 +105,18 @@ pub struct Loader {
 /// # Errors
 /// The redpath is missing, no directory, no node, not UTF-8.
 pub fn load(redpath: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
-    let leaf = place::canonical(redpath).map_err(LoadError::Redpath)?;
+    let way = place::resolved(redpath).map_err(LoadError::Redpath)?;
     let mut loader = Loader::default();
     let main = loader.main(options);
-    let drafts = loader.walk(&leaf, options)?;
+    let drafts = loader.walk(&way, options)?;
     let nodes: Option<Vec<Node>> = drafts.into_iter().map(NodeDraft::complete).collect();
     let Loader { sources, report, deciding } = loader;
     let sources = Arc::new(sources);
     let family = match (nodes, report.has_errors()) {
         (Some(nodes), false) => {
             let sources = Arc::clone(&sources);
-            Some(Family { main, nodes, admin: options.admin, sources, deciding })
+            let way = if way.has_links() { way.deciding } else { Vec::new() };
+            Some(Family { main, nodes, admin: options.admin, sources, deciding, way })
         }
         _ => None,
     };
@@ -154,7 +157,11 @@ impl Loader {
 
     /// Walks from `/` to the leaf and reads every node on the way, oldest first. The file system's
     /// root is never a node: what it holds is the core OS.
-    fn walk(&mut self, leaf: &Path, options: &LoadOptions) -> Result<Vec<NodeDraft>, LoadError> {
+    fn walk(&mut self, way: &Way, options: &LoadOptions) -> Result<Vec<NodeDraft>, LoadError> {
+        let leaf = way.path.as_path();
+        // Whoever owns a directory down to the leaf may be believed; who is, the policy says.
+        let owners = way.deciding.iter().filter(|one| leaf.starts_with(&one.path));
+        let owners: Vec<u32> = owners.map(|one| one.facts.uid).collect();
         let mut drafts: Vec<NodeDraft> = Vec::new();
         let mut dir = place::root().map_err(LoadError::Redpath)?;
         let mut path = PathBuf::from("/");
@@ -164,6 +171,9 @@ impl Loader {
             let (fd, facts) = place::child(&dir, name, &path).map_err(LoadError::Redpath)?;
             dir = fd;
             self.deciding.push(Deciding { path: path.clone(), facts });
+            if path != leaf && self.planted(&dir, &path, &facts, &owners) {
+                continue;
+            }
             match self.node(&dir, &path, facts, options.admin) {
                 Some(draft) => drafts.push(draft),
                 None if path == leaf => {
@@ -179,6 +189,31 @@ impl Loader {
             return Err(LoadError::NotANode { path: leaf.display().to_string() });
         }
         Ok(drafts)
+    }
+
+    /// Whether the status file of a directory that everybody may write to, and nobody else's entry be
+    /// removed from, is a stranger's. It makes no node of that directory: nobody would believe it, and
+    /// it would only keep the nodes below from starting.
+    pub(super) fn planted(&mut self, dir: impl AsFd, path: &Path, facts: &Facts, owners: &[u32]) -> bool {
+        if !facts.is_open() || !facts.is_sticky() {
+            return false;
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let status = openat(dir, STATUS_NAME, flags, Mode::empty()).and_then(Facts::of);
+        let Ok(Facts { uid, .. }) = status else { return false };
+        let own = [0, facts.uid, rustix::process::getuid().as_raw(), rustix::process::geteuid().as_raw()];
+        if own.contains(&uid) || owners.contains(&uid) || place::unmapped_owner() == Some(uid) {
+            return false;
+        }
+        let message = format!(
+            "{}/{STATUS_NAME} is ignored: it belongs to user {uid}, in a directory that everybody may write to",
+            path.display()
+        );
+        self.report.push(
+            Diagnostic::warning(Code::NodeOwner, message)
+                .help("remove it, or keep nodes in a directory that others cannot write to"),
+        );
+        true
     }
 
     /// Reads one directory if it is a node.
@@ -244,7 +279,7 @@ impl NodeDraft {
     fn complete(self) -> Option<Node> {
         let (status, config) = (self.status?, self.config?);
         let path = self.path.to_str()?.to_owned();
-        let moved = !same_place(&status.realpath.value, &self.path, &self.facts);
+        let moved = !same_place(&status.realpath.value, &self.path);
         let admin_name = if self.admin_name.is_empty() { ADMIN_NAMES[0] } else { self.admin_name };
         let vars = vars(path, Some(&config), (self.config_name, admin_name));
         Some(Node { path: self.path, facts: self.facts, status, moved, config, admin: self.admin, vars })
@@ -266,19 +301,12 @@ fn vars(path: String, config: Option<&Config>, names: (&'static str, &'static st
     }
 }
 
-/// Whether `recorded` is the directory with these facts.
-fn same_place(recorded: &str, path: &Path, facts: &Facts) -> bool {
+/// Whether `recorded` leads to `path`, which has no links. A bind mount of the node elsewhere is not
+/// where it was made, though it is the same directory: its parents are not above it there, and what they
+/// forbid would not hold.
+fn same_place(recorded: &str, path: &Path) -> bool {
     let recorded = Path::new(recorded);
-    if recorded == path {
-        return true;
-    }
-    open_facts(recorded).is_some_and(|other| (other.dev, other.ino) == (facts.dev, facts.ino))
-}
-
-fn open_facts(path: &Path) -> Option<Facts> {
-    use rustix::fs::{Mode, OFlags, open};
-    let fd = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    Facts::of(&fd).ok()
+    recorded == path || place::canonical(recorded).is_ok_and(|real| real == path)
 }
 
 /// Reads the node that `path` is, without its family. `Ok(None)` when it is none.

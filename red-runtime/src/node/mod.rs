@@ -3,6 +3,7 @@
 pub mod capability;
 mod code;
 pub mod config;
+pub mod contents;
 pub mod create;
 pub mod decode;
 pub mod diagnostic;
@@ -20,6 +21,7 @@ pub mod merge;
 mod mistakes;
 pub mod normalize;
 pub mod place;
+mod read;
 pub mod render;
 pub mod scan;
 pub mod schema;

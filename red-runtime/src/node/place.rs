@@ -1,22 +1,22 @@
 //! Files and directories opened by descriptor, with the facts that decide whether to trust them.
 //!
-//! Every path that decides a plan is walked component by component without following a symbolic
-//! link (the redpath was made canonical before), so that what was checked is what is read, even
-//! while somebody renames directories (HARDENING: paths are resolved once, by descriptor).
+//! Every path that decides a plan is walked component by component (`walk.rs`), so that what was
+//! checked is what is read, even while somebody renames directories (HARDENING: paths are resolved
+//! once, by descriptor), and so that every link on the way can be judged by its owner.
 
 use std::ffi::OsStr;
-use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, open, openat, openat2, statx,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, open, openat, openat2, statx};
 use rustix::io::Errno;
 
 use super::limits;
 use super::walk;
+
+pub use super::read::{Text, text_at, text_below};
+pub use super::walk::{End, Way};
 
 /// What the kernel says of a file or directory.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,6 +73,25 @@ impl Facts {
         FileType::from_raw_mode(self.mode) == FileType::Directory
     }
 
+    /// Whether it is a symbolic link.
+    #[must_use]
+    pub fn is_link(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::Symlink
+    }
+
+    /// Whether others than its owner can write to it. Nobody can to a symbolic link (symlink(7)).
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.mode & 0o022 != 0 && !self.is_link()
+    }
+
+    /// Whether it is a directory in which nobody can rename or remove what belongs to somebody else
+    /// (inode(7)).
+    #[must_use]
+    pub fn is_sticky(&self) -> bool {
+        self.is_dir() && self.mode & 0o1000 != 0
+    }
+
     /// Whether it is a character or block device.
     #[must_use]
     pub fn is_device(&self) -> bool {
@@ -92,7 +111,7 @@ impl Facts {
     }
 }
 
-/// A file or directory that decides a plan.
+/// A file, directory or symbolic link that decides a plan.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Deciding {
     /// Where.
@@ -111,6 +130,29 @@ pub enum PlaceError {
         path: String,
         /// Why.
         errno: Errno,
+    },
+    /// A symbolic link on the way leads nowhere: not the same as nothing, for whoever makes its target
+    /// makes the file.
+    #[error(
+        "{path}: the symbolic link {link} leads to {target}, which is missing: make that, or remove the link"
+    )]
+    Dangling {
+        /// What was opened.
+        path: String,
+        /// The link.
+        link: String,
+        /// Where it leads.
+        target: String,
+    },
+    /// Somebody else could have written it, or can lead the way to it elsewhere.
+    #[error("{path}: {by} belongs to user {uid}, or can be written by others: it has to be root's or yours")]
+    Others {
+        /// What was opened.
+        path: String,
+        /// What on the way is not to be trusted.
+        by: String,
+        /// Whose that is.
+        uid: u32,
     },
     /// Not a regular file.
     #[error("{path}: not a regular file")]
@@ -158,7 +200,7 @@ pub fn plain(errno: Errno) -> String {
 }
 
 impl PlaceError {
-    fn refused(path: &Path, errno: Errno) -> Self {
+    pub(super) fn refused(path: &Path, errno: Errno) -> Self {
         Self::Refused { path: path.display().to_string(), errno }
     }
 }
@@ -182,7 +224,7 @@ pub fn child(dir: impl AsFd, name: &OsStr, path: &Path) -> Result<(OwnedFd, Fact
     Ok((fd, facts))
 }
 
-fn directory_flags() -> OFlags {
+pub(super) fn directory_flags() -> OFlags {
     OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
 }
 
@@ -191,64 +233,47 @@ fn directory_flags() -> OFlags {
 /// # Errors
 /// Missing, not searchable, too many links, not UTF-8.
 pub fn canonical(path: &Path) -> Result<PathBuf, PlaceError> {
-    let canonical = std::fs::canonicalize(path).map_err(|error| {
-        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-        PlaceError::refused(path, errno)
-    })?;
-    if canonical.to_str().is_none() {
-        return Err(PlaceError::NotUtf8Path { path: canonical.display().to_string() });
+    resolved(path).map(|way| way.path)
+}
+
+/// The way to something that is there, see [`canonical`].
+///
+/// # Errors
+/// As of [`canonical`].
+pub fn resolved(path: &Path) -> Result<Way, PlaceError> {
+    let way = way(path)?;
+    if let Some(error) = way.nothing(path) {
+        return Err(error);
     }
-    Ok(canonical)
+    if way.path.to_str().is_none() {
+        return Err(PlaceError::NotUtf8Path { path: way.path.display().to_string() });
+    }
+    Ok(way)
 }
 
-/// A text file below a directory, with the directories on the way to it.
-#[derive(Debug)]
-pub struct Text {
-    /// Its contents.
-    pub text: String,
-    /// Itself, and each directory between it and where the walk started, also those that hold a link
-    /// on the way: whoever may write there can lead it elsewhere.
-    pub deciding: Vec<Deciding>,
-}
-
-/// Reads the text file `name` below the open directory `dir`, which stands at `path`. Symbolic
-/// links are followed as long as they stay below it (a generation of packages is reached through
-/// one). `Ok(None)` when it is missing.
+/// The way that a path takes through the file system.
 ///
 /// # Errors
-/// It cannot be opened, leads out of the directory, is no file, too large or no text.
-pub fn text_below(dir: impl AsFd, path: &Path, name: &str) -> Result<Option<Text>, PlaceError> {
-    let full = path.join(name);
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let scope = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-    let opened = match openat2(&dir, name, flags, Mode::empty(), scope) {
-        Ok(fd) => directories_between(&dir, path, &full).map(|deciding| Some((fd, full.clone(), deciding))),
-        Err(Errno::LOOP) => walk::through_links(dir.as_fd(), path, Path::new(name), flags),
-        Err(Errno::NOENT) => Ok(None),
-        Err(errno) => Err(errno),
-    };
-    let Some((fd, real, mut deciding)) = opened.map_err(|errno| PlaceError::refused(&full, errno))? else {
-        return Ok(None);
-    };
-    let (text, facts) = read_text(fd.as_fd(), &full)?;
-    deciding.push(Deciding { path: real, facts });
-    Ok(Some(Text { text, deciding }))
+/// Not searchable, too many links, a component that is no directory.
+pub fn way(path: &Path) -> Result<Way, PlaceError> {
+    let full = std::path::absolute(path)
+        .map_err(|error| PlaceError::refused(path, Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    walk::walk(root()?.as_fd(), Path::new("/"), &full, true).map_err(|errno| PlaceError::refused(path, errno))
 }
 
-/// Reads a text file by path: a file the caller named, or the core OS's own.
-///
-/// # Errors
-/// It cannot be opened, is no file, too large or no text.
-pub fn text_at(path: &Path) -> Result<Text, PlaceError> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let fd = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
-        .map_err(|errno| PlaceError::refused(path, errno))?;
-    let (text, facts) = read_text(fd.as_fd(), path)?;
-    let real = real_path(&fd).map_err(|errno| PlaceError::refused(path, errno))?;
-    let mut deciding = directories_between(root()?, Path::new("/"), &real)
-        .map_err(|errno| PlaceError::refused(path, errno))?;
-    deciding.push(Deciding { path: real, facts });
-    Ok(Text { text, deciding })
+impl Way {
+    /// Why there is nothing at its end, if so. `path` is what was asked for.
+    pub(super) fn nothing(&self, path: &Path) -> Option<PlaceError> {
+        match &self.end {
+            End::There { .. } => None,
+            End::Missing => Some(PlaceError::refused(path, Errno::NOENT)),
+            End::Dangling(link) => Some(PlaceError::Dangling {
+                path: path.display().to_string(),
+                link: link.display().to_string(),
+                target: self.path.display().to_string(),
+            }),
+        }
+    }
 }
 
 /// Whether an error says that there is nothing.
@@ -257,30 +282,14 @@ pub fn is_missing(error: &PlaceError) -> bool {
     matches!(error, PlaceError::Refused { errno: Errno::NOENT | Errno::NOTDIR, .. })
 }
 
-fn read_text(fd: std::os::fd::BorrowedFd<'_>, path: &Path) -> Result<(String, Facts), PlaceError> {
-    let facts = Facts::of(fd).map_err(|errno| PlaceError::refused(path, errno))?;
-    let shown = || path.display().to_string();
-    if !facts.is_file() {
-        return Err(PlaceError::NotAFile { path: shown() });
-    }
-    if facts.size > limits::FILE_BYTES {
-        return Err(PlaceError::TooLarge { path: shown(), size: facts.size });
-    }
-    let owned = fd
-        .try_clone_to_owned()
-        .map_err(|error| PlaceError::refused(path, Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-    let mut bytes = Vec::with_capacity(usize::try_from(facts.size).unwrap_or(0) + 1);
-    // It may have grown since it was asked for its size.
-    std::fs::File::from(owned)
-        .take(limits::FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| PlaceError::refused(path, Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-    if bytes.len() as u64 > limits::FILE_BYTES {
-        return Err(PlaceError::TooLarge { path: shown(), size: bytes.len() as u64 });
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|error| PlaceError::NotText { path: shown(), offset: error.utf8_error().valid_up_to() })?;
-    Ok((text, facts))
+/// What the owner of a file is called in this user namespace when the namespace does not map it
+/// (user_namespaces(7), "Unmapped user and group IDs"). `None` where every user is mapped.
+#[must_use]
+pub fn unmapped_owner() -> Option<u32> {
+    let maps = std::fs::read_to_string("/proc/self/uid_map").ok()?;
+    let all = maps.split_ascii_whitespace().collect::<Vec<_>>() == ["0", "0", "4294967295"];
+    let overflow = std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?;
+    overflow.trim().parse().ok().filter(|_| !all)
 }
 
 /// Where an open descriptor really is, by the kernel's own word (proc_pid_fd(5)).
@@ -332,25 +341,4 @@ pub fn open_walk(path: &Path) -> rustix::io::Result<(OwnedFd, Facts)> {
     }
     let facts = Facts::of(&dir)?;
     Ok((dir, facts))
-}
-
-/// The directories strictly between `path` (open as `dir`) and the file at `real`.
-fn directories_between(dir: impl AsFd, path: &Path, real: &Path) -> rustix::io::Result<Vec<Deciding>> {
-    let mut found: Vec<Deciding> = Vec::new();
-    let below = real.strip_prefix(path).unwrap_or(Path::new(""));
-    let Some(parent) = below.parent() else { return Ok(found) };
-    let mut at = path.to_path_buf();
-    let mut current: Option<OwnedFd> = None;
-    for component in parent.components() {
-        let Component::Normal(name) = component else { continue };
-        at.push(name);
-        let fd = match &current {
-            None => openat(&dir, name, directory_flags(), Mode::empty())?,
-            Some(fd) => openat(fd, name, directory_flags(), Mode::empty())?,
-        };
-        let facts = Facts::of(&fd)?;
-        found.push(Deciding { path: at.clone(), facts });
-        current = Some(fd);
-    }
-    Ok(found)
 }

@@ -3,9 +3,11 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 
+use super::contents;
 use super::diagnostic::{Code, Diagnostic};
+use super::family::STATUS_NAME;
 use super::limits;
 use super::load::{Loader, NodeDraft};
 use super::place::{self, Facts, PlaceError};
@@ -78,7 +80,9 @@ struct Place {
 
 /// Looks at one directory and what is below it.
 fn look(loader: &mut Loader, place: Place, between: usize, depth: usize, found: &mut Vec<Found>) {
-    match loader.node(&place.fd, &place.path, place.facts, false) {
+    let planted = loader.planted(&place.fd, &place.path, &place.facts, &[]) || of_contents(loader, &place);
+    let draft = if planted { None } else { loader.node(&place.fd, &place.path, place.facts, false) };
+    match draft {
         Some(draft) => {
             let mut node = Found { path: place.path.clone(), draft, children: Vec::new() };
             if depth < limits::FAMILY_NODES {
@@ -89,6 +93,20 @@ fn look(loader: &mut Loader, place: Place, between: usize, depth: usize, found: 
         None if between < BETWEEN => below(loader, &place, between + 1, depth, found),
         None => {}
     }
+}
+
+/// Whether a container could have made a node there, so that it is none.
+fn of_contents(loader: &mut Loader, place: &Place) -> bool {
+    if statat(&place.fd, STATUS_NAME, AtFlags::SYMLINK_NOFOLLOW).is_err() {
+        return false;
+    }
+    let Ok(Some(why)) = contents::place_of(&place.path) else { return false };
+    let message = format!("{} is no node, whatever it says: it is {why}", place.path.display());
+    loader.report.push(
+        Diagnostic::warning(Code::NodeWritable, message)
+            .help("move it out of there if it is to be one, or export a smaller directory"),
+    );
+    true
 }
 
 fn below(loader: &mut Loader, place: &Place, between: usize, depth: usize, found: &mut Vec<Found>) {

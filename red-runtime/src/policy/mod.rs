@@ -4,6 +4,7 @@
 //! believed only when nobody else could have written them. Who starts a node (T2, when it is an
 //! engine on somebody's behalf) can choose one, and nothing more.
 
+mod owners;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -13,8 +14,10 @@ use crate::node::decode;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::expand::Launch;
 use crate::node::guard::Rules;
-use crate::node::place::{self, PlaceError};
+use crate::node::place::{self, Deciding, PlaceError};
 use crate::node::source::{At, FileId, Located, Sources};
+
+use owners::{Believed, is_open, steady};
 
 pub use verify::verify;
 
@@ -38,10 +41,13 @@ pub enum Starter {
 pub struct Pool {
     /// Its path, as the policy has it.
     pub path: PathBuf,
-    /// Its path without symbolic links, where it is there.
+    /// Its path without symbolic links, also where it is missing.
     pub real: PathBuf,
-    /// Who besides root may write there; `None` is the owner of the directory.
+    /// Who besides root may write there; `None` is the owner of the directory, if nobody else can put
+    /// another directory in its place.
     pub owner: Option<u32>,
+    /// Why no node is in it, whatever its path leads to.
+    pub unused: Option<String>,
 }
 
 /// What the host allows.
@@ -53,6 +59,8 @@ pub struct Policy {
     admin: Vec<String>,
     exports: Vec<String>,
     /// What root is called where it is not mapped: in the user namespace of an engine without root.
+    /// Everybody else who is not mapped is called that too, so it is believed only where nobody but root
+    /// can have made a file.
     pub root_elsewhere: Option<u32>,
     /// The state directory of this call, which nothing may write to that it starts.
     pub state: Option<PathBuf>,
@@ -62,7 +70,12 @@ impl Default for Policy {
     /// Without a policy file: one pool, and no commands under an engine.
     fn default() -> Self {
         Self {
-            pools: vec![Pool { path: DEFAULT_POOL.into(), real: DEFAULT_POOL.into(), owner: None }],
+            pools: vec![Pool {
+                path: DEFAULT_POOL.into(),
+                real: DEFAULT_POOL.into(),
+                owner: None,
+                unused: None,
+            }],
             execfd: Vec::new(),
             admin: Vec::new(),
             exports: Vec::new(),
@@ -89,17 +102,21 @@ pub fn path(prefix: &str) -> PathBuf {
     PathBuf::from(format!("{prefix}/etc/redpak/policy.yaml"))
 }
 
-/// Reads a policy file; a missing one is the default. A file that anybody but root could have
-/// written is a mistake: it would decide what everybody may do.
+/// Reads a policy file; a missing one is the default. A file that anybody but root could have written,
+/// or led elsewhere, is a mistake: it would decide what everybody may do. So is a link that leads nowhere.
 #[must_use]
 pub fn load(path: &Path) -> Loaded {
     let mut loaded = Loaded { policy: None, sources: Sources::default(), report: Report::default() };
-    let root_elsewhere = root_elsewhere();
+    let root_elsewhere = place::unmapped_owner();
+    let root = Believed::new(None, root_elsewhere);
     let text = match place::text_at(path) {
         Ok(text) => text,
         Err(error) if place::is_missing(&error) => {
-            let policy = Policy { root_elsewhere, ..Policy::default() }.resolved();
-            return Loaded { policy: Some(policy), ..loaded };
+            let way = place::way(path).ok().filter(|way| !steady(way, &root));
+            judge(&way.map(|way| way.deciding).unwrap_or_default(), &root, None, &mut loaded.report);
+            let policy = Policy { root_elsewhere, ..Policy::default() };
+            loaded.policy = (!loaded.report.has_errors()).then(|| policy.resolved());
+            return loaded;
         }
         Err(error) => {
             loaded.report.push(unreadable(&error));
@@ -107,27 +124,32 @@ pub fn load(path: &Path) -> Loaded {
         }
     };
     let file = loaded.sources.add(path, text.text);
-    for deciding in &text.deciding {
-        let facts = deciding.facts;
-        let root = facts.uid == 0 || root_elsewhere == Some(facts.uid);
-        // In a sticky directory nobody can exchange what belongs to somebody else (inode(7)).
-        let sticky = facts.is_dir() && facts.mode & 0o1000 != 0;
-        if !root || (facts.mode & 0o022 != 0 && !sticky) {
-            loaded.report.push(
-                Diagnostic::error(
-                    Code::PolicyOwner,
-                    "the policy must belong to root and be writable by nobody else, and so must the directories it is in",
-                )
-                .at(At::whole(file))
-                .help(format!("chown root {0}; chmod go-w {0}", deciding.path.display())),
-            );
-        }
-    }
+    judge(&text.deciding, &root, Some(file), &mut loaded.report);
     let policy = Policy::read(file, loaded.sources.text(file), &mut loaded.report);
     loaded.policy = policy
         .filter(|_| !loaded.report.has_errors())
         .map(|policy| Policy { root_elsewhere, ..policy }.resolved());
     loaded
+}
+
+/// Reports everything on the way to a policy that somebody else than root can lead elsewhere.
+fn judge(all: &[Deciding], root: &Believed, file: Option<FileId>, report: &mut Report) {
+    for one in all.iter().filter(|one| is_open(one) || !root.owner(one, all, |_| true)) {
+        let path = one.path.display();
+        let diagnostic = Diagnostic::error(
+            Code::PolicyOwner,
+            format!(
+                "the policy must belong to root and be writable by nobody else, and so must the directories and links that lead to it: {path}"
+            ),
+        );
+        let help = if one.facts.is_link() {
+            format!("chown -h root {path}, or make the policy a file")
+        } else {
+            format!("chown root {path}; chmod go-w {path}")
+        };
+        let diagnostic = diagnostic.help(help);
+        report.push(file.map_or_else(|| diagnostic.clone(), |file| diagnostic.clone().at(At::whole(file))));
+    }
 }
 
 fn account(name: &Located<String>, report: &mut Report) -> Option<u32> {
@@ -144,17 +166,6 @@ fn unreadable(error: &PlaceError) -> Diagnostic {
         .help("nothing starts under an engine until the policy can be read")
 }
 
-/// What the initial user namespace's root is called in one that does not map it (user_namespaces(7),
-/// "Unmapped user and group IDs"). Files of every user that is not mapped look like that, so it is
-/// believed only where nobody but the caller is at stake: an engine without root runs nothing for
-/// others.
-fn root_elsewhere() -> Option<u32> {
-    let maps = std::fs::read_to_string("/proc/self/uid_map").ok()?;
-    let all = maps.split_ascii_whitespace().collect::<Vec<_>>() == ["0", "0", "4294967295"];
-    let overflow = std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?;
-    overflow.trim().parse().ok().filter(|_| !all)
-}
-
 impl Policy {
     /// Reads a policy. Mistakes go to `report`; `None` when it cannot be used at all.
     pub fn read(file: FileId, text: &str, report: &mut Report) -> Option<Self> {
@@ -163,7 +174,7 @@ impl Policy {
         for (path, owner) in file.pools {
             let owner = owner.and_then(|name| account(&name, report));
             let path = PathBuf::from(path.value);
-            pools.push(Pool { real: path.clone(), path, owner });
+            pools.push(Pool { real: path.clone(), path, owner, unused: None });
         }
         let nodes = |list: Vec<Located<String>>| list.into_iter().map(|node| node.value).collect();
         Some(Self {
@@ -176,16 +187,18 @@ impl Policy {
         })
     }
 
-    /// With pools and nodes by the paths that they really have, as those of a family are.
+    /// With pools, nodes and exports by the paths that they really have, as those of a family are. A link
+    /// that somebody else could lead elsewhere is not followed.
     fn resolved(mut self) -> Self {
-        let real = |path: &Path| place::canonical(path).unwrap_or_else(|_| path.to_path_buf());
         for pool in &mut self.pools {
-            pool.real = real(&pool.path);
+            pool.resolve(self.root_elsewhere);
         }
+        let root = Believed::new(None, self.root_elsewhere);
         for entry in self.execfd.iter_mut().chain(&mut self.admin) {
-            let below = if entry.ends_with('/') { "/" } else { "" };
-            *entry = format!("{}{below}", real(Path::new(entry)).display());
+            *entry = real(entry, &root).unwrap_or_else(|| entry.clone());
         }
+        let behind: Vec<String> = self.exports.iter().filter_map(|entry| real(entry, &root)).collect();
+        self.exports.extend(behind);
         self
     }
 
@@ -218,12 +231,12 @@ impl Policy {
         let mut deciding =
             vec![PathBuf::from(format!("{}/etc/redpak", launch.prefix())), "/etc/redpak".into()];
         deciding.dedup();
-        // What they are read through can stand, and lead, elsewhere.
-        let parts = ["policy.yaml", "main.yaml", "main-admin.yaml", "templates.d"];
-        let dirs: Vec<PathBuf> = deciding.iter().filter(|dir| dir.ends_with("redpak")).cloned().collect();
-        let parts = dirs.iter().flat_map(|dir| parts.map(|part| dir.join(part)));
-        deciding.extend(parts.filter(|part| part.is_symlink()));
-        let pools = self.pools.iter().map(|pool| pool.path.clone()).collect();
+        let behind: Vec<PathBuf> = deciding.iter().flat_map(|dir| behind(dir)).collect();
+        deciding.extend(behind);
+        // Whoever makes what a link leads to makes the pool.
+        let mut pools: Vec<PathBuf> =
+            self.pools.iter().flat_map(|pool| [pool.path.clone(), pool.real.clone()]).collect();
+        pools.dedup();
         let mut states = states(launch);
         // A relative one is of the directory that the caller is in.
         states.extend(self.state.as_ref().and_then(|state| std::path::absolute(state).ok()));
@@ -236,6 +249,48 @@ impl Policy {
         names(&self.admin, leaf)
     }
 }
+
+impl Pool {
+    /// Finds where it is. Its path may lead through links of root's and of its owner's.
+    fn resolve(&mut self, unmapped: Option<u32>) {
+        let Ok(way) = place::way(&self.path) else { return };
+        let believed = Believed::new(self.owner, unmapped);
+        if steady(&way, &believed) {
+            self.real = way.path;
+        } else {
+            let path = self.path.display();
+            self.unused = Some(format!(
+                "{path} is not used: others than root and its owner can lead the links on the way to it elsewhere"
+            ));
+        }
+    }
+}
+
+/// An entry of the policy by the path that it really has, if it leads through links of root's.
+fn real(entry: &str, root: &Believed) -> Option<String> {
+    let way = place::way(Path::new(entry)).ok().filter(|way| way.has_links() && steady(way, root))?;
+    let below = if entry.ends_with('/') { "/" } else { "" };
+    Some(format!("{}{below}", way.path.display()))
+}
+
+/// What the parts of a directory that decides are read through, where that stands or leads elsewhere: the
+/// links, and what they would name if it were there.
+fn behind(dir: &Path) -> Vec<PathBuf> {
+    let mut parts =
+        ["policy.yaml", "main.yaml", "main-admin.yaml", "templates.d"].map(|part| dir.join(part)).to_vec();
+    let templates = std::fs::read_dir(dir.join("templates.d"));
+    parts.extend(templates.into_iter().flatten().flatten().take(TEMPLATES).map(|entry| entry.path()));
+    let mut all = Vec::new();
+    for part in parts.into_iter().filter(|part| part.is_symlink()) {
+        let target = place::way(&part).ok().filter(|way| matches!(way.end, place::End::Dangling(_)));
+        all.push(part);
+        all.extend(target.map(|way| way.path));
+    }
+    all
+}
+
+/// Templates that are looked at.
+const TEMPLATES: usize = 1_000;
 
 /// Every directory that the caller's commands may find records of containers in, when none is named
 /// (`launch/record/place.rs` has which of them is used when).

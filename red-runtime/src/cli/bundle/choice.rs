@@ -253,7 +253,8 @@ fn itself(root: PathBuf) -> Result<PathBuf, NodeError> {
     };
     if same(&root, &recorded) {
         undo_mtab(&directory)?;
-        return Ok(root);
+        // A bind mount of it has other parents: it is where its record says.
+        return Ok(recorded);
     }
     // A node that was moved is no copy: its record leads nowhere, and the plan says so.
     Ok(if recorded.join(STATUS_NAME).is_file() { recorded } else { root })

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::CreateError;
-use crate::node::place;
+use crate::node::place::{self, PlaceError};
 
 /// The templates that come with the program.
 pub const BUILT_IN: [(&str, &str); 6] = [
@@ -46,13 +46,6 @@ impl Library {
     /// A template by name (`leaf`, `leaf-normal`, `default`) or path. `kind` is `normal` or
     /// `admin`, for names that leave it out.
     pub(super) fn get(&self, name: &str, kind: &str) -> Result<Template, CreateError> {
-        let read = |path: &Path| -> Result<Option<Template>, CreateError> {
-            match place::text_at(path) {
-                Ok(text) => Ok(Some(Template { name: path.display().to_string(), text: text.text })),
-                Err(error) if place::is_missing(&error) => Ok(None),
-                Err(error) => Err(error.into()),
-            }
-        };
         let with_ending = |path: PathBuf| {
             if path.extension().is_some_and(|ending| ending == "yaml") {
                 path
@@ -65,8 +58,8 @@ impl Library {
         };
         if name.contains('/') {
             let path = PathBuf::from(name);
-            let found = match read(&path)? {
-                None => read(&with_ending(path))?,
+            let found = match read(&path, false)? {
+                None => read(&with_ending(path), false)?,
                 found => found,
             };
             return found.ok_or_else(|| self.missing(name));
@@ -75,7 +68,7 @@ impl Library {
         let modern = OLD_NAMES.iter().find(|(old, _)| *old == bare).map_or(bare, |(_, new)| new);
         let long = format!("{modern}-{kind}");
         for candidate in [bare, modern, &long] {
-            if let Some(template) = read(&with_ending(self.directory.join(candidate)))? {
+            if let Some(template) = read(&with_ending(self.directory.join(candidate)), true)? {
                 return Ok(template);
             }
         }
@@ -92,5 +85,30 @@ impl Library {
             directory: self.directory.display().to_string(),
             known: BUILT_IN.map(|(name, _)| name).join(", "),
         }
+    }
+}
+
+/// Reads a template, if it is there. One of the machine becomes a node's configuration unseen, so it has to
+/// be root's or the caller's, and so has every directory and link on the way to it; one that the caller
+/// names by its path is the caller's choice.
+fn read(path: &Path, of_machine: bool) -> Result<Option<Template>, CreateError> {
+    let text = match place::text_at(path) {
+        Ok(text) => text,
+        Err(error) if place::is_missing(&error) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let own = [Some(0), Some(rustix::process::geteuid().as_raw()), place::unmapped_owner()];
+    let doubtful = text.deciding.iter().find(|one| {
+        let facts = one.facts;
+        !own.contains(&Some(facts.uid)) || (facts.is_open() && !facts.is_sticky())
+    });
+    match doubtful.filter(|_| of_machine) {
+        Some(one) => Err(PlaceError::Others {
+            path: path.display().to_string(),
+            by: one.path.display().to_string(),
+            uid: one.facts.uid,
+        }
+        .into()),
+        None => Ok(Some(Template { name: path.display().to_string(), text: text.text })),
     }
 }

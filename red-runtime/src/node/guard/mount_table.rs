@@ -5,29 +5,44 @@
 
 use std::collections::HashMap;
 
-/// File systems through which the kernel, not a disk, is read and written. devtmpfs calls itself
+/// File systems through which the kernel, not a disk, is read and written, with those of its modules
+/// (`fs/nfsd`, `net/sunrpc`, `drivers/android`, `drivers/xen`, `drivers/usb/gadget`, …). devtmpfs calls itself
 /// tmpfs to fstatfs(2), so they are told by the names that mountinfo has.
-const KERNEL: [&str; 20] = [
+const KERNEL: [&str; 34] = [
+    "aafs",
+    "binder",
     "binfmt_misc",
     "bpf",
     "cgroup",
     "cgroup2",
     "configfs",
+    "cpuset",
     "debugfs",
     "devpts",
     "devtmpfs",
     "efivarfs",
+    "functionfs",
     "fusectl",
+    "gadgetfs",
+    "ipathfs",
     "mqueue",
+    "nfsd",
     "nsfs",
+    "ocfs2_dlmfs",
+    "openpromfs",
     "proc",
     "pstore",
+    "qib_fs",
     "resctrl",
+    "rpc_pipefs",
+    "s390_hypfs",
     "securityfs",
     "selinuxfs",
     "smackfs",
+    "spufs",
     "sysfs",
     "tracefs",
+    "xenfs",
 ];
 
 /// A place in a file system, whatever it is reached by.
@@ -421,6 +436,12 @@ mod tests {
         assert!(table.mount_of(22, "/proc/1").unwrap().is_kernels());
         assert!(table.mount_of(24, "/dev/null").unwrap().is_kernels());
         assert!(!table.mount_of(25, "/dev/shm").unwrap().is_kernels());
+        let of = |fstype: &str| {
+            MountTable::parse(&format!("50 27 0:60 / /mnt/x rw - {fstype} x rw")).entries[0].is_kernels()
+        };
+        let modules = ["nfsd", "rpc_pipefs", "binder", "xenfs", "functionfs", "gadgetfs", "aafs"];
+        assert!(modules.into_iter().all(of), "those of modules, wherever they are mounted");
+        assert!(!["ext4", "tmpfs", "overlay", "nfs4", "fuse"].into_iter().any(of));
     }
 
     #[test]

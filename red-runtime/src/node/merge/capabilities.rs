@@ -1,4 +1,5 @@
-//! Capabilities: dropped by an ancestor stays dropped; added by an ancestor may be dropped.
+//! Capabilities: dropped by an ancestor stays dropped; added by an ancestor may be dropped. What redmain
+//! says is only the default.
 
 use std::collections::BTreeMap;
 
@@ -73,6 +74,13 @@ fn one<'a>(
             holding = Some((layer, entry));
             continue;
         };
+        if elder.node.is_none() && layer.node.is_some() {
+            if held.add != entry.add {
+                over.push(lost(&elder, held, Why::Default));
+            }
+            holding = Some((layer, entry));
+            continue;
+        }
         if held.add == entry.add {
             continue;
         }

@@ -1,4 +1,5 @@
-//! `share_*`: a descendant may tighten, never loosen; an admin file may loosen a normal one.
+//! `share_*`: a descendant may tighten, never loosen; an admin file may loosen a normal one. What redmain
+//! says is only the default.
 
 use super::{Lost, Merger, Resolved, Shell, Why};
 use crate::node::config::Namespace;
@@ -100,6 +101,13 @@ fn one<'a>(
             holding = Some((layer, share));
             continue;
         };
+        if elder.node.is_none() && layer.node.is_some() {
+            if held.value != share.value {
+                over.push(lost((elder, held), Why::Default));
+            }
+            holding = Some((layer, share));
+            continue;
+        }
         if held.value == share.value {
             continue;
         }
@@ -169,7 +177,8 @@ fn refuse<'a>(
 
 /// A namespace opened by name below a node that closed all of them, without anybody older having
 /// opened it, is loosened just the same. redmain's `share_all` is only the default, and opening
-/// one by name beside closing all in one file is how that default is meant to be written.
+/// one by name beside closing all in one file is how that default is meant to be written; `Unset` beside
+/// it leaves that one to the descendants.
 fn loosens_all(
     merger: &mut Merger<'_>,
     tag: &str,
@@ -188,7 +197,7 @@ fn loosens_all(
     let closes = |layer: &Layer<'_>| {
         let shares = &layer.config.tags.shares;
         let all = shares.all.as_ref().filter(|all| all.value == Share::Disabled)?;
-        let named = shares.each[index].as_ref().is_some_and(|one| one.value != Share::Unset);
+        let named = shares.each[index].is_some();
         (!named && !layer.admin && layer.node.is_some() && layer.age() < younger.age()).then_some(all.at)
     };
     let opened_before = |elder: &Layer<'_>| {

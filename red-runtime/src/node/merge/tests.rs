@@ -124,10 +124,40 @@ fn share_all_is_the_default_of_all_but_time() {
 }
 
 #[test]
-fn redmain_counts_as_the_oldest_layer_of_each_namespace() {
-    let (_, report) =
-        Maker::new().main("config: {share_net: Disabled}").node("config: {share_net: Enabled}").merge();
-    assert_eq!(errors(&report), ["share-loosened"]);
+fn what_an_ancestor_leaves_unset_beside_closing_all_is_its_descendants_choice() {
+    let net = |texts: &[&str]| {
+        let node = |maker: Maker, text: &&str| maker.node(&format!("config: {{{text}}}"));
+        let (merged, report) = texts.iter().fold(Maker::new(), node).merge();
+        (errors(&report), merged.shares.get(Namespace::Net).value.show().to_owned())
+    };
+    let (left, opens) = ("share_all: Disabled, share_net: Unset", "share_net: Enabled");
+    assert_eq!(net(&[left, opens]), (Vec::new(), "Enabled".to_owned()));
+    assert_eq!(net(&[left, "", opens]), (Vec::new(), "Enabled".to_owned()));
+    assert_eq!(net(&[left, ""]), (Vec::new(), "Disabled".to_owned()), "nobody opened it");
+    // Only that one, and not where a node in between closes it or all.
+    assert_eq!(net(&[left, "share_pid: Enabled"]).0, ["share-loosened"]);
+    assert_eq!(net(&[left, "share_all: Disabled", opens]).0, ["share-loosened"]);
+    assert_eq!(net(&[left, "share_net: Disabled", opens]).0, ["share-loosened"]);
+    assert_eq!(net(&["share_net: Unset", "share_all: Disabled", opens]).0, ["share-loosened"]);
+}
+
+#[test]
+fn shares_and_capabilities_of_redmain_are_defaults() {
+    const CLOSED: &str = "config: {share_net: Disabled, capabilities: [{cap: ALL, add: 0}]}";
+    const OPEN: &str = "config: {share_net: Enabled, capabilities: [{cap: NET_RAW, add: 1}]}";
+    let merged = |nodes: &[&str]| {
+        let maker = nodes.iter().fold(Maker::new().main(CLOSED), |maker, text| maker.node(text));
+        let (merged, report) = maker.merge();
+        let net = merged.shares.get(Namespace::Net);
+        let granted = merged.capabilities.granted().count();
+        (errors(&report), net.value.show().to_owned(), granted, net.over.first().map(|lost| lost.why))
+    };
+    assert_eq!(merged(&[""]), (Vec::new(), "Disabled".to_owned(), 0, None));
+    assert_eq!(merged(&[OPEN]), (Vec::new(), "Enabled".to_owned(), 1, Some(Why::Default)));
+    assert_eq!(merged(&["", OPEN]), (Vec::new(), "Enabled".to_owned(), 1, Some(Why::Default)));
+    // What a node repeats of it is the node's own, and holds.
+    assert_eq!(merged(&[CLOSED, OPEN]).0, ["capability-regained", "share-loosened"]);
+    assert_eq!(merged(&[OPEN, CLOSED]).1, "Disabled");
 }
 
 #[test]
