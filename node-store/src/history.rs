@@ -30,6 +30,9 @@ pub(crate) struct Record {
     pub(crate) outside: Vec<PathBuf>,
     /// Files of core OS or ancestors that scriptlets tried to remove. They are still there.
     pub(crate) kept: Vec<PathBuf>,
+    /// Scriptlets that failed and that rpm went on after, in its words.
+    #[serde(default)]
+    pub(crate) failed: Vec<String>,
     /// What scriptlets printed.
     pub(crate) output: String,
 }

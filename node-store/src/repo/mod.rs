@@ -15,7 +15,7 @@ pub(crate) use added::{add, remove};
 pub(crate) use convert::{CONVERT, main as convert};
 pub(crate) use fetch::FetchError;
 pub(crate) use fetch::{Fetcher, Target};
-pub(crate) use keys::{KEYS, VERIFY, fingerprints, main as inspect_keys};
+pub(crate) use keys::{Found, KEYS, VERIFY, fingerprints, main as inspect_keys};
 pub(crate) use metadata::{Freshness, MetadataError, refresh, state_of};
 pub(crate) use packages::{Wanted, download};
 pub(crate) use settings::{Repo, RepoError, Settings, Variables, load, repo_of_url};

@@ -5,7 +5,9 @@ mod call;
 mod check;
 mod enter;
 mod job;
+mod keyring;
 mod mirror;
+pub(crate) mod openpgp;
 mod outside;
 mod transact;
 mod view;
@@ -17,6 +19,7 @@ pub(crate) use call::{ENTER, Failed, TRANSACT, run};
 pub(crate) use check::nevra;
 pub(crate) use enter::{look, main as enter};
 pub(crate) use job::{Done, Erase, Event, Install, Job, Lower};
+pub(crate) use keyring::stored as stored_keys;
 pub(crate) use transact::main as transact;
 
 /// What rpm said.
@@ -36,26 +39,29 @@ impl From<librpm::Error> for RpmError {
 /// Reads rpm's own configuration, once a process, and makes `database` the one that is opened next.
 pub(crate) fn use_database(database: &Path) -> Result<(), RpmError> {
     static READ: OnceLock<Result<(), String>> = OnceLock::new();
-    READ.get_or_init(|| librpm::init().map_err(|error| error.to_string()))
-        .clone()
-        .map_err(RpmError::Library)?;
+    READ.get_or_init(|| {
+        librpm::init().map_err(|error| error.to_string())?;
+        settle().map_err(|error| error.to_string())
+    })
+    .clone()
+    .map_err(RpmError::Library)?;
     define("_dbpath", &database.display().to_string())
+}
+
+/// Takes from the host's configuration what is not its to decide for nodes.
+fn settle() -> Result<(), RpmError> {
+    // Plugins (rpm-plugins(8)) are about the running system: SELinux, audit, inhibitors of systemd. `unshare`, which
+    // distributions switch on since 4.20, wants a capability that the install view gives up, and fails every scriptlet.
+    // The flag of a transaction that leaves them out comes too late: they are loaded with the first lock.
+    define("__plugindir", "/nonexistent")?;
+    // Keys are in the node's database, where every version of rpm finds them, and a rollback.
+    define("_keyring", "rpmdb")
 }
 
 /// Sets one of rpm's macros. What expands in it is escaped.
 pub(crate) fn define(name: &str, value: &str) -> Result<(), RpmError> {
     let value = value.replace('%', "%%");
     librpm::MacroContext::default().define(&format!("{name} {value}"), 0).map_err(RpmError::from)
-}
-
-/// The last eight digits of the ids of a database's keys.
-pub(crate) fn key_ids(database: &Path) -> Result<Vec<String>, RpmError> {
-    if !has_database(database) {
-        return Ok(Vec::new());
-    }
-    use_database(database)?;
-    let keys = librpm::Db::open()?.find(librpm::db::Index::Name, "gpg-pubkey");
-    Ok(keys.map(|key| key.version().to_owned()).collect())
 }
 
 /// Whether there is a database in a directory, by the names of its formats.

@@ -14,6 +14,7 @@ use rustix::thread::CapabilitySet;
 
 use super::check::{self, Ids, Package};
 use super::mirror::{self, Mirror};
+use super::openpgp::Certificate;
 use super::{Done, Event, Job, define, use_database, view};
 use crate::generation::{DATABASE, DIRECTORY};
 
@@ -27,6 +28,10 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::SETGID)
     .union(CapabilitySet::SETUID)
     .union(CapabilitySet::SETFCAP);
+
+/// How a scriptlet stopped, as rpm tells it (`rpmRC`): well, or with a failure that only warns.
+const OK: u64 = 0;
+const NOT_FOUND: u64 = 1;
 
 /// The stream to the caller, which no scriptlet inherits.
 struct Caller(std::fs::File);
@@ -135,7 +140,7 @@ fn confine() -> std::io::Result<()> {
 fn install(
     job: &Job,
     packages: Vec<Package>,
-    trust: (&VerifyOptions, &[Vec<u8>]),
+    trust: (&VerifyOptions, &[Certificate]),
     caller: &mut Caller,
 ) -> Result<(), String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
@@ -152,10 +157,7 @@ fn install(
     } else {
         db.init_db(0o644).map_err(|error| words(&error))?;
     }
-    // Keys become part of the database, so that rpm itself verifies with them later.
-    for packets in trust.1 {
-        db.import_pubkey(packets).map_err(|error| words(&error))?;
-    }
+    super::keyring::import(trust.1)?;
     let erased = find_erased(&db, job)?;
     let mut transaction = db.transaction();
     for package in &packages {
@@ -180,7 +182,7 @@ fn install(
 }
 
 fn flags(job: &Job) -> TransactionFlags {
-    // Plugins of the core OS (SELinux, systemd inhibitors) are about the running system, not a node.
+    // See `settle`: what is not found is not asked for either.
     let mut flags = TransactionFlags::NOPLUGINS;
     if !job.scriptlets {
         flags |= TransactionFlags::NOSCRIPTS | TransactionFlags::NOTRIGGERS;
@@ -194,8 +196,41 @@ fn flags(job: &Job) -> TransactionFlags {
     flags
 }
 
+/// What became of scriptlets and payloads.
+#[derive(Default)]
+struct Heard {
+    /// Scriptlets that succeeded.
+    good: u64,
+    /// Those that failed, in rpm's words.
+    failed: Vec<String>,
+    /// After the last one that stopped rpm goes on.
+    goes_on: bool,
+    /// What could not be unpacked.
+    unpack: Option<String>,
+}
+
+impl Heard {
+    /// A scriptlet failed. rpm has just said how, in a message and nowhere else.
+    fn fails(&mut self, nevra: &str) -> Event {
+        let said = librpm::logging::last_message().filter(|words| words.contains("script"));
+        let words = said.as_deref().and_then(|words| words.lines().next()).map(str::trim).map(str::to_owned);
+        let words = words.unwrap_or_else(|| format!("a scriptlet of {nevra} failed"));
+        self.failed.push(words.clone());
+        Event::Scriptlet { words, goes_on: self.goes_on }
+    }
+
+    /// Whether nothing of what packages bring to be run could be started: 126 is what a command that cannot be executed
+    /// ends with (POSIX, "Exit Status for Commands"). One package can be broken like that; all of them are the view's or
+    /// the node's fault, and a transaction without a single scriptlet is not what anybody asked for.
+    fn none_started(&self) -> bool {
+        self.good == 0
+            && !self.failed.is_empty()
+            && self.failed.iter().all(|words| words.ends_with("exit status 126"))
+    }
+}
+
 fn execute(transaction: &mut Transaction<'_>, caller: &mut Caller) -> Result<(), String> {
-    let events = std::rc::Rc::new(std::cell::RefCell::new((Vec::<String>::new(), None::<String>)));
+    let events = std::rc::Rc::new(std::cell::RefCell::new(Heard::default()));
     let heard = events.clone();
     let total = transaction.len() as u64;
     let mut stream = caller.0.try_clone().map(Caller).map_err(|error| error.to_string())?;
@@ -211,12 +246,14 @@ fn execute(transaction: &mut Transaction<'_>, caller: &mut Caller) -> Result<(),
             stream.say(&Event::Package { nevra, removes: true });
             stream.say(&Event::Progress { done, total });
         }
-        CallbackEvent::ScriptError { nevra } => {
-            heard.borrow_mut().0.push(nevra.clone());
-            stream.say(&Event::Scriptlet { nevra });
+        CallbackEvent::ScriptStop { return_code, .. } => {
+            let mut heard = heard.borrow_mut();
+            heard.good += u64::from(return_code == OK);
+            heard.goes_on = return_code == NOT_FOUND;
         }
+        CallbackEvent::ScriptError { nevra } => stream.say(&heard.borrow_mut().fails(&nevra)),
         CallbackEvent::UnpackError { nevra } | CallbackEvent::CpioError { nevra } => {
-            heard.borrow_mut().1.get_or_insert(nevra);
+            heard.borrow_mut().unpack.get_or_insert(nevra);
         }
         _ => {}
     });
@@ -226,20 +263,25 @@ fn execute(transaction: &mut Transaction<'_>, caller: &mut Caller) -> Result<(),
         .filter(librpm::transaction::Element::failed)
         .map(|element| element.nevra().to_owned())
         .collect();
-    let (scripts, unpack) = &*events.borrow();
+    let heard = events.borrow();
     if result.is_ok() && failed.is_empty() {
+        if heard.none_started() {
+            return Err(format!(
+                "no scriptlet could be started, and nothing has changed; `--setopt=tsflags=noscripts` (of red-rpm: \
+                 `--noscripts`) does without them:\n  {}",
+                heard.failed.join("\n  ")
+            ));
+        }
         return Ok(());
     }
     let mut lines: Vec<String> = Vec::new();
     if let Err(error) = &result {
         lines.extend(error.problems().iter().map(|problem| format!("  {problem}")));
     }
-    if let Some(nevra) = unpack {
+    if let Some(nevra) = &heard.unpack {
         lines.push(format!("  {nevra} could not be unpacked"));
     }
-    for nevra in failed.iter().filter(|nevra| scripts.contains(nevra)) {
-        lines.push(format!("  a scriptlet of {nevra} failed"));
-    }
+    lines.extend(heard.failed.iter().map(|words| format!("  {words}")));
     if lines.is_empty() {
         lines.extend(failed.iter().map(|nevra| format!("  {nevra} could not be installed or removed")));
         lines.extend(librpm::logging::last_message().map(|words| format!("  {}", words.trim())));
@@ -247,12 +289,11 @@ fn execute(transaction: &mut Transaction<'_>, caller: &mut Caller) -> Result<(),
     Err(format!("the transaction failed; nothing has changed:\n{}", lines.join("\n")))
 }
 
-/// The packets of armored key files.
-fn read_keys(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, String> {
+/// Keys that were agreed to.
+fn read_keys(armored: &[String]) -> Result<Vec<Certificate>, String> {
     let mut keys = Vec::new();
-    for path in paths {
-        let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        keys.extend(super::armor::keys(&text));
+    for block in armored {
+        keys.extend(super::openpgp::certificates(block.as_bytes())?);
     }
     Ok(keys)
 }

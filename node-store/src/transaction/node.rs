@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use red_runtime::node::render::visible;
+
 use super::{How, Locks, Talk, TransactionError};
 use crate::generation::{self, At, Stage, Store};
 use crate::history::{About, Record, now};
 use crate::plan::{Action, Change};
-use crate::repo::{Wanted, download, fingerprints, state_of};
+use crate::repo::{Found, Wanted, download, fingerprints, state_of};
 use crate::rpm::{self, Erase, Event, Install, Job};
 use crate::session::Session;
 use crate::solve::{Answer, LoadError, Packages};
@@ -54,13 +56,19 @@ impl One<'_> {
         &self,
         stage: &Stage,
         answer: Answer,
-        (about, current, import, before): (&About, u64, Vec<PathBuf>, BTreeSet<String>),
+        (about, current, import, before): (&About, u64, Vec<String>, BTreeSet<String>),
         talk: &mut dyn Talk,
     ) -> Result<Option<Record>, TransactionError> {
         let changes: Vec<Change> = answer.changes.into_iter().map(|(change, _)| change).collect();
         let job = self.job(stage, &changes, import)?;
         self.locks.pass_on(true)?;
-        let ran = rpm::run(&job, &mut |event| tell(talk, event));
+        let mut failed = Vec::new();
+        let ran = rpm::run(&job, &mut |event| {
+            if let Event::Scriptlet { words, .. } = event {
+                failed.push(visible(words).into_owned());
+            }
+            tell(talk, event);
+        });
         self.locks.pass_on(false)?;
         let (done, output) = ran?;
         if self.how.test {
@@ -80,6 +88,7 @@ impl One<'_> {
             changes,
             outside: done.outside,
             kept,
+            failed,
             output,
         };
         let text = serde_json::to_vec_pretty(&about).unwrap_or_default();
@@ -90,7 +99,7 @@ impl One<'_> {
         Ok(Some(about.record))
     }
 
-    fn job(&self, stage: &Stage, changes: &[Change], import: Vec<PathBuf>) -> Result<Job, TransactionError> {
+    fn job(&self, stage: &Stage, changes: &[Change], import: Vec<String>) -> Result<Job, TransactionError> {
         // What was adopted just now is behind `current`.
         let mut lowers = self.session.family.lowers();
         if let Some(node) = lowers.first_mut() {
@@ -185,10 +194,11 @@ impl One<'_> {
 
     /// Keys that packages of this transaction will need and no node of the family has, once the person
     /// agreed to them.
-    fn keys(&self, answer: &Answer, talk: &mut dyn Talk) -> Result<Vec<PathBuf>, TransactionError> {
+    fn keys(&self, answer: &Answer, talk: &mut dyn Talk) -> Result<Vec<String>, TransactionError> {
         let mut known = BTreeSet::new();
         for member in self.session.family.members() {
-            known.extend(rpm::key_ids(&member.database).map_err(LoadError::from)?);
+            let stored = rpm::stored_keys(&member.database).map_err(LoadError::from)?;
+            known.extend(stored.iter().flat_map(|key| key.keys().map(str::to_owned)));
         }
         let repos: BTreeSet<&str> = answer
             .changes
@@ -201,17 +211,24 @@ impl One<'_> {
             let failed = |reason| TransactionError::Key { id: repo.id.clone(), reason };
             for path in self.session.keys(repo).map_err(failed)? {
                 let found = fingerprints(&path).map_err(failed)?;
-                if found.iter().all(|key| known.contains(key.id.get(8..).unwrap_or(&key.id))) {
-                    continue;
-                }
-                for key in &found {
-                    talk.say(&format!("repository `{}` signs with the key of {}", repo.id, key.user));
+                // A key that has got another subkey is known, and what it signs with now is not.
+                let new = |key: &Found| key.keys().any(|fingerprint| !known.contains(fingerprint));
+                let new: Vec<Found> = found.into_iter().filter(new).collect();
+                for key in &new {
+                    let user = if key.user.is_empty() { "somebody without a name" } else { &key.user };
+                    talk.say(&format!("repository `{}` signs with the key of {user}", repo.id));
                     talk.say(&format!("  fingerprint {}", key.fingerprint.to_uppercase()));
                 }
-                if !talk.agrees("Trust this key for this node and its descendants")? {
+                let question = match new.len() {
+                    0 => continue,
+                    1 => "Trust this key for this node and its descendants",
+                    _ => "Trust these keys for this node and its descendants",
+                };
+                if !talk.agrees(question)? {
                     return Err(failed("the key was not agreed to".into()));
                 }
-                import.push(path);
+                known.extend(new.iter().flat_map(Found::keys).cloned());
+                import.extend(new.into_iter().map(|key| key.armored));
             }
         }
         Ok(import)
@@ -224,8 +241,9 @@ fn tell(talk: &mut dyn Talk, event: &Event) {
             talk.step(&format!("{} {nevra}", if *removes { "removing" } else { "installing" }), 0, 0);
         }
         Event::Progress { done, total } => talk.step("", *done, *total),
-        Event::Scriptlet { nevra } => {
-            talk.say(&format!("a scriptlet of {nevra} failed; rpm goes on after such ones"))
+        Event::Scriptlet { words, goes_on } => {
+            let goes_on = if *goes_on { "; rpm goes on after such ones" } else { "" };
+            talk.say(&format!("{}{goes_on}", visible(words)));
         }
         Event::Done(_) | Event::Failed(_) => {}
     }

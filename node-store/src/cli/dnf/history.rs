@@ -157,6 +157,10 @@ fn info(common: &Common, number: u64) -> Result<Exit, DnfError> {
         lines.push("files of ancestors that scriptlets tried to remove, and that are still there:".into());
         lines.extend(record.kept.iter().map(|path| format!("  /{}", path.display())));
     }
+    if !record.failed.is_empty() {
+        lines.push("scriptlets that failed:".into());
+        lines.extend(record.failed.iter().map(|words| format!("  {words}")));
+    }
     if !record.output.trim().is_empty() {
         lines.push("scriptlets printed:".into());
         lines.extend(record.output.lines().map(|line| format!("  {line}")));
