@@ -1,6 +1,6 @@
 //! Inside the namespaces: check, mount the view, run rpm, say what came of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -203,37 +203,86 @@ struct Heard {
     good: u64,
     /// Those that failed, in rpm's words.
     failed: Vec<String>,
-    /// After the last one that stopped rpm goes on.
+    /// After the scriptlet that stopped last rpm goes on.
     goes_on: bool,
+    /// Packages with scriptlets that failed, and whether rpm went on after all of them.
+    went_on: BTreeMap<String, bool>,
     /// What could not be unpacked.
     unpack: Option<String>,
 }
 
 impl Heard {
     /// A scriptlet failed. rpm has just said how, in a message and nowhere else.
-    fn fails(&mut self, nevra: &str) -> Event {
+    fn fails(&mut self, nevra: String) -> Event {
         let said = librpm::logging::last_message().filter(|words| words.contains("script"));
         let words = said.as_deref().and_then(|words| words.lines().next()).map(str::trim).map(str::to_owned);
         let words = words.unwrap_or_else(|| format!("a scriptlet of {nevra} failed"));
         self.failed.push(words.clone());
+        *self.went_on.entry(nevra).or_insert(true) &= self.goes_on;
         Event::Scriptlet { words, goes_on: self.goes_on }
     }
 
-    /// Whether nothing of what packages bring to be run could be started: 126 is what a command that cannot be executed
-    /// ends with (POSIX, "Exit Status for Commands"). One package can be broken like that; all of them are the view's or
-    /// the node's fault, and a transaction without a single scriptlet is not what anybody asked for.
+    /// Whether nothing of what packages bring to be run could be started: 126 is what a command that cannot be
+    /// executed ends with (POSIX, "Exit Status for Commands"). One package can be broken like that; all of them are the
+    /// view's or the node's fault, and a transaction without a single scriptlet is not what anybody asked for.
     fn none_started(&self) -> bool {
         self.good == 0
             && !self.failed.is_empty()
             && self.failed.iter().all(|words| words.ends_with("exit status 126"))
     }
+
+    /// Whether packages failed, and only by scriptlets that rpm goes on after. They are installed or removed all the
+    /// same; rpm 6 tells of it by the transaction's result, older versions do not.
+    fn only_warns(&self, failed: &[String]) -> bool {
+        let went_on = |nevra: &String| self.went_on.get(nevra).copied().unwrap_or(false);
+        self.unpack.is_none() && !failed.is_empty() && failed.iter().all(went_on)
+    }
 }
 
 fn execute(transaction: &mut Transaction<'_>, caller: &mut Caller) -> Result<(), String> {
-    let events = std::rc::Rc::new(std::cell::RefCell::new(Heard::default()));
-    let heard = events.clone();
+    let heard = std::rc::Rc::new(std::cell::RefCell::new(Heard::default()));
+    let stream = caller.0.try_clone().map(Caller).map_err(|error| error.to_string())?;
+    hear(transaction, heard.clone(), stream);
+    let result = transaction.run();
+    let failed: Vec<String> = transaction
+        .elements()
+        .filter(librpm::transaction::Element::failed)
+        .map(|element| element.nevra().to_owned())
+        .collect();
+    let heard = heard.borrow();
+    let mut lines: Vec<String> = Vec::new();
+    if let Err(error) = &result {
+        lines.extend(error.problems().iter().map(|problem| format!("  {problem}")));
+    }
+    let good = result.is_ok() && failed.is_empty();
+    if lines.is_empty() && (good || heard.only_warns(&failed)) {
+        if heard.none_started() {
+            return Err(format!(
+                "no scriptlet could be started, and nothing has changed; `--setopt=tsflags=noscripts` (of red-rpm: \
+                 `--noscripts`) does without them:\n  {}",
+                heard.failed.join("\n  ")
+            ));
+        }
+        return Ok(());
+    }
+    if let Some(nevra) = &heard.unpack {
+        lines.push(format!("  {nevra} could not be unpacked"));
+    }
+    lines.extend(heard.failed.iter().map(|words| format!("  {words}")));
+    if lines.is_empty() {
+        lines.extend(failed.iter().map(|nevra| format!("  {nevra} could not be installed or removed")));
+        lines.extend(librpm::logging::last_message().map(|words| format!("  {}", words.trim())));
+    }
+    Err(format!("the transaction failed; nothing has changed:\n{}", lines.join("\n")))
+}
+
+/// Passes on what rpm tells on its way, and keeps what decides in the end.
+fn hear(
+    transaction: &mut Transaction<'_>,
+    heard: std::rc::Rc<std::cell::RefCell<Heard>>,
+    mut stream: Caller,
+) {
     let total = transaction.len() as u64;
-    let mut stream = caller.0.try_clone().map(Caller).map_err(|error| error.to_string())?;
     let mut done = 0;
     transaction.set_callback(move |event| match event {
         CallbackEvent::InstStart { nevra } => {
@@ -251,42 +300,12 @@ fn execute(transaction: &mut Transaction<'_>, caller: &mut Caller) -> Result<(),
             heard.good += u64::from(return_code == OK);
             heard.goes_on = return_code == NOT_FOUND;
         }
-        CallbackEvent::ScriptError { nevra } => stream.say(&heard.borrow_mut().fails(&nevra)),
+        CallbackEvent::ScriptError { nevra } => stream.say(&heard.borrow_mut().fails(nevra)),
         CallbackEvent::UnpackError { nevra } | CallbackEvent::CpioError { nevra } => {
             heard.borrow_mut().unpack.get_or_insert(nevra);
         }
         _ => {}
     });
-    let result = transaction.run();
-    let failed: Vec<String> = transaction
-        .elements()
-        .filter(librpm::transaction::Element::failed)
-        .map(|element| element.nevra().to_owned())
-        .collect();
-    let heard = events.borrow();
-    if result.is_ok() && failed.is_empty() {
-        if heard.none_started() {
-            return Err(format!(
-                "no scriptlet could be started, and nothing has changed; `--setopt=tsflags=noscripts` (of red-rpm: \
-                 `--noscripts`) does without them:\n  {}",
-                heard.failed.join("\n  ")
-            ));
-        }
-        return Ok(());
-    }
-    let mut lines: Vec<String> = Vec::new();
-    if let Err(error) = &result {
-        lines.extend(error.problems().iter().map(|problem| format!("  {problem}")));
-    }
-    if let Some(nevra) = &heard.unpack {
-        lines.push(format!("  {nevra} could not be unpacked"));
-    }
-    lines.extend(heard.failed.iter().map(|words| format!("  {words}")));
-    if lines.is_empty() {
-        lines.extend(failed.iter().map(|nevra| format!("  {nevra} could not be installed or removed")));
-        lines.extend(librpm::logging::last_message().map(|words| format!("  {}", words.trim())));
-    }
-    Err(format!("the transaction failed; nothing has changed:\n{}", lines.join("\n")))
 }
 
 /// Keys that were agreed to.
