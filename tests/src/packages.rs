@@ -290,10 +290,13 @@ impl Maker {
         panic!("apt-get download {name}: {last}")
     }
 
-    /// Names of Debian packages that `names` need and this machine lacks, and `names`.
+    /// Names of Debian packages that `names` need and this machine lacks, and `names`; without those that this
+    /// release does not have, since libraries are called differently from one to the next.
     pub fn missing(&self, names: &[&str]) -> Vec<String> {
+        let has = |name: &&&str| run(Command::new("apt-cache").args(["show", name])).code == 0;
+        let names: Vec<&str> = names.iter().filter(has).copied().collect();
         let mut simulate = Command::new("apt-get");
-        simulate.args(["--simulate", "--no-install-recommends", "install"]).args(names);
+        simulate.args(["--simulate", "--no-install-recommends", "install"]).args(&names);
         let said = run(&mut simulate).out;
         let mut found: Vec<String> = said
             .lines()

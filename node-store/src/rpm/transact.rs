@@ -231,11 +231,13 @@ impl Heard {
             && self.failed.iter().all(|words| words.ends_with("exit status 126"))
     }
 
-    /// Whether packages failed, and only by scriptlets that rpm goes on after. They are installed or removed all the
-    /// same; rpm 6 tells of it by the transaction's result, older versions do not.
+    /// Whether all that went wrong are scriptlets that rpm goes on after. Their packages are installed or removed all
+    /// the same; rpm 6 tells of them by the transaction's result, older versions do not.
     fn only_warns(&self, failed: &[String]) -> bool {
-        let went_on = |nevra: &String| self.went_on.get(nevra).copied().unwrap_or(false);
-        self.unpack.is_none() && !failed.is_empty() && failed.iter().all(went_on)
+        self.unpack.is_none()
+            && !self.went_on.is_empty()
+            && self.went_on.values().all(|&goes_on| goes_on)
+            && failed.iter().all(|nevra| self.went_on.contains_key(nevra))
     }
 }
 
