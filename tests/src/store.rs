@@ -29,7 +29,8 @@ impl Default for Ground {
 }
 
 impl Ground {
-    /// A core OS that provides a shell, and nothing else.
+    /// A core OS that provides a shell and the group that packages of tests have files of (which rpmbuild adds to what
+    /// they require since rpm 4.19), and nothing else.
     ///
     /// # Panics
     /// There is no room, or rpm is not there.
@@ -39,7 +40,7 @@ impl Ground {
         let core = Small {
             name: "core-os",
             version: "1",
-            provides: &["/bin/sh", "/usr/bin/sh"],
+            provides: &["/bin/sh", "/usr/bin/sh", "group(daemon)"],
             ..Small::default()
         };
         let package = ground.maker.small(&ground.pool.mkdir("core-packages"), &core);
