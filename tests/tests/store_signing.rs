@@ -261,7 +261,7 @@ fn metadata_signed_by_subkeys_and_by_several() {
     let repomd = ground.repo("main").join("repodata/repomd.xml");
     let (_, subkey) = signer.with_subkey("vendor");
     let other = signer.key("other");
-    let armored = signer.armored(&["vendor"]).replace('\n', "\r\n");
+    let armored = format!("{VERSION_6}{}", signer.armored(&["vendor"])).replace('\n', "\r\n");
     for (at, (what, key, signature, good)) in [
         ("subkey", armored.clone().into_bytes(), signer.sign_apart(&[&subkey], &repomd, &["--armor"]), true),
         (
@@ -289,6 +289,76 @@ fn metadata_signed_by_subkeys_and_by_several() {
         assert_eq!(said.code == 0, good, "{what}: {}", said.err);
         assert!(good || said.err.contains("not signed by any"), "{what}: {}", said.err);
     }
+}
+
+/// A certificate of version 6 (RFC 9580, appendix A.3), which most versions of rpm know nothing of.
+const VERSION_6: &str = include_str!("../src/rfc9580-a3.asc");
+
+#[test]
+fn a_key_that_rpm_does_not_know_is_no_obstacle() {
+    let ground = Ground::new();
+    let signer = Signer::new(&ground);
+    let made = packages(&ground, &["one", "two"]);
+    let key = signer.key("vendor");
+    signer.sign(&key, &made);
+    ground.maker.index(&ground.repo("main"));
+    let file = ground.pool.write("both.asc", format!("{VERSION_6}{}", signer.armored(&["vendor"])));
+    node(&ground, "node", &file, "");
+    let said = ground.dnf("node", &["-y", "install", "one"]).good();
+    // Agreed to, or told that it cannot be: not passed over.
+    let shown = said.err.to_lowercase();
+    assert!(shown.contains("cb186c4f0609a697") && said.err.contains(&key), "{}", said.err);
+    let said = ground.dnf("node", &["-y", "install", "two"]).good();
+    assert!(!said.err.contains("fingerprint"), "asked once: {}", said.err);
+    // Alone it verifies nothing.
+    let file = ground.pool.write("alone.asc", VERSION_6);
+    node(&ground, "alone", &file, "");
+    let refused = ground.dnf("alone", &["-y", "install", "one"]);
+    assert_eq!(refused.code, 1, "{}", refused.err);
+    assert_eq!(ground.rpm_says("alone"), Vec::<String>::new());
+}
+
+#[test]
+fn keys_of_version_six_sign() {
+    // Older versions: see the test before.
+    if major() < 6 {
+        return;
+    }
+    if run(Command::new("sh").args(["-c", "command -v sq"])).code != 0 {
+        return red_tests::skip("keys of version 6 are made by sq");
+    }
+    let ground = Ground::new();
+    let made = packages(&ground, &["one"]);
+    let home = ground.pool.mkdir("sq");
+    let sq = |args: &[&str]| run(Command::new("sq").env("HOME", &home).args(args)).good().out;
+    let rev = home.join("revocation").to_string_lossy().into_owned();
+    sq(&[
+        "key",
+        "generate",
+        "--profile",
+        "rfc9580",
+        "--own-key",
+        "--name",
+        "vendor",
+        "--without-password",
+        "--rev-cert",
+        &rev,
+    ]);
+    let exported = ground.pool.write("vendor.asc", sq(&["cert", "export", "--all"]));
+    let listed = sq(&["cert", "list", "vendor"]);
+    let hex = |word: &&str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let key = listed.split_whitespace().find(hex).expect("it was made").to_owned();
+    let mut sign = Command::new("rpmsign");
+    sign.env("HOME", &home).args(["--define", "_openpgp_sign sq", "--define"]);
+    run(sign.arg(format!("_openpgp_sign_id {key}")).arg("--addsign").args(&made)).good();
+    ground.maker.index(&ground.repo("main"));
+    node(&ground, "node", &exported, "");
+    let said = ground.dnf("node", &["-y", "install", "one"]).good();
+    assert!(said.err.contains(&format!("fingerprint {key}")), "{}", said.err);
+    let said = ground.dnf("node", &["-y", "reinstall", "one"]).good();
+    assert!(!said.err.contains("fingerprint"), "asked once: {}", said.err);
+    let whence = ground.rpm("node", &["whence", "/nodes/node/usr/share/one"]).good().out;
+    assert!(whence.contains("Ed25519"), "{whence}");
 }
 
 /// rpm 6 has a format of its own, without the digests and the tags for signatures that older versions look at.

@@ -25,6 +25,8 @@ pub(crate) struct Found {
     pub(crate) subkeys: Vec<String>,
     /// The key itself: what is agreed to is what becomes trusted, whatever the file has become since.
     pub(crate) armored: String,
+    /// Whether this version of rpm can do anything with it. Files of vendors have keys for older and for newer ones.
+    pub(crate) known: bool,
 }
 
 impl Found {
@@ -72,9 +74,12 @@ pub(crate) fn main(verb: &str, args: &[std::ffi::OsString]) -> ExitCode {
 
 fn tell(args: &[std::ffi::OsString]) -> Result<String, String> {
     let [path] = args else { return Err("called wrongly".into()) };
-    let found: Vec<Found> = certificates(Path::new(path))?
+    let certificates = certificates(Path::new(path))?;
+    crate::rpm::read_configuration().map_err(|error| error.to_string())?;
+    let found: Vec<Found> = certificates
         .into_iter()
         .map(|key| Found {
+            known: librpm::PubKey::new(&key.packets).is_ok(),
             armored: armor::wrap(&key.packets, armor::KEY),
             id: key.id,
             fingerprint: key.fingerprint,

@@ -36,16 +36,20 @@ impl From<librpm::Error> for RpmError {
     }
 }
 
-/// Reads rpm's own configuration, once a process, and makes `database` the one that is opened next.
+/// Makes `database` the one that is opened next.
 pub(crate) fn use_database(database: &Path) -> Result<(), RpmError> {
+    read_configuration()?;
+    define("_dbpath", &database.display().to_string())
+}
+
+/// Reads rpm's own configuration, once a process.
+pub(crate) fn read_configuration() -> Result<(), RpmError> {
     static READ: OnceLock<Result<(), String>> = OnceLock::new();
-    READ.get_or_init(|| {
+    let read = || {
         librpm::init().map_err(|error| error.to_string())?;
         settle().map_err(|error| error.to_string())
-    })
-    .clone()
-    .map_err(RpmError::Library)?;
-    define("_dbpath", &database.display().to_string())
+    };
+    READ.get_or_init(read).clone().map_err(RpmError::Library)
 }
 
 /// Takes from the host's configuration what is not its to decide for nodes.

@@ -187,10 +187,13 @@ mod tests {
         }
     }
 
+    /// The certificate of RFC 9580, appendix A.3, whose fingerprint appendix A.1 tells.
     #[test]
     fn version_six_has_another_fingerprint() {
-        let found = certificates(&[0xc6, 6, 6, 0, 0, 0, 1, 1]).expect("it is whole");
-        assert!(found[0].fingerprint.len() == 64 && found[0].fingerprint.starts_with(&found[0].id));
+        let found = certificates(include_bytes!("../../../tests/src/rfc9580-a3.asc")).expect("it is whole");
+        assert_eq!(found[0].fingerprint, "cb186c4f0609a697e4d52dfa6c722b0c1f1e27c18a56708f6525ec27bad9acc9");
+        assert_eq!((found[0].id.as_str(), found[0].user.as_str()), ("cb186c4f0609a697", ""));
+        assert_eq!(found[0].subkeys.len(), 1);
     }
 
     #[test]

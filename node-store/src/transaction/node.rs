@@ -210,7 +210,11 @@ impl One<'_> {
         for repo in repos.into_iter().filter_map(|id| self.session.repo(id)) {
             let failed = |reason| TransactionError::Key { id: repo.id.clone(), reason };
             for path in self.session.keys(repo).map_err(failed)? {
-                let found = fingerprints(&path).map_err(failed)?;
+                let (found, strange): (Vec<Found>, Vec<Found>) =
+                    fingerprints(&path).map_err(failed)?.into_iter().partition(|key| key.known);
+                if found.is_empty() {
+                    return Err(failed("none is of a kind that this version of rpm knows".into()));
+                }
                 // A key that has got another subkey is known, and what it signs with now is not.
                 let new = |key: &Found| key.keys().any(|fingerprint| !known.contains(fingerprint));
                 let new: Vec<Found> = found.into_iter().filter(new).collect();
@@ -218,6 +222,13 @@ impl One<'_> {
                     let user = if key.user.is_empty() { "somebody without a name" } else { &key.user };
                     talk.say(&format!("repository `{}` signs with the key of {user}", repo.id));
                     talk.say(&format!("  fingerprint {}", key.fingerprint.to_uppercase()));
+                }
+                for key in strange.iter().filter(|_| !new.is_empty()) {
+                    talk.say(&format!(
+                        "repository `{}`: this version of rpm does not know keys like {}; packages that no other \
+                         key signed are refused",
+                        repo.id, key.fingerprint
+                    ));
                 }
                 let question = match new.len() {
                     0 => continue,
