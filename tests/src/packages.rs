@@ -228,6 +228,10 @@ impl Maker {
         let root = self.dir.join(format!("root-{name}-{release}"));
         run(Command::new("dpkg-deb").arg("--extract").arg(&deb).arg(&root)).good();
         rearrange(&root);
+        // Debian leaves some links of libraries to a trigger of ldconfig's, which rpm-based systems ship.
+        if root.join("usr/lib64").is_dir() {
+            run(Command::new("/sbin/ldconfig").args(["-n"]).arg(root.join("usr/lib64"))).good();
+        }
         if release != "1" {
             let doc = root.join(format!("usr/share/doc/{name}"));
             fs::create_dir_all(&doc).expect("there is room");

@@ -115,9 +115,14 @@ fn node(ground: &Ground, node: &str, key: &Path, more: &str) {
     ground.dnf(node, &["red-manager", "--add-repo", &file.to_string_lossy()]).good();
 }
 
-fn major() -> u32 {
+/// Version of rpm, the first two parts.
+fn version() -> (u32, u32) {
     let said = run(Command::new("rpm").arg("--version")).good().out;
-    said.rsplit(' ').next().and_then(|version| version.split('.').next()?.parse().ok()).expect("a version")
+    let mut parts = said.trim().rsplit(' ').next().unwrap_or_default().split('.').map(str::parse);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => panic!("no version: {said}"),
+    }
 }
 
 #[test]
@@ -321,14 +326,17 @@ fn a_key_that_rpm_does_not_know_is_no_obstacle() {
 #[test]
 fn keys_of_version_six_sign() {
     // Older versions: see the test before.
-    if major() < 6 {
+    if version().0 < 6 {
         return;
     }
     if run(Command::new("sh").args(["-c", "command -v sq"])).code != 0 {
         return red_tests::skip("keys of version 6 are made by sq");
     }
     let ground = Ground::new();
-    let made = packages(&ground, &["one"]);
+    // They do not sign packages of an older format.
+    let mut builder = small("one", &[("/usr/share/one", "1")]).builder();
+    builder.using_config(BuildConfig::v6()).release("1");
+    let made = ground.maker.built(&ground.repo("main"), "one-1-1.noarch.rpm", &mut builder);
     let home = ground.pool.mkdir("sq");
     let sq = |args: &[&str]| run(Command::new("sq").env("HOME", &home).args(args)).good().out;
     let rev = home.join("revocation").to_string_lossy().into_owned();
@@ -350,7 +358,7 @@ fn keys_of_version_six_sign() {
     let key = listed.split_whitespace().find(hex).expect("it was made").to_owned();
     let mut sign = Command::new("rpmsign");
     sign.env("HOME", &home).args(["--define", "_openpgp_sign sq", "--define"]);
-    run(sign.arg(format!("_openpgp_sign_id {key}")).arg("--addsign").args(&made)).good();
+    run(sign.arg(format!("_openpgp_sign_id {key}")).arg("--addsign").arg(&made)).good();
     ground.maker.index(&ground.repo("main"));
     node(&ground, "node", &exported, "");
     let said = ground.dnf("node", &["-y", "install", "one"]).good();
@@ -374,7 +382,7 @@ fn packages_of_format_six() {
         ground.maker.built(&dir, &format!("{name}-1-1.noarch.rpm"), &mut builder)
     };
     let (signed, _) = (make("signed"), make("unsigned"));
-    let new = major() >= 6;
+    let new = version().0 >= 6;
     if new {
         signer.sign(&subkey, &[signed]);
     }
@@ -458,6 +466,43 @@ fn a_transaction_whose_scriptlets_cannot_start_changes_nothing() {
     assert_eq!(ground.rpm_says("node"), Vec::<String>::new());
     ground.dnf("node", &["-y", "--setopt=tsflags=noscripts", "install", "broken", "cracked"]).good();
     assert_eq!(ground.rpm_says("node"), ["broken-1", "cracked-1"]);
+}
+
+/// Since 4.19 rpm itself makes the users that a package ships in sysusers.d, by a program in the view.
+#[test]
+fn users_that_packages_bring_are_made_in_the_node() {
+    let ground = Ground::new();
+    let top = ground.pool.mkdir("top");
+    let spec = "Name: bringer\nVersion: 1\nRelease: 1\nSummary: s\nLicense: l\nBuildArch: noarch\n%description\nd\n\
+                %install\nmkdir -p %{buildroot}/usr/lib/sysusers.d %{buildroot}/usr/share\n\
+                echo 'u redtest-bringer - \"of a test\" /' >%{buildroot}/usr/lib/sysusers.d/bringer.conf\n\
+                echo b >%{buildroot}/usr/share/bringer\n\
+                %files\n/usr/lib/sysusers.d/bringer.conf\n\
+                %attr(0640,redtest-bringer,redtest-bringer) /usr/share/bringer\n";
+    let spec = ground.pool.write("bringer.spec", spec);
+    let mut build = Command::new("rpmbuild");
+    build.args(["-bb", "--quiet", "--define"]).arg(format!("_topdir {}", top.display()));
+    build.arg("--define").arg(format!("_rpmdir {}", ground.repo("main").display())).arg(spec);
+    run(&mut build).good();
+    ground.publish("main", &[]);
+    ground.create("node", Some("main"));
+    let before = fs::read("/etc/passwd").expect("it is there");
+    let said = ground.dnf("node", &["-y", "install", "bringer"]).good();
+    assert!(!said.err.contains("failed"), "{}", said.err);
+    assert_eq!(
+        fs::read("/etc/passwd").expect("it is there"),
+        before,
+        "the machine's users are the machine's"
+    );
+    // Without systemd's program rpm calls a script of its own, which cannot work in the view; its words are in the history.
+    if version() >= (4, 19) && Path::new("/usr/bin/systemd-sysusers").exists() {
+        let users = fs::read_to_string(ground.node("node").join("etc/passwd")).expect("the node has users");
+        let line =
+            users.lines().find(|line| line.starts_with("redtest-bringer:")).expect("the user was made");
+        let facts = fs::metadata(ground.node("node").join("usr/share/bringer")).expect("it is there");
+        let id = std::os::unix::fs::MetadataExt::uid(&facts).to_string();
+        assert_eq!(line.split(':').nth(2), Some(id.as_str()), "{line}");
+    }
 }
 
 /// Plugins are about the host. They come with distributions, and are switched on by files in rpm's directories.

@@ -29,6 +29,9 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::SETUID)
     .union(CapabilitySet::SETFCAP);
 
+/// What makes users out of lines of sysusers.d(5).
+const SYSUSERS: &str = "/usr/bin/systemd-sysusers";
+
 /// How a scriptlet stopped, as rpm tells it (`rpmRC`): well, or with a failure that only warns.
 const OK: u64 = 0;
 const NOT_FOUND: u64 = 1;
@@ -148,6 +151,11 @@ fn install(
     use_database(&database).map_err(|error| words(&error))?;
     for (name, value) in [("_tmppath", "/tmp"), ("_flush_io", "0"), ("_db_backend", "sqlite")] {
         define(name, value).map_err(|error| words(&error))?;
+    }
+    // Since 4.19 rpm has a program make the users that packages bring. Its own script calls `useradd --root /`, which is
+    // a chroot, and the view gives that capability up; systemd's is a match for it, and needs none.
+    if Path::new(SYSUSERS).exists() {
+        define("__systemd_sysusers", SYSUSERS).map_err(|error| words(&error))?;
     }
     let mut db = Db::open().map_err(|error| words(&error))?;
     if super::has_database(&database) {
