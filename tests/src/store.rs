@@ -180,6 +180,20 @@ impl Ground {
     }
 }
 
+/// Version of rpm, the first two parts.
+///
+/// # Panics
+/// It does not tell.
+#[must_use]
+pub fn rpm_version() -> (u32, u32) {
+    let said = run(Command::new("rpm").arg("--version")).good().out;
+    let mut parts = said.trim().rsplit(' ').next().unwrap_or_default().split('.').map(str::parse);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => panic!("no version: {said}"),
+    }
+}
+
 /// A web server on loopback, stopped in the end.
 #[derive(Debug)]
 pub struct Served {

@@ -1,4 +1,4 @@
-//! What packages and metadata are signed with, and that scriptlets run: the same with every version of rpm.
+//! What packages and metadata are signed with, the same with every version of rpm.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use red_tests::call::{Said, run};
 use red_tests::packages::Small;
-use red_tests::store::Ground;
+use red_tests::store::{self, Ground};
 use rpm::BuildConfig;
 
 /// Keys of a test, and what is signed with them.
@@ -113,16 +113,6 @@ fn node(ground: &Ground, node: &str, key: &Path, more: &str) {
     );
     let file = ground.pool.write(&format!("{node}.repo"), repo);
     ground.dnf(node, &["red-manager", "--add-repo", &file.to_string_lossy()]).good();
-}
-
-/// Version of rpm, the first two parts.
-fn version() -> (u32, u32) {
-    let said = run(Command::new("rpm").arg("--version")).good().out;
-    let mut parts = said.trim().rsplit(' ').next().unwrap_or_default().split('.').map(str::parse);
-    match (parts.next(), parts.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
-        _ => panic!("no version: {said}"),
-    }
 }
 
 #[test]
@@ -326,7 +316,7 @@ fn a_key_that_rpm_does_not_know_is_no_obstacle() {
 #[test]
 fn keys_of_version_six_sign() {
     // Older versions: see the test before.
-    if version().0 < 6 {
+    if store::rpm_version().0 < 6 {
         return;
     }
     if run(Command::new("sh").args(["-c", "command -v sq"])).code != 0 {
@@ -382,7 +372,7 @@ fn packages_of_format_six() {
         ground.maker.built(&dir, &format!("{name}-1-1.noarch.rpm"), &mut builder)
     };
     let (signed, _) = (make("signed"), make("unsigned"));
-    let new = version().0 >= 6;
+    let new = store::rpm_version().0 >= 6;
     if new {
         signer.sign(&subkey, &[signed]);
     }
@@ -402,127 +392,4 @@ fn packages_of_format_six() {
         }
         assert_eq!(ground.rpm_says("node"), Vec::<String>::new());
     }
-}
-
-#[test]
-fn a_scriptlet_that_fails_is_told_where_the_command_ends() {
-    let ground = Ground::new();
-    let with = |name, post| Small { post, ..small(name, &[]) };
-    ground.publish(
-        "main",
-        &[
-            with("good", "echo it ran > /usr/share/ran\nulimit -a >/dev/null"),
-            with("bad", "echo words of its own\nexit 3"),
-            with("ended", "kill -9 $$"),
-            with("broken", "exit 126"),
-        ],
-    );
-    for (name, packages, failed) in [
-        ("good", vec!["good"], vec![]),
-        ("one", vec!["good", "bad"], vec!["%post(bad-1-1.noarch) scriptlet failed, exit status 3"]),
-        (
-            "several",
-            vec!["good", "bad", "ended", "broken"],
-            vec!["exit status 3", "%post(ended-1-1.noarch) scriptlet failed, signal 9", "exit status 126"],
-        ),
-        ("no-good", vec!["bad", "broken"], vec!["exit status 3", "exit status 126"]),
-    ] {
-        ground.create(name, Some("main"));
-        let said = ground.dnf(name, &[&["-y", "install"], &packages[..]].concat()).good();
-        assert_eq!(
-            packages.contains(&"good"),
-            ground.node(name).join("usr/share/ran").exists(),
-            "{}",
-            said.err
-        );
-        let end = said.err.split("done: generation 1 is current").nth(1).expect("it is done").to_owned();
-        assert_eq!(end.contains("should have done is missing"), !failed.is_empty(), "{}", said.err);
-        let info = ground.dnf(name, &["history", "info", "1"]).good().out;
-        for words in failed {
-            assert!(end.contains(words), "{name}: {}", said.err);
-            assert!(
-                info.split("scriptlets that failed:").nth(1).is_some_and(|told| told.contains(words)),
-                "{info}"
-            );
-        }
-    }
-}
-
-/// 126 says that a command could not be executed. When that is all there is to say, it is no transaction that somebody
-/// asked for: so every scriptlet failed under rpm 4.20, when a plugin of rpm's wanted more than the view allows.
-#[test]
-fn a_transaction_whose_scriptlets_cannot_start_changes_nothing() {
-    let ground = Ground::new();
-    let with = |name, post| Small { post, ..small(name, &[]) };
-    ground.publish("main", &[with("broken", "exit 126"), with("cracked", "exit 126")]);
-    ground.create("node", Some("main"));
-    let refused = ground.dnf("node", &["-y", "install", "broken", "cracked"]);
-    assert!(refused.code == 1 && refused.err.contains("no scriptlet could be started"), "{}", refused.err);
-    assert!(
-        refused.err.contains("%post(broken-1-1.noarch)") && !refused.err.contains("done:"),
-        "{}",
-        refused.err
-    );
-    assert_eq!(ground.rpm_says("node"), Vec::<String>::new());
-    ground.dnf("node", &["-y", "--setopt=tsflags=noscripts", "install", "broken", "cracked"]).good();
-    assert_eq!(ground.rpm_says("node"), ["broken-1", "cracked-1"]);
-}
-
-/// Since 4.19 rpm itself makes the users that a package ships in sysusers.d, by a program in the view.
-#[test]
-fn users_that_packages_bring_are_made_in_the_node() {
-    let ground = Ground::new();
-    let top = ground.pool.mkdir("top");
-    let spec = "Name: bringer\nVersion: 1\nRelease: 1\nSummary: s\nLicense: l\nBuildArch: noarch\n%description\nd\n\
-                %install\nmkdir -p %{buildroot}/usr/lib/sysusers.d %{buildroot}/usr/share\n\
-                echo 'u redtest-bringer - \"of a test\" /' >%{buildroot}/usr/lib/sysusers.d/bringer.conf\n\
-                echo b >%{buildroot}/usr/share/bringer\n\
-                %files\n/usr/lib/sysusers.d/bringer.conf\n\
-                %attr(0640,redtest-bringer,redtest-bringer) /usr/share/bringer\n";
-    let spec = ground.pool.write("bringer.spec", spec);
-    let mut build = Command::new("rpmbuild");
-    build.args(["-bb", "--quiet", "--define"]).arg(format!("_topdir {}", top.display()));
-    build.arg("--define").arg(format!("_rpmdir {}", ground.repo("main").display())).arg(spec);
-    run(&mut build).good();
-    ground.publish("main", &[]);
-    ground.create("node", Some("main"));
-    let before = fs::read("/etc/passwd").expect("it is there");
-    let said = ground.dnf("node", &["-y", "install", "bringer"]).good();
-    assert!(!said.err.contains("failed"), "{}", said.err);
-    assert_eq!(
-        fs::read("/etc/passwd").expect("it is there"),
-        before,
-        "the machine's users are the machine's"
-    );
-    // Without systemd's program rpm calls a script of its own, which cannot work in the view; its words are in the history.
-    if version() >= (4, 19) && Path::new("/usr/bin/systemd-sysusers").exists() {
-        let users = fs::read_to_string(ground.node("node").join("etc/passwd")).expect("the node has users");
-        let line =
-            users.lines().find(|line| line.starts_with("redtest-bringer:")).expect("the user was made");
-        let facts = fs::metadata(ground.node("node").join("usr/share/bringer")).expect("it is there");
-        let id = std::os::unix::fs::MetadataExt::uid(&facts).to_string();
-        assert_eq!(line.split(':').nth(2), Some(id.as_str()), "{line}");
-    }
-}
-
-/// Plugins are about the host. They come with distributions, and are switched on by files in rpm's directories.
-#[test]
-fn no_plugin_of_rpm_is_loaded() {
-    let ground = Ground::new();
-    ground.publish("main", &[Small { post: "exit 0", ..small("one", &[]) }]);
-    ground.create("node", Some("main"));
-    let log = ground.pool.join("opened");
-    let mut traced = Command::new("strace");
-    traced.args(["-f", "-qq", "-e", "trace=open,openat", "-o"]).arg(&log).args(["--"]);
-    let mut dnf = ground.tool("red-dnf");
-    dnf.arg(format!("--redpath={}", ground.node("node").display())).args(["-y", "install", "one"]);
-    traced.arg(dnf.get_program()).args(dnf.get_args());
-    for (name, value) in dnf.get_envs() {
-        traced.env(name, value.unwrap_or_default());
-    }
-    run(&mut traced).good();
-    let opened = fs::read_to_string(log).expect("it was written");
-    assert!(opened.contains("librpm.so"), "the trace has what libraries were opened");
-    let plugins: Vec<&str> = opened.lines().filter(|line| line.contains("rpm-plugins/")).collect();
-    assert!(plugins.is_empty(), "{plugins:#?}");
 }

@@ -1,6 +1,7 @@
 //! Keys that packages may be signed with: those of the databases of node and ancestors, and those just agreed to.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 use librpm::db::Index;
@@ -72,7 +73,7 @@ fn accepted(found: impl Iterator<Item = (Certificate, bool)>, aside: &Path) -> R
             return Err(format!("{words}; nothing has changed"));
         }
         // What it signed is refused, and this says why.
-        eprintln!("{words}");
+        drop(writeln!(std::io::stderr(), "{words}"));
     }
     drop(database);
     Ok(Db::open().map_err(|error| words(&error))?.keyring())

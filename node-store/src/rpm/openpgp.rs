@@ -103,7 +103,7 @@ fn packets(mut bytes: &[u8]) -> Result<Vec<Packet<'_>>, String> {
 /// The first packet (sections 4.2.1 and 4.2.2). Partial and indeterminate lengths are for data, not for keys.
 fn packet(bytes: &[u8]) -> Option<Packet<'_>> {
     let (&first, rest) = bytes.split_first()?;
-    let number = |digits: &[u8]| digits.iter().fold(0_usize, |sum, &digit| sum << 8 | usize::from(digit));
+    let number = |digits: &[u8]| digits.iter().fold(0_usize, |sum, &digit| (sum << 8) | usize::from(digit));
     let (tag, length, taken) = match first {
         0xc0.. => match *rest.first()? {
             short @ ..192 => (first & 0x3f, usize::from(short), 1),
@@ -120,7 +120,7 @@ fn packet(bytes: &[u8]) -> Option<Packet<'_>> {
                 2 => 4,
                 _ => return None,
             };
-            (first >> 2 & 0x0f, number(rest.get(..taken)?), taken)
+            ((first >> 2) & 0x0f, number(rest.get(..taken)?), taken)
         }
         _ => return None,
     };
