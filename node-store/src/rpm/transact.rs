@@ -153,8 +153,9 @@ fn install(
         define(name, value).map_err(|error| words(&error))?;
     }
     // Since 4.19 rpm has a program make the users that packages bring. Its own script calls `useradd --root /`, which is
-    // a chroot, and the view gives that capability up; systemd's is a match for it, and needs none.
-    if Path::new(SYSUSERS).exists() {
+    // a chroot, and the view gives that capability up; systemd's is a match for it, and needs none. It gives files to
+    // groups, though, which an ordinary user's view does not have, and such a failure stops the transaction.
+    if !has_one_id() && Path::new(SYSUSERS).exists() {
         define("__systemd_sysusers", SYSUSERS).map_err(|error| words(&error))?;
     }
     let mut db = Db::open().map_err(|error| words(&error))?;
