@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use librpm::Db;
+use librpm::{Db, PackageHeader};
 use serde::Serialize;
 
 use crate::beneath::Dir;
@@ -188,12 +188,18 @@ pub(crate) fn owner(member: &Member, path: &str) -> Result<Vec<(String, String)>
     use_database(&member.database)?;
     for header in Db::open()?.installed_packages() {
         if header.files().find(path).is_some() {
-            let format = "%{RSAHEADER:pgpsig}|%{DSAHEADER:pgpsig}|%{SIGPGP:pgpsig}";
-            let signature = header.format(format)?.split('|').find(|one| *one != "(none)").map(str::to_owned);
-            found.push((nevra(&header), signature.unwrap_or_else(|| "not signed".into())));
+            found.push((nevra(&header), signature(&header).unwrap_or_else(|| "not signed".into())));
         }
     }
     Ok(found)
+}
+
+/// Who signed a package, in rpm's words. Where a version of rpm does not know a tag, no package has it.
+fn signature(header: &PackageHeader) -> Option<String> {
+    ["OPENPGP", "RSAHEADER", "DSAHEADER", "SIGPGP", "SIGGPG"].into_iter().find_map(|tag| {
+        let words = header.format(&format!("%|{tag}?{{%{{{tag}:pgpsig}}}}|")).ok()?;
+        (!words.is_empty()).then_some(words)
+    })
 }
 
 /// Spellings of a path in a root where directories such as /bin are links into /usr.

@@ -33,6 +33,9 @@ pub(crate) struct Record {
     /// Files that decide for the node, which scriptlets changed. They are as they were.
     #[serde(default)]
     pub(crate) undone: Vec<PathBuf>,
+    /// Scriptlets that failed and that rpm went on after, in its words.
+    #[serde(default)]
+    pub(crate) failed: Vec<String>,
     /// What scriptlets printed.
     pub(crate) output: String,
 }

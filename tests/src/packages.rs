@@ -228,6 +228,10 @@ impl Maker {
         let root = self.dir.join(format!("root-{name}-{release}"));
         run(Command::new("dpkg-deb").arg("--extract").arg(&deb).arg(&root)).good();
         rearrange(&root);
+        // Debian leaves some links of libraries to a trigger of ldconfig's, which rpm-based systems ship.
+        if root.join("usr/lib64").is_dir() {
+            run(Command::new("/sbin/ldconfig").args(["-n"]).arg(root.join("usr/lib64"))).good();
+        }
         if release != "1" {
             let doc = root.join(format!("usr/share/doc/{name}"));
             fs::create_dir_all(&doc).expect("there is room");
@@ -290,10 +294,13 @@ impl Maker {
         panic!("apt-get download {name}: {last}")
     }
 
-    /// Names of Debian packages that `names` need and this machine lacks, and `names`.
+    /// Names of Debian packages that `names` need and this machine lacks, and `names`; without those that this
+    /// release does not have, since libraries are called differently from one to the next.
     pub fn missing(&self, names: &[&str]) -> Vec<String> {
+        let has = |name: &&&str| run(Command::new("apt-cache").args(["show", name])).code == 0;
+        let names: Vec<&str> = names.iter().filter(has).copied().collect();
         let mut simulate = Command::new("apt-get");
-        simulate.args(["--simulate", "--no-install-recommends", "install"]).args(names);
+        simulate.args(["--simulate", "--no-install-recommends", "install"]).args(&names);
         let said = run(&mut simulate).out;
         let mut found: Vec<String> = said
             .lines()

@@ -29,7 +29,8 @@ impl Default for Ground {
 }
 
 impl Ground {
-    /// A core OS that provides a shell, and nothing else.
+    /// A core OS that provides a shell and the group that packages of tests have files of (which rpmbuild adds to what
+    /// they require since rpm 4.19), and nothing else.
     ///
     /// # Panics
     /// There is no room, or rpm is not there.
@@ -39,7 +40,7 @@ impl Ground {
         let core = Small {
             name: "core-os",
             version: "1",
-            provides: &["/bin/sh", "/usr/bin/sh"],
+            provides: &["/bin/sh", "/usr/bin/sh", "group(daemon)"],
             ..Small::default()
         };
         let package = ground.maker.small(&ground.pool.mkdir("core-packages"), &core);
@@ -176,6 +177,20 @@ impl Ground {
         // Configuration that somebody changed is as it should be.
         let wrong: Vec<&str> = said.out.lines().filter(|line| !line.contains("  c /")).collect();
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+    }
+}
+
+/// Version of rpm, the first two parts.
+///
+/// # Panics
+/// It does not tell.
+#[must_use]
+pub fn rpm_version() -> (u32, u32) {
+    let said = run(Command::new("rpm").arg("--version")).good().out;
+    let mut parts = said.trim().rsplit(' ').next().unwrap_or_default().split('.').map(str::parse);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => panic!("no version: {said}"),
     }
 }
 

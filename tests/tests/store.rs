@@ -102,7 +102,8 @@ fn quick_start(ground: &Ground) {
 
 fn mosquitto() -> Ground {
     let ground = Ground::of_this_machine(&["libmosquitto", "libcjson", "libdlt", "libwrap"]);
-    let names = ground.maker.missing(&["mosquitto", "libmosquitto1", "libcjson1", "libdlt2", "libwrap0"]);
+    let libraries = ["libmosquitto1", "libcjson1", "libdlt2", "libdlt3", "libwrap0"];
+    let names = ground.maker.missing(&[&["mosquitto"][..], &libraries].concat());
     for name in names.iter().filter(|name| *name != "mosquitto-clients") {
         ground.maker.debian(&ground.repo("main"), name, "1");
     }

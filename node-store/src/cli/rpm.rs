@@ -149,8 +149,8 @@ fn change(call: &Rpm, verb: Change, words: &Words, command: &[String]) -> Result
     let mut person = super::talk::Person::new(true, false, false);
     let mut make = |_: &Session, packages: &mut Packages, about: &About| ask(packages, about, verb, &names);
     let end = transaction::run(&call.redpath, choice, &how, &mut make, &mut person)?;
-    if let End::Done(generation) = end {
-        output::say(&format!("done: generation {generation} is current"));
+    if matches!(end, End::Done { .. }) {
+        output::say(&end.words());
     }
     Ok(Exit::Success)
 }

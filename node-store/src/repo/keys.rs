@@ -4,8 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use red_runtime::node::render::visible;
 use serde::{Deserialize, Serialize};
 
+use crate::rpm::{armor, openpgp};
 use crate::solve::ffi::Keyring;
 
 /// First argument of the process that tells fingerprints.
@@ -19,13 +21,25 @@ pub(crate) struct Found {
     pub(crate) id: String,
     pub(crate) fingerprint: String,
     pub(crate) user: String,
+    /// Fingerprints of subkeys.
+    pub(crate) subkeys: Vec<String>,
+    /// The key itself: what is agreed to is what becomes trusted, whatever the file has become since.
+    pub(crate) armored: String,
+    /// Whether this version of rpm can do anything with it. Files of vendors have keys for older and for newer ones.
+    pub(crate) known: bool,
 }
 
-/// The keys in an armored file.
+impl Found {
+    /// Fingerprints of the key and its subkeys.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.fingerprint).chain(&self.subkeys)
+    }
+}
+
+/// The keys in a file, binary or armored.
 pub(crate) fn fingerprints(path: &Path) -> Result<Vec<Found>, String> {
     let said = ask(Command::new("/proc/self/exe").arg(KEYS).arg(path))?;
-    let found: Vec<Found> = serde_json::from_str(&said).map_err(|error| error.to_string())?;
-    if found.is_empty() { Err(format!("{}: no OpenPGP key in it", path.display())) } else { Ok(found) }
+    serde_json::from_str(&said).map_err(|error| error.to_string())
 }
 
 /// Whether one of the keys made a detached signature.
@@ -60,20 +74,50 @@ pub(crate) fn main(verb: &str, args: &[std::ffi::OsString]) -> ExitCode {
 
 fn tell(args: &[std::ffi::OsString]) -> Result<String, String> {
     let [path] = args else { return Err("called wrongly".into()) };
-    let keys = Keyring::new().add(Path::new(path)).map_err(|error| error.to_string())?;
-    let found: Vec<Found> = keys
+    let certificates = certificates(Path::new(path))?;
+    crate::rpm::read_configuration().map_err(|error| error.to_string())?;
+    let found: Vec<Found> = certificates
         .into_iter()
-        .map(|key| Found { id: key.id, fingerprint: key.fingerprint, user: key.user })
+        .map(|key| Found {
+            known: librpm::PubKey::new(&key.packets).is_ok(),
+            armored: armor::wrap(&key.packets, armor::KEY),
+            id: key.id,
+            fingerprint: key.fingerprint,
+            user: visible(&key.user).into_owned(),
+            subkeys: key.subkeys,
+        })
         .collect();
     serde_json::to_string(&found).map_err(|error| error.to_string())
 }
 
+fn certificates(path: &Path) -> Result<Vec<openpgp::Certificate>, String> {
+    let file = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    openpgp::certificates(&file).map_err(|why| format!("{}: {why}", path.display()))
+}
+
+/// libsolv reads armor that is just so, and one key and one signature a file.
 fn verify(args: &[std::ffi::OsString]) -> Result<String, String> {
     let [data, signature, keys @ ..] = args else { return Err("called wrongly".into()) };
+    let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let aside = dir.path().join("packets");
+    let write = |contents: &[u8]| {
+        std::fs::write(&aside, contents).map_err(|error| format!("{}: {error}", aside.display()))
+    };
     let mut keyring = Keyring::new();
     for key in keys {
-        keyring.add(Path::new(key)).map_err(|error| error.to_string())?;
+        for certificate in certificates(Path::new(key))? {
+            write(armor::wrap(&certificate.packets, armor::KEY).as_bytes())?;
+            keyring.add(&aside).map_err(|error| error.to_string())?;
+        }
     }
-    let good = keyring.verifies(Path::new(data), Path::new(signature)).map_err(|error| error.to_string())?;
-    Ok(good.to_string())
+    let (data, signature) = (Path::new(data), Path::new(signature));
+    let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", signature.display());
+    let file = std::fs::read(signature).map_err(|error| failed(&error))?;
+    for packet in openpgp::signatures(&file).map_err(|why| failed(&why))? {
+        write(armor::wrap(&packet, armor::SIGNATURE).as_bytes())?;
+        if keyring.verifies(data, &aside).map_err(|error| failed(&error))? {
+            return Ok(true.to_string());
+        }
+    }
+    Ok(false.to_string())
 }

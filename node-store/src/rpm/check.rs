@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use librpm::{Db, Keyring, PackageHeader, PubKey, Tag, VerificationFlags, VerifyOptions};
+use librpm::{Db, Keyring, PackageHeader, Tag, VerificationFlags, VerifyOptions};
 
+pub(super) use super::keyring::keyring;
 use super::{Job, define, use_database};
 
 /// A package file, open, and its header.
@@ -91,31 +92,10 @@ pub(crate) fn nevra(header: &PackageHeader) -> String {
 
 /// Whether anything of the header is signed. Digests alone prove nothing about who made it.
 fn has_signature(header: &PackageHeader) -> bool {
-    [Tag::RSAHEADER, Tag::DSAHEADER, Tag::SIGPGP, Tag::SIGGPG].into_iter().any(|tag| header.has_tag(tag))
-}
-
-/// The keys of node and ancestors, and those just agreed to.
-pub(super) fn keyring(job: &Job) -> Result<Keyring, String> {
-    let mut keyring = Keyring::new();
-    let mut keys: BTreeSet<Vec<u8>> = BTreeSet::new();
-    for database in job.keyrings.iter().filter(|path| super::has_database(path)) {
-        use_database(database).map_err(|error| error.to_string())?;
-        let db = Db::open().map_err(|error| error.to_string())?;
-        for key in db.find(librpm::db::Index::Name, "gpg-pubkey") {
-            let armored = key.description().to_owned();
-            keys.insert(armored.into_bytes());
-        }
-    }
-    for path in &job.import {
-        keys.insert(std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?);
-    }
-    for armored in keys {
-        for packets in super::armor::keys(&armored) {
-            let key = PubKey::new(&packets).map_err(|error| error.to_string())?;
-            keyring.add_key(&key).map_err(|error| error.to_string())?;
-        }
-    }
-    Ok(keyring)
+    // Signatures of rpm 6 have a tag that older versions do not know, nor verify.
+    let new = "OPENPGP".parse().ok();
+    let old = [Tag::RSAHEADER, Tag::DSAHEADER, Tag::SIGPGP, Tag::SIGGPG];
+    old.into_iter().chain(new).any(|tag| header.has_tag(tag))
 }
 
 /// Refuses what would leave the staging area, or could not be unpacked there.

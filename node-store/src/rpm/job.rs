@@ -50,8 +50,8 @@ pub(crate) struct Job {
     pub(crate) erase: Vec<Erase>,
     /// Databases whose keys are trusted besides the node's own.
     pub(crate) keyrings: Vec<PathBuf>,
-    /// Keys that the person just agreed to, armored. They become part of the node's database.
-    pub(crate) import: Vec<PathBuf>,
+    /// Keys that the person just agreed to, one armored block each. They become part of the node's database.
+    pub(crate) import: Vec<String>,
     /// Places of this node that decide, besides those that every node has.
     pub(crate) deciding: Vec<String>,
     /// Files that decide and that packages may bring all the same.
@@ -72,8 +72,8 @@ pub(crate) enum Event {
     Package { nevra: String, removes: bool },
     /// How far it is, in steps of rpm.
     Progress { done: u64, total: u64 },
-    /// A scriptlet failed, which rpm goes on after.
-    Scriptlet { nevra: String },
+    /// A scriptlet failed, in rpm's words. After most kinds rpm goes on.
+    Scriptlet { words: String, goes_on: bool },
     /// It is done.
     Done(Done),
     /// It could not be done. Nothing has changed.

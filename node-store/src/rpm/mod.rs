@@ -6,7 +6,9 @@ mod check;
 mod deciding;
 mod enter;
 mod job;
+mod keyring;
 mod mirror;
+pub(crate) mod openpgp;
 mod outside;
 mod transact;
 mod view;
@@ -19,6 +21,7 @@ pub(crate) use check::nevra;
 pub(crate) use deciding::Rules;
 pub(crate) use enter::{look, main as enter};
 pub(crate) use job::{Done, Erase, Event, Install, Job, Lower};
+pub(crate) use keyring::{keys, stored as stored_keys};
 pub(crate) use transact::main as transact;
 
 /// What rpm said.
@@ -35,13 +38,30 @@ impl From<librpm::Error> for RpmError {
     }
 }
 
-/// Reads rpm's own configuration, once a process, and makes `database` the one that is opened next.
+/// Makes `database` the one that is opened next.
 pub(crate) fn use_database(database: &Path) -> Result<(), RpmError> {
-    static READ: OnceLock<Result<(), String>> = OnceLock::new();
-    READ.get_or_init(|| librpm::init().map_err(|error| error.to_string()))
-        .clone()
-        .map_err(RpmError::Library)?;
+    read_configuration()?;
     define("_dbpath", &database.display().to_string())
+}
+
+/// Reads rpm's own configuration, once a process.
+pub(crate) fn read_configuration() -> Result<(), RpmError> {
+    static READ: OnceLock<Result<(), String>> = OnceLock::new();
+    let read = || {
+        librpm::init().map_err(|error| error.to_string())?;
+        settle().map_err(|error| error.to_string())
+    };
+    READ.get_or_init(read).clone().map_err(RpmError::Library)
+}
+
+/// Takes from the host's configuration what is not its to decide for nodes.
+fn settle() -> Result<(), RpmError> {
+    // Plugins (rpm-plugins(8)) are about the running system: SELinux, audit, inhibitors of systemd. `unshare`, which
+    // distributions switch on since 4.20, wants a capability that the install view gives up, and fails every scriptlet.
+    // The flag of a transaction that leaves them out comes too late: they are loaded with the first lock.
+    define("__plugindir", "/nonexistent")?;
+    // Keys are in the node's database, where every version of rpm finds them, and a rollback.
+    define("_keyring", "rpmdb")
 }
 
 /// Sets one of rpm's macros. What expands in it is escaped.
@@ -50,49 +70,9 @@ pub(crate) fn define(name: &str, value: &str) -> Result<(), RpmError> {
     librpm::MacroContext::default().define(&format!("{name} {value}"), 0).map_err(RpmError::from)
 }
 
-/// The last eight digits of the ids of a database's keys.
-pub(crate) fn key_ids(database: &Path) -> Result<Vec<String>, RpmError> {
-    if !has_database(database) {
-        return Ok(Vec::new());
-    }
-    use_database(database)?;
-    let keys = librpm::Db::open()?.find(librpm::db::Index::Name, "gpg-pubkey");
-    Ok(keys.map(|key| key.version().to_owned()).collect())
-}
-
-/// A key in a database.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct DatabaseKey {
-    /// As rpm lists it, `gpg-pubkey-VERSION-RELEASE`.
-    pub(crate) name: String,
-    armored: String,
-}
-
-impl DatabaseKey {
-    /// Whether it is one of these keys.
-    pub(crate) fn is_one_of(&self, packets: &[Vec<u8>]) -> bool {
-        let mut own = armor::keys(self.armored.as_bytes()).into_iter().peekable();
-        own.peek().is_some() && own.all(|key| packets.contains(&key))
-    }
-}
-
-/// The keys of a database.
-pub(crate) fn keys(database: &Path) -> Result<std::collections::BTreeSet<DatabaseKey>, RpmError> {
-    if !has_database(database) {
-        return Ok(std::collections::BTreeSet::new());
-    }
-    use_database(database)?;
-    let keys = librpm::Db::open()?.find(librpm::db::Index::Name, "gpg-pubkey");
-    let key = |key: librpm::PackageHeader| DatabaseKey {
-        name: format!("gpg-pubkey-{}-{}", key.version(), key.release()),
-        armored: key.description().to_owned(),
-    };
-    Ok(keys.map(key).collect())
-}
-
-/// The packets of armored key files.
-pub(crate) fn key_files(paths: &[std::path::PathBuf]) -> Result<Vec<Vec<u8>>, Failed> {
-    transact::read_keys(paths).map_err(Failed::new)
+/// Keys that were agreed to, read.
+pub(crate) fn certificates(armored: &[String]) -> Result<Vec<openpgp::Certificate>, Failed> {
+    transact::read_keys(armored).map_err(Failed::new)
 }
 
 /// Files of packages in a database, none of them when the database is not there.

@@ -1,6 +1,6 @@
 //! Inside the namespaces: check, mount the view, run rpm, say what came of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use rustix::thread::CapabilitySet;
 
 use super::check::{self, Ids, Package};
 use super::mirror::{self, Mirror};
+use super::openpgp::Certificate;
 use super::{Done, Event, Job, define, use_database, view};
 use crate::generation::{DATABASE, DIRECTORY};
 
@@ -27,6 +28,13 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::SETGID)
     .union(CapabilitySet::SETUID)
     .union(CapabilitySet::SETFCAP);
+
+/// What makes users out of lines of sysusers.d(5).
+const SYSUSERS: &str = "/usr/bin/systemd-sysusers";
+
+/// How a scriptlet stopped, as rpm tells it (`rpmRC`): well, or with a failure that only warns.
+const OK: u64 = 0;
+const NOT_FOUND: u64 = 1;
 
 /// The stream to the caller, which no scriptlet inherits.
 struct Caller(std::fs::File);
@@ -136,7 +144,7 @@ fn confine() -> std::io::Result<()> {
 fn install(
     job: &Job,
     packages: Vec<Package>,
-    trust: (&VerifyOptions, &[Vec<u8>]),
+    trust: (&VerifyOptions, &[Certificate]),
     caller: &mut Caller,
 ) -> Result<(), String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
@@ -144,6 +152,12 @@ fn install(
     use_database(&database).map_err(|error| words(&error))?;
     for (name, value) in [("_tmppath", "/tmp"), ("_flush_io", "0"), ("_db_backend", "sqlite")] {
         define(name, value).map_err(|error| words(&error))?;
+    }
+    // Since 4.19 rpm has a program make the users that packages bring. Its own script calls `useradd --root /`, which is
+    // a chroot, and the view gives that capability up; systemd's is a match for it, and needs none. It gives files to
+    // groups, though, which an ordinary user's view does not have, and such a failure stops the transaction.
+    if !has_one_id() && Path::new(SYSUSERS).exists() {
+        define("__systemd_sysusers", SYSUSERS).map_err(|error| words(&error))?;
     }
     let mut db = Db::open().map_err(|error| words(&error))?;
     if super::has_database(&database) {
@@ -153,10 +167,7 @@ fn install(
     } else {
         db.init_db(0o644).map_err(|error| words(&error))?;
     }
-    // Keys become part of the database, so that rpm itself verifies with them later.
-    for packets in trust.1 {
-        db.import_pubkey(packets).map_err(|error| words(&error))?;
-    }
+    super::keyring::import(trust.1)?;
     let erased = find_erased(&db, job)?;
     let mut transaction = db.transaction();
     for package in &packages {
@@ -181,7 +192,7 @@ fn install(
 }
 
 fn flags(job: &Job) -> TransactionFlags {
-    // Plugins of the core OS (SELinux, systemd inhibitors) are about the running system, not a node.
+    // See `settle`: what is not found is not asked for either.
     let mut flags = TransactionFlags::NOPLUGINS;
     if !job.scriptlets {
         flags |= TransactionFlags::NOSCRIPTS | TransactionFlags::NOTRIGGERS;
@@ -195,11 +206,95 @@ fn flags(job: &Job) -> TransactionFlags {
     flags
 }
 
+/// What became of scriptlets and payloads.
+#[derive(Default)]
+struct Heard {
+    /// Scriptlets that succeeded.
+    good: u64,
+    /// Those that failed, in rpm's words.
+    failed: Vec<String>,
+    /// After the scriptlet that stopped last rpm goes on.
+    goes_on: bool,
+    /// Packages with scriptlets that failed, and whether rpm went on after all of them.
+    went_on: BTreeMap<String, bool>,
+    /// What could not be unpacked.
+    unpack: Option<String>,
+}
+
+impl Heard {
+    /// A scriptlet failed. rpm has just said how, in a message and nowhere else.
+    fn fails(&mut self, nevra: String) -> Event {
+        let said = librpm::logging::last_message().filter(|words| words.contains("script"));
+        let words = said.as_deref().and_then(|words| words.lines().next()).map(str::trim).map(str::to_owned);
+        let words = words.unwrap_or_else(|| format!("a scriptlet of {nevra} failed"));
+        self.failed.push(words.clone());
+        *self.went_on.entry(nevra).or_insert(true) &= self.goes_on;
+        Event::Scriptlet { words, goes_on: self.goes_on }
+    }
+
+    /// Whether nothing of what packages bring to be run could be started: 126 is what a command that cannot be
+    /// executed ends with (POSIX, "Exit Status for Commands"). One package can be broken like that; all of them are the
+    /// view's or the node's fault, and a transaction without a single scriptlet is not what anybody asked for.
+    fn none_started(&self) -> bool {
+        self.good == 0
+            && !self.failed.is_empty()
+            && self.failed.iter().all(|words| words.ends_with("exit status 126"))
+    }
+
+    /// Whether all that went wrong are scriptlets that rpm goes on after. Their packages are installed or removed all
+    /// the same; rpm 6 tells of them by the transaction's result, older versions do not.
+    fn only_warns(&self, failed: &[String]) -> bool {
+        self.unpack.is_none()
+            && !self.went_on.is_empty()
+            && self.went_on.values().all(|&goes_on| goes_on)
+            && failed.iter().all(|nevra| self.went_on.contains_key(nevra))
+    }
+}
+
 fn execute(transaction: &mut Transaction<'_>, caller: &mut Caller) -> Result<(), String> {
-    let events = std::rc::Rc::new(std::cell::RefCell::new((Vec::<String>::new(), None::<String>)));
-    let heard = events.clone();
+    let heard = std::rc::Rc::new(std::cell::RefCell::new(Heard::default()));
+    let stream = caller.0.try_clone().map(Caller).map_err(|error| error.to_string())?;
+    hear(transaction, heard.clone(), stream);
+    let result = transaction.run();
+    let failed: Vec<String> = transaction
+        .elements()
+        .filter(librpm::transaction::Element::failed)
+        .map(|element| element.nevra().to_owned())
+        .collect();
+    let heard = heard.borrow();
+    let mut lines: Vec<String> = Vec::new();
+    if let Err(error) = &result {
+        lines.extend(error.problems().iter().map(|problem| format!("  {problem}")));
+    }
+    let good = result.is_ok() && failed.is_empty();
+    if lines.is_empty() && (good || heard.only_warns(&failed)) {
+        if heard.none_started() {
+            return Err(format!(
+                "no scriptlet could be started, and nothing has changed; `--setopt=tsflags=noscripts` (of red-rpm: \
+                 `--noscripts`) does without them:\n  {}",
+                heard.failed.join("\n  ")
+            ));
+        }
+        return Ok(());
+    }
+    if let Some(nevra) = &heard.unpack {
+        lines.push(format!("  {nevra} could not be unpacked"));
+    }
+    lines.extend(heard.failed.iter().map(|words| format!("  {words}")));
+    if lines.is_empty() {
+        lines.extend(failed.iter().map(|nevra| format!("  {nevra} could not be installed or removed")));
+        lines.extend(librpm::logging::last_message().map(|words| format!("  {}", words.trim())));
+    }
+    Err(format!("the transaction failed; nothing has changed:\n{}", lines.join("\n")))
+}
+
+/// Passes on what rpm tells on its way, and keeps what decides in the end.
+fn hear(
+    transaction: &mut Transaction<'_>,
+    heard: std::rc::Rc<std::cell::RefCell<Heard>>,
+    mut stream: Caller,
+) {
     let total = transaction.len() as u64;
-    let mut stream = caller.0.try_clone().map(Caller).map_err(|error| error.to_string())?;
     let mut done = 0;
     transaction.set_callback(move |event| match event {
         CallbackEvent::InstStart { nevra } => {
@@ -212,48 +307,24 @@ fn execute(transaction: &mut Transaction<'_>, caller: &mut Caller) -> Result<(),
             stream.say(&Event::Package { nevra, removes: true });
             stream.say(&Event::Progress { done, total });
         }
-        CallbackEvent::ScriptError { nevra } => {
-            heard.borrow_mut().0.push(nevra.clone());
-            stream.say(&Event::Scriptlet { nevra });
+        CallbackEvent::ScriptStop { return_code, .. } => {
+            let mut heard = heard.borrow_mut();
+            heard.good += u64::from(return_code == OK);
+            heard.goes_on = return_code == NOT_FOUND;
         }
+        CallbackEvent::ScriptError { nevra } => stream.say(&heard.borrow_mut().fails(nevra)),
         CallbackEvent::UnpackError { nevra } | CallbackEvent::CpioError { nevra } => {
-            heard.borrow_mut().1.get_or_insert(nevra);
+            heard.borrow_mut().unpack.get_or_insert(nevra);
         }
         _ => {}
     });
-    let result = transaction.run();
-    let failed: Vec<String> = transaction
-        .elements()
-        .filter(librpm::transaction::Element::failed)
-        .map(|element| element.nevra().to_owned())
-        .collect();
-    let (scripts, unpack) = &*events.borrow();
-    if result.is_ok() && failed.is_empty() {
-        return Ok(());
-    }
-    let mut lines: Vec<String> = Vec::new();
-    if let Err(error) = &result {
-        lines.extend(error.problems().iter().map(|problem| format!("  {problem}")));
-    }
-    if let Some(nevra) = unpack {
-        lines.push(format!("  {nevra} could not be unpacked"));
-    }
-    for nevra in failed.iter().filter(|nevra| scripts.contains(nevra)) {
-        lines.push(format!("  a scriptlet of {nevra} failed"));
-    }
-    if lines.is_empty() {
-        lines.extend(failed.iter().map(|nevra| format!("  {nevra} could not be installed or removed")));
-        lines.extend(librpm::logging::last_message().map(|words| format!("  {}", words.trim())));
-    }
-    Err(format!("the transaction failed; nothing has changed:\n{}", lines.join("\n")))
 }
 
-/// The packets of armored key files.
-pub(super) fn read_keys(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, String> {
+/// Keys that were agreed to.
+pub(super) fn read_keys(armored: &[String]) -> Result<Vec<Certificate>, String> {
     let mut keys = Vec::new();
-    for path in paths {
-        let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        keys.extend(super::armor::keys(&text));
+    for block in armored {
+        keys.extend(super::openpgp::certificates(block.as_bytes())?);
     }
     Ok(keys)
 }

@@ -120,8 +120,34 @@ pub(crate) enum End {
     Declined,
     /// Packages are fetched, or checked, and nothing else was asked for.
     Prepared,
-    /// The new generation.
-    Done(u64),
+    /// The new generation is current.
+    Done {
+        /// Its number.
+        generation: u64,
+        /// Scriptlets that failed and that rpm went on after, in its words.
+        failed: Vec<String>,
+    },
+}
+
+impl End {
+    /// What is said in the end.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Nothing => "nothing to do".into(),
+            Self::Declined => "nothing is done".into(),
+            Self::Prepared => "everything is there; nothing is changed".into(),
+            Self::Done { generation, failed } if failed.is_empty() => {
+                format!("done: generation {generation} is current")
+            }
+            Self::Done { generation, failed } => format!(
+                "done: generation {generation} is current, but what {} scriptlet{} should have done is missing \
+                 (`red-history info` has what they printed):\n  {}",
+                failed.len(),
+                if failed.len() == 1 { "" } else { "s" },
+                failed.join("\n  ")
+            ),
+        }
+    }
 }
 
 /// Does what is asked for, in one new generation.
@@ -174,7 +200,8 @@ pub(crate) fn run(
         }
     }
     finish(&switches, &records, &session, talk)?;
-    Ok(End::Done(stage.number))
+    let failed = records.into_iter().flat_map(|(_, record)| record.failed).collect();
+    Ok(End::Done { generation: stage.number, failed })
 }
 
 /// Solves; lists of files are looked into when something needs a file that nobody is known to have.

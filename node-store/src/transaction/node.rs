@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use red_runtime::node::guard::Decides;
+use red_runtime::node::render::visible;
 
 use super::{How, Locks, Talk, TransactionError, deciding};
 use crate::generation::{self, At, Stage, Store};
 use crate::history::{About, Record, now};
 use crate::plan::{Action, Change};
-use crate::repo::{Wanted, download, fingerprints, state_of};
+use crate::repo::{Found, Wanted, download, fingerprints, state_of};
 use crate::rpm::{self, Erase, Event, Install, Job};
 use crate::session::Session;
 use crate::solve::{Answer, LoadError, Packages};
@@ -56,14 +57,20 @@ impl One<'_> {
         &self,
         stage: &Stage,
         answer: Answer,
-        (about, current, import, before): (&About, u64, Vec<PathBuf>, BTreeSet<String>),
+        (about, current, import, before): (&About, u64, Vec<String>, BTreeSet<String>),
         talk: &mut dyn Talk,
     ) -> Result<Option<Record>, TransactionError> {
         let changes: Vec<Change> = answer.changes.into_iter().map(|(change, _)| change).collect();
         let gone = self.gone(&changes)?;
         let job = self.job(stage, &changes, import)?;
         self.locks.pass_on(true)?;
-        let ran = rpm::run(&job, &mut |event| tell(talk, event));
+        let mut failed = Vec::new();
+        let ran = rpm::run(&job, &mut |event| {
+            if let Event::Scriptlet { words, .. } = event {
+                failed.push(visible(words).into_owned());
+            }
+            tell(talk, event);
+        });
         self.locks.pass_on(false)?;
         let (done, output) = ran?;
         if self.how.test {
@@ -84,6 +91,7 @@ impl One<'_> {
             outside: done.outside,
             kept,
             undone,
+            failed,
             output,
         };
         let text = serde_json::to_vec_pretty(&about).unwrap_or_default();
@@ -109,7 +117,7 @@ impl One<'_> {
         let watch = deciding::Watch { stage: &staged, current: Some(&old), rules, gone };
         watch.database()?;
         let known = rpm::keys(&old.path().join(generation::DATABASE)).map_err(LoadError::from)?;
-        let agreed = rpm::key_files(&job.import)?;
+        let agreed = rpm::certificates(&job.import)?;
         let there = staged.dir(generation::DATABASE).at(staged.path())?;
         let keys = rpm::keys(&there.proc_path()).map_err(LoadError::from)?;
         if let Some(key) = keys.iter().find(|key| !known.contains(key) && !key.is_one_of(&agreed)) {
@@ -140,7 +148,7 @@ impl One<'_> {
         Ok(files.into_iter().filter(repositories).collect())
     }
 
-    fn job(&self, stage: &Stage, changes: &[Change], import: Vec<PathBuf>) -> Result<Job, TransactionError> {
+    fn job(&self, stage: &Stage, changes: &[Change], import: Vec<String>) -> Result<Job, TransactionError> {
         // What was adopted just now is behind `current`.
         let mut lowers = self.session.family.lowers();
         if let Some(node) = lowers.first_mut() {
@@ -242,10 +250,11 @@ impl One<'_> {
 
     /// Keys that packages of this transaction will need and no node of the family has, once the person
     /// agreed to them.
-    fn keys(&self, answer: &Answer, talk: &mut dyn Talk) -> Result<Vec<PathBuf>, TransactionError> {
+    fn keys(&self, answer: &Answer, talk: &mut dyn Talk) -> Result<Vec<String>, TransactionError> {
         let mut known = BTreeSet::new();
         for member in self.session.family.members() {
-            known.extend(rpm::key_ids(&member.database).map_err(LoadError::from)?);
+            let stored = rpm::stored_keys(&member.database).map_err(LoadError::from)?;
+            known.extend(stored.iter().flat_map(|key| key.keys().map(str::to_owned)));
         }
         let repos: BTreeSet<&str> = answer
             .changes
@@ -257,18 +266,36 @@ impl One<'_> {
         for repo in repos.into_iter().filter_map(|id| self.session.repo(id)) {
             let failed = |reason| TransactionError::Key { id: repo.id.clone(), reason };
             for path in self.session.keys(repo).map_err(failed)? {
-                let found = fingerprints(&path).map_err(failed)?;
-                if found.iter().all(|key| known.contains(key.id.get(8..).unwrap_or(&key.id))) {
-                    continue;
+                let (found, strange): (Vec<Found>, Vec<Found>) =
+                    fingerprints(&path).map_err(failed)?.into_iter().partition(|key| key.known);
+                if found.is_empty() {
+                    return Err(failed("none is of a kind that this version of rpm knows".into()));
                 }
-                for key in &found {
-                    talk.say(&format!("repository `{}` signs with the key of {}", repo.id, key.user));
+                // A key that has got another subkey is known, and what it signs with now is not.
+                let new = |key: &Found| key.keys().any(|fingerprint| !known.contains(fingerprint));
+                let new: Vec<Found> = found.into_iter().filter(new).collect();
+                for key in &new {
+                    let user = if key.user.is_empty() { "somebody without a name" } else { &key.user };
+                    talk.say(&format!("repository `{}` signs with the key of {user}", repo.id));
                     talk.say(&format!("  fingerprint {}", key.fingerprint.to_uppercase()));
                 }
-                if !talk.agrees("Trust this key for this node and its descendants")? {
+                for key in strange.iter().filter(|_| !new.is_empty()) {
+                    talk.say(&format!(
+                        "repository `{}`: this version of rpm does not know keys like {}; packages that no other \
+                         key signed are refused",
+                        repo.id, key.fingerprint
+                    ));
+                }
+                let question = match new.len() {
+                    0 => continue,
+                    1 => "Trust this key for this node and its descendants",
+                    _ => "Trust these keys for this node and its descendants",
+                };
+                if !talk.agrees(question)? {
                     return Err(failed("the key was not agreed to".into()));
                 }
-                import.push(path);
+                known.extend(new.iter().flat_map(Found::keys).cloned());
+                import.extend(new.into_iter().map(|key| key.armored));
             }
         }
         Ok(import)
@@ -281,8 +308,9 @@ fn tell(talk: &mut dyn Talk, event: &Event) {
             talk.step(&format!("{} {nevra}", if *removes { "removing" } else { "installing" }), 0, 0);
         }
         Event::Progress { done, total } => talk.step("", *done, *total),
-        Event::Scriptlet { nevra } => {
-            talk.say(&format!("a scriptlet of {nevra} failed; rpm goes on after such ones"))
+        Event::Scriptlet { words, goes_on } => {
+            let goes_on = if *goes_on { "; rpm goes on after such ones" } else { "" };
+            talk.say(&format!("{}{goes_on}", visible(words)));
         }
         Event::Done(_) | Event::Failed(_) => {}
     }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use red_tests::packages::Maker;
 
 /// Libraries of the broker and its clients that belong to the platform.
-const PLATFORM: [&str; 4] = ["libcjson1", "libdlt2", "libwrap0", "strace"];
+const PLATFORM: [&str; 5] = ["libcjson1", "libdlt2", "libdlt3", "libwrap0", "strace"];
 const MIDDLEWARE: [&str; 2] = ["libmosquitto1", "mosquitto"];
 const APP: [&str; 1] = ["mosquitto-clients"];
 const KEY: &str = "red-demo";
@@ -29,8 +29,9 @@ fn main() -> ExitCode {
     let known = [PLATFORM.as_slice(), MIDDLEWARE.as_slice(), APP.as_slice()].concat();
     let needed = maker.missing(&known);
     // What else this machine lacks goes to the platform.
-    let more: Vec<&str> = needed.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
-    let platform = [PLATFORM.as_slice(), more.as_slice()].concat();
+    let elsewhere = [MIDDLEWARE.as_slice(), APP.as_slice()].concat();
+    let platform: Vec<&str> =
+        needed.iter().map(String::as_str).filter(|name| !elsewhere.contains(name)).collect();
     for (name, packages) in
         [("platform", platform.as_slice()), ("middleware", MIDDLEWARE.as_slice()), ("app", APP.as_slice())]
     {

@@ -79,12 +79,7 @@ fn run(common: &Common, wish: Wish, names: &[String], command: &[String]) -> Res
 }
 
 pub(super) fn tell(end: &End, talk: &mut dyn Talk) {
-    match end {
-        End::Nothing => talk.say("nothing to do"),
-        End::Declined => talk.say("nothing is done"),
-        End::Prepared => talk.say("everything is there; nothing is changed"),
-        End::Done(generation) => talk.say(&format!("done: generation {generation} is current")),
-    }
+    talk.say(&end.words());
 }
 
 fn is_file(name: &str) -> bool {

@@ -163,6 +163,10 @@ fn info(common: &Common, number: u64) -> Result<Exit, DnfError> {
         );
         lines.extend(record.undone.iter().map(|path| format!("  {}", path.display())));
     }
+    if !record.failed.is_empty() {
+        lines.push("scriptlets that failed:".into());
+        lines.extend(record.failed.iter().map(|words| format!("  {words}")));
+    }
     if !record.output.trim().is_empty() {
         lines.push("scriptlets printed:".into());
         lines.extend(record.output.lines().map(|line| format!("  {line}")));

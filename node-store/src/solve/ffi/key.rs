@@ -6,17 +6,6 @@ use std::path::Path;
 use super::pool::{Pool, RepoId, SolvError, text};
 use super::raw;
 
-/// A public key.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Key {
-    /// 16 hexadecimal digits.
-    pub(crate) id: String,
-    /// 40 or 64 hexadecimal digits.
-    pub(crate) fingerprint: String,
-    /// Whom it says it belongs to.
-    pub(crate) user: String,
-}
-
 /// Keys to verify with.
 pub(crate) struct Keyring {
     pool: Pool,
@@ -30,31 +19,14 @@ impl Keyring {
         Self { pool, repo }
     }
 
-    /// Adds the keys of an armored file.
-    pub(crate) fn add(&mut self, path: &Path) -> Result<Vec<Key>, SolvError> {
+    /// Adds the key of an armored file, with its subkeys.
+    pub(crate) fn add(&mut self, path: &Path) -> Result<(), SolvError> {
         let shown = path.display().to_string();
         let file = text(&shown);
-        let before = self.pool.size();
-        let flags = raw::ADD_WITH_SUBKEYS | raw::ADD_MULTIPLE_PUBKEYS | raw::REPO_REUSE_REPODATA;
+        let flags = raw::ADD_WITH_SUBKEYS | raw::REPO_REUSE_REPODATA;
         // SAFETY: the repository belongs to the pool, the text outlives the call.
         let id = unsafe { raw::repo_add_pubkey(self.pool.repo(self.repo), file.as_ptr(), flags as c_int) };
-        self.pool.done(c_int::from(id == 0), || shown)?;
-        let keys = self.pool.packages(self.repo).into_iter().filter(|&id| id >= before);
-        Ok(keys.map(|id| self.key(id)).filter(|key| !key.user.is_empty()).collect())
-    }
-
-    fn key(&self, id: i32) -> Key {
-        let text = |attribute| self.pool.text(id, attribute).unwrap_or_default();
-        let user = self.pool.text(id, raw::solv_knownid_SOLVABLE_SUMMARY).unwrap_or_default();
-        Key {
-            id: text(raw::solv_knownid_PUBKEY_KEYID),
-            fingerprint: text(raw::solv_knownid_PUBKEY_FINGERPRINT),
-            user: user
-                .strip_prefix("gpg(")
-                .and_then(|user| user.strip_suffix(')'))
-                .unwrap_or(&user)
-                .to_owned(),
-        }
+        self.pool.done(c_int::from(id == 0), || shown)
     }
 
     /// Whether one of the keys made `signature` over `data`.
@@ -93,5 +65,28 @@ impl Keyring {
             libc::fclose(data_stream);
             Ok(good)
         }
+    }
+}
+
+/// SHA-1 of parts, which fingerprints of keys are made of.
+pub(crate) fn sha1(parts: &[&[u8]]) -> [u8; 20] {
+    let mut sum = [0_u8; 20];
+    // SAFETY: the checksum lives from here to where it is freed; libsolv writes the 20 bytes that SHA-1 has.
+    unsafe {
+        let checksum = raw::solv_chksum_create(raw::solv_knownid_REPOKEY_TYPE_SHA1 as raw::Id);
+        for part in parts {
+            raw::solv_chksum_add(checksum, part.as_ptr().cast(), part.len() as c_int);
+        }
+        raw::solv_chksum_free(checksum, sum.as_mut_ptr());
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sha1_is_sha1() {
+        let hex: String = super::sha1(&[b"a", b"bc"]).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "a9993e364706816aba3e25717850c26c9cd0d89d");
     }
 }

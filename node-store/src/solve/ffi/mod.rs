@@ -17,7 +17,7 @@ mod testcase;
 
 use libsolv_sys::ffi as raw;
 
-pub(crate) use key::Keyring;
+pub(crate) use key::{Keyring, sha1};
 pub(crate) use pool::{Pool, RepoId, SolvError};
 pub(crate) use solver::{Freedom, Outcome, Problem, Solver, Step, StepKind, Why};
 pub(crate) use testcase::solve_testcase;
