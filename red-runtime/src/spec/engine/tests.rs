@@ -424,3 +424,41 @@ fn an_engine_lifts_no_limit_by_another_name() {
     let spec = serde_json::to_value(&combined.expect("it starts").spec).expect("it is writable");
     assert_eq!(spec["linux"]["resources"]["unified"], json!({"memory.oom.group": "1", "cpu.max": "1000"}));
 }
+
+#[test]
+fn an_engines_zero_is_no_limit_and_lifts_none() {
+    let node = NODE.replace(
+        "cgroups: {mem: {max: 2000}, pids: {max: 20}}",
+        "cgroups: {mem: {max: 2000}, pids: {max: 20}, cpu: {weight: 50, max: '50000 100000'}}",
+    );
+    let resources = |theirs: Value| {
+        let (combined, report) = combined(&node, |spec| spec["linux"]["resources"] = theirs);
+        let combined = combined.unwrap_or_else(|| panic!("{:?}", report.diagnostics()));
+        serde_json::to_value(&combined.spec).expect("it is writable")["linux"]["resources"].clone()
+    };
+    let none = resources(json!({
+        "pids": {"limit": 0}, "memory": {"limit": 0, "swap": 0, "reservation": 0}, "cpu": {"shares": 0, "quota": 0, "period": 0},
+    }));
+    assert_eq!(none["pids"]["limit"], 20);
+    assert_eq!(none["memory"]["limit"], 2000);
+    assert_eq!((&none["cpu"]["quota"], &none["cpu"]["period"]), (&json!(50_000), &json!(100_000)));
+    assert_ne!(none["cpu"]["shares"], 0);
+    // Less than the node's 50 %, of the usual period and not of one that was set before.
+    let quota = resources(json!({"cpu": {"quota": 9000, "burst": 9000}}));
+    assert_eq!((&quota["cpu"]["quota"], &quota["cpu"]["period"]), (&json!(9000), &json!(100_000)));
+    assert_eq!(quota["cpu"]["burst"], Value::Null);
+    // Less than the node's is less.
+    assert_eq!(resources(json!({"pids": {"limit": 5}}))["pids"]["limit"], 5);
+}
+
+#[test]
+fn no_file_of_a_controller_that_the_node_limits_is_the_engines() {
+    let (combined, _) = combined(NODE, |spec| {
+        spec["linux"]["resources"]["unified"] =
+            json!({"./memory.max": "max", "memory.reclaim": "1", "memory.low": "1", "io.bfq.weight": "1000"});
+    });
+    let spec = serde_json::to_value(&combined.expect("it starts").spec).expect("it is writable");
+    let files = spec["linux"]["resources"]["unified"].as_object().expect("it has some").clone();
+    assert!(files.contains_key("memory.low") && files.contains_key("io.bfq.weight"), "{files:?}");
+    assert!(!files.contains_key("memory.reclaim"), "{files:?}");
+}
