@@ -116,7 +116,7 @@ fn memory(limits: &Tightest) -> Option<LinuxMemoryBuilder> {
                 Limit::Max => Limit::Max,
                 Limit::Value(swap) => Limit::Value(max.saturating_add(swap)),
             };
-            builder = builder.swap(signed(sum));
+            builder = builder.swap(limit(sum));
         }
     }
     if let Some(low) = &limits.memory_low {

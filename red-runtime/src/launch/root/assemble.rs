@@ -89,6 +89,8 @@ struct Builder<'a> {
     skeleton: Option<&'a BTreeMap<String, Entry>>,
     /// Where something is mounted by now.
     mounted: HashSet<String>,
+    /// File systems that are not mounted anew.
+    deciding: &'a [u64],
 }
 
 impl<'a> Builder<'a> {
@@ -116,7 +118,7 @@ impl<'a> Builder<'a> {
         if kept {
             places.ours.clear();
         }
-        Ok(Self { kept, places, locks, skeleton, mounted: HashSet::new() })
+        Ok(Self { kept, places, locks, skeleton, mounted: HashSet::new(), deciding: &root.deciding })
     }
 
     /// Whether a path is a directory or file of the skeleton with nothing mounted on the way to it:
@@ -146,7 +148,11 @@ impl<'a> Builder<'a> {
                     return Err(LaunchError::refused("mount /proc", "is not of type proc"));
                 }
                 self.attach(&tree, mount, kind)?;
-                self.places.anchor(destination, tree, false);
+                if mount.held {
+                    self.places.hold(destination, tree);
+                } else {
+                    self.places.anchor(destination, tree, false);
+                }
                 Ok(())
             }
             What::New { fstype, source, options, copy_up } => {
@@ -169,7 +175,16 @@ impl<'a> Builder<'a> {
                 if *copy_up {
                     self.copy_up(mount, &tree)?;
                 }
-                self.places.ours.push(fstat(&tree).doing(|| destination)?.st_dev);
+                let device = fstat(&tree).doing(|| destination)?.st_dev;
+                if self.deciding.contains(&device) && mount.attr.set & flag::RDONLY == 0 {
+                    return Err(LaunchError::refused(
+                        format!("mount {destination}"),
+                        format!(
+                            "{fstype} on {source} would make writable what decides for others; mount it `ro`"
+                        ),
+                    ));
+                }
+                self.places.ours.push(device);
                 self.attach(&tree, mount, Kind::Dir)?;
                 self.places.anchor(destination, tree, matches!(&**fstype, "proc" | "sysfs"));
                 Ok(())
