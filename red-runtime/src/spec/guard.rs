@@ -513,4 +513,54 @@ mod tests {
         let over = guard.check_planned(&Opened::of(open("var")).unwrap()).unwrap();
         assert_eq!(over.len(), 1, "the plan's own mount, with what stands over it");
     }
+
+    #[test]
+    fn links_to_what_decides_and_what_is_missing_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = fs::canonicalize(dir.path()).unwrap();
+        for below in ["srv", "real/pool", "empty", "up/later/deep"] {
+            fs::create_dir_all(top.join(below)).unwrap();
+        }
+        symlink(top.join("real/pool"), top.join("srv/pool")).unwrap();
+        symlink("srv", top.join("way")).unwrap();
+        fs::write(top.join("one"), "").unwrap();
+        fs::hard_link(top.join("one"), top.join("other")).unwrap();
+        let open = |below: &str| File::open(top.join(below)).unwrap();
+        let guard = |pool: &str| {
+            let pools = vec![top.join(pool)];
+            let rules = Rules { pools, deciding: Vec::new(), states: Vec::new(), allowed: Vec::new() };
+            Guard::new(&rules, None)
+        };
+        for (pool, refused) in [
+            ("srv/pool", &["srv", "real", "real/pool", ""][..]),
+            ("way/pool", &["srv", "real/pool", ""]),
+            ("srv/later", &["srv", ""]),
+            ("way/later/deeper", &["srv", ""]),
+            ("up/later/deep/pool", &["up", "up/later", "up/later/deep"]),
+        ] {
+            let guard = guard(pool);
+            for below in refused {
+                let said = guard.check_volume(open(below), true).unwrap_err();
+                assert!(
+                    said.to_string().contains("would make writable what decides"),
+                    "{pool} {below}: {said}"
+                );
+                assert_eq!(guard.check_volume(open(below), false), Ok(()), "{pool} {below}");
+            }
+            assert_eq!(guard.check_volume(open("empty"), true), Ok(()), "{pool}");
+        }
+        // What is missing has no other names.
+        assert_eq!(guard("srv/later").check_volume(open("one"), true), Ok(()));
+        assert!(guard("srv/pool").check_volume(open("one"), true).is_err());
+    }
+
+    #[test]
+    fn file_systems_that_decide_are_known_by_their_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        let rules = Rules { pools: vec![dir.path().to_owned()], ..Rules::default() };
+        let guard = Guard::new(&rules, None);
+        let device = rustix::fs::stat(dir.path()).unwrap().st_dev;
+        assert!(guard.devices().contains(&device));
+        assert!(!guard.may_be_again("tmpfs") && !guard.may_be_again("ext4"));
+    }
 }

@@ -139,6 +139,7 @@ impl Loaded {
         by: (&Policy, &Choice),
     ) -> Result<Self, super::runtime::RunError> {
         let (plan, family, combined) = planned(spec, &facts, by, &bundle)?;
+        by.1.undo()?;
         for created in &plan.layout.create {
             bundle::create(created).map_err(NodeError::from)?;
         }
