@@ -150,3 +150,57 @@ fn kernel(judge: &mut Judge<'_, '_>, index: usize) -> bool {
     judge.push(diagnostic);
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::spec::identity::Caller;
+    use crate::spec::plan::{Plan, Request, plan};
+    use crate::testing::{FakeHost, Maker, launch};
+
+    const MOUNTS: &str = "7 1 0:8 / /run rw - tmpfs tmpfs rw
+8 1 0:8 /user/0 /alias rw - tmpfs tmpfs rw
+9 1 0:9 / /dev/shm rw - tmpfs tmpfs rw
+10 1 0:9 /x /memory rw - tmpfs tmpfs rw
+";
+
+    fn planned(maker: Maker, uid: u32) -> Result<Plan, String> {
+        let mut host = FakeHost { mounts: MOUNTS.into(), ..FakeHost::default() };
+        let request = Request::new(Caller { uid, gid: uid });
+        let planned = plan(&maker.family(), &request, launch(), &mut host, None);
+        let said = planned.report.diagnostics().iter().map(|one| one.message.clone());
+        let said = said.collect::<Vec<_>>().join("; ");
+        planned.plan.ok_or(said)
+    }
+
+    fn export(path: &str) -> String {
+        format!("exports: [{{mode: Public, mount: /s, path: {path}}}]")
+    }
+
+    #[test]
+    fn roots_session_is_for_who_may_name_services() {
+        let there = |plan: &Plan| plan.layout.mounts.iter().any(|mount| mount.destination == "/s");
+        for path in ["/run/user/0", "/run/user/0/bus"] {
+            let plan = planned(Maker::new().node(&export(path)), 0).unwrap();
+            assert!(!there(&plan) && plan.layout.skipped[0].reason.contains("root's session"), "{path}");
+            let plan = planned(Maker::new().main(&export(path)).node(""), 0).unwrap();
+            assert!(
+                there(&plan) && plan.layout.privileged.values().any(|whose| whose.contains("root's session"))
+            );
+        }
+        // By another name it is no template's.
+        let said = planned(Maker::new().node(&export("/alias")), 0).unwrap_err();
+        assert!(said.contains("gives access to root's session"), "{said}");
+        let plan = planned(Maker::new().node(&export("/run/user/7")), 7).unwrap();
+        assert!(there(&plan), "a user's own");
+    }
+
+    #[test]
+    fn shared_memory_comes_with_the_hosts_ipc() {
+        for path in ["/dev/shm", "/dev/shm/x", "/memory"] {
+            let said = planned(Maker::new().node(&export(path)), 0).unwrap_err();
+            assert!(said.contains("shows the host's shared memory"), "{path}: {said}");
+            let shared = format!("config: {{share_ipc: Enabled}}\n{}", export(path));
+            assert!(planned(Maker::new().node(&shared), 0).is_ok(), "{path}");
+        }
+    }
+}
