@@ -478,7 +478,7 @@ fn the_file_system_of_a_pool_is_not_mounted_anew() {
     run(std::process::Command::new("umount").arg(&at)).good();
     run(std::process::Command::new("losetup").args(["--detach", &device])).good();
     assert!(
-        writable.code == 1 && writable.err.contains("would make writable what decides") && !node,
+        writable.code == 1 && writable.err.contains("holds what decides for others") && !node,
         "{}{}",
         writable.out,
         writable.err

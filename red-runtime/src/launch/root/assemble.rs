@@ -175,16 +175,7 @@ impl<'a> Builder<'a> {
                 if *copy_up {
                     self.copy_up(mount, &tree)?;
                 }
-                let device = fstat(&tree).doing(|| destination)?.st_dev;
-                if self.deciding.contains(&device) && mount.attr.set & flag::RDONLY == 0 {
-                    return Err(LaunchError::refused(
-                        format!("mount {destination}"),
-                        format!(
-                            "{fstype} on {source} would make writable what decides for others; mount it `ro`"
-                        ),
-                    ));
-                }
-                self.places.ours.push(device);
+                self.places.ours.push(self.device_of(mount, &tree)?);
                 self.attach(&tree, mount, Kind::Dir)?;
                 self.places.anchor(destination, tree, matches!(&**fstype, "proc" | "sysfs"));
                 Ok(())
@@ -197,6 +188,18 @@ impl<'a> Builder<'a> {
                 self.remount(destination, mount.attr)
             }
         }
+    }
+
+    /// The device number of a new file system. One that holds what decides is mounted already, and would
+    /// be writable.
+    fn device_of(&self, mount: &Mount, tree: &OwnedFd) -> Result<u64, LaunchError> {
+        let what = format!("mount {}", mount.destination);
+        let device = fstat(tree).doing(|| what.as_str())?.st_dev;
+        if self.deciding.contains(&device) && mount.attr.set & flag::RDONLY == 0 {
+            let why = "its file system holds what decides for others, and would be writable; mount it `ro`";
+            return Err(LaunchError::refused(what, why));
+        }
+        Ok(device)
     }
 
     fn attach(&mut self, tree: &OwnedFd, mount: &Mount, kind: Kind) -> Result<(), LaunchError> {
