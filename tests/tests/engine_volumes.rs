@@ -92,6 +92,15 @@ fn a_bundle_of_a_node_has_what_the_node_has_and_says_which_plan_it_is_of() {
             let part = spec["mounts"].as_array_mut().expect("a list").remove(index);
             spec["mounts"].as_array_mut().expect("a list").insert(0, part);
         }),
+        ("without the way to it, which could be renamed", &|spec: &mut Value| {
+            let index = at(spec, "/var/lib");
+            spec["mounts"].as_array_mut().expect("a list").remove(index);
+        }),
+        ("with something in between", &|spec: &mut Value| {
+            let index = at(spec, "/var/lib");
+            let between = json!({"destination": "/var", "type": "tmpfs", "source": "tmpfs"});
+            spec["mounts"].as_array_mut().expect("a list").insert(index, between);
+        }),
         ("with it writable", &|spec: &mut Value| {
             let index = at(spec, "/var/lib/rpm");
             spec["mounts"][index]["options"] = json!(["rbind", "rw"]);
@@ -350,4 +359,209 @@ fn a_file_system_that_is_mounted_in_a_pool_is_a_part_of_it() {
         add(spec, volume(&below, "/y", &["rbind"]));
     });
     assert_eq!(engine.run(&bundle).good().out, "done\n");
+}
+
+/// Parts that are read-only stand on the mount that they are of, whatever its name leads to by then.
+#[test]
+fn a_link_in_the_root_leads_no_read_only_part_elsewhere() {
+    let engine = with_var();
+    let script = "touch /real/log/x && ! touch /real/lib/rpm/x 2>/dev/null && echo held";
+    let bundle = engine.stage.bundle("bundle", &["sh", "-c", script]);
+    let root = bundle.join("rootfs");
+    fs::remove_dir_all(root.join("var")).ok();
+    fs::create_dir_all(root.join("real")).expect("it is ours");
+    symlink("/real", root.join("var")).expect("it is ours");
+    assert_eq!(engine.run(&bundle).good().out, "held\n");
+}
+
+#[test]
+fn links_to_pools_and_pools_that_are_missing_are_kept() {
+    let engine = Engine::new(Stage::new());
+    let pool = &engine.stage.pool;
+    let (srv, real) = (pool.mkdir("srv"), pool.mkdir("real/pool"));
+    let empty = pool.mkdir("empty");
+    symlink(&real, srv.join("pool")).expect("it is ours");
+    let core = pool.join("core");
+    let policy = |more: &Path| {
+        let text = format!("pools: [{{path: {}}}, {{path: {}}}]\n", core.display(), more.display());
+        pool.write("prefix/etc/redpak/policy.yaml", text);
+    };
+    for more in [srv.join("pool"), srv.join("later"), srv.join("later/deeper")] {
+        policy(&more);
+        let said = engine.refusal(|spec| add(spec, volume(&srv, "/srv", &["rbind", "rw"])));
+        assert!(said.contains("would make writable what decides"), "{}: {said}", more.display());
+        for (source, options) in [(&srv, &["rbind", "ro"][..]), (&empty, &["rbind", "rw"])] {
+            let bundle =
+                engine.node("b", &["echo", "started"], |spec| add(spec, volume(source, "/srv", options)));
+            assert_eq!(engine.run(&bundle).good().out, "started\n");
+        }
+    }
+}
+
+#[test]
+fn an_overlay_is_what_it_writes_to() {
+    let mut engine = Engine::new(Stage::new());
+    let aside = engine.stage.pool.mkdir("aside");
+    engine.mount("tmpfs", &aside);
+    for below in ["low", "seen", "other", "up", "up-work"] {
+        fs::create_dir(aside.join(below)).expect("it is ours");
+    }
+    let upper = engine.stage.pool.mkdir("core/other");
+    let work = engine.stage.pool.mkdir("core/work");
+    let mounted = |at: &Path, upper: &Path, work: &Path| {
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            aside.join("low").display(),
+            upper.display(),
+            work.display()
+        );
+        run(std::process::Command::new("mount").args(["-t", "overlay", "none", "-o", &options]).arg(at)).code
+            == 0
+    };
+    let seen = aside.join("seen");
+    if !mounted(&seen, &upper, &work) {
+        return red_tests::skip("this needs overlays");
+    }
+    let node =
+        engine.node("b", &["echo", "started"], |spec| add(spec, volume(&seen, "/x", &["rbind", "rw"])));
+    let node = engine.run(&node);
+    let above =
+        engine.node("b", &["echo", "started"], |spec| add(spec, volume(&aside, "/x", &["rbind", "rw"])));
+    let above = engine.run(&above);
+    let plain = engine
+        .stage
+        .plain("p", &["echo", "started"], |spec| add(spec, volume(&seen, "/x", &["rbind", "rw"])));
+    let plain = engine.run(&plain);
+    let root = engine.stage.plain("p", &["echo", "started"], |spec| spec["root"]["path"] = json!(seen));
+    let root = engine.run(&root);
+    run(std::process::Command::new("umount").arg(&seen)).good();
+    for said in [node, above, plain, root] {
+        assert!(
+            said.code == 1 && said.err.contains("would make writable what decides"),
+            "{}{}",
+            said.out,
+            said.err
+        );
+    }
+    // One that is made of nothing that decides is a directory like others.
+    assert!(mounted(&seen, &aside.join("up"), &aside.join("up-work")));
+    let node =
+        engine.node("b", &["touch", "/x/file"], |spec| add(spec, volume(&seen, "/x", &["rbind", "rw"])));
+    let node = engine.run(&node);
+    run(std::process::Command::new("umount").arg(&seen)).good();
+    node.good();
+    assert!(aside.join("up/file").exists());
+}
+
+#[test]
+fn the_file_system_of_a_pool_is_not_mounted_anew() {
+    let engine = Engine::new(Stage::new());
+    let image = engine.stage.pool.write("image", "");
+    let at = engine.stage.pool.mkdir("core/disk");
+    let size = fs::File::options().write(true).open(&image).and_then(|file| file.set_len(20 << 20));
+    size.expect("it is ours");
+    let made =
+        run(std::process::Command::new("mkfs.ext4").arg("-q").arg(&image).stdin(std::process::Stdio::null()));
+    let device = run(std::process::Command::new("losetup").args(["--find", "--show"]).arg(&image));
+    if made.code != 0 || device.code != 0 {
+        return red_tests::skip("this needs mkfs.ext4 and loop devices");
+    }
+    let device = device.out.trim().to_owned();
+    run(std::process::Command::new("mount").arg(&device).arg(&at)).good();
+    let bundle = |options: Value| {
+        let mount = json!({"destination": "/x", "type": "ext4", "source": device, "options": options});
+        engine.run(
+            &engine.stage.plain("p", &["sh", "-c", "touch /x/file; echo started"], |spec| add(spec, mount)),
+        )
+    };
+    let (writable, node) = (bundle(json!(["rw"])), at.join("file").exists());
+    run(std::process::Command::new("umount").arg(&at)).good();
+    run(std::process::Command::new("losetup").args(["--detach", &device])).good();
+    assert!(
+        writable.code == 1 && writable.err.contains("holds what decides for others") && !node,
+        "{}{}",
+        writable.out,
+        writable.err
+    );
+}
+
+#[test]
+fn shared_memory_of_the_host_is_its_ipc() {
+    let engine = Engine::new(Stage::new());
+    let below = PathBuf::from(format!("/dev/shm/red-test-{}", std::process::id()));
+    fs::create_dir(&below).expect("it is ours");
+    let said = [Path::new("/dev/shm"), &below].map(|source| {
+        let at = |destination: &str, options: &[&str]| {
+            engine.run(
+                &engine
+                    .node("b", &["echo", "started"], |spec| add(spec, volume(source, destination, options))),
+            )
+        };
+        [at("/dev/shm", &["rbind", "rw"]), at("/x", &["rbind", "ro"])]
+    });
+    fs::remove_dir(&below).expect("it is ours");
+    for said in said.iter().flatten() {
+        assert!(said.code == 1 && said.err.contains("share_ipc: Disabled"), "{}{}", said.out, said.err);
+    }
+    let exports = "  - {mode: Public, mount: /memory, path: /dev/shm}\n";
+    let said = Stage::with("", exports).wrap(&["echo", "started"]);
+    assert!(
+        said.code != 0 && said.err.contains("shows the host's shared memory"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    Stage::with(", share_ipc: Enabled", exports).wrap(&["test", "-w", "/memory"]).good();
+}
+
+#[test]
+fn a_volume_of_a_node_follows_nothing_and_covers_no_read_only_part() {
+    let engine = with_var();
+    let other = engine.stage.pool.mkdir("other");
+    for how in ["slave", "rslave", "shared", "rshared"] {
+        let said = engine.refusal(|spec| add(spec, volume(&other, "/x", &["rbind", "ro", how])));
+        assert!(said.contains("what the host mounts later"), "{how}: {said}");
+    }
+    for at in ["/var/lib/rpm", "/var/lib"] {
+        let said = engine.refusal(|spec| add(spec, volume(&other, at, &["rbind", "rw"])));
+        assert!(said.contains("would cover /var/lib/"), "{at}: {said}");
+    }
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 1000}]);
+    for field in ["uidMappings", "gidMappings"] {
+        let mapped = |spec: &mut Value| {
+            let mut mount = volume(&other, "/x", &["rbind", "rw"]);
+            mount[field] = map.clone();
+            add(spec, mount);
+        };
+        assert!(engine.refusal(mapped).contains("idmapped mounts are not supported"));
+        assert!(plain_refusal(&engine, mapped).contains("idmapped mounts are not supported"));
+    }
+}
+
+#[test]
+fn the_link_of_an_image_removes_nothing_of_the_host() {
+    let engine = Engine::new(Stage::new());
+    let victim = engine.stage.pool.mkdir("victim");
+    symlink("/proc/mounts", victim.join("mtab")).expect("it is ours");
+    let bundle = engine.stage.plain("p", &["echo", "started"], |_| {});
+    let root = bundle.join("rootfs");
+    symlink(&victim, root.join("etc")).expect("it is ours");
+    let status = format!("realpath: {}\ntimestamp: 1\nstate: Enable\n", root.display());
+    fs::write(root.join(".rednode.yaml"), status).expect("it is ours");
+    assert_ne!(engine.run(&bundle).code, 0);
+    assert!(victim.join("mtab").is_symlink());
+    // In a node that may start it goes.
+    symlink("/proc/mounts", engine.stage.leaf.join("etc/mtab")).expect("it is ours");
+    engine.run(&engine.node("b", &["true"], |_| {})).good();
+    assert!(!engine.stage.leaf.join("etc/mtab").is_symlink());
+}
+
+#[test]
+fn a_dev_that_a_node_exports_has_the_devices_that_it_has() {
+    let engine = Engine::new(Stage::with("", "  - {mode: Public, mount: /dev, path: $NODE_PATH/devices}\n"));
+    engine.stage.pool.write("core/mid/app/devices/own", "");
+    let bundle = engine.node("b", &["ls", "/dev"], |spec| {
+        spec["mounts"].as_array_mut().expect("a list").retain(|one| one["destination"] != "/dev");
+    });
+    assert_eq!(engine.run(&bundle).good().out, "own\n");
 }

@@ -237,6 +237,7 @@ fn handed_descriptors(plan: &mut Plan, root: &mut Root) -> Result<u32, LaunchErr
                 attr: MountAttr { set: flag::RDONLY, propagation: libc::MS_PRIVATE, ..MountAttr::default() },
                 recursive: MountAttr::default(),
                 otherwise: Otherwise::Skip,
+                held: false,
             });
         }
         add.push(format!("NOTIFY_SOCKET={path}"));

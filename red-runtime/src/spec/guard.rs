@@ -4,15 +4,21 @@
 //! no way around. Whoever mounts has to mount the very descriptor that was judged (open_tree(2) with
 //! `AT_EMPTY_PATH`), or compare device and inode with what it opens.
 
+mod written;
+
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::layout::MountKind;
+use super::host::SystemHost;
+use super::layout::{MountKind, Walk, walk};
 use super::plan::Plan;
+use super::shm::HostShm;
+use crate::node::config::Namespace;
 use crate::node::family::Family;
 use crate::node::guard::{Location, MountTable, Opened, Rules};
+use crate::node::merge::Sharing;
 use crate::node::place;
 
 /// Why a volume is refused.
@@ -43,6 +49,8 @@ pub struct Guard {
     lost: Option<String>,
     /// Whether a node's container is at stake, whose family may deny it the host's processes.
     of_node: bool,
+    /// The host's shared memory, where the node does not share the host's IPC.
+    shm: HostShm,
 }
 
 /// A place that must not be written to.
@@ -53,6 +61,8 @@ struct Kept {
     path: String,
     /// What it is to people.
     what: &'static str,
+    /// Whether something stands there that may have other names. What is missing could be made.
+    there: bool,
 }
 
 /// A part of a writable export that the node itself may only read.
@@ -98,6 +108,7 @@ impl Guard {
             withheld: Vec::new(),
             lost: None,
             of_node: node.is_some(),
+            shm: HostShm::default(),
         };
         rules.pools.iter().for_each(|pool| guard.keep(pool, "nodes"));
         rules.deciding.iter().for_each(|path| guard.keep(path, "the host's configuration"));
@@ -105,28 +116,39 @@ impl Guard {
         if let Some((family, plan)) = node {
             family.nodes.iter().for_each(|node| guard.keep(&node.path, "a node"));
             guard.grant(plan);
+            if plan.merged.shares.get(Namespace::Ipc).value != Sharing::Host {
+                guard.shm = HostShm::of_host(&guard.mounts);
+            }
         }
         guard
     }
 
-    /// What is not there cannot be covered; a host whose `/var` or `/etc` a container may write to as a
-    /// whole is the container's anyway. File systems of their own that are mounted below are a part of it.
+    /// Keeps what a path leads to, every link on the way, and what is missing, by its name: whoever writes
+    /// where a link stands leads the path elsewhere, and whoever writes where something is missing can make
+    /// it. File systems of their own that are mounted below are a part of it.
     fn keep(&mut self, path: &Path, what: &'static str) {
-        let Some(Opened { path, facts }) = look(path) else { return };
+        let Walk { real: path, mount, links } = walk(&mut SystemHost::default(), path);
+        for link in links {
+            self.keep_place(link.mount, &link.path, what, false);
+        }
         let is_whole = |place: &Location| place.ancestors().count() == 1;
         let below = self.mounts.below(&path).filter(|mount| !mount.is_kernels());
         let below = below.filter(|mount| is_whole(&mount.location()));
         let parts: Vec<(u64, String)> = below.map(|mount| (mount.id, mount.point.clone())).collect();
-        for (id, path) in std::iter::once((facts.mount, path)).chain(parts) {
-            let place = self.mounts.locate(id, &path);
-            if place.is_none() {
-                self.lost = Some(path.clone());
-            }
-            let known = |place: Location| Kept { place, path: path.clone(), what };
-            self.unknown.extend(self.mounts.with_unknown_layers(id, &path).map(known));
-            let places = self.mounts.layers(id, &path).into_iter().chain(place);
-            self.kept.extend(places.map(known));
+        for (id, path) in std::iter::once((mount, path)).chain(parts) {
+            self.keep_place(id, &path, what, id != 0);
         }
+    }
+
+    fn keep_place(&mut self, id: u64, path: &str, what: &'static str, there: bool) {
+        let place = self.mounts.locate(id, path);
+        if place.is_none() {
+            self.lost = Some(path.to_owned());
+        }
+        let known = |place: Location| Kept { place, path: path.to_owned(), what, there };
+        self.unknown.extend(self.mounts.with_unknown_layers(id, path).map(known));
+        let places = self.mounts.layers(id, path).into_iter().chain(place);
+        self.kept.extend(places.map(known));
     }
 
     /// Takes over what a plan exports writable, without the parts over which it mounts something
@@ -194,6 +216,46 @@ impl Guard {
         Ok(self.withheld.iter().filter(inside).map(|one| one.mount).collect())
     }
 
+    /// Device numbers of the file systems that hold something that decides.
+    #[must_use]
+    pub fn devices(&self) -> Vec<u64> {
+        let number = |place: &Location| {
+            let (major, minor) = place.as_str().trim_start_matches('/').split('/').next()?.split_once(':')?;
+            Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
+        };
+        self.kept.iter().filter_map(|kept| number(&kept.place)).collect()
+    }
+
+    /// Whether something that decides is on a file system of this type which can be mounted again under
+    /// another device number, so that the two cannot be compared: of subvolumes, over a network, of a
+    /// virtual machine's host.
+    #[must_use]
+    pub fn may_be_again(&self, fstype: &str) -> bool {
+        const SHARED: [&str; 14] = [
+            "9p",
+            "afs",
+            "bcachefs",
+            "beegfs",
+            "btrfs",
+            "ceph",
+            "cifs",
+            "glusterfs",
+            "lustre",
+            "nfs",
+            "nfs4",
+            "smb3",
+            "virtiofs",
+            "zfs",
+        ];
+        let family = |fstype: &str| fstype.trim_end_matches('4').to_owned();
+        let shared = SHARED.contains(&fstype) || fstype.starts_with("fuse");
+        let same = |kept: &Kept| {
+            let of = self.mounts.entries().iter().filter(|mount| mount.location().contains(&kept.place));
+            of.into_iter().any(|mount| family(&mount.fstype) == family(fstype))
+        };
+        shared && self.kept.iter().any(same)
+    }
+
     /// Whether a directory has a pool or what the host decides by somewhere below it, and lies in none.
     #[must_use]
     pub fn is_above(&self, opened: &Opened) -> bool {
@@ -215,6 +277,12 @@ impl Guard {
             return refused(
                 format!("shows the host's {fstype} at {point}"),
                 "mount a directory without it: a node's `share_…` settings say what of the kernel it sees",
+            );
+        }
+        if self.of_node && self.shows_shm(opened) {
+            return refused(
+                "shows the host's shared memory, and the node has `share_ipc: Disabled`".to_owned(),
+                "mount another directory, or let the node share it: `share_ipc: Enabled`",
             );
         }
         if !writable {
@@ -261,17 +329,48 @@ impl Guard {
         Some((&found.fstype, &found.point))
     }
 
+    /// Whether something is, brings along or lies in the host's shared memory.
+    fn shows_shm(&self, opened: &Opened) -> bool {
+        let below = self.mounts.below(&opened.path).filter(|_| opened.facts.is_dir());
+        self.mounts.locate(opened.facts.mount, &opened.path).is_some_and(|place| self.shm.touches(&place))
+            || below.map(|mount| mount.location()).any(|place| self.shm.holds(&place))
+    }
+
+    /// The places that become writable with what was opened: where it is, what a bind of it brings along,
+    /// and the upper layers of overlays among them.
+    ///
+    /// # Errors
+    /// Such a layer cannot be found.
+    fn written(&self, opened: &Opened, place: Location) -> Result<Vec<Location>, String> {
+        let brought = self.mounts.below(&opened.path).filter(|_| opened.facts.is_dir());
+        let mut all = vec![place];
+        let mut roots = vec![(opened.facts.mount, opened.path.as_str())];
+        for mount in brought {
+            all.push(mount.location());
+            roots.push((mount.id, mount.point.as_str()));
+        }
+        for (id, path) in roots {
+            let layers = written::places(&self.mounts, id, path);
+            all.extend(layers.ok_or_else(|| {
+                format!("is an overlay whose upper layer cannot be found, or brings one along: {path}")
+            })?);
+        }
+        Ok(all)
+    }
+
     /// Whether a file with several names may be one that decides: a name elsewhere leads to it only in
     /// the same file system.
     fn may_be_kept(&self, place: &Location) -> bool {
         !self.granted.iter().any(|granted| granted.contains(place))
-            && self.kept.iter().any(|kept| same_fs(&kept.place, place))
+            && self.kept.iter().any(|kept| kept.there && same_fs(&kept.place, place))
     }
 
     /// Why something that decides would become writable.
     fn decides(&self, opened: &Opened, place: Location, withheld: &[Withheld]) -> Option<String> {
-        let brought = self.mounts.below(&opened.path).filter(|_| opened.facts.is_dir());
-        let places = std::iter::once(place).chain(brought.map(|mount| mount.location()));
+        let places = match self.written(opened, place) {
+            Ok(places) => places,
+            Err(why) => return Some(why),
+        };
         for place in places {
             if let Some(part) = withheld.iter().find(|part| touch(&part.place, &place)) {
                 let path = &part.path;
@@ -413,5 +512,55 @@ mod tests {
         assert_eq!(guard.check_volume(open("var/log"), true), Ok(()));
         let over = guard.check_planned(&Opened::of(open("var")).unwrap()).unwrap();
         assert_eq!(over.len(), 1, "the plan's own mount, with what stands over it");
+    }
+
+    #[test]
+    fn links_to_what_decides_and_what_is_missing_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = fs::canonicalize(dir.path()).unwrap();
+        for below in ["srv", "real/pool", "empty", "up/later/deep"] {
+            fs::create_dir_all(top.join(below)).unwrap();
+        }
+        symlink(top.join("real/pool"), top.join("srv/pool")).unwrap();
+        symlink("srv", top.join("way")).unwrap();
+        fs::write(top.join("one"), "").unwrap();
+        fs::hard_link(top.join("one"), top.join("other")).unwrap();
+        let open = |below: &str| File::open(top.join(below)).unwrap();
+        let guard = |pool: &str| {
+            let pools = vec![top.join(pool)];
+            let rules = Rules { pools, deciding: Vec::new(), states: Vec::new(), allowed: Vec::new() };
+            Guard::new(&rules, None)
+        };
+        for (pool, refused) in [
+            ("srv/pool", &["srv", "real", "real/pool", ""][..]),
+            ("way/pool", &["srv", "real/pool", ""]),
+            ("srv/later", &["srv", ""]),
+            ("way/later/deeper", &["srv", ""]),
+            ("up/later/deep/pool", &["up", "up/later", "up/later/deep"]),
+        ] {
+            let guard = guard(pool);
+            for below in refused {
+                let said = guard.check_volume(open(below), true).unwrap_err();
+                assert!(
+                    said.to_string().contains("would make writable what decides"),
+                    "{pool} {below}: {said}"
+                );
+                assert_eq!(guard.check_volume(open(below), false), Ok(()), "{pool} {below}");
+            }
+            assert_eq!(guard.check_volume(open("empty"), true), Ok(()), "{pool}");
+        }
+        // What is missing has no other names.
+        assert_eq!(guard("srv/later").check_volume(open("one"), true), Ok(()));
+        assert!(guard("srv/pool").check_volume(open("one"), true).is_err());
+    }
+
+    #[test]
+    fn file_systems_that_decide_are_known_by_their_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        let rules = Rules { pools: vec![dir.path().to_owned()], ..Rules::default() };
+        let guard = Guard::new(&rules, None);
+        let device = rustix::fs::stat(dir.path()).unwrap().st_dev;
+        assert!(guard.devices().contains(&device));
+        assert!(!guard.may_be_again("tmpfs") && !guard.may_be_again("ext4"));
     }
 }

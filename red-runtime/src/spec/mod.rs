@@ -19,3 +19,4 @@ pub mod plan;
 mod property;
 pub mod provenance;
 pub mod resources;
+pub(crate) mod shm;

@@ -38,7 +38,7 @@ pub fn resources(
         builder = builder.block_io(block_io);
     }
     if let Some(pids) = &limits.pids_max {
-        builder = builder.pids(LinuxPidsBuilder::default().limit(signed(pids.value)).build()?);
+        builder = builder.pids(LinuxPidsBuilder::default().limit(limit(pids.value)).build()?);
     }
     for (name, at) in
         [("io.cost_qos", place(&limits.io_cost_qos)), ("io.cost_model", place(&limits.io_cost_model))]
@@ -95,11 +95,19 @@ fn signed(limit: Limit) -> i64 {
     }
 }
 
+/// A limit for a field in which runtimes take 0 for none: the smallest one then.
+fn limit(limit: Limit) -> i64 {
+    match signed(limit) {
+        0 => 1,
+        limit => limit,
+    }
+}
+
 fn memory(limits: &Tightest) -> Option<LinuxMemoryBuilder> {
     let mut builder = LinuxMemoryBuilder::default();
     let mut any = false;
     if let Some(max) = &limits.memory_max {
-        builder = builder.limit(signed(max.value));
+        builder = builder.limit(limit(max.value));
         any = true;
         // OCI counts memory and swap together; without the memory there is no sum, and the value
         // goes to `unified` alone.
@@ -108,7 +116,7 @@ fn memory(limits: &Tightest) -> Option<LinuxMemoryBuilder> {
                 Limit::Max => Limit::Max,
                 Limit::Value(swap) => Limit::Value(max.saturating_add(swap)),
             };
-            builder = builder.swap(signed(sum));
+            builder = builder.swap(limit(sum));
         }
     }
     if let Some(low) = &limits.memory_low {

@@ -3,6 +3,7 @@
 //! have pinned something.
 
 use std::fmt::Display;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,6 +58,19 @@ pub(super) struct Choice {
     pub(super) digest: Option<String>,
     /// Node that the root is, or refers to, when an annotation has named one.
     pub(super) rival: Option<PathBuf>,
+    /// The root of the bundle where that is the node itself: the engine may have made a link in it.
+    root: Option<OwnedFd>,
+}
+
+impl Choice {
+    /// Removes what an engine has made in a node, once that is known to be one that may start: until then
+    /// its contents say what they like.
+    ///
+    /// # Errors
+    /// unlinkat(2) failed.
+    pub(super) fn undo(&self) -> Result<(), NodeError> {
+        self.root.as_ref().map_or(Ok(()), undo_mtab)
+    }
 }
 
 /// What the annotations say.
@@ -90,9 +104,7 @@ pub(super) fn choose(spec: &Spec, bundle: &Path) -> Result<Selection, NodeError>
         };
     }
     let of_root = match (node, refers) {
-        (Some(root), _) if root.join(STATUS_NAME).is_file() => {
-            Some(Choice { redpath: itself(root.clone())?, ..Choice::default() })
-        }
+        (Some(root), _) if root.join(STATUS_NAME).is_file() => Some(itself(root.clone())?),
         (_, Some(root)) => Some(reference(root)?),
         _ => None,
     };
@@ -190,7 +202,7 @@ impl Said {
                 admin: self.admin == Some(true),
                 strict: self.strict == Some(true),
                 digest: self.digest,
-                rival: None,
+                ..Choice::default()
             })),
             (None, Some((key, _))) => Err(refused(
                 Code::MissingKey,
@@ -239,48 +251,54 @@ fn digest(text: &str) -> Option<String> {
 
 /// The node that a root is: itself, or the one it is an overlay or a copy of. That one is then
 /// chosen as a reference would choose it; nothing of the copy is believed but its name.
-fn itself(root: PathBuf) -> Result<PathBuf, NodeError> {
+fn itself(root: PathBuf) -> Result<Choice, NodeError> {
+    let node = |redpath| Choice { redpath, ..Choice::default() };
     let directory = open_directory(&root)?;
     let mut sources = Sources::default();
     let text = place::text_below(&directory, &root, STATUS_NAME)?.map(|text| text.text).unwrap_or_default();
     let file = sources.add(root.join(STATUS_NAME), text);
     let status = decode::status(file, sources.text(file), &mut Report::default());
-    let Some(status) = status else { return Ok(root) };
+    let Some(status) = status else { return Ok(node(root)) };
     let recorded = PathBuf::from(status.realpath.value);
     let same = |a: &Path, b: &Path| match (rustix::fs::stat(a), rustix::fs::stat(b)) {
         (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
         _ => false,
     };
     if same(&root, &recorded) {
-        undo_mtab(&directory)?;
         // A bind mount of it has other parents: it is where its record says.
-        return Ok(recorded);
+        return Ok(Choice { root: Some(directory), ..node(recorded) });
     }
     // A node that was moved is no copy: its record leads nowhere, and the plan says so.
-    Ok(if recorded.join(STATUS_NAME).is_file() { recorded } else { root })
+    Ok(node(if recorded.join(STATUS_NAME).is_file() { recorded } else { root }))
 }
 
-fn open_directory(path: &Path) -> Result<std::os::fd::OwnedFd, NodeError> {
+fn open_directory(path: &Path) -> Result<OwnedFd, NodeError> {
     use rustix::fs::{Mode, OFlags, open};
     let opened = open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     Ok(opened.map_err(|errno| PlaceError::Refused { path: path.display().to_string(), errno })?)
 }
 
 /// podman makes a link `etc/mtab` in every root it is given (libpod, `createEtcMtab`). In a node
-/// nothing is made: a link of just now that is exactly that one goes again.
-fn undo_mtab(node: &std::os::fd::OwnedFd) -> Result<(), NodeError> {
-    use rustix::fs::{AtFlags, readlinkat, statat, unlinkat};
-    const MTAB: &str = "etc/mtab";
+/// nothing is made: a link of just now that is exactly that one goes again. No link of the node's leads out
+/// of it.
+fn undo_mtab(node: &OwnedFd) -> Result<(), NodeError> {
+    use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat2, readlinkat, statat, unlinkat};
+    const MTAB: &str = "mtab";
+    let scope = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(etc) = openat2(node, "etc", flags, Mode::empty(), scope) else { return Ok(()) };
     let is_podmans =
-        readlinkat(node, MTAB, Vec::new()).is_ok_and(|target| target.as_bytes() == b"/proc/mounts");
+        readlinkat(&etc, MTAB, Vec::new()).is_ok_and(|target| target.as_bytes() == b"/proc/mounts");
     let fresh = || {
-        let made = statat(node, MTAB, AtFlags::SYMLINK_NOFOLLOW).ok()?.st_ctime;
+        let made = statat(&etc, MTAB, AtFlags::SYMLINK_NOFOLLOW).ok()?.st_ctime;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
         Some(i64::try_from(now).ok()? - made < 10)
     };
     if is_podmans && fresh().unwrap_or(false) {
-        unlinkat(node, MTAB, AtFlags::empty())
-            .map_err(|errno| PlaceError::Refused { path: format!("{MTAB} that the engine made"), errno })?;
+        unlinkat(&etc, MTAB, AtFlags::empty()).map_err(|errno| PlaceError::Refused {
+            path: format!("etc/{MTAB} that the engine made"),
+            errno,
+        })?;
     }
     Ok(())
 }
@@ -305,7 +323,7 @@ fn reference(root: &Path) -> Result<Choice, NodeError> {
         admin: read.admin,
         strict: read.strict,
         digest: pinned,
-        rival: None,
+        ..Choice::default()
     })
 }
 

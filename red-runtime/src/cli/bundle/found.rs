@@ -8,10 +8,11 @@ use rustix::fs::{Mode, OFlags, fstatfs, open};
 
 use crate::launch::error::LaunchError;
 use crate::launch::namespaces as kinds;
-use crate::node::guard::Opened;
+use crate::node::guard::{MountTable, Opened};
 use crate::spec::engine::{
     BindSource, EngineFacts, EngineFile, KernelFs, NamedNamespace, is_bind, is_frozen,
 };
+use crate::spec::shm::HostShm;
 
 /// Opens every namespace and source of a configuration that names a node, and keeps what they are.
 ///
@@ -19,11 +20,34 @@ use crate::spec::engine::{
 /// One of them is missing, or a namespace is none.
 pub(super) fn facts(spec: &Spec, engine: &EngineDirs, bundle: &Path) -> Result<EngineFacts, LaunchError> {
     let mut facts = EngineFacts { namespaces: namespaces(spec)?, sources: Vec::new() };
+    let mut shm: Option<Shm> = None;
     for mount in spec.mounts().iter().flatten() {
-        let source = if is_bind(mount) { Some(bind_source(mount, engine, bundle)?) } else { None };
+        let mut source = if is_bind(mount) { Some(bind_source(mount, engine, bundle)?) } else { None };
+        if let Some(source) = &mut source
+            && source.kernel.is_none()
+            && shm.get_or_insert_with(Shm::read).holds(&source.opened)
+        {
+            source.kernel = Some(KernelFs::Shm);
+        }
         facts.sources.push(source);
     }
     Ok(facts)
+}
+
+/// The host's shared memory, and the mounts that tell what lies in it.
+struct Shm(MountTable, HostShm);
+
+impl Shm {
+    fn read() -> Self {
+        let mounts = MountTable::read();
+        let shm = HostShm::of_host(&mounts);
+        Self(mounts, shm)
+    }
+
+    fn holds(&self, opened: &Opened) -> bool {
+        let place = self.0.locate(opened.facts.mount, &opened.path);
+        place.is_some_and(|place| self.1.holds(&place))
+    }
 }
 
 /// Opens every namespace of a configuration, and keeps what they are.

@@ -118,9 +118,13 @@ impl Loaded {
         let rules = policy.rules(&launch);
         let origin = choice::origin(&spec).map(|named| origin(named, policy, &launch));
         let plain = volumes::Plain { rules: &rules, sources: &sources, bundle: &bundle, sandbox, origin };
-        let checked = plain.check(&mut spec)?;
+        let judged = plain.check(&mut spec)?;
         let mut root = oci::root(&spec, &bundle)?;
-        root.checked = checked;
+        root.checked = judged.root;
+        root.deciding = judged.deciding;
+        for index in judged.held {
+            root.mounts[index].held = true;
+        }
         for (mount, source) in root.mounts.iter_mut().zip(&sources) {
             mount.check(source.as_ref().map(Opened::id));
         }
@@ -135,6 +139,7 @@ impl Loaded {
         by: (&Policy, &Choice),
     ) -> Result<Self, super::runtime::RunError> {
         let (plan, family, combined) = planned(spec, &facts, by, &bundle)?;
+        by.1.undo()?;
         for created in &plan.layout.create {
             bundle::create(created).map_err(NodeError::from)?;
         }

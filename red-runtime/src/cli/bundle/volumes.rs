@@ -15,6 +15,7 @@ use crate::node::guard::{Opened, Rules};
 use crate::node::place;
 use crate::spec::engine::{Combined, Placed, freeze, is_bind, is_frozen, is_read_only};
 use crate::spec::guard::{Guard, Refusal};
+use crate::spec::layout::MountKind;
 use crate::spec::plan::Plan;
 
 /// Options of an overlay that name directories which are written to (overlayfs.rst).
@@ -62,17 +63,58 @@ impl Origin {
     }
 
     /// Whether the node gives a mount of the bundle writable. Where it has parts of that read-only, the
-    /// mount has to be the node's own, and those parts have to be mounted over it as the node does it.
-    fn gives(&self, mounts: &[Mount], index: usize, opened: &Opened) -> bool {
+    /// mount has to be the node's own, and what the node mounts over it, those parts and the directories on
+    /// the way to them, has to follow at once: nothing in between leads it elsewhere.
+    fn gives(&self, mounts: &[Mount], index: usize, opened: &Opened) -> Given {
         if self.guard.check(opened, true).is_ok() {
-            return true;
+            return Given::Wholly;
         }
-        let Some(planned) = self.plan.spec.mounts().as_deref() else { return false };
-        let (mount, later) = (&mounts[index], &mounts[index + 1..]);
+        let planned = self.plan.spec.mounts().as_deref().unwrap_or_default();
+        let Some(own) = planned.iter().position(|planned| *planned == mounts[index]) else {
+            return Given::No;
+        };
+        let Ok(over) = self.guard.check_planned(opened) else { return Given::No };
+        let later = &mounts[index + 1..];
         let stands = |over: usize| planned.get(over).is_some_and(|over| later.contains(over));
-        planned.contains(mount)
-            && self.guard.check_planned(opened).is_ok_and(|over| over.into_iter().all(stands))
+        let last = (own + 1..planned.len()).filter(|part| self.is_over(own, *part)).max().unwrap_or(own);
+        let follows = later.get(..last - own).is_some_and(|next| *next == planned[own + 1..=last]);
+        if follows && over.into_iter().all(stands) { Given::WithParts } else { Given::No }
     }
+
+    /// Whether the plan mounts a part of one mount over itself.
+    fn is_over(&self, mount: usize, part: usize) -> bool {
+        let mounts = &self.plan.layout.mounts;
+        let (Some(mount), Some(part)) = (mounts.get(mount), mounts.get(part)) else { return false };
+        let (MountKind::Bind { source, .. }, MountKind::Bind { source: over, .. }) =
+            (&mount.kind, &part.kind)
+        else {
+            return false;
+        };
+        let rest = part.destination.strip_prefix(&mount.destination).filter(|rest| rest.starts_with('/'));
+        rest.is_some() && rest == over.strip_prefix(source.as_str())
+    }
+}
+
+/// What a node gives of a mount of its bundle.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Given {
+    /// Nothing.
+    No,
+    /// All of it.
+    Wholly,
+    /// It, with parts that are mounted read-only over it.
+    WithParts,
+}
+
+/// What was found out about the mounts of a plain bundle.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// The root.
+    pub(super) root: Option<CheckedRoot>,
+    /// Positions of the mounts that what is mounted over them has to stand on.
+    pub(super) held: Vec<usize>,
+    /// Device numbers of file systems that hold what decides.
+    pub(super) deciding: Vec<u64>,
 }
 
 /// A plain bundle, as far as its mounts are judged.
@@ -97,28 +139,37 @@ impl Plain<'_> {
     ///
     /// # Errors
     /// One may not be mounted.
-    pub(super) fn check(&self, spec: &mut Spec) -> Result<Option<CheckedRoot>, NodeError> {
+    pub(super) fn check(&self, spec: &mut Spec) -> Result<Judged, NodeError> {
         let guard = Guard::new(self.rules, None);
         let root = spec.root().as_ref().map(|root| self.root(&guard, root)).transpose()?;
-        let Some(mut mounts) = spec.mounts().clone() else { return Ok(root) };
+        let mut judged = Judged { root, held: Vec::new(), deciding: guard.devices() };
+        let Some(mut mounts) = spec.mounts().clone() else { return Ok(judged) };
         let judge = Judge { guard: &guard, bundle: self.bundle };
         for index in 0..mounts.len() {
             if is_bind(&mounts[index]) && is_frozen(&mounts[index]) {
                 continue;
             }
             if !is_bind(&mounts[index]) {
+                judge.again(&mounts[index])?;
                 judge.overlay(&mut mounts[index])?;
                 continue;
             }
             let opened = opened(&mounts[index], self.sources.get(index).and_then(Option::as_ref))?;
-            let given = |origin: &Origin| origin.gives(&mounts, index, opened);
-            if guard.is_above(opened) || self.origin().is_some_and(given) {
+            if guard.is_above(opened) {
                 continue;
+            }
+            match self.origin().map_or(Given::No, |origin| origin.gives(&mounts, index, opened)) {
+                Given::No => {}
+                Given::Wholly => continue,
+                Given::WithParts => {
+                    judged.held.push(index);
+                    continue;
+                }
             }
             judge.volume(&mut mounts[index], opened).map_err(|error| self.with_origin(error))?;
         }
         spec.set_mounts(Some(mounts));
-        Ok(root)
+        Ok(judged)
     }
 
     fn origin(&self) -> Option<&Origin> {
@@ -171,6 +222,19 @@ impl Judge<'_> {
             freeze(mount);
         }
         Ok(())
+    }
+
+    /// Checks a file system that is mounted anew: what decides may be on it. Where the device number tells,
+    /// the launch compares it.
+    fn again(&self, mount: &Mount) -> Result<(), NodeError> {
+        let fstype = mount.typ().as_deref().unwrap_or_default();
+        if is_read_only(mount) || !self.guard.may_be_again(fstype) {
+            return Ok(());
+        }
+        let destination = mount.destination().display();
+        Err(NodeError::Volume(format!(
+            "{fstype} at {destination} could make writable what decides, which is on such a file system too; mount it `ro`, or a directory of it as a volume"
+        )))
     }
 
     /// Checks the directories that an overlay writes to. They are named by path to the kernel, so it gets

@@ -8,12 +8,29 @@ use oci_spec::runtime::LinuxResources;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use super::{Cgroups, Layout, filter};
+use super::{Cgroups, Layout, filter, names};
 use crate::launch::error::LaunchError;
 use crate::launch::process::chain;
 
 fn error(cgroups: &Cgroups, error: &dyn std::error::Error) -> LaunchError {
-    LaunchError::Cgroup { path: cgroups.path.clone(), why: chain(error) }
+    let mut why = in_our_words(&chain(error));
+    if cgroups.layout == Layout::V2 && why.contains(MISSING) {
+        let there = cgroups.unified().map(|dir| dir.join("cgroup.controllers"));
+        let there = there.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+        let there = there.trim();
+        let there = if there.is_empty() { "none" } else { there };
+        why = format!("{why}; controllers that are available here: {there}");
+    }
+    LaunchError::Cgroup { path: cgroups.path.clone(), why }
+}
+
+/// What a file that is not there is called. From the C library's words podman would take it that the
+/// command is missing.
+const MISSING: &str = "missing (ENOENT)";
+
+fn in_our_words(why: &str) -> String {
+    let why = why.replace("No such file or directory (os error 2)", MISSING);
+    why.replace("No such file or directory", MISSING)
 }
 
 fn manager(cgroups: &Cgroups) -> Result<AnyCgroupManager, LaunchError> {
@@ -63,8 +80,9 @@ fn nix_pid(pid: Pid) -> nix::unistd::Pid {
 /// Sets limits.
 ///
 /// # Errors
-/// A controller is missing, or the kernel refuses a value.
+/// A name is no file of the cgroup, a controller is missing, or the kernel refuses a value.
 pub(crate) fn apply(cgroups: &Cgroups, resources: &LinuxResources) -> Result<(), LaunchError> {
+    names::check(resources)?;
     if !limits(resources) {
         return Ok(());
     }
@@ -105,4 +123,16 @@ pub(crate) fn filter_devices(
 /// A file cannot be read or understood.
 pub(crate) fn stats(cgroups: &Cgroups) -> Result<Stats, LaunchError> {
     manager(cgroups)?.stats().map_err(|source| error(cgroups, &source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_our_words;
+
+    #[test]
+    fn no_engine_reads_that_the_command_is_missing() {
+        let said =
+            in_our_words("failed to open /sys/fs/cgroup/x/pids.max: No such file or directory (os error 2)");
+        assert_eq!(said, "failed to open /sys/fs/cgroup/x/pids.max: missing (ENOENT)");
+    }
 }

@@ -6,6 +6,7 @@
 mod filter;
 mod limits;
 mod members;
+mod names;
 mod place;
 mod tree;
 

@@ -227,6 +227,7 @@ fn root() -> Root {
         attr: MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() },
         recursive: MountAttr::default(),
         otherwise: Otherwise::Fail,
+        held: false,
     };
     Root {
         base: Base::Skeleton {

@@ -89,6 +89,8 @@ struct Builder<'a> {
     skeleton: Option<&'a BTreeMap<String, Entry>>,
     /// Where something is mounted by now.
     mounted: HashSet<String>,
+    /// File systems that are not mounted anew.
+    deciding: &'a [u64],
 }
 
 impl<'a> Builder<'a> {
@@ -116,7 +118,7 @@ impl<'a> Builder<'a> {
         if kept {
             places.ours.clear();
         }
-        Ok(Self { kept, places, locks, skeleton, mounted: HashSet::new() })
+        Ok(Self { kept, places, locks, skeleton, mounted: HashSet::new(), deciding: &root.deciding })
     }
 
     /// Whether a path is a directory or file of the skeleton with nothing mounted on the way to it:
@@ -146,7 +148,11 @@ impl<'a> Builder<'a> {
                     return Err(LaunchError::refused("mount /proc", "is not of type proc"));
                 }
                 self.attach(&tree, mount, kind)?;
-                self.places.anchor(destination, tree, false);
+                if mount.held {
+                    self.places.hold(destination, tree);
+                } else {
+                    self.places.anchor(destination, tree, false);
+                }
                 Ok(())
             }
             What::New { fstype, source, options, copy_up } => {
@@ -169,7 +175,7 @@ impl<'a> Builder<'a> {
                 if *copy_up {
                     self.copy_up(mount, &tree)?;
                 }
-                self.places.ours.push(fstat(&tree).doing(|| destination)?.st_dev);
+                self.places.ours.push(self.device_of(mount, &tree)?);
                 self.attach(&tree, mount, Kind::Dir)?;
                 self.places.anchor(destination, tree, matches!(&**fstype, "proc" | "sysfs"));
                 Ok(())
@@ -182,6 +188,18 @@ impl<'a> Builder<'a> {
                 self.remount(destination, mount.attr)
             }
         }
+    }
+
+    /// The device number of a new file system. One that holds what decides is mounted already, and would
+    /// be writable.
+    fn device_of(&self, mount: &Mount, tree: &OwnedFd) -> Result<u64, LaunchError> {
+        let what = format!("mount {}", mount.destination);
+        let device = fstat(tree).doing(|| what.as_str())?.st_dev;
+        if self.deciding.contains(&device) && mount.attr.set & flag::RDONLY == 0 {
+            let why = "its file system holds what decides for others, and would be writable; mount it `ro`";
+            return Err(LaunchError::refused(what, why));
+        }
+        Ok(device)
     }
 
     fn attach(&mut self, tree: &OwnedFd, mount: &Mount, kind: Kind) -> Result<(), LaunchError> {

@@ -48,7 +48,9 @@ pub(crate) fn of_engine(
             }
         }
     }
-    let dev = mounts.iter().any(|mount| mount.destination == "/dev");
+    // A directory that the node exports there has the devices that it has.
+    let dev = mounts.iter().rfind(|mount| mount.destination == "/dev");
+    let dev = dev.is_some_and(|mount| !matches!(mount.what, What::Bind { .. }));
     let mut root = around(plan, family, mounts, dev);
     root.readonly = combined.readonly;
     Ok(root)

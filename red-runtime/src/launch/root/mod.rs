@@ -45,6 +45,9 @@ pub(crate) struct Root {
     /// Namespaces of an engine's configuration as they were checked: those that are joined have to be
     /// the same.
     pub(crate) namespaces: Vec<NamedNamespace>,
+    /// Device numbers of file systems that hold what decides for others: none of them may be mounted anew
+    /// to be written to.
+    pub(crate) deciding: Vec<u64>,
     /// Propagation of the root in the end (`MS_SHARED` and the like), when it is not private.
     pub(crate) propagation: Option<u64>,
 }
@@ -101,6 +104,8 @@ pub(crate) struct Mount {
     pub(crate) recursive: MountAttr,
     /// What is done when it cannot stand there.
     pub(crate) otherwise: Otherwise,
+    /// What is mounted below it next has to stand on this very mount, whatever its name leads to.
+    pub(crate) held: bool,
 }
 
 impl Mount {

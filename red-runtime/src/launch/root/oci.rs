@@ -60,6 +60,13 @@ fn rootfs_propagation(word: &str) -> Result<Option<u64>, LaunchError> {
 /// An option that is not supported, or a path that is none.
 pub(crate) fn mount(mount: &OciMount, bundle: &Path) -> Result<Mount, LaunchError> {
     let destination = inside_path(mount.destination())?;
+    let mapped = [mount.uid_mappings(), mount.gid_mappings()];
+    if mapped.iter().any(|maps| maps.as_ref().is_some_and(|maps| !maps.is_empty())) {
+        return Err(LaunchError::refused(
+            format!("mount {destination}"),
+            "idmapped mounts are not supported (`uidMappings`, `gidMappings`)",
+        ));
+    }
     let parsed = options(mount.options().as_deref().unwrap_or_default(), &destination)?;
     let fstype = mount.typ().as_deref().unwrap_or("");
     let source = mount.source().clone().unwrap_or_default();
@@ -82,7 +89,7 @@ pub(crate) fn mount(mount: &OciMount, bundle: &Path) -> Result<Mount, LaunchErro
     };
     in_proc(&destination, &what)?;
     let (attr, recursive) = (parsed.attr, parsed.recursive);
-    Ok(Mount { destination, what, attr, recursive, otherwise: Otherwise::Fail })
+    Ok(Mount { destination, what, attr, recursive, otherwise: Otherwise::Fail, held: false })
 }
 
 /// What the kernel shows in `/proc` is masked and frozen by name, so nothing else may stand there
@@ -271,6 +278,12 @@ mod tests {
     fn refuses_what_it_does_not_do() {
         let words = ["rbind".to_owned(), "idmap".to_owned()];
         assert!(options(&words, "/x").unwrap_err().to_string().contains("idmapped"));
+        for field in ["uidMappings", "gidMappings"] {
+            let map = serde_json::json!([{"containerID": 0, "hostID": 100_000, "size": 1000}]);
+            let said = serde_json::json!({"destination": "/v", "type": "bind", "source": "/x", field: map});
+            let said = mount(&serde_json::from_value(said).unwrap(), Path::new("/bundle")).unwrap_err();
+            assert!(said.to_string().contains("idmapped"), "{said}");
+        }
     }
 
     #[test]

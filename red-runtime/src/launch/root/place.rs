@@ -86,6 +86,12 @@ impl Places {
         }
     }
 
+    /// Remembers a mount by its descriptor, so that what is mounted below it by name stands on it.
+    pub(super) fn hold(&mut self, path: &str, mount: OwnedFd) {
+        self.anchors.retain(|one| rest(&one.path, path).is_none());
+        self.anchors.push(Anchor { path: path.to_owned(), mount, fresh: false });
+    }
+
     /// The remembered mount that stands at a path.
     pub(super) fn anchored(&self, path: &str) -> Option<&OwnedFd> {
         self.anchors.iter().find(|one| one.path == path).map(|one| &one.mount)
@@ -112,7 +118,8 @@ impl Places {
             None => (&self.root, path, ResolveFlags::IN_ROOT),
         };
         let mut resolve = scope | ResolveFlags::NO_MAGICLINKS;
-        if links == Links::Refuse {
+        let held = self.below_anchor(path).is_some_and(|(anchor, _)| !KERNEL.contains(&&*anchor.path));
+        if links == Links::Refuse || (held && scope == ResolveFlags::BENEATH) {
             resolve |= ResolveFlags::NO_SYMLINKS;
         }
         openat2(dir, relative(path), flags | OFlags::CLOEXEC, Mode::empty(), resolve)

@@ -123,6 +123,8 @@ struct Layers {
     paths: Vec<String>,
     /// One is relative to where whoever mounted it was, which nobody knows.
     relative: bool,
+    /// Readings of the one that is written to, absolute or relative.
+    uppers: Vec<String>,
 }
 
 impl MountEntry {
@@ -137,6 +139,12 @@ impl MountEntry {
     #[must_use]
     pub fn location(&self) -> Location {
         Location(format!("/{}{}", self.fs, self.root.trim_end_matches('/')))
+    }
+
+    /// Readings of the upper layer of an overlay, which may be relative. Without one nothing is written.
+    #[must_use]
+    pub fn uppers(&self) -> &[String] {
+        &self.layers.uppers
     }
 
     fn parse(line: &str) -> Option<Self> {
@@ -160,6 +168,10 @@ impl Layers {
         let mut layers = Self::default();
         for (key, value) in options.split(',').filter_map(|option| option.split_once('=')) {
             let value = unescape(value);
+            if key == "upperdir" {
+                layers.uppers.push(value.clone());
+                layers.uppers.extend(Some(value.replace('\\', "")).filter(|plain| *plain != value));
+            }
             match key {
                 "lowerdir" => split_lower(&value).into_iter().for_each(|layer| layers.add(layer)),
                 "upperdir" | "lowerdir+" | "datadir+" => {

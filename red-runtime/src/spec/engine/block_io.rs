@@ -7,7 +7,7 @@ pub(super) fn tighter(theirs: Option<LinuxBlockIo>, own: Option<&LinuxBlockIo>) 
     let (Some(own), Some(mut both)) = (own, theirs.clone()) else { return theirs.or_else(|| own.cloned()) };
     both.set_weight(smaller(both.weight(), own.weight()));
     both.set_leaf_weight(smaller(both.leaf_weight(), own.leaf_weight()));
-    both.set_weight_device(weights(both.weight_device(), own.weight_device()));
+    both.set_weight_device(weights(both.weight_device(), own));
     both.set_throttle_read_bps_device(rates(both.throttle_read_bps_device(), own.throttle_read_bps_device()));
     both.set_throttle_write_bps_device(rates(
         both.throttle_write_bps_device(),
@@ -24,10 +24,19 @@ pub(super) fn tighter(theirs: Option<LinuxBlockIo>, own: Option<&LinuxBlockIo>) 
     Some(both)
 }
 
-fn smaller(a: Option<u16>, b: Option<u16>) -> Option<u16> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
+/// Without weights: the node's is a file of version 2, and an engine's would go to another one of the same
+/// meaning (`io.bfq.weight`).
+pub(super) fn unweighed(mut theirs: LinuxBlockIo) -> LinuxBlockIo {
+    theirs.set_weight(None);
+    theirs.set_weight_device(None);
+    theirs
+}
+
+/// The smaller of two weights, of which 0 is none: libcgroups and runc write no such one.
+fn smaller(theirs: Option<u16>, own: Option<u16>) -> Option<u16> {
+    match (theirs.filter(|weight| *weight > 0), own) {
+        (Some(theirs), Some(own)) => Some(theirs.min(own)),
+        (theirs, own) => theirs.or(own),
     }
 }
 
@@ -49,25 +58,27 @@ fn rates(theirs: &Rates, own: &Rates) -> Rates {
 
 type Weights = Option<Vec<LinuxWeightDevice>>;
 
-fn weights(theirs: &Weights, own: &Weights) -> Weights {
-    let mut all: Vec<LinuxWeightDevice> = own.clone().unwrap_or_default();
+/// The weights of both, device by device. Of a device that the node does not name, its weight of all holds.
+fn weights(theirs: &Weights, own: &LinuxBlockIo) -> Weights {
+    let mut all: Vec<LinuxWeightDevice> = own.weight_device().clone().unwrap_or_default();
     for one in theirs.iter().flatten() {
-        let same = all.iter_mut().find(|held| (held.major(), held.minor()) == (one.major(), one.minor()));
-        match same {
-            None => all.push(*one),
-            Some(held) => {
-                let mut both = LinuxWeightDeviceBuilder::default().major(one.major()).minor(one.minor());
-                if let Some(weight) = smaller(held.weight(), one.weight()) {
-                    both = both.weight(weight);
-                }
-                if let Some(weight) = smaller(held.leaf_weight(), one.leaf_weight()) {
-                    both = both.leaf_weight(weight);
-                }
-                // Complete: a device and what it weighs. Without, the node's own stands.
-                if let Ok(both) = both.build() {
-                    *held = both;
-                }
-            }
+        let held = all.iter().position(|held| (held.major(), held.minor()) == (one.major(), one.minor()));
+        let (weight, leaf) = match held {
+            Some(held) => (all[held].weight(), all[held].leaf_weight()),
+            None => (own.weight(), own.leaf_weight()),
+        };
+        let mut both = LinuxWeightDeviceBuilder::default().major(one.major()).minor(one.minor());
+        if let Some(weight) = smaller(one.weight(), weight) {
+            both = both.weight(weight);
+        }
+        if let Some(weight) = smaller(one.leaf_weight(), leaf) {
+            both = both.leaf_weight(weight);
+        }
+        // Complete: a device and what it weighs. Without, the node's own stands.
+        match (both.build(), held) {
+            (Ok(both), Some(held)) => all[held] = both,
+            (Ok(both), None) => all.push(both),
+            (Err(_), _) => {}
         }
     }
     (!all.is_empty()).then_some(all)
@@ -104,6 +115,14 @@ mod tests {
         assert_eq!(both["throttleReadBpsDevice"][1]["rate"], 5, "0 would be no limit");
         assert_eq!(both["throttleWriteIOPSDevice"][0]["rate"], 7);
         assert_eq!(both["throttleReadIOPSDevice"][0]["rate"], 3);
+        let none = io(serde_json::json!({
+            "weight": 0,
+            "weightDevice": [{"major": 8, "minor": 0, "weight": 0}, {"major": 9, "minor": 1, "weight": 900}],
+        }));
+        let both = serde_json::to_value(tighter(none, own.as_ref()).unwrap()).unwrap();
+        assert_eq!(both["weight"], 100, "0 is no weight");
+        assert_eq!(both["weightDevice"][0]["weight"], 50);
+        assert_eq!(both["weightDevice"][1]["weight"], 100, "of a device that only the engine names");
         assert_eq!(tighter(theirs.clone(), None), theirs);
         assert_eq!(tighter(None, own.as_ref()), own);
     }

@@ -36,6 +36,8 @@ pub enum KernelFs {
     Mqueue,
     /// pts(4)
     DevPts,
+    /// The host's shared memory (shm_overview(7)): a tmpfs, and a part of its IPC
+    Shm,
 }
 
 /// What an engine makes for a container. Much of it holds what a user has written (secrets, kubelet's

@@ -55,7 +55,10 @@ pub(crate) fn both(mut theirs: LinuxResources, own: &LinuxResources) -> LinuxRes
         let cpu = theirs.cpu().clone().unwrap_or_default();
         theirs.set_cpu(Some(processor(cpu, own)));
     }
-    theirs.set_block_io(block_io::tighter(theirs.block_io().clone(), own.block_io().as_ref()));
+    let weighed = own.unified().as_ref().is_some_and(|files| files.contains_key("io.weight"));
+    let block_io = theirs.block_io().clone();
+    let block_io = if weighed { block_io.map(block_io::unweighed) } else { block_io };
+    theirs.set_block_io(block_io::tighter(block_io, own.block_io().as_ref()));
     let mut unified = own.unified().clone().unwrap_or_default();
     // The engine's own files of version 2 come from whoever may talk to it, and only add to ours. They
     // are written last, so one of a controller that the node limits could lift that limit.
@@ -68,23 +71,20 @@ pub(crate) fn both(mut theirs: LinuxResources, own: &LinuxResources) -> LinuxRes
     theirs
 }
 
-/// Whether a file of version 2 sets a limit that the node has set already.
+/// Whether a file of version 2 could set a limit anew that the node has set already: every file of that
+/// controller, but for those that limit nothing.
 fn limited(own: &LinuxResources, file: &str) -> bool {
-    const LIMITS: [&str; 14] = [
-        "cpu.idle",
-        "cpu.max",
-        "cpu.max.burst",
-        "cpu.weight",
-        "cpu.weight.nice",
-        "cpuset.cpus",
-        "cpuset.cpus.partition",
-        "cpuset.mems",
-        "io.max",
-        "io.weight",
-        "memory.high",
-        "memory.max",
-        "memory.swap.max",
-        "pids.max",
+    const HARMLESS: [&str; 10] = [
+        "cpu.uclamp.max",
+        "cpu.uclamp.min",
+        "io.latency",
+        "io.prio.class",
+        "memory.low",
+        "memory.min",
+        "memory.oom.group",
+        "memory.swap.high",
+        "memory.zswap.max",
+        "memory.zswap.writeback",
     ];
     let controller = file.split('.').next().unwrap_or(file);
     let files = own.unified().iter().flatten();
@@ -97,14 +97,15 @@ fn limited(own: &LinuxResources, file: &str) -> bool {
             "io" => own.block_io().is_some(),
             _ => false,
         };
-    held && LIMITS.contains(&file)
+    held && !HARMLESS.contains(&file)
 }
 
-/// The smaller of two limits, of which a negative one is none.
-fn tighter(a: Option<i64>, b: Option<i64>) -> Option<i64> {
-    match (a.filter(|a| *a >= 0), b.filter(|b| *b >= 0)) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (limit, None) | (None, limit) => limit.or(a).or(b),
+/// The smaller of an engine's limit and the node's. A negative one is none, and an engine's 0 is none
+/// either: libcgroups and runc leave such a file alone, or write `max` to it.
+fn tighter(theirs: Option<i64>, own: Option<i64>) -> Option<i64> {
+    match (theirs.filter(|limit| *limit > 0), own.filter(|limit| *limit >= 0)) {
+        (Some(theirs), Some(own)) => Some(theirs.min(own)),
+        (limit, None) | (None, limit) => limit.or(own).or(theirs),
     }
 }
 
@@ -120,8 +121,15 @@ fn processor(mut cpu: LinuxCpu, own: &LinuxCpu) -> LinuxCpu {
         cpu.set_quota(own.quota());
         cpu.set_period(own.period());
     }
+    if share(own).is_some() {
+        // A quota without its period would be of the one that is set already.
+        cpu.set_period(cpu.period().filter(|period| *period > 0).or(Some(PERIOD)));
+        // A burst is more than the quota for a while.
+        cpu.set_burst(own.burst());
+    }
     if let Some(shares) = own.shares() {
-        cpu.set_shares(Some(cpu.shares().map_or(shares, |theirs| theirs.min(shares))));
+        let theirs = cpu.shares().filter(|theirs| *theirs > 0);
+        cpu.set_shares(Some(theirs.map_or(shares, |theirs| theirs.min(shares))));
     }
     // A set of the node's holds; the engine's is kept where the node has none.
     if own.cpus().is_some() {

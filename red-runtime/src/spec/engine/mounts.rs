@@ -15,7 +15,7 @@ use crate::node::diagnostic::Report;
 use crate::node::family::{Family, Layer};
 use crate::node::guard::Opened;
 use crate::node::merge::{Export, Sharing};
-use crate::spec::layout::MountKind;
+use crate::spec::layout::{Mount as Mounted, MountKind};
 use crate::spec::plan::Plan;
 
 /// What a mount of an engine is.
@@ -100,6 +100,7 @@ pub(super) fn combine(
         };
         let mut mount = mount.clone();
         mount.set_destination(PathBuf::from(&destination));
+        judge.propagation(&mut mount, class, report);
         if class == Class::Kernel {
             watch_only(&mut mount, source);
         }
@@ -125,7 +126,7 @@ fn in_order(plan: &Plan, theirs: Vec<Theirs>) -> Vec<Placed> {
     for Theirs { destination, mount, class, source } in theirs {
         // podman makes up accounts for an image that has none; a node's own come first.
         let accounts = class == Class::Own && matches!(destination.as_str(), "/etc/passwd" | "/etc/group");
-        if accounts && plan.layout.mounts.iter().any(|mount| mount.destination == destination) {
+        if accounts && has_accounts(plan, &destination) {
             continue;
         }
         let rank = if matches!(class, Class::Kernel | Class::Fresh) { 0 } else { 2 };
@@ -134,6 +135,16 @@ fn in_order(plan: &Plan, theirs: Vec<Theirs>) -> Vec<Placed> {
     }
     all.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
     all.into_iter().map(|(_, _, placed)| placed).collect()
+}
+
+/// Whether a plan has accounts at a place: a mount there, or what it exports around it.
+fn has_accounts(plan: &Plan, destination: &str) -> bool {
+    let mounts = plan.layout.mounts.iter();
+    let around =
+        mounts.filter(|held| held.destination == destination || below(destination, &held.destination));
+    around
+        .max_by_key(|held| held.destination.len())
+        .is_some_and(|held| held.destination == destination || matches!(held.kind, MountKind::Bind { .. }))
 }
 
 fn clean(path: &str) -> String {
@@ -212,8 +223,9 @@ impl Judge<'_> {
             KernelFs::Mqueue => "/dev/mqueue",
             KernelFs::Proc => return Err("its source is on proc, which shows the host's processes".into()),
             KernelFs::DevPts => return Err("its source is on devpts, which has the host's terminals".into()),
+            KernelFs::Shm => return self.hosts_shm(destination),
         };
-        let ipc = || self.plan.merged.shares.get(Namespace::Ipc).value == Sharing::Host;
+        let ipc = || self.shares_ipc();
         if destination != place {
             return Err(format!("its source is one of the kernel's file systems, whose place is {place}"));
         }
@@ -227,6 +239,38 @@ impl Judge<'_> {
             _ if is_read_only(mount) => Ok(Class::Kernel),
             _ => Err("its source is the host's, and it is not read-only".into()),
         }
+    }
+
+    fn shares_ipc(&self) -> bool {
+        self.plan.merged.shares.get(Namespace::Ipc).value == Sharing::Host
+    }
+
+    /// The class of a bind of the host's shared memory, which is a part of its IPC.
+    fn hosts_shm(&self, destination: &str) -> Result<Class, String> {
+        match self.shares_ipc() {
+            true if destination == "/dev/shm" => Ok(Class::Kernel),
+            true => Ok(Class::Volume),
+            false => Err(format!(
+                "its source is the host's shared memory, and the node has `{}: Disabled`",
+                Namespace::Ipc.tag()
+            )),
+        }
+    }
+
+    /// What the host mounts later comes into no node: nobody has judged it, and it would be writable below
+    /// a read-only volume. What the engine brings by itself stays as it is.
+    fn propagation(&self, mount: &mut Mount, class: Class, report: &mut Report) {
+        const FOLLOWS: [&str; 4] = ["shared", "rshared", "slave", "rslave"];
+        let mut options = mount.options().clone().unwrap_or_default();
+        let Some(word) = options.iter().find(|word| FOLLOWS.contains(&word.as_str())) else { return };
+        if matches!(class, Class::Volume | Class::Fresh) {
+            let entry = entry(mount, &mount.destination().to_string_lossy());
+            let message = format!("{entry} would follow what the host mounts later (`{word}`)");
+            report.push(refused(message).help("mount it `rprivate`"));
+            return;
+        }
+        options.extend(["private".to_owned(), "rprivate".to_owned()]);
+        mount.set_options(Some(options));
     }
 
     /// A new file system may take the place of another new one, and stand beside exports, above them
@@ -262,8 +306,23 @@ impl Judge<'_> {
         };
         match self.plan.merged.exports.iter().position(covered) {
             Some(export) => self.covers(&entry, export, report),
+            None if self.kept_part(&entry, destination, report) => {}
             None => self.inside(&entry, destination, report),
         }
+    }
+
+    /// Refuses what would take the place of a part that the node mounts read-only over its own writable
+    /// export, or of a directory on the way to it. Says whether it does.
+    fn kept_part(&self, entry: &str, destination: &str, report: &mut Report) -> bool {
+        let read_only = |held: &&Mounted| matches!(held.kind, MountKind::Bind { writable: false, .. });
+        let covered =
+            |held: &&Mounted| held.destination == destination || below(&held.destination, destination);
+        let Some(part) = self.plan.layout.mounts.iter().filter(read_only).find(covered) else { return false };
+        let Some(export) = self.plan.merged.exports.get(part.export) else { return false };
+        let node = self.owner(export);
+        let message = format!("{entry} would cover {}, which {node} has read-only", part.destination);
+        report.push(refused(message).at(export.origin.at).help("mount it elsewhere"));
+        true
     }
 
     fn covers(&self, entry: &str, export: usize, report: &mut Report) {

@@ -73,12 +73,14 @@ fn facts(engine: &oci_spec::runtime::Spec) -> EngineFacts {
             "/host/proc" => Some(KernelFs::Proc),
             "/host/mqueue" => Some(KernelFs::Mqueue),
             "/host/pts" => Some(KernelFs::DevPts),
+            "/host/shm" => Some(KernelFs::Shm),
             _ => None,
         };
         let made = match source.to_str().unwrap_or_default() {
             "/engine/hosts" => Some(EngineFile::At("/etc/hosts")),
             "/engine/shadow" | "/engine/key" => Some(EngineFile::Secret),
             "/engine/shm" => Some(EngineFile::Shm),
+            "/engine/passwd" => Some(EngineFile::At("/etc/passwd")),
             "/engine/resolv.conf" => Some(EngineFile::At("/etc/resolv.conf")),
             "/engine/.containerenv" => Some(EngineFile::At("/run/.containerenv")),
             other if other.starts_with("/engine") => panic!("{other}"),
@@ -279,8 +281,13 @@ fn a_mount_is_judged_by_what_it_is_and_covers() {
     let tmpfs = |at: &str| json!({"destination": at, "type": "tmpfs", "source": "tmpfs", "options": ["rw", "tmpcopyup"]});
     let overlay = |at: &str| json!({"destination": at, "type": "overlay", "source": "overlay", "options": ["lowerdir=/x,upperdir=/y,workdir=/z"]});
     let bind = |at: &str, source: &str| json!({"destination": at, "type": "bind", "source": source, "options": ["bind"]});
+    let follows = |at: &str, how: &str| json!({"destination": at, "type": "bind", "source": "/vol", "options": ["rbind", "ro", how]});
     for (mount, words) in [
         (tmpfs("/usr"), "would cover /usr"),
+        (bind("/dev/shm", "/host/shm"), "share_ipc: Disabled"),
+        (bind("/x", "/host/shm"), "share_ipc: Disabled"),
+        (follows("/x", "slave"), "what the host mounts later"),
+        (follows("/x", "rshared"), "what the host mounts later"),
         (tmpfs("/usr/sbin"), "a part of /usr"),
         (tmpfs("/"), "cover everything"),
         (tmpfs("/proc"), "would cover /proc"),
@@ -423,4 +430,72 @@ fn an_engine_lifts_no_limit_by_another_name() {
     });
     let spec = serde_json::to_value(&combined.expect("it starts").spec).expect("it is writable");
     assert_eq!(spec["linux"]["resources"]["unified"], json!({"memory.oom.group": "1", "cpu.max": "1000"}));
+}
+
+#[test]
+fn an_engines_zero_is_no_limit_and_lifts_none() {
+    let node = NODE.replace(
+        "cgroups: {mem: {max: 2000}, pids: {max: 20}}",
+        "cgroups: {mem: {max: 2000}, pids: {max: 20}, cpu: {weight: 50, max: '50000 100000'}}",
+    );
+    let resources = |theirs: Value| {
+        let (combined, report) = combined(&node, |spec| spec["linux"]["resources"] = theirs);
+        let combined = combined.unwrap_or_else(|| panic!("{:?}", report.diagnostics()));
+        serde_json::to_value(&combined.spec).expect("it is writable")["linux"]["resources"].clone()
+    };
+    let none = resources(json!({
+        "pids": {"limit": 0}, "memory": {"limit": 0, "swap": 0, "reservation": 0}, "cpu": {"shares": 0, "quota": 0, "period": 0},
+    }));
+    assert_eq!(none["pids"]["limit"], 20);
+    assert_eq!(none["memory"]["limit"], 2000);
+    assert_eq!((&none["cpu"]["quota"], &none["cpu"]["period"]), (&json!(50_000), &json!(100_000)));
+    assert_ne!(none["cpu"]["shares"], 0);
+    // Less than the node's 50 %, of the usual period and not of one that was set before.
+    let quota = resources(json!({"cpu": {"quota": 9000, "burst": 9000}}));
+    assert_eq!((&quota["cpu"]["quota"], &quota["cpu"]["period"]), (&json!(9000), &json!(100_000)));
+    assert_eq!(quota["cpu"]["burst"], Value::Null);
+    // Less than the node's is less.
+    assert_eq!(resources(json!({"pids": {"limit": 5}}))["pids"]["limit"], 5);
+}
+
+#[test]
+fn no_file_of_a_controller_that_the_node_limits_is_the_engines() {
+    let (combined, _) = combined(NODE, |spec| {
+        spec["linux"]["resources"]["unified"] =
+            json!({"./memory.max": "max", "memory.reclaim": "1", "memory.low": "1", "io.bfq.weight": "1000"});
+    });
+    let spec = serde_json::to_value(&combined.expect("it starts").spec).expect("it is writable");
+    let files = spec["linux"]["resources"]["unified"].as_object().expect("it has some").clone();
+    assert!(files.contains_key("memory.low") && files.contains_key("io.bfq.weight"), "{files:?}");
+    assert!(!files.contains_key("memory.reclaim"), "{files:?}");
+}
+
+#[test]
+fn shared_memory_of_the_host_comes_where_the_node_shares_it() {
+    let shared = NODE.replace("config: {", "config: {share_ipc: Enabled, ");
+    for at in ["/dev/shm", "/x"] {
+        let (combined, report) = combined(&shared, |spec| {
+            spec["linux"]["namespaces"].as_array_mut().expect("a list").retain(|one| one["type"] != "ipc");
+            add(spec, json!({"destination": at, "type": "bind", "source": "/host/shm", "options": ["bind"]}));
+        });
+        assert!(combined.is_some(), "{at}: {:?}", report.diagnostics());
+    }
+}
+
+#[test]
+fn accounts_of_a_node_come_before_the_engines() {
+    let passwd = json!({"destination": "/etc/passwd", "type": "bind", "source": "/engine/passwd", "options": ["bind"]});
+    for (node, engines) in [
+        (NODE.to_owned(), true),
+        (format!("{NODE}\n  - {{mode: Restricted, mount: /etc, path: /host-etc}}"), false),
+        (format!("{NODE}\n  - {{mode: Restricted, mount: /etc/passwd, path: /host-passwd}}"), false),
+    ] {
+        let (combined, report) = combined(&node, |spec| add(spec, passwd.clone()));
+        let combined = combined.unwrap_or_else(|| panic!("{:?}", report.diagnostics()));
+        let held = combined.mounts.iter().any(|placed| match placed {
+            Placed::Engine { mount, .. } => mount.destination().ends_with("passwd"),
+            Placed::Node(_) => false,
+        });
+        assert_eq!(held, engines, "{node}");
+    }
 }

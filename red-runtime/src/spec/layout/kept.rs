@@ -6,7 +6,8 @@ use std::path::Path;
 use super::sources::Finder;
 use crate::node::guard::{Decides, Location, MountTable, PLACES};
 use crate::node::merge::Merged;
-use crate::spec::host::Probe;
+use crate::spec::crossing::Link;
+use crate::spec::host::{Host, Probe};
 
 /// What a place decides.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -235,19 +236,7 @@ impl KeptPlaces {
     ) -> Vec<Location> {
         let kept =
             |path: &str, tree: bool| Kept { class, tree, node: None, path: path.to_owned(), named: true };
-        let mut found = None;
-        for above in path.ancestors() {
-            let (probe, links) = finder.host.follow(&above.to_string_lossy(), None);
-            if let Probe::Dir { real, facts } | Probe::Other { real, facts } = probe {
-                let rest = path.strip_prefix(above).unwrap_or(Path::new("")).to_string_lossy();
-                let slash = if rest.is_empty() { "" } else { "/" };
-                let mount = if rest.is_empty() { facts.mount } else { 0 };
-                found = Some((format!("{}{slash}{rest}", real.trim_end_matches('/')), mount, links));
-                break;
-            }
-        }
-        let (real, mount, links) =
-            found.unwrap_or_else(|| (path.to_string_lossy().into_owned(), 0, Vec::new()));
+        let Walk { real, mount, links } = walk(finder.host, path);
         for link in links {
             if let Some(place) = place(mounts, link.mount, &link.path) {
                 self.add(place, kept(&link.path, true));
@@ -283,6 +272,30 @@ impl KeptPlaces {
     pub(super) fn owner(&self, place: &Location) -> Option<usize> {
         self.nodes.iter().rposition(|bases| bases.iter().any(|base| base.contains(place)))
     }
+}
+
+/// Where a path of the host leads.
+pub(crate) struct Walk {
+    /// The path without links. What is not there is named as it would be made.
+    pub(crate) real: String,
+    /// ID of the mount it was reached through; 0 for what is not there.
+    pub(crate) mount: u64,
+    /// The links on the way: whoever writes where one stands leads the path elsewhere.
+    pub(crate) links: Vec<Link>,
+}
+
+/// Follows a path of the host as far as it is there.
+pub(crate) fn walk(host: &mut dyn Host, path: &Path) -> Walk {
+    for above in path.ancestors() {
+        let (probe, links) = host.follow(&above.to_string_lossy(), None);
+        if let Probe::Dir { real, facts } | Probe::Other { real, facts } = probe {
+            let rest = path.strip_prefix(above).unwrap_or(Path::new("")).to_string_lossy();
+            let slash = if rest.is_empty() { "" } else { "/" };
+            let mount = if rest.is_empty() { facts.mount } else { 0 };
+            return Walk { real: format!("{}{slash}{rest}", real.trim_end_matches('/')), mount, links };
+        }
+    }
+    Walk { real: path.to_string_lossy().into_owned(), mount: 0, links: Vec::new() }
 }
 
 /// The way from `above` to `path`.

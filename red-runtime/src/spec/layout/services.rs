@@ -3,9 +3,12 @@
 
 use super::at;
 use super::guard::Judge;
+use crate::node::config::Namespace;
 use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::guard::{MountEntry, Service, Services};
+use crate::node::merge::Sharing;
 use crate::spec::host::Probe;
+use crate::spec::shm::{self, HostShm};
 
 /// Checks exports, and looks for services once there is an export that could be one's.
 #[derive(Debug, Default)]
@@ -16,7 +19,7 @@ pub(super) struct Others {
 impl Others {
     /// Judges one export.
     pub(super) fn check(&mut self, judge: &mut Judge<'_, '_>, index: usize) {
-        if !kernel(judge, index) {
+        if !kernel(judge, index) && !shared_memory(judge, index) {
             self.service(judge, index);
         }
     }
@@ -41,6 +44,11 @@ impl Others {
             .or_else(|| below.into_iter().find_map(|place| services.at(&place, true, &mut exists)))
             .or_else(|| linked.then_some(Service::Of("a service under another name (hard link)")));
         let layer = judge.layer(index);
+        // Whoever talks to root's own service manager is root; nobody but root launches as root.
+        let service = match service {
+            Some(Service::Session) if uid == 0 => Some(Service::Of("root's session and its service manager")),
+            service => service,
+        };
         match service {
             None => {}
             Some(Service::Session) => {
@@ -67,6 +75,39 @@ impl Others {
             }
         }
     }
+}
+
+/// Refuses the host's shared memory where the family does not share the host's IPC. Says whether it does.
+fn shared_memory(judge: &mut Judge<'_, '_>, index: usize) -> bool {
+    let (real, dir, facts) = judge.source(index);
+    let shared = judge.merged.shares.get(Namespace::Ipc).value == Sharing::Host;
+    if shared || facts.is_none() {
+        return false;
+    }
+    let found = match judge.finder.host.probe(shm::PATH, None) {
+        Probe::Dir { real, .. } => Some(real),
+        _ => None,
+    };
+    let memory = HostShm::at(&judge.mounts, found.as_deref());
+    let here = judge.places[index].as_ref().is_some_and(|place| memory.touches(place));
+    let brought = judge.mounts.below(real).any(|mount| dir && memory.holds(&mount.location()));
+    if !here && !brought {
+        return false;
+    }
+    let tag = Namespace::Ipc.tag();
+    let layer = judge.layer(index).name();
+    let message = format!("{layer} exports {real}, which shows the host's shared memory: `{tag}: Disabled`");
+    let help = format!(
+        "mode Devfs makes a /dev with a /dev/shm of the node's own; `{tag}: Enabled` shares the host's"
+    );
+    let diagnostic = if judge.finder.terms.rules.allow(real) {
+        Diagnostic::warning(Code::ExportKernel, message)
+    } else {
+        Diagnostic::error(Code::ExportKernel, message)
+    };
+    let diagnostic = diagnostic.at(at(judge.export(index))).help(help);
+    judge.push(diagnostic);
+    true
 }
 
 /// Refuses what belongs to the kernel. Says whether it does.
@@ -108,4 +149,58 @@ fn kernel(judge: &mut Judge<'_, '_>, index: usize) -> bool {
     let diagnostic = diagnostic.at(at(judge.export(index))).help(help);
     judge.push(diagnostic);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::spec::identity::Caller;
+    use crate::spec::plan::{Plan, Request, plan};
+    use crate::testing::{FakeHost, Maker, launch};
+
+    const MOUNTS: &str = "7 1 0:8 / /run rw - tmpfs tmpfs rw
+8 1 0:8 /user/0 /alias rw - tmpfs tmpfs rw
+9 1 0:9 / /dev/shm rw - tmpfs tmpfs rw
+10 1 0:9 /x /memory rw - tmpfs tmpfs rw
+";
+
+    fn planned(maker: Maker, uid: u32) -> Result<Plan, String> {
+        let mut host = FakeHost { mounts: MOUNTS.into(), ..FakeHost::default() };
+        let request = Request::new(Caller { uid, gid: uid });
+        let planned = plan(&maker.family(), &request, launch(), &mut host, None);
+        let said = planned.report.diagnostics().iter().map(|one| one.message.clone());
+        let said = said.collect::<Vec<_>>().join("; ");
+        planned.plan.ok_or(said)
+    }
+
+    fn export(path: &str) -> String {
+        format!("exports: [{{mode: Public, mount: /s, path: {path}}}]")
+    }
+
+    #[test]
+    fn roots_session_is_for_who_may_name_services() {
+        let there = |plan: &Plan| plan.layout.mounts.iter().any(|mount| mount.destination == "/s");
+        for path in ["/run/user/0", "/run/user/0/bus"] {
+            let plan = planned(Maker::new().node(&export(path)), 0).unwrap();
+            assert!(!there(&plan) && plan.layout.skipped[0].reason.contains("root's session"), "{path}");
+            let plan = planned(Maker::new().main(&export(path)).node(""), 0).unwrap();
+            assert!(
+                there(&plan) && plan.layout.privileged.values().any(|whose| whose.contains("root's session"))
+            );
+        }
+        // By another name it is no template's.
+        let said = planned(Maker::new().node(&export("/alias")), 0).unwrap_err();
+        assert!(said.contains("gives access to root's session"), "{said}");
+        let plan = planned(Maker::new().node(&export("/run/user/7")), 7).unwrap();
+        assert!(there(&plan), "a user's own");
+    }
+
+    #[test]
+    fn shared_memory_comes_with_the_hosts_ipc() {
+        for path in ["/dev/shm", "/dev/shm/x", "/memory"] {
+            let said = planned(Maker::new().node(&export(path)), 0).unwrap_err();
+            assert!(said.contains("shows the host's shared memory"), "{path}: {said}");
+            let shared = format!("config: {{share_ipc: Enabled}}\n{}", export(path));
+            assert!(planned(Maker::new().node(&shared), 0).is_ok(), "{path}");
+        }
+    }
 }

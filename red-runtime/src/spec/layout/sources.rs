@@ -61,6 +61,11 @@ impl Finder<'_> {
         if !links.is_empty() {
             self.links.insert(index, links);
         }
+        if let Probe::Dir { real, .. } | Probe::Other { real, .. } = &probe
+            && self.is_roots_session(real, export)
+        {
+            return self.without_session(index, export);
+        }
         match probe {
             Probe::Dir { real, facts } => Found::Path { real, dir: true, facts: Some(facts) },
             Probe::Other { real, facts } => {
@@ -94,6 +99,28 @@ impl Finder<'_> {
             }
             None => self.skip(index, export, &format!("{path} is missing")),
         }
+    }
+
+    /// Whether a path is in root's own session, where root's service manager starts what it is told to.
+    /// The templates export everybody's; root's is for those who may name services.
+    fn is_roots_session(&self, real: &str, export: &Export) -> bool {
+        let layers = self.family.layers();
+        let layer = layers.iter().find(|layer| layer.id == export.origin.layer);
+        let may = layer.is_none_or(|layer| layer.admin || layer.node.is_none());
+        let in_it =
+            real.strip_prefix("/run/user/0").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.terms.uid == 0 && in_it && !may && !self.terms.rules.allow(real)
+    }
+
+    fn without_session(&mut self, index: usize, export: &Export) -> Found {
+        let reason = "root's session and its service manager do what they are told as root";
+        let message = format!("export of {} is left out: {reason}", export.mount.actual);
+        let warning = Diagnostic::warning(Code::ExportPrivileged, message).at(at(export));
+        self.report.push(
+            warning.help("an admin file, redmain or `exports: {allow: [...]}` in the policy may name it"),
+        );
+        self.layout.skipped.push(Skipped { export: index, reason: reason.to_owned() });
+        Found::Skipped
     }
 
     fn skip(&mut self, index: usize, export: &Export, reason: &str) -> Found {

@@ -422,8 +422,8 @@ fn the_kernel_and_services_of_root_are_no_exports() {
             let found = codes("", &export(mode, path), &mut host());
             assert_eq!(found, ["export-privileged"], "{mode} {path}");
         }
-        // What deployed templates export, and shared memory.
-        for path in ["/run/systemd/notify", "/run/platform", "/run/user/$UID", "/dev/shm", "/run/app"] {
+        // What deployed templates export.
+        for path in ["/run/systemd/notify", "/run/platform", "/run/user/$UID", "/run/app"] {
             let found = codes("", &export(mode, path), &mut host());
             assert_eq!(found, Vec::<&str>::new(), "{mode} {path}");
         }
