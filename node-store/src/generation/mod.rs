@@ -10,6 +10,7 @@ mod sweep;
 mod switch;
 mod tree;
 mod variable;
+mod walk;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ pub(crate) use descend::{Switches, commit};
 pub(crate) use lock::{Lock, LockError, Patience};
 pub(crate) use switch::Stage;
 pub(crate) use tree::{make_directory, remove};
+pub(crate) use walk::{Walk, entries};
 
 /// Directory of everything of ours in a node.
 pub(crate) const RED: &str = ".red";
