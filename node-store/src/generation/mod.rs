@@ -20,7 +20,7 @@ use rustix::io::Errno;
 
 pub(crate) use collect::{mounted, unused};
 pub(crate) use descend::{Switches, commit};
-pub(crate) use lock::{Lock, LockError, Patience};
+pub(crate) use lock::{Lock, LockError, Patience, is_foreign};
 pub(crate) use switch::Stage;
 pub(crate) use tree::{make_directory, remove};
 pub(crate) use walk::{Walk, entries};

@@ -75,6 +75,14 @@ pub(crate) enum TransactionError {
         /// Why.
         reason: String,
     },
+    /// An ancestor that is somebody else's went on meanwhile.
+    #[error("{}: changed by another command meanwhile; this node is unchanged, try again", .0.display())]
+    Moved(PathBuf),
+    /// A setting that is none.
+    #[error(
+        "invalid scriptlet_timeout `{0}`: expected a number of seconds (0: no limit); nothing has changed"
+    )]
+    Timeout(String),
     /// rpm did something else.
     #[error("rpm's database is not what was planned after the transaction ({0}); nothing has changed")]
     Differs(String),
@@ -167,6 +175,7 @@ pub(crate) fn run(
             }
         }
     }
+    locks.hold()?;
     finish(&switches, &records, &session, talk)?;
     Ok(End::Done(stage.number))
 }

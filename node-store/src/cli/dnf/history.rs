@@ -241,6 +241,7 @@ pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String])
         person.say("nothing is done");
         return Ok(if common.assumeno { Exit::Success } else { Exit::Failure });
     }
+    locks.hold()?;
     generation::commit(&Switches { nodes: vec![(node.path().to_owned(), number)] })?;
     let record = Record {
         id: node.next_record(),
