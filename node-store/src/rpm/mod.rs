@@ -4,11 +4,13 @@ pub(crate) mod armor;
 mod call;
 mod check;
 mod enter;
+mod inside;
 mod job;
 mod mirror;
 mod outside;
 mod transact;
 mod view;
+mod watchdog;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -18,6 +20,7 @@ pub(crate) use check::nevra;
 pub(crate) use enter::{look, main as enter};
 pub(crate) use job::{Done, Erase, Event, Install, Job, Lower};
 pub(crate) use transact::main as transact;
+pub(crate) use watchdog::SECONDS as SCRIPTLET_SECONDS;
 
 /// What rpm said.
 #[derive(Debug, thiserror::Error)]
