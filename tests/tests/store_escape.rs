@@ -490,6 +490,18 @@ fn whoever_may_change_a_node_still_waits() {
     ground.dnf("node", &["-y", "--wait=0", "remove", "one"]).good();
 }
 
+#[test]
+fn a_limit_that_is_not_a_number_is_refused() {
+    let ground = Ground::new();
+    ground.publish("main", &[one("one", "true")]);
+    ground.create("node", Some("main"));
+    let said = ground.dnf("node", &["-y", "--setopt=scriptlet_timeout=soon", "install", "one"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("invalid scriptlet_timeout `soon`"), "{}", said.err);
+    assert_eq!(ground.rpm_says("node"), Vec::<String>::new());
+    ground.dnf("node", &["-y", "--setopt=scriptlet_timeout=0", "install", "one"]).good();
+}
+
 /// A user's node below root's: the parent's lock is not the user's, and no user can stop root by one.
 #[test]
 fn a_parent_that_is_not_ones_own_is_relied_on_without_a_lock() {
