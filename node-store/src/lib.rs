@@ -9,6 +9,7 @@ mod history;
 mod plan;
 mod repo;
 mod rpm;
+mod sealed;
 mod session;
 mod solve;
 mod transaction;

@@ -84,8 +84,12 @@ fn measure(red: &Path, mounts: usize, runs: usize) {
     let peers = peers(red, &case, &states);
     let mut all: Vec<Vec<Duration>> = vec![Vec::new(); peers.len()];
     let mut peak = vec![0; peers.len()];
+    let mut order: Vec<usize> = (0..peers.len()).collect();
     for round in 0..runs + 3 {
-        for (index, peer) in peers.iter().enumerate() {
+        // What one leaves the kernel to tidy up is paid by the next, which is not to be always the same.
+        shuffle(&mut order, round);
+        for &index in &order {
+            let peer = &peers[index];
             let begin = Instant::now();
             for call in &peer.calls {
                 let mut child = call.command().spawn().expect("it starts");
@@ -115,6 +119,15 @@ fn measure(red: &Path, mounts: usize, runs: usize) {
     }
     println!("{text}");
     drop(std::fs::remove_dir_all(&states));
+}
+
+/// Another order for every round, the same in every run (Knuth's multiplier for a linear generator).
+fn shuffle(order: &mut [usize], round: usize) {
+    let mut state = round as u64 + 1;
+    for last in (1..order.len()).rev() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        order.swap(last, (state >> 33) as usize % (last + 1));
+    }
 }
 
 /// Peak resident memory of a call in kB, as wait4(2) counts it. A small program asks: what a child

@@ -160,7 +160,7 @@ impl Store {
         let path = self.red(format!("pinned/{number}"));
         if pinned {
             make_directory(&self.dir, &self.path, ".red/pinned")?;
-            std::fs::write(&path, "").at(path)
+            self.write_durably(&format!("pinned/{number}"), b"")
         } else {
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at(path),

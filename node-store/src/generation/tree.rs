@@ -53,10 +53,12 @@ pub(super) fn take_over(
         let made = made.take();
         levels.pop();
         if !levels.is_empty() {
-            from.leave()?;
-            let dir = into.leave()?;
+            let (old, new) = (from.leave()?, into.leave()?);
             // Last, for its mode may keep its owner out.
-            made.map_or(Ok(()), |stat| attributes(&dir, &stat, into.path()))?;
+            if let Some(stat) = made {
+                attributes(&new, &stat, into.path())?;
+                copy_extended(&old, &new, into.path())?;
+            }
         }
     }
     Ok(())
@@ -130,6 +132,19 @@ fn copy_one(from: &Walk, into: &Walk, entry: (&CStr, &Stat), how: How) -> Result
     }
 }
 
+/// Owner, mode, times and extended attributes of a directory that was made anew.
+pub(super) fn same_attributes(from: &OwnedFd, into: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+    attributes(into, &rustix::fs::fstat(from).at(path)?, path)?;
+    copy_extended(from, into, path)
+}
+
+/// Extended attributes that `into` lacks: the install view makes the directories it writes to, and
+/// overlayfs shows those of its upper directory only.
+pub(super) fn missing_attributes(from: &OwnedFd, into: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+    let there = extended(into, path)?;
+    copy_some(from, into, path, |name| !there.iter().any(|known| known == name))
+}
+
 fn attributes(fd: &OwnedFd, stat: &Stat, path: &Path) -> Result<(), StoreError> {
     let owner = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
     match rustix::fs::fchown(fd, Some(owner.0), Some(owner.1)) {
@@ -168,13 +183,27 @@ fn copy_file(from: &Walk, into: &Walk, name: &CStr, stat: &Stat) -> Result<(), S
 
 /// Extended attributes: capabilities, access control lists, labels.
 fn copy_extended(from: &OwnedFd, to: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+    copy_some(from, to, path, |_| true)
+}
+
+fn copy_some(
+    from: &OwnedFd,
+    to: &OwnedFd,
+    path: &Path,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<(), StoreError> {
     for name in extended(from, path)? {
-        if OVERLAY.iter().any(|prefix| name.starts_with(prefix)) {
+        if OVERLAY.iter().any(|prefix| name.starts_with(prefix)) || !wanted(&name) {
             continue;
         }
         let mut value = [0_u8; 65_536];
         let length = rustix::fs::fgetxattr(from, &*name, &mut value[..]).at(path)?;
-        rustix::fs::fsetxattr(to, &*name, &value[..length], rustix::fs::XattrFlags::empty()).at(path)?;
+        match rustix::fs::fsetxattr(to, &*name, &value[..length], rustix::fs::XattrFlags::empty()) {
+            // Labels are the security module's to give to what an ordinary user makes (xattr(7)).
+            Err(Errno::PERM | Errno::ACCESS)
+                if name.starts_with("security.") && !rustix::process::geteuid().is_root() => {}
+            set => set.at(path)?,
+        }
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use super::convert::CONVERT;
 use super::fetch::{FetchError, Fetcher, Known, Target};
 use super::repomd::{Data, parse};
 use super::{Repo, mirrors};
+use crate::sealed::{is_sealed, seal};
 
 /// How old metadata may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,7 +74,8 @@ pub(crate) struct State {
     pub(crate) bases: Vec<String>,
     /// When it was last asked, seconds since the epoch.
     checked: u64,
-    /// Digest of what named it, so that another URL under the same id is another repository.
+    /// Digest of what named it and of how it was verified, so that another URL under the same id is another
+    /// repository, and what nobody verified is not taken for verified.
     source: String,
     etag: Option<String>,
     modified: Option<String>,
@@ -99,7 +101,7 @@ impl Here {
     pub(crate) fn filelists(&self, repo: &Repo) -> Result<Option<PathBuf>, MetadataError> {
         let Some(data) = &self.state.filelists else { return Ok(None) };
         let path = self.dir.join(solv_name(data));
-        if !path.exists() {
+        if !is_sealed(&path) {
             let fetcher = Fetcher::new(repo)?;
             let place = Place { fetcher: &fetcher, repo, dir: &self.dir, bases: &self.state.bases };
             place.take(data, &path, Some(&self.primary()))?;
@@ -114,7 +116,11 @@ fn directory(cache: &Path, repo: &Repo) -> PathBuf {
 }
 
 fn source_of(repo: &Repo) -> String {
-    let said = format!("{:?} {:?} {:?}", repo.baseurl, repo.mirrorlist, repo.metalink);
+    let mut said = format!("{:?} {:?} {:?}", repo.baseurl, repo.mirrorlist, repo.metalink);
+    if repo.repo_gpgcheck {
+        // What was fetched under another policy, or verified with other keys, is not what is asked for.
+        said.push_str(&format!(" signed by {:?}", repo.gpgkey));
+    }
     Sha256::digest(said).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -139,7 +145,8 @@ pub(crate) fn refresh(
     freshness: Freshness,
     keys: &mut dyn FnMut(&Repo) -> Result<Vec<PathBuf>, String>,
 ) -> Result<Here, MetadataError> {
-    let here = state_of(cache, repo);
+    // Damaged metadata are fetched anew.
+    let here = state_of(cache, repo).filter(|here| is_sealed(&here.primary()));
     match (&here, freshness) {
         (Some(_), Freshness::Cache) => {}
         (None, Freshness::Cache) => return Err(MetadataError::NotHere { id: repo.id.clone() }),
@@ -211,7 +218,7 @@ fn fetch(
         bases: bases.clone(),
     };
     let path = dir.join(&state.primary);
-    if !path.exists() {
+    if !is_sealed(&path) {
         place.take(&primary, &path, None)?;
     }
     write_state(&dir, &state)?;
@@ -306,7 +313,7 @@ impl Place<'_> {
 /// Lets a process of its own read foreign XML.
 fn convert(xml: &Path, solv: &Path, primary: Option<&Path>, open_size: u64) -> Result<(), String> {
     let dir = solv.parent().unwrap_or(Path::new("/"));
-    let aside = tempfile::NamedTempFile::new_in(dir).map_err(|error| error.to_string())?;
+    let mut aside = tempfile::NamedTempFile::new_in(dir).map_err(|error| error.to_string())?;
     let mut command = Command::new("/proc/self/exe");
     command.arg(CONVERT).arg(xml).arg(aside.path()).arg(open_size.to_string()).args(primary);
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -324,6 +331,7 @@ fn convert(xml: &Path, solv: &Path, primary: Option<&Path>, open_size: u64) -> R
             words.to_owned()
         });
     }
+    seal(aside.as_file_mut()).map_err(|error| error.to_string())?;
     aside.persist(solv).map_err(|error| error.to_string())?;
     Ok(())
 }

@@ -65,3 +65,13 @@ pub(crate) fn key_ids(database: &Path) -> Result<Vec<String>, RpmError> {
 pub(crate) fn has_database(dir: &Path) -> bool {
     ["rpmdb.sqlite", "Packages.db", "Packages", "data.mdb"].iter().any(|name| dir.join(name).exists())
 }
+
+/// Gives an rpm program an environment in which only the system configures it. Aliases and macros of a
+/// home directory (popt(3), rpm(8)) turn a query into anything, and run programs.
+pub(crate) fn own_environment(command: &mut std::process::Command) {
+    let keeps = |name: &str| {
+        matches!(name, "PATH" | "LANG" | "LANGUAGE" | "TZ" | "TERM" | "COLUMNS") || name.starts_with("LC_")
+    };
+    let kept: Vec<_> = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(keeps)).collect();
+    command.env_clear().envs(kept).env("HOME", "/nonexistent");
+}

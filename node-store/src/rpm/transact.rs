@@ -281,10 +281,7 @@ fn become_program(_ready: &Ready, name: &str, args: &[String]) -> std::io::Error
     use std::os::unix::process::CommandExt;
     // Of directories of the core OS, an ordinary user may not write to those that nobody mirrored.
     let place = if name == "rpm" { ["--define", "_tmppath /tmp"].as_slice() } else { &[] };
-    std::process::Command::new(name)
-        .args(place)
-        .args(args)
-        .env_remove(super::call::JOB)
-        .env_remove(super::call::LOOK)
-        .exec()
+    let mut command = std::process::Command::new(name);
+    super::own_environment(command.args(place).args(args));
+    command.exec()
 }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::ffi::{Id, Pool, RepoId, SolvError};
 use crate::family::{Family, Member};
 use crate::rpm::{RpmError, has_database, use_database};
+use crate::sealed::{is_sealed, seal};
 
 /// Why packages could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -180,7 +181,7 @@ fn load_database(
 ) -> Result<(), LoadError> {
     let kept = cache.and_then(|cache| kept(cache, database));
     if let Some(kept) = &kept
-        && kept.exists()
+        && is_sealed(kept)
         && pool.load_solv(repo, kept, false).is_ok()
     {
         return Ok(());
@@ -226,8 +227,9 @@ fn keep(pool: &mut Pool, repo: RepoId, kept: &Path, database: &Path) -> Result<(
     let failed = |source| SolvError::File { path: kept.to_owned(), source };
     let dir = kept.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(dir).map_err(failed)?;
-    let aside = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    let mut aside = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
     pool.write_solv(repo, aside.reopen().map_err(failed)?, kept)?;
+    seal(aside.as_file_mut()).map_err(failed)?;
     // What was kept of the same database in another state.
     let prefix = format!("{}-", short(database));
     for entry in std::fs::read_dir(dir).map_err(failed)?.flatten() {

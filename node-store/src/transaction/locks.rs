@@ -28,7 +28,7 @@ impl Locks {
             if store.needs_sweep()
                 && let Some(alone) = ours(Lock::take(store.path(), true, patience, &mut tell))?
             {
-                store.sweep()?;
+                store.sweep()?.iter().for_each(|line| tell(line));
                 drop(alone);
             }
             match ours(Lock::take(&ancestor.path, false, patience, &mut tell))? {
@@ -40,7 +40,7 @@ impl Locks {
             all.push(Lock::take(path, true, patience, &mut tell)?);
         }
         for path in std::iter::once(&family.node.path).chain(descendants) {
-            Store::open(path)?.sweep()?;
+            Store::open(path)?.sweep()?.iter().for_each(|line| tell(line));
         }
         Ok(Self { all, relied })
     }

@@ -141,7 +141,7 @@ pub(crate) fn run(
     // What was read before the lock may have changed since.
     let session = Session::of(Family::load(redpath)?, choice)?;
     let store = family::store(&session.family.node)?;
-    let about = About::current(&store);
+    let about = About::to_change(&store)?;
     let mut packages = session.packages(false, &mut |line| talk.say(line))?;
     let wanted = ask(&session, &mut packages, &about)?;
     let answer = decide(&session, &mut packages, &wanted, talk)?;

@@ -151,7 +151,12 @@ impl One<'_> {
 
     /// Whether packages of a repository must be signed.
     fn signed(&self, repo: &str) -> bool {
-        self.session.family.gpgcheck.is_some() || self.session.repo(repo).is_some_and(|repo| repo.gpgcheck)
+        let of_repo = match self.session.repo(repo) {
+            Some(repo) => repo.gpgcheck,
+            // A file of the command line.
+            None => !self.session.choice.no_gpgcheck && self.session.settings.on("localpkg_gpgcheck", false),
+        };
+        self.session.family.gpgcheck.is_some() || of_repo
     }
 
     fn fetch(

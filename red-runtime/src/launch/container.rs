@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use oci_spec::runtime::Hooks;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
@@ -247,12 +248,19 @@ pub(crate) fn start(store: &Store, id: &str) -> Result<(), LaunchError> {
     record.stage = Stage::Started;
     held.update(&directory, &record)?;
     tried(rustix::fs::unlinkat(&directory, start::NAME, rustix::fs::AtFlags::empty()));
-    let spec = store.spec(id)?;
-    let after = spec.hooks().as_ref().and_then(|hooks| hooks.poststart().as_ref());
-    if after.is_some() {
-        hooks::run("poststart", after, &record.state(Status::Running).to_string())?;
+    let later = later(&record, store)?;
+    if later.poststart().is_some() {
+        hooks::run("poststart", later.poststart().as_ref(), &record.state(Status::Running).to_string())?;
     }
     Ok(())
+}
+
+/// Hooks that are still to come. An earlier version's record does not have them.
+fn later(record: &Record, store: &Store) -> Result<Hooks, LaunchError> {
+    match &record.later {
+        Some(later) => Ok(later.clone()),
+        None => Ok(store.spec(&record.id)?.hooks().clone().unwrap_or_default()),
+    }
 }
 
 /// Removes a container, and with `force` ends it first. Needs nothing but its record; with `force`
@@ -279,12 +287,12 @@ pub(crate) fn delete(store: &Store, id: &str, force: bool) -> Result<(), LaunchE
         });
     }
     take_down(&record)?;
-    let spec = store.spec(id).ok();
+    // A configuration that cannot be read does not keep a container from being deleted.
+    let later = later(&record, store).unwrap_or_default();
     held.forget()?;
-    let after = spec.as_ref().and_then(|spec| spec.hooks().as_ref()?.poststop().as_ref());
-    if after.is_some() {
+    if later.poststop().is_some() {
         // The container is gone whatever they say; their failure is told all the same.
-        hooks::run("poststop", after, &record.state(Status::Stopped).to_string())?;
+        hooks::run("poststop", later.poststop().as_ref(), &record.state(Status::Stopped).to_string())?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{LinuxResources, Spec};
+use oci_spec::runtime::{Hooks, LinuxResources, Spec};
 use rustix::process::Pid;
 
 use super::cgroup::{self, Cgroups, Wanted};
@@ -134,7 +134,18 @@ impl Request<'_> {
             output: self.terms.output.clone(),
             reaper: self.terms.reaper,
             filter: self.terms.filter,
+            later: Some(self.later()),
         }
+    }
+
+    /// Hooks that later commands run.
+    fn later(&self) -> Hooks {
+        let mut later = Hooks::default();
+        if let Some(all) = self.spec.hooks() {
+            later.set_poststart(all.poststart().clone());
+            later.set_poststop(all.poststop().clone());
+        }
+        later
     }
 
     fn job(&mut self, cgroups: Option<Cgroups>, manner: Manner) -> Job<'_> {

@@ -141,21 +141,10 @@ pub fn plan(
     let map_root = merged.tags.identity.map_root_user.as_ref().is_some_and(|on| on.value);
     let inside = match identity::inside(request.caller, target, &merged.shares, map_root, host) {
         Ok(inside) => inside,
-        Err(error) => {
-            report.push(Diagnostic::error(Code::Internal, error.to_string()));
-            return Planned { plan: None, report };
-        }
+        Err(error) => return impossible(error, report),
     };
     user_namespace_note(request, &merged, &mut report);
-    let host_has = |namespace| merged.shares.get(namespace).value == Sharing::Host;
-    let terms = Terms {
-        strict: request.strict,
-        user_namespace: inside.user_namespace != Sharing::Host,
-        host_pids: host_has(Namespace::Pid),
-        host_ipc: host_has(Namespace::Ipc),
-        uid: target.uid,
-        rules: &request.rules,
-    };
+    let terms = terms(request, &merged, &inside, target.uid);
     let layout = layout::layout(family, &merged, terms, host, &mut report);
     let environment = environment::build(&merged, &launch, &mut shell, &mut report);
     let files = files::gather(&merged, &layout, &mut shell, &mut report);
@@ -169,10 +158,7 @@ pub fn plan(
     let redpath = family.leaf().vars.path.clone();
     let spec = match oci::spec(&parts, &redpath, &digest, host.cgroup_mode(), &mut report) {
         Ok(spec) => spec,
-        Err(error) => {
-            report.push(Diagnostic::error(Code::Internal, error.to_string()));
-            return Planned { plan: None, report };
-        }
+        Err(error) => return impossible(error, report),
     };
     let complete = shell.is_some();
     let plan = (!report.has_errors()).then_some(Plan {
@@ -190,6 +176,25 @@ pub fn plan(
         complete,
     });
     Planned { plan, report }
+}
+
+/// No plan, for a reason that is no mistake of the family's.
+fn impossible(error: impl std::fmt::Display, mut report: Report) -> Planned {
+    report.push(Diagnostic::error(Code::Internal, error.to_string()));
+    Planned { plan: None, report }
+}
+
+/// What the layout has to know besides the family.
+fn terms<'r>(request: &'r Request, merged: &Merged, inside: &Inside, uid: u32) -> Terms<'r> {
+    let host_has = |namespace| merged.shares.get(namespace).value == Sharing::Host;
+    Terms {
+        strict: request.strict,
+        user_namespace: inside.user_namespace != Sharing::Host,
+        host_pids: host_has(Namespace::Pid),
+        host_ipc: host_has(Namespace::Ipc),
+        uid,
+        rules: &request.rules,
+    }
 }
 
 /// A report without what another one has too.

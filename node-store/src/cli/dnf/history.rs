@@ -212,7 +212,15 @@ pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String])
     let mut person = common.person();
     let (family, node) = store(common)?;
     family.may_change().map_err(SessionError::from)?;
+    let interrupted = node.interrupted()?;
     let locks = Locks::take(&family, &[], common.patience()?, &mut person)?;
+    if let Some(done) = interrupted.filter(|done| args.number.is_none_or(|number| number == done.generation))
+    {
+        // Whoever repeats a command that was killed does not want to go farther.
+        person
+            .say(&format!("generation {} is current: the interrupted rollback is complete", done.generation));
+        return Ok(Exit::Success);
+    }
     let numbers = node.numbers()?;
     let current = node.current()?;
     let before = numbers.iter().rev().copied().find(|number| Some(*number) < current);
@@ -241,8 +249,6 @@ pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String])
         person.say("nothing is done");
         return Ok(if common.assumeno { Exit::Success } else { Exit::Failure });
     }
-    locks.hold()?;
-    generation::commit(&Switches { nodes: vec![(node.path().to_owned(), number)] })?;
     let record = Record {
         id: node.next_record(),
         time: now(),
@@ -252,7 +258,11 @@ pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String])
         generation: number,
         ..Record::default()
     };
+    locks.hold()?;
+    node.intend(&record)?;
+    generation::commit(&Switches { nodes: vec![(node.path().to_owned(), number)] })?;
     node.record(&record)?;
+    node.forget_intended()?;
     drop(locks);
     person.say(&format!("generation {number} is current"));
     Ok(Exit::Success)
@@ -286,7 +296,7 @@ fn broken(family: &Family, node: &Path, number: u64) -> Result<Vec<String>, DnfE
 }
 
 pub(super) fn generations(common: &Common, args: &GenerationsArgs) -> Result<Exit, DnfError> {
-    let (_, node) = store(common)?;
+    let (family, node) = store(common)?;
     match &args.what {
         None | Some(Generations::List) => list_generations(common, &node),
         Some(Generations::Pin { number, remove }) => {
@@ -299,8 +309,8 @@ pub(super) fn generations(common: &Common, args: &GenerationsArgs) -> Result<Exi
         }
         Some(Generations::Collect) => {
             let mut person = common.person();
-            let lock = generation::Lock::take(node.path(), true, common.patience()?, &mut output::say)?;
-            node.sweep()?;
+            // What a switch of several nodes has not reached yet is no rubbish: the ancestors come first.
+            let lock = Locks::take(&family, &[], common.patience()?, &mut person)?;
             let session = common.session()?;
             let removed = transaction::collect(&node, &session.settings, &mut person)?;
             drop(lock);

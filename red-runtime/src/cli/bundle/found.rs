@@ -7,27 +7,47 @@ use oci_spec::runtime::{Mount, Spec};
 use rustix::fs::{Mode, OFlags, fstatfs, open};
 
 use crate::launch::error::LaunchError;
-use crate::launch::namespaces;
+use crate::launch::namespaces as kinds;
 use crate::node::guard::Opened;
-use crate::spec::engine::{BindSource, EngineFacts, EngineFile, KernelFs, is_bind};
+use crate::spec::engine::{
+    BindSource, EngineFacts, EngineFile, KernelFs, NamedNamespace, is_bind, is_frozen,
+};
 
-/// Opens every namespace and source of a configuration, and keeps what they are.
+/// Opens every namespace and source of a configuration that names a node, and keeps what they are.
 ///
 /// # Errors
 /// One of them is missing, or a namespace is none.
 pub(super) fn facts(spec: &Spec, engine: &EngineDirs, bundle: &Path) -> Result<EngineFacts, LaunchError> {
-    let mut facts = EngineFacts::default();
-    let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    for one in listed.into_iter().flatten() {
-        if let Some(path) = one.path().as_ref().filter(|path| !path.as_os_str().is_empty()) {
-            facts.namespaces.push(namespaces::identify(one.typ(), path)?.1);
-        }
-    }
+    let mut facts = EngineFacts { namespaces: namespaces(spec)?, sources: Vec::new() };
     for mount in spec.mounts().iter().flatten() {
         let source = if is_bind(mount) { Some(bind_source(mount, engine, bundle)?) } else { None };
         facts.sources.push(source);
     }
     Ok(facts)
+}
+
+/// Opens every namespace of a configuration, and keeps what they are.
+///
+/// # Errors
+/// One is missing, or no namespace of its type.
+pub(super) fn namespaces(spec: &Spec) -> Result<Vec<NamedNamespace>, LaunchError> {
+    let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    let by_path = listed.into_iter().flatten().filter_map(|one| {
+        let path = one.path().as_ref().filter(|path| !path.as_os_str().is_empty())?;
+        Some((one.typ(), path))
+    });
+    by_path.map(|(typ, path)| Ok(kinds::identify(typ, path)?.1)).collect()
+}
+
+/// Opens the source of each bind of a plain configuration, by position. One that is read-only with all
+/// below it makes nothing writable, so it is none of those that are judged.
+///
+/// # Errors
+/// One of them is missing.
+pub(super) fn judged(spec: &Spec, bundle: &Path) -> Result<Vec<Option<Opened>>, LaunchError> {
+    let open = |mount: &Mount| Ok(Some(open_bind(&source_path(mount, bundle))?.1));
+    let mounts = spec.mounts().iter().flatten();
+    mounts.map(|mount| if is_bind(mount) && !is_frozen(mount) { open(mount) } else { Ok(None) }).collect()
 }
 
 /// Opens the source of a bind as the launch will: links are followed, and the descriptor tells where
@@ -45,13 +65,20 @@ pub(super) fn source_path(mount: &Mount, bundle: &Path) -> PathBuf {
     bundle.join(mount.source().clone().unwrap_or_default())
 }
 
+fn open_bind(path: &Path) -> Result<(OwnedFd, Opened), LaunchError> {
+    let source = open_source(path)?;
+    let opened = Opened::of(&source)
+        .map_err(|errno| LaunchError::Call { what: format!("source {}", path.display()), errno })?;
+    Ok((source, opened))
+}
+
 fn bind_source(mount: &Mount, engine: &EngineDirs, bundle: &Path) -> Result<BindSource, LaunchError> {
     let path = source_path(mount, bundle);
-    let call = |errno| LaunchError::Call { what: format!("source {}", path.display()), errno };
-    let source = open_source(&path)?;
-    let opened = Opened::of(&source).map_err(call)?;
+    let (source, opened) = open_bind(&path)?;
+    let kernel = kernel_fs(&source)
+        .map_err(|errno| LaunchError::Call { what: format!("source {}", path.display()), errno })?;
     let made = engine.made(Path::new(&opened.path));
-    Ok(BindSource { kernel: kernel_fs(&source).map_err(call)?, made, opened })
+    Ok(BindSource { kernel, made, opened })
 }
 
 /// Which of the kernel's file systems something is on (linux/magic.h).

@@ -22,6 +22,7 @@ use crate::launch::smack;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::expand::Launch;
 use crate::node::family::Family;
+use crate::node::guard::Opened;
 use crate::node::load::{self, LoadError, LoadOptions};
 use crate::node::place::PlaceError;
 use crate::node::source::Sources;
@@ -95,32 +96,35 @@ impl Loaded {
         let spec: Spec = serde_json::from_str(&text)
             .map_err(|source| LaunchError::Json { path: path.display().to_string(), source })?;
         let selection = choice::choose(&spec, &bundle)?;
-        let facts = found::facts(&spec, &EngineDirs::of(&bundle, pid_file), &bundle)?;
         store.prepare()?;
         let policy = policy(store)?;
         match selection {
-            Selection::Plain { sandbox } => Self::plain(bundle, spec, facts, (&policy, sandbox)),
-            Selection::Node(choice) => Self::of_node(bundle, &spec, facts, (&policy, &choice)),
+            Selection::Plain { sandbox } => Self::plain(bundle, spec, (&policy, sandbox)),
+            Selection::Node(choice) => {
+                let facts = found::facts(&spec, &EngineDirs::of(&bundle, pid_file), &bundle)?;
+                Self::of_node(bundle, &spec, facts, (&policy, &choice))
+            }
         }
     }
 
     fn plain(
         bundle: PathBuf,
         mut spec: Spec,
-        facts: EngineFacts,
         (policy, sandbox): (&Policy, bool),
     ) -> Result<Self, super::runtime::RunError> {
+        let namespaces = found::namespaces(&spec)?;
+        let sources = found::judged(&spec, &bundle)?;
         let launch = Launch::of_this_process();
         let rules = policy.rules(&launch);
         let origin = choice::origin(&spec).map(|named| origin(named, policy, &launch));
-        let plain = volumes::Plain { rules: &rules, facts: &facts, bundle: &bundle, sandbox, origin };
+        let plain = volumes::Plain { rules: &rules, sources: &sources, bundle: &bundle, sandbox, origin };
         let checked = plain.check(&mut spec)?;
         let mut root = oci::root(&spec, &bundle)?;
         root.checked = checked;
-        for (index, mount) in root.mounts.iter_mut().enumerate() {
-            mount.check(facts.source(index).map(|source| source.opened.id()));
+        for (mount, source) in root.mounts.iter_mut().zip(&sources) {
+            mount.check(source.as_ref().map(Opened::id));
         }
-        root.namespaces = facts.namespaces;
+        root.namespaces = namespaces;
         Ok(Self { bundle, spec, root, node: None, smack: None })
     }
 

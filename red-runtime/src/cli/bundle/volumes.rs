@@ -13,7 +13,7 @@ use crate::launch::root::CheckedRoot;
 use crate::node::family::Family;
 use crate::node::guard::{Opened, Rules};
 use crate::node::place;
-use crate::spec::engine::{Combined, EngineFacts, Placed, freeze, is_bind, is_read_only};
+use crate::spec::engine::{Combined, Placed, freeze, is_bind, is_frozen, is_read_only};
 use crate::spec::guard::{Guard, Refusal};
 use crate::spec::plan::Plan;
 
@@ -79,8 +79,8 @@ impl Origin {
 pub(super) struct Plain<'a> {
     /// What the host decides by.
     pub(super) rules: &'a Rules,
-    /// What was found at its paths.
-    pub(super) facts: &'a EngineFacts,
+    /// What was opened for the binds that are judged, by position.
+    pub(super) sources: &'a [Option<Opened>],
     /// Where it is.
     pub(super) bundle: &'a Path,
     /// It is a pause container: its root may not even be read-only where nodes are.
@@ -103,12 +103,14 @@ impl Plain<'_> {
         let Some(mut mounts) = spec.mounts().clone() else { return Ok(root) };
         let judge = Judge { guard: &guard, bundle: self.bundle };
         for index in 0..mounts.len() {
+            if is_bind(&mounts[index]) && is_frozen(&mounts[index]) {
+                continue;
+            }
             if !is_bind(&mounts[index]) {
                 judge.overlay(&mut mounts[index])?;
                 continue;
             }
-            let source = self.facts.source(index).map(|source| &source.opened);
-            let opened = opened(&mounts[index], source)?;
+            let opened = opened(&mounts[index], self.sources.get(index).and_then(Option::as_ref))?;
             let given = |origin: &Origin| origin.gives(&mounts, index, opened);
             if guard.is_above(opened) || self.origin().is_some_and(given) {
                 continue;

@@ -114,6 +114,14 @@ pub fn is_read_only(mount: &Mount) -> bool {
     })
 }
 
+/// Whether a bind is read-only with all that is mounted below it, and nothing in its options takes that
+/// back.
+#[must_use]
+pub fn is_frozen(mount: &Mount) -> bool {
+    let says = |word: &str| mount.options().iter().flatten().any(|option| option == word);
+    says("rro") && !says("rw") && !says("rrw")
+}
+
 /// Makes a bind read-only with all that is mounted below it. `ro` alone is about the topmost mount
 /// (mount_setattr(2), AT_RECURSIVE).
 pub fn freeze(mount: &mut Mount) {
@@ -139,6 +147,10 @@ mod tests {
             assert!(!is_read_only(&mount(options)), "{options:?}");
         }
         assert!(is_bind(&mount(&["rbind"])) && is_bind(&mount(&["bind"])) && !is_bind(&mount(&["ro"])));
+        for options in [&["rbind", "ro"][..], &["rro", "rw"], &["rrw", "rro"], &[]] {
+            assert!(!is_frozen(&mount(options)), "{options:?}");
+        }
+        assert!(is_frozen(&mount(&["rbind", "ro", "rro"])) && is_frozen(&mount(&["rro", "bind"])));
         let mut frozen = mount(&["rbind", "rw", "rrw"]);
         freeze(&mut frozen);
         assert_eq!(frozen.options().as_ref().unwrap().last().unwrap(), "rro");

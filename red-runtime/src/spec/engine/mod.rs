@@ -17,7 +17,7 @@ mod tests;
 use oci_spec::runtime::{Mount, Spec};
 
 pub use facts::{
-    BindSource, EngineFacts, EngineFile, KernelFs, NamedNamespace, freeze, is_bind, is_read_only,
+    BindSource, EngineFacts, EngineFile, KernelFs, NamedNamespace, freeze, is_bind, is_frozen, is_read_only,
 };
 
 use super::plan::Plan;

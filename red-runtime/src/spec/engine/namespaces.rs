@@ -70,26 +70,7 @@ pub(super) fn combine(spec: &mut Spec, facts: &EngineFacts, plan: &Plan, report:
             }
         }
     }
-    if plan.merged.tags.hostname.is_some() {
-        // A host name of its own without one would be the host's, and so would it be in the host's.
-        all.retain(|one| one.typ() != LinuxNamespaceType::Uts || hosts(facts, one).is_none());
-        if !has(&all, LinuxNamespaceType::Uts) {
-            all.extend(new(LinuxNamespaceType::Uts, None));
-        }
-    }
-    let mount = all.iter().find(|one| one.typ() == LinuxNamespaceType::Mount);
-    let path = mount.and_then(|mount| mount.path().as_deref()).filter(|path| !path.as_os_str().is_empty());
-    if let Some(path) = path {
-        let message = format!(
-            "the engine names mount namespace {}, and node {} has one of its own",
-            path.display(),
-            plan.redpath
-        );
-        report.push(refused(message).help("start it without that namespace"));
-    }
-    if !has(&all, LinuxNamespaceType::Mount) {
-        all.extend(new(LinuxNamespaceType::Mount, None));
-    }
+    of_node(&mut all, facts, plan, report);
     let user = all.iter().find(|one| one.typ() == LinuxNamespaceType::User);
     let made_for_node =
         user.is_some_and(|one| one.path().is_none()) && spec_maps(&linux).is_none_or(|maps| maps == 0);
@@ -106,6 +87,31 @@ pub(super) fn combine(spec: &mut Spec, facts: &EngineFacts, plan: &Plan, report:
     spec.set_linux(Some(linux));
     if let Some(hostname) = &plan.merged.tags.hostname {
         spec.set_hostname(Some(hostname.value.actual.clone()));
+    }
+}
+
+/// The namespaces that a node's container has whatever the engine says: of the mounts, and of the names
+/// when the node has one.
+fn of_node(all: &mut Vec<LinuxNamespace>, facts: &EngineFacts, plan: &Plan, report: &mut Report) {
+    if plan.merged.tags.hostname.is_some() {
+        // A host name of its own without one would be the host's, and so would it be in the host's.
+        all.retain(|one| one.typ() != LinuxNamespaceType::Uts || hosts(facts, one).is_none());
+        if !has(all, LinuxNamespaceType::Uts) {
+            all.extend(new(LinuxNamespaceType::Uts, None));
+        }
+    }
+    let mount = all.iter().find(|one| one.typ() == LinuxNamespaceType::Mount);
+    let path = mount.and_then(|mount| mount.path().as_deref()).filter(|path| !path.as_os_str().is_empty());
+    if let Some(path) = path {
+        let message = format!(
+            "the engine names mount namespace {}, and node {} has one of its own",
+            path.display(),
+            plan.redpath
+        );
+        report.push(refused(message).help("start it without that namespace"));
+    }
+    if !has(all, LinuxNamespaceType::Mount) {
+        all.extend(new(LinuxNamespaceType::Mount, None));
     }
 }
 
