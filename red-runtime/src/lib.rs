@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod command;
+pub mod confine;
 #[cfg(feature = "launch")]
 pub mod launch;
 pub mod node;

@@ -10,6 +10,7 @@ mod sweep;
 mod switch;
 mod tree;
 mod variable;
+mod walk;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -19,9 +20,10 @@ use rustix::io::Errno;
 
 pub(crate) use collect::{mounted, unused};
 pub(crate) use descend::{Switches, commit};
-pub(crate) use lock::{Lock, LockError, Patience};
+pub(crate) use lock::{Lock, LockError, Patience, is_foreign};
 pub(crate) use switch::Stage;
 pub(crate) use tree::{bring, is_whiteout, make_directory, remove, remove_one};
+pub(crate) use walk::{Walk, entries};
 
 /// Directory of everything of ours in a node.
 pub(crate) const RED: &str = ".red";

@@ -27,6 +27,9 @@ impl Store {
     pub(crate) fn stage(&self, number: u64) -> Result<Stage, StoreError> {
         let upper = format!(".red/stage/{number}");
         let work = format!(".red/stage/{number}.work");
+        // What scriptlets make is nobody's to run before it is looked at.
+        let closed = make_directory(&self.dir, &self.path, ".red/stage")?;
+        rustix::fs::fchmod(&closed, Mode::from_raw_mode(0o700)).at(self.red("stage"))?;
         drop(make_directory(&self.dir, &self.path, &work)?);
         drop(make_directory(&self.dir, &self.path, &upper)?);
         let into = make_directory(&self.dir, &self.path, &format!("{upper}/{DATABASE}"))?;

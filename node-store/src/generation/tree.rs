@@ -1,13 +1,13 @@
 //! Trees of files: linked, copied, removed. Everything goes by descriptor and follows no link.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps, openat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, openat, statat};
 use rustix::io::Errno;
 
-use super::{At, DIRECTORY, StoreError};
+use super::{At, DIRECTORY, StoreError, Walk, entries};
 
 /// How files come into another tree.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,12 +16,6 @@ pub(super) enum How {
     Link,
     /// A file of its own, for what people and programs change in place.
     Copy,
-}
-
-/// A directory of a walk.
-struct At2<'a> {
-    dir: &'a OwnedFd,
-    path: &'a Path,
 }
 
 /// Makes a directory (and those above it) below an open one, if it is missing.
@@ -39,24 +33,6 @@ pub(crate) fn make_directory(above: impl AsFd, shown: &Path, below: &str) -> Res
     Ok(dir)
 }
 
-/// Entries of a directory.
-fn entries(dir: &OwnedFd, path: &Path) -> Result<Vec<(std::ffi::CString, FileType)>, StoreError> {
-    let mut found = Vec::new();
-    for entry in Dir::read_from(dir).at(path)? {
-        let entry = entry.at(path)?;
-        let name = entry.file_name();
-        if name != c"." && name != c".." {
-            found.push((name.to_owned(), entry.file_type()));
-        }
-    }
-    Ok(found)
-}
-
-fn join(path: &Path, name: &CStr) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    path.join(std::ffi::OsStr::from_bytes(name.to_bytes()))
-}
-
 /// Takes over what `from` has and `into` lacks. Where both have a directory, it goes on below; a
 /// whiteout in `into` (overlayfs's character device 0:0) keeps the name out and goes away.
 pub(super) fn take_over(
@@ -64,30 +40,25 @@ pub(super) fn take_over(
     into: (&OwnedFd, &Path),
     how: How,
 ) -> Result<(), StoreError> {
-    let (from, into) = (At2 { dir: from.0, path: from.1 }, At2 { dir: into.0, path: into.1 });
-    merge(&from, &into, how)
-}
-
-fn merge(from: &At2<'_>, into: &At2<'_>, how: How) -> Result<(), StoreError> {
-    for (name, _) in entries(from.dir, from.path)? {
-        let path = join(from.path, &name);
-        let old = statat(from.dir, &name, AtFlags::SYMLINK_NOFOLLOW).at(&path)?;
-        match statat(into.dir, &name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => copy_one(from, into, (&name, &old), how)?,
-            Err(errno) => return Err(errno).at(join(into.path, &name)),
-            Ok(new) if is_whiteout(&new) => {
-                rustix::fs::unlinkat(into.dir, &name, AtFlags::empty()).at(join(into.path, &name))?;
+    let (mut from, mut into) = (Walk::new(from.0, from.1)?, Walk::new(into.0, into.1)?);
+    // What is still to be done on each level, and what a directory that was made here gets in the end.
+    let mut levels = vec![(entries(from.dir(), from.path())?, None)];
+    while let Some((names, made)) = levels.last_mut() {
+        if let Some((name, _)) = names.pop() {
+            if let Below::Enter(made) = merge_one(&mut from, &mut into, &name, how)? {
+                levels.push((entries(from.dir(), from.path())?, made));
             }
-            Ok(new) if is_dir(&old) && is_dir(&new) => {
-                let below_from = openat(from.dir, &name, DIRECTORY, Mode::empty()).at(&path)?;
-                let into_path = join(into.path, &name);
-                let below_into = openat(into.dir, &name, DIRECTORY, Mode::empty()).at(&into_path)?;
-                if !take_opaque(&below_into, &into_path)? {
-                    let from = At2 { dir: &below_from, path: &path };
-                    merge(&from, &At2 { dir: &below_into, path: &into_path }, how)?;
-                }
+            continue;
+        }
+        let made = made.take();
+        levels.pop();
+        if !levels.is_empty() {
+            let (old, new) = (from.leave()?, into.leave()?);
+            // Last, for its mode may keep its owner out.
+            if let Some(stat) = made {
+                attributes(&new, &stat, into.path())?;
+                copy_extended(&old, &new, into.path())?;
             }
-            Ok(_) => {}
         }
     }
     Ok(())
@@ -95,9 +66,55 @@ fn merge(from: &At2<'_>, into: &At2<'_>, how: How) -> Result<(), StoreError> {
 
 /// Copies what stands at a name of one directory into another that lacks it.
 pub(crate) fn bring(from: (&OwnedFd, &Path), into: (&OwnedFd, &Path), name: &CStr) -> Result<(), StoreError> {
-    let stat = statat(from.0, name, AtFlags::SYMLINK_NOFOLLOW).at(join(from.1, name))?;
-    let (from, into) = (At2 { dir: from.0, path: from.1 }, At2 { dir: into.0, path: into.1 });
-    copy_one(&from, &into, (name, &stat), How::Copy)
+    let (mut from, mut into) = (Walk::new(from.0, from.1)?, Walk::new(into.0, into.1)?);
+    let stat = stat_of(&from, name)?;
+    if !is_dir(&stat) {
+        return copy_one(&from, &into, (name, &stat), How::Copy);
+    }
+    into.at(name, rustix::fs::mkdirat(into.dir(), name, Mode::from_raw_mode(0o700)))?;
+    from.enter(name)?;
+    into.enter(name)?;
+    take_over((from.dir(), from.path()), (into.dir(), into.path()), How::Copy)?;
+    same_attributes(from.dir(), into.dir(), into.path())
+}
+
+/// Whether a name was done with at once.
+enum Below {
+    Done,
+    /// Both are in a directory now; the attributes that it gets when it was made here.
+    Enter(Option<Stat>),
+}
+
+fn merge_one(from: &mut Walk, into: &mut Walk, name: &CStr, how: How) -> Result<Below, StoreError> {
+    let old = stat_of(from, name)?;
+    match statat(into.dir(), name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) if is_dir(&old) => {
+            into.at(name, rustix::fs::mkdirat(into.dir(), name, Mode::from_raw_mode(0o700)))?;
+            from.enter(name)?;
+            into.enter(name)?;
+            return Ok(Below::Enter(Some(old)));
+        }
+        Err(Errno::NOENT) => copy_one(from, into, (name, &old), how)?,
+        Err(errno) => return into.at(name, Err(errno)),
+        Ok(new) if is_whiteout(&new) => {
+            into.at(name, rustix::fs::unlinkat(into.dir(), name, AtFlags::empty()))?;
+        }
+        Ok(new) if is_dir(&old) && is_dir(&new) => {
+            let below = into.at(name, openat(into.dir(), name, DIRECTORY, Mode::empty()))?;
+            if !take_opaque(&below, into.path())? {
+                from.enter(name)?;
+                into.go_to(below, name)?;
+                return Ok(Below::Enter(None));
+            }
+        }
+        Ok(_) => {}
+    }
+    Ok(Below::Done)
+}
+
+/// What a name of a walk is.
+fn stat_of(walk: &Walk, name: &CStr) -> Result<Stat, StoreError> {
+    walk.at(name, statat(walk.dir(), name, AtFlags::SYMLINK_NOFOLLOW))
 }
 
 fn is_dir(stat: &Stat) -> bool {
@@ -108,30 +125,20 @@ pub(crate) fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
-/// Brings one entry, with everything below it, into a directory that lacks it.
-fn copy_one(from: &At2<'_>, into: &At2<'_>, entry: (&CStr, &Stat), how: How) -> Result<(), StoreError> {
+/// Brings one entry that is no directory into a directory that lacks it.
+fn copy_one(from: &Walk, into: &Walk, entry: (&CStr, &Stat), how: How) -> Result<(), StoreError> {
     let (name, stat) = entry;
-    let (path, into_path) = (join(from.path, name), join(into.path, name));
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => {
-            rustix::fs::mkdirat(into.dir, name, Mode::from_raw_mode(0o700)).at(&into_path)?;
-            let below_from = openat(from.dir, name, DIRECTORY, Mode::empty()).at(&path)?;
-            let below_into = openat(into.dir, name, DIRECTORY, Mode::empty()).at(&into_path)?;
-            let below = At2 { dir: &below_into, path: &into_path };
-            merge(&At2 { dir: &below_from, path: &path }, &below, how)?;
-            attributes(&below_into, stat, &into_path)?;
-            copy_extended(&below_from, &below_into, &into_path)
-        }
         FileType::RegularFile if how == How::Copy => copy_file(from, into, name, stat),
         FileType::RegularFile | FileType::Symlink => {
-            match rustix::fs::linkat(from.dir, name, into.dir, name, AtFlags::empty()) {
+            match rustix::fs::linkat(from.dir(), name, into.dir(), name, AtFlags::empty()) {
                 // fs.protected_hardlinks, a full link count, another file system.
                 Err(Errno::PERM | Errno::MLINK | Errno::XDEV)
                     if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile =>
                 {
                     copy_file(from, into, name, stat)
                 }
-                linked => linked.at(into_path),
+                linked => linked.at(into.join(name)),
             }
         }
         // Sockets, pipes and devices are of whoever runs, not of packages.
@@ -173,12 +180,12 @@ fn attributes(fd: &OwnedFd, stat: &Stat, path: &Path) -> Result<(), StoreError> 
     rustix::fs::futimens(fd, &times).at(path)
 }
 
-fn copy_file(from: &At2<'_>, into: &At2<'_>, name: &CStr, stat: &Stat) -> Result<(), StoreError> {
-    let (path, into_path) = (join(from.path, name), join(into.path, name));
+fn copy_file(from: &Walk, into: &Walk, name: &CStr, stat: &Stat) -> Result<(), StoreError> {
+    let (path, into_path) = (from.join(name), into.join(name));
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let source = openat(from.dir, name, flags, Mode::empty()).at(&path)?;
+    let source = openat(from.dir(), name, flags, Mode::empty()).at(&path)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let target = openat(into.dir, name, flags, Mode::from_raw_mode(0o600)).at(&into_path)?;
+    let target = openat(into.dir(), name, flags, Mode::from_raw_mode(0o600)).at(&into_path)?;
     let (mut source, mut target) = (std::fs::File::from(source), std::fs::File::from(target));
     // Asks the kernel to copy, or to share blocks where the file system can.
     std::io::copy(&mut source, &mut target).at(&into_path)?;
@@ -252,41 +259,39 @@ fn take_opaque(dir: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
 /// a scriptlet tried to remove.
 pub(super) fn clean(dir: &OwnedFd, path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut hidden = Vec::new();
-    clean_below(dir, path, Path::new(""), &mut hidden)?;
-    Ok(hidden)
-}
-
-fn clean_below(
-    dir: &OwnedFd,
-    path: &Path,
-    below: &Path,
-    hidden: &mut Vec<PathBuf>,
-) -> Result<(), StoreError> {
     strip(dir, path)?;
-    for (name, kind) in entries(dir, path)? {
-        let inner = join(path, &name);
+    let mut walk = Walk::new(dir, path)?;
+    let mut levels = vec![entries(dir, path)?];
+    while let Some(names) = levels.last_mut() {
+        let Some((name, kind)) = names.pop() else {
+            levels.pop();
+            if !levels.is_empty() {
+                walk.leave()?;
+            }
+            continue;
+        };
         match kind {
             FileType::Directory => {
-                let fd = openat(dir, &name, DIRECTORY, Mode::empty()).at(&inner)?;
-                clean_below(&fd, &inner, &join(below, &name), hidden)?;
+                walk.enter(&name)?;
+                strip(walk.dir(), walk.path())?;
+                levels.push(entries(walk.dir(), walk.path())?);
             }
-            FileType::CharacterDevice
-                if is_whiteout(&statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW).at(&inner)?) =>
-            {
-                rustix::fs::unlinkat(dir, &name, AtFlags::empty()).at(&inner)?;
-                hidden.push(join(below, &name));
+            FileType::CharacterDevice if is_whiteout(&stat_of(&walk, &name)?) => {
+                let inner = walk.join(&name);
+                rustix::fs::unlinkat(walk.dir(), &name, AtFlags::empty()).at(&inner)?;
+                hidden.push(inner.strip_prefix(path).map(Path::to_path_buf).unwrap_or(inner));
             }
             FileType::RegularFile => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 // Unreadable files of an ordinary user have no marks that matter.
-                if let Ok(fd) = openat(dir, &name, flags, Mode::empty()) {
-                    strip(&fd, &inner)?;
+                if let Ok(fd) = openat(walk.dir(), &name, flags, Mode::empty()) {
+                    strip(&fd, &walk.join(&name))?;
                 }
             }
             _ => {}
         }
     }
-    Ok(())
+    Ok(hidden)
 }
 
 pub(super) fn strip(fd: &OwnedFd, path: &Path) -> Result<(), StoreError> {
@@ -301,36 +306,115 @@ pub(super) fn strip(fd: &OwnedFd, path: &Path) -> Result<(), StoreError> {
 /// Removes a name and everything below it, if it is there. Directories that nobody may read
 /// (overlayfs makes one) are opened first.
 pub(crate) fn remove(above: impl AsFd, shown: &Path, name: &str) -> Result<(), StoreError> {
-    let name = std::ffi::CString::new(name).map_err(|_nul| Errno::INVAL).at(shown)?;
-    remove_one(above.as_fd(), shown, &name)
+    let (walk, name) = match name.rsplit_once('/') {
+        None => (Walk::new(above, shown)?, name),
+        Some((dir, name)) => match openat(above, dir, DIRECTORY, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(()),
+            opened => (Walk::new(opened.at(shown.join(dir))?, &shown.join(dir))?, name),
+        },
+    };
+    let name = CString::new(name).map_err(|_nul| Errno::INVAL).at(shown)?;
+    remove_from(walk, name)
 }
 
 /// The same for a name in bytes.
-pub(crate) fn remove_one(
-    above: std::os::fd::BorrowedFd<'_>,
-    shown: &Path,
-    name: &CStr,
-) -> Result<(), StoreError> {
-    let path = join(shown, name);
+pub(crate) fn remove_one(above: impl AsFd, shown: &Path, name: &CStr) -> Result<(), StoreError> {
+    remove_from(Walk::new(above, shown)?, name.to_owned())
+}
+
+fn remove_from(mut walk: Walk, name: CString) -> Result<(), StoreError> {
+    // The names that lead down to where the walk is, each with what is left in its directory.
+    let mut levels = Vec::new();
+    if unlink_or_enter(&mut walk, &name)? {
+        levels.push((name, entries(walk.dir(), walk.path())?));
+    }
+    let mut patience = 40;
+    while let Some((_, names)) = levels.last_mut() {
+        if let Some((inner, _)) = names.pop() {
+            if unlink_or_enter(&mut walk, &inner)? {
+                levels.push((inner, entries(walk.dir(), walk.path())?));
+            }
+            continue;
+        }
+        let Some((name, _)) = levels.pop() else { break };
+        walk.leave()?;
+        match rustix::fs::unlinkat(walk.dir(), &name, AtFlags::REMOVEDIR) {
+            // A process that was killed just now may have made a last name.
+            Err(Errno::NOTEMPTY) if patience > 0 => {
+                patience -= 1;
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                if unlink_or_enter(&mut walk, &name)? {
+                    levels.push((name, entries(walk.dir(), walk.path())?));
+                }
+            }
+            Err(Errno::NOENT) => {}
+            removed => walk.at(&name, removed)?,
+        }
+    }
+    Ok(())
+}
+
+/// Removes a name, or goes down to it when it is a directory.
+fn unlink_or_enter(walk: &mut Walk, name: &CStr) -> Result<bool, StoreError> {
+    let above = walk.dir();
     match rustix::fs::unlinkat(above, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Ok(()) | Err(Errno::NOENT) => return Ok(false),
         Err(Errno::ISDIR | Errno::PERM) => {}
-        Err(errno) => return Err(errno).at(path),
+        Err(errno) => return walk.at(name, Err(errno)),
     }
     let dir = match openat(above, name, DIRECTORY, Mode::empty()) {
         Err(Errno::ACCESS) => {
-            rustix::fs::chmodat(above, name, Mode::from_raw_mode(0o700), AtFlags::empty()).at(&path)?;
-            openat(above, name, DIRECTORY, Mode::empty()).at(&path)?
+            let mode = Mode::from_raw_mode(0o700);
+            walk.at(name, rustix::fs::chmodat(above, name, mode, AtFlags::empty()))?;
+            walk.at(name, openat(above, name, DIRECTORY, Mode::empty()))?
         }
-        opened => opened.at(&path)?,
+        opened => walk.at(name, opened)?,
     };
-    let stat = rustix::fs::fstat(&dir).at(&path)?;
+    let stat = walk.at(name, rustix::fs::fstat(&dir))?;
     if stat.st_mode & 0o300 != 0o300 {
-        rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o700)).at(&path)?;
+        walk.at(name, rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o700)))?;
     }
-    for (inner, _) in entries(&dir, &path)? {
-        remove_one(dir.as_fd(), &path, &inner)?;
+    walk.go_to(dir, name)?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree deeper than this process may have descriptors, and than any path is long.
+    fn deep(top: &Path, levels: usize) {
+        std::fs::create_dir(top).unwrap();
+        let mut walk = Walk::new(rustix::fs::open(top, DIRECTORY, Mode::empty()).unwrap(), top).unwrap();
+        for _ in 0..levels {
+            rustix::fs::mkdirat(walk.dir(), c"level", Mode::from_raw_mode(0o755)).unwrap();
+            walk.enter(c"level").unwrap();
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE;
+        openat(walk.dir(), c"file", flags, Mode::from_raw_mode(0o644)).unwrap();
     }
-    drop(dir);
-    rustix::fs::unlinkat(above, name, AtFlags::REMOVEDIR).at(path)
+
+    #[test]
+    fn no_depth_is_too_deep() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = rustix::fs::open(dir.path(), DIRECTORY, Mode::empty()).unwrap();
+        let open = |name: &str| openat(&top, name, DIRECTORY, Mode::empty()).unwrap();
+        deep(&dir.path().join("from"), 1500);
+        for (how, name) in [(How::Link, "linked"), (How::Copy, "copied")] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            let path = dir.path().join(name);
+            take_over((&open("from"), dir.path()), (&open(name), &path), how).unwrap();
+            assert_eq!(clean(&open(name), &path).unwrap(), Vec::<PathBuf>::new());
+            let mut walk = Walk::new(open(name), &path).unwrap();
+            for _ in 0..1500 {
+                walk.enter(c"level").unwrap();
+            }
+            assert!(statat(walk.dir(), c"file", AtFlags::empty()).is_ok());
+        }
+        std::fs::rename(dir.path().join("copied"), dir.path().join("linked/inner")).unwrap();
+        for name in ["from", "linked/inner", "linked", "missing/name"] {
+            remove(&top, dir.path(), name).unwrap();
+            assert!(!dir.path().join(name).exists());
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! What packages and scriptlets put into `/var`. The node's `var` is data and outside generations:
 //! new files come into it once their generation is current, by renames that can be done again.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, renameat, statat};
 use rustix::io::Errno;
 
 use super::tree::{clean, is_whiteout, remove};
-use super::{At, DIRECTORY, Store, StoreError, VARIABLE, names};
+use super::{At, DIRECTORY, Store, StoreError, VARIABLE, entries};
 
 impl Store {
     /// Moves what a generation has for `var` to where it belongs. Done again after a crash, it goes on
@@ -39,8 +40,10 @@ fn move_into(
     into_path: &Path,
 ) -> Result<bool, StoreError> {
     let mut changed = false;
-    for name in names(from, from_path, ".")? {
-        let (old, new) = (from_path.join(&name), into_path.join(&name));
+    // Names are bytes: a scriptlet may have made one that is no text.
+    for (name, _) in entries(from, from_path)? {
+        let shown = std::ffi::OsStr::from_bytes(name.to_bytes());
+        let (old, new) = (from_path.join(shown), into_path.join(shown));
         let stat = statat(from, &*name, AtFlags::SYMLINK_NOFOLLOW).at(&old)?;
         let there = statat(into, &*name, AtFlags::SYMLINK_NOFOLLOW);
         if is_whiteout(&stat) {

@@ -17,7 +17,14 @@ pub(super) struct Package {
     pub(super) path: PathBuf,
     pub(super) upgrade: bool,
     pub(super) reinstall: bool,
-    _file: std::fs::File,
+    file: std::fs::File,
+}
+
+impl Package {
+    /// Its descriptor, which rpm finds it by.
+    pub(super) fn number(&self) -> std::os::fd::RawFd {
+        self.file.as_raw_fd()
+    }
 }
 
 /// How many files a package may have. The largest that distributions ship have some 100,000.
@@ -54,7 +61,9 @@ pub(super) fn all_signed(job: &Job) -> bool {
 
 fn one(install: &super::Install, options: &VerifyOptions, ids: &Ids) -> Result<Package, String> {
     let shown = install.file.display();
-    let file = std::fs::File::open(&install.file).map_err(|error| format!("{shown}: {error}"))?;
+    // It stays open while scriptlets run.
+    let file = red_runtime::confine::open_read_only(&install.file)
+        .map_err(|errno| format!("{shown}: {}", std::io::Error::from(errno)))?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let header = PackageHeader::from_file(&path, Some(options)).map_err(|error| {
         let words = librpm::logging::last_message().unwrap_or_else(|| format!("{error:?}"));
@@ -79,7 +88,7 @@ fn one(install: &super::Install, options: &VerifyOptions, ids: &Ids) -> Result<P
         return Err(format!("{nevra} ({shown}) is a source package: build it, then install what comes out"));
     }
     contents(&header, &nevra, ids)?;
-    Ok(Package { header, path, upgrade: install.upgrade, reinstall: install.reinstall, _file: file })
+    Ok(Package { header, path, upgrade: install.upgrade, reinstall: install.reinstall, file })
 }
 
 /// Name, version and architecture as metadata writes them: no epoch when it is 0.

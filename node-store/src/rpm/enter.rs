@@ -1,14 +1,34 @@
-//! Between the caller and the install view: a process that only makes the namespaces which have to
-//! be there before the next one starts. It and what it starts die with their parent.
+//! Between the caller and the install view: a process that makes the namespaces which have to be there
+//! before the next one starts, and stays outside of them. It holds the node's locks until everything
+//! inside has ended, watches the clock, and looks at what came of it.
 
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::Mode;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::call::TRANSACT;
+use super::call::{TRANSACT, say};
+use super::job::Message;
+use super::mirror::Mirror;
+use super::watchdog::{SECONDS, Watchdog};
+use super::{Done, Event, Job};
+use crate::generation::DIRECTORY;
+
+/// Bytes of one line from inside. A list of all files of a large node is some 30 MB.
+const LINE: usize = 256 << 20;
+/// How often the clock and the processes are looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// How long the process inside may take to end once its last message has come.
+const END: Duration = Duration::from_secs(10);
 
 /// Dies with the parent (pr_set_pdeathsig(2)), also when it is gone already.
 pub(super) fn die_with_parent() -> std::io::Result<()> {
@@ -21,8 +41,7 @@ pub(super) fn die_with_parent() -> std::io::Result<()> {
 }
 
 /// An ordinary user becomes root of a user namespace of its own: one id, mapped to 0.
-fn user_namespace(uid: u32, gid: u32) -> std::io::Result<()> {
-    unshare(CloneFlags::CLONE_NEWUSER)?;
+fn map_ids(uid: u32, gid: u32) -> std::io::Result<()> {
     let write = |name: &str, text: String| {
         std::fs::OpenOptions::new()
             .write(true)
@@ -34,40 +53,207 @@ fn user_namespace(uid: u32, gid: u32) -> std::io::Result<()> {
     write("gid_map", format!("0 {gid} 1"))
 }
 
-fn prepare() -> std::io::Result<()> {
-    die_with_parent()?;
+/// Makes the namespaces, and the program to run in them.
+fn prepare() -> std::io::Result<OwnedFd> {
+    // Nothing of the caller's goes on to the next process, the locks least of all.
+    red_runtime::confine::close_on_exec()?;
+    // No terminal, and no signal that is meant for the caller: its end is seen otherwise.
+    rustix::process::setsid()?;
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-    if !uid.is_root() {
-        user_namespace(uid.as_raw(), gid.as_raw())?;
+    if uid.is_root() {
+        unshare(CloneFlags::CLONE_NEWNS)?;
+    } else {
+        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
+        map_ids(uid.as_raw(), gid.as_raw())?;
     }
     unshare(CloneFlags::CLONE_NEWPID)?;
-    Ok(())
+    Ok(red_runtime::confine::own_program()?)
 }
 
-/// Makes the namespaces, starts the transaction in them and ends as it does.
+/// The process inside. It runs from a file that nobody can write to.
+fn inside(program: &OwnedFd) -> Command {
+    let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
+    command.arg(TRANSACT);
+    command
+}
+
+/// Makes the namespaces, has the transaction done in them and ends as it does.
 pub(crate) fn main() -> ExitCode {
-    if let Err(error) = prepare() {
-        super::call::say(&super::Event::Failed(format!("no namespaces for the install view: {error}")));
-        return ExitCode::FAILURE;
+    if std::env::var_os(super::call::LOOK).is_some() {
+        return look_inside();
     }
-    let status = Command::new("/proc/self/exe")
-        .arg(TRANSACT)
-        .stdin(Stdio::inherit())
-        .stdout(Stdio::inherit())
-        .stderr(Stdio::inherit())
-        .status();
-    match status {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            super::call::say(&super::Event::Failed(format!("the transaction cannot be started: {error}")));
+    match transact() {
+        Ok(done) => {
+            say(&Event::Done(done));
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            say(&Event::Failed(message));
             ExitCode::FAILURE
         }
     }
 }
 
+fn transact() -> Result<Done, String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(|error| error.to_string())?;
+    let job: Job = serde_json::from_str(&text).map_err(|error| format!("no job: {error}"))?;
+    let upper = rustix::fs::open(&job.upper, DIRECTORY, Mode::empty())
+        .map_err(|errno| format!("{}: {}", job.upper.display(), std::io::Error::from(errno)))?;
+    let program = prepare().map_err(|error| format!("no namespaces for the install view: {error}"))?;
+    let started = |error: std::io::Error| format!("the transaction cannot be started: {error}");
+    let (ours, theirs) = UnixStream::pair().map_err(started)?;
+    let mut child = inside(&program)
+        .stdin(Stdio::piped())
+        .stdout(OwnedFd::from(theirs))
+        .stderr(Stdio::inherit())
+        .spawn()
+        .map_err(started)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // If it could not be written, the process has ended and says why.
+        drop(stdin.write_all(text.as_bytes()));
+    }
+    let packages = job.install.len() + job.erase.len();
+    let mut report = Report::default();
+    let mut watchdog = Watchdog::new(job.scriptlet_seconds, packages, Instant::now());
+    let heard = listen(&child, ours, &mut watchdog, &mut report);
+    let ended = end(&mut child, heard.is_err());
+    heard?;
+    report.done(ended, &upper, &job.upper)
+}
+
+/// What was said by the process inside.
+#[derive(Default)]
+struct Report {
+    mirror: Mirror,
+    left: Option<(Vec<String>, Vec<String>)>,
+    failed: Option<String>,
+}
+
+impl Report {
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Event(Event::Failed(message)) => self.failed = Some(message),
+            // Only this process knows that.
+            Message::Event(Event::Done(_)) | Message::Begins { .. } | Message::Ends | Message::Alive => {}
+            Message::Event(event) => say(&event),
+            Message::Mirror(mirror) => self.mirror = mirror,
+            Message::Left { owned, installed } => self.left = Some((owned, installed)),
+        }
+    }
+
+    /// Everything inside has ended: what is in the staging area now stays as it is.
+    fn done(self, ended: std::io::Result<bool>, upper: &OwnedFd, shown: &Path) -> Result<Done, String> {
+        if let Some(message) = self.failed {
+            return Err(message);
+        }
+        let ended = ended.map_err(|error| error.to_string())?;
+        let Some((owned, installed)) = self.left.filter(|_| ended) else {
+            return Err("rpm ended unexpectedly; nothing has changed".into());
+        };
+        let owned: BTreeSet<PathBuf> = owned.into_iter().map(PathBuf::from).collect();
+        self.mirror.remove(upper, shown, &owned).map_err(|error| format!("the staging area: {error}"))?;
+        let found = super::outside::look(upper, &owned).map_err(|error| error.to_string())?;
+        let top = |path: &PathBuf| {
+            (path.components().count() == 2)
+                .then(|| path.file_name().map(|name| name.to_string_lossy().into_owned()))?
+        };
+        let tops = owned.iter().filter_map(top).collect();
+        Ok(Done { outside: found.outside, privileged: found.privileged, installed, tops })
+    }
+}
+
+/// Listens until the process inside has closed its end, or has to be stopped.
+fn listen(
+    child: &Child,
+    mut link: UnixStream,
+    watchdog: &mut Watchdog,
+    report: &mut Report,
+) -> Result<(), String> {
+    let mut line = Vec::new();
+    let mut bytes = vec![0; 64 << 10];
+    let mut counted = Instant::now();
+    loop {
+        let stdout = std::io::stdout();
+        let mut fds = [PollFd::new(&link, PollFlags::IN), PollFd::new(&stdout, PollFlags::empty())];
+        match poll(&mut fds, Some(&tick())) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(std::io::Error::from(errno).to_string()),
+        }
+        let (readable, gone) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
+        if gone {
+            return Err("the process that asked is gone".into());
+        }
+        if readable {
+            let count = link.read(&mut bytes).map_err(|error| error.to_string())?;
+            if count == 0 {
+                return Ok(());
+            }
+            feed(&mut line, &bytes[..count], &mut |message| {
+                watchdog.hear(&message, Instant::now());
+                report.hear(message);
+            })?;
+        }
+        if let Some(why) = watchdog.overdue(Instant::now()) {
+            return Err(why);
+        }
+        if counted.elapsed() >= TICK {
+            counted = Instant::now();
+            if let Some(why) = watchdog.too_many(processes(child)) {
+                return Err(why);
+            }
+        }
+    }
+}
+
+/// Takes bytes in, and hands each line on that is complete.
+fn feed(line: &mut Vec<u8>, bytes: &[u8], hear: &mut dyn FnMut(Message)) -> Result<(), String> {
+    let mut parts = bytes.split(|&byte| byte == b'\n').peekable();
+    while let Some(part) = parts.next() {
+        if line.len() + part.len() > LINE {
+            return Err("rpm: message longer than 256 MiB, killed; nothing has changed".into());
+        }
+        line.extend_from_slice(part);
+        if parts.peek().is_some() {
+            // What is no message of ours comes from a scriptlet that got hold of the socket.
+            if let Ok(message) = serde_json::from_slice(line) {
+                hear(message);
+            }
+            line.clear();
+        }
+    }
+    Ok(())
+}
+
+/// How many processes the view has, as its own /proc shows them. Before the view is its root, that path is
+/// the host's own /proc, which counts for nothing.
+fn processes(child: &Child) -> usize {
+    let path = format!("/proc/{}/root/proc", child.id());
+    let device = |path: &str| std::fs::metadata(path).map(|facts| facts.dev()).ok();
+    if device(&path) == device("/proc") {
+        return 0;
+    }
+    let number = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().parse::<u32>().is_ok();
+    std::fs::read_dir(path).map_or(0, |entries| entries.flatten().filter(number).count())
+}
+
+/// Waits until the process inside has ended, and with it every process of its pid namespace: the kernel
+/// lets nobody see the end of the first before that of the others (pid_namespaces(7)). Whether it ended
+/// well.
+fn end(child: &mut Child, now: bool) -> std::io::Result<bool> {
+    let begun = Instant::now();
+    while !now && begun.elapsed() < END {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.success());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill()?;
+    child.wait().map(|_status| false)
+}
+
 /// Runs a program that only looks at a node, inside a view of its family that is thrown away.
-pub(crate) fn look(job: &super::Job, program: &[String]) -> std::io::Result<std::process::ExitStatus> {
+pub(crate) fn look(job: &Job, program: &[String]) -> std::io::Result<std::process::ExitStatus> {
     let text = serde_json::to_string(job)?;
     let mut child = Command::new("/proc/self/exe")
         .arg(super::call::ENTER)
@@ -75,4 +261,95 @@ pub(crate) fn look(job: &super::Job, program: &[String]) -> std::io::Result<std:
         .env(super::call::LOOK, serde_json::to_string(program)?)
         .spawn()?;
     child.wait()
+}
+
+/// The same from between. The program's streams are pipes: those of the caller lead to its terminal, or
+/// to whatever it has open.
+fn look_inside() -> ExitCode {
+    let looked = die_with_parent().and_then(|()| prepare()).and_then(|program| {
+        let mut command = inside(&program);
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let passed = pass(&mut child);
+        if passed.is_err() {
+            child.kill()?;
+        }
+        let status = child.wait();
+        passed.and(status)
+    });
+    match looked {
+        Ok(status) => {
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            code.map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+        Err(error) => {
+            drop(writeln!(std::io::stderr(), "red-rpm: the view of the node: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Passes on what a program prints until it has ended. This process may have no threads: its next child
+/// is of another pid namespace (pid_namespaces(7)).
+fn pass(child: &mut Child) -> std::io::Result<()> {
+    let (Some(mut out), Some(mut err)) = (child.stdout.take(), child.stderr.take()) else { return Ok(()) };
+    // The whole of a large node is read, and a %verifyscript of a package may not end.
+    let end = Instant::now() + Duration::from_secs(SECONDS * 10);
+    let mut bytes = vec![0; 64 << 10];
+    let mut open = [true, true];
+    while open.contains(&true) {
+        // One that is closed would be ready for ever: the other takes its place.
+        let (first, second) = match open {
+            [true, true] => (out.as_fd(), err.as_fd()),
+            [true, false] => (out.as_fd(), out.as_fd()),
+            _ => (err.as_fd(), err.as_fd()),
+        };
+        let mut fds =
+            [PollFd::from_borrowed_fd(first, PollFlags::IN), PollFd::from_borrowed_fd(second, PollFlags::IN)];
+        match poll(&mut fds, Some(&tick())) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let ready = [0, 1].map(|at| open[at] && !fds[at].revents().is_empty());
+        if ready[0] {
+            let count = out.read(&mut bytes)?;
+            open[0] = count > 0;
+            std::io::stdout().lock().write_all(&bytes[..count])?;
+            std::io::stdout().lock().flush()?;
+        }
+        if ready[1] {
+            let count = err.read(&mut bytes)?;
+            open[1] = count > 0;
+            std::io::stderr().lock().write_all(&bytes[..count])?;
+        }
+        if Instant::now() > end {
+            return Err(std::io::Error::other("rpm: timed out, killed"));
+        }
+        if processes(child) > super::watchdog::PROCESSES {
+            return Err(std::io::Error::other("rpm: too many processes, killed"));
+        }
+        // Whoever still has the pipes is of the same pid namespace, and ends with it.
+        if open.contains(&true) && !ready.contains(&true) && child.try_wait()?.is_some() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn tick() -> Timespec {
+    Timespec { tv_sec: 0, tv_nsec: TICK.subsec_nanos().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_in_pieces_and_strange_ones_are_nobodys() {
+        let (mut line, mut messages) = (Vec::new(), 0);
+        for bytes in ["\"ali", "ve\"\n\"en", "ds\"\n{\"rm\": \"-rf\"}\n\n\"alive\"\n\"al"] {
+            feed(&mut line, bytes.as_bytes(), &mut |_message| messages += 1).unwrap();
+        }
+        assert_eq!((messages, line.as_slice()), (3, b"\"al".as_slice()));
+    }
 }

@@ -62,9 +62,30 @@ pub(crate) struct Job {
     pub(crate) test: bool,
     /// Only look: nothing of it is kept.
     pub(crate) read_only: bool,
+    /// How long one scriptlet may take; 0 for ever.
+    pub(crate) scriptlet_seconds: u64,
 }
 
-/// One line of what the process says.
+/// One line of what the process in the view says to the one outside. Once scriptlets have run, they are
+/// who speaks: nothing of it is more than data.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Message {
+    /// For the caller.
+    Event(Event),
+    /// What was put into the staging area before.
+    Mirror(super::mirror::Mirror),
+    /// A scriptlet begins.
+    Begins { nevra: String, tag: u64 },
+    /// It has ended.
+    Ends,
+    /// rpm goes on.
+    Alive,
+    /// rpm is done. What packages own, and what is installed now.
+    Left { owned: Vec<String>, installed: Vec<String> },
+}
+
+/// One line of what the caller is told.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Event {
@@ -85,6 +106,8 @@ pub(crate) enum Event {
 pub(crate) struct Done {
     /// Files in the staging area that no package owns.
     pub(crate) outside: Vec<PathBuf>,
+    /// Files in it that run as their owner, or with capabilities, whoever starts them.
+    pub(crate) privileged: Vec<PathBuf>,
     /// Names right below the root that packages own, such as `bin`.
     pub(crate) tops: Vec<String>,
     /// Names, versions and architectures of what is installed now.

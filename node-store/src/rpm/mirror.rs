@@ -6,11 +6,19 @@
 //! away again.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
+use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat, openat2, unlinkat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
 use super::Job;
+use crate::generation::{At, DIRECTORY, StoreError};
 
 /// Levels of /etc and /var that scriptlets may write to.
 const DEPTH: usize = 3;
@@ -20,12 +28,12 @@ const MOST: usize = 20_000;
 const ACCOUNTS: [&str; 4] = ["etc/passwd", "etc/group", "etc/shadow", "etc/gshadow"];
 
 /// What was put into the staging area.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(super) struct Mirror {
     /// Directories, relative, parents first.
-    dirs: Vec<PathBuf>,
+    dirs: Vec<OsString>,
     /// Files, relative, and what they held.
-    files: Vec<(PathBuf, Vec<u8>)>,
+    files: Vec<(String, Vec<u8>)>,
 }
 
 /// Makes directories that packages or scriptlets will write to, as far as a layer has them.
@@ -46,7 +54,7 @@ pub(super) fn make(job: &Job, needed: &BTreeSet<PathBuf>) -> std::io::Result<Mir
         match fs::create_dir(&path) {
             Ok(()) => {
                 fs::set_permissions(&path, fs::Permissions::from_mode(mode | 0o700))?;
-                mirror.dirs.push(dir);
+                mirror.dirs.push(dir.into());
             }
             // Its parent may be a link.
             Err(error)
@@ -84,32 +92,77 @@ fn collect(root: &Path, below: &Path, depth: usize, found: &mut BTreeSet<PathBuf
 }
 
 impl Mirror {
-    /// Takes away what nobody wrote to. `owned` are paths of packages, absolute.
-    pub(super) fn remove(&self, upper: &Path, owned: &BTreeSet<PathBuf>) -> std::io::Result<()> {
+    /// Takes away what nobody wrote to. `owned` are paths of packages, absolute. Scriptlets may have put
+    /// links in place of anything, so none is followed.
+    pub(super) fn remove(
+        &self,
+        upper: &OwnedFd,
+        shown: &Path,
+        owned: &BTreeSet<PathBuf>,
+    ) -> Result<(), StoreError> {
+        let spared = |below: &Path| owned.contains(&Path::new("/").join(below));
         for (name, text) in &self.files {
-            let path = upper.join(name);
-            if fs::read(&path).is_ok_and(|now| now == *text) && !owned.contains(&Path::new("/").join(name)) {
-                fs::remove_file(path)?;
+            let below = Path::new(name);
+            if let Some((above, name)) = above(upper, below).filter(|_| !spared(below))
+                && holds(&above, name, text)
+            {
+                unlinkat(&above, name, AtFlags::empty()).at(shown.join(below))?;
             }
         }
         for dir in self.dirs.iter().rev() {
-            if owned.contains(&Path::new("/").join(dir)) {
-                continue;
-            }
-            match fs::remove_dir(upper.join(dir)) {
-                Ok(()) => {}
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        // A top directory is a mount point still, and goes with the others that are empty.
-                        std::io::ErrorKind::DirectoryNotEmpty
-                            | std::io::ErrorKind::ResourceBusy
-                            | std::io::ErrorKind::NotFound
-                            | std::io::ErrorKind::NotADirectory
-                    ) => {}
-                Err(error) => return Err(error),
+            let below = Path::new(dir);
+            let Some((above, name)) = above(upper, below).filter(|_| !spared(below)) else { continue };
+            match unlinkat(&above, name, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOTEMPTY | Errno::BUSY | Errno::NOENT | Errno::NOTDIR) => {}
+                Err(errno) => return Err(errno).at(shown.join(below)),
             }
         }
         Ok(())
+    }
+}
+
+/// The directory that a path lies in, if it is still there, and its last name.
+fn above<'a>(upper: &OwnedFd, below: &'a Path) -> Option<(OwnedFd, &'a std::ffi::OsStr)> {
+    let name = below.file_name()?;
+    let above = below.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    Some((openat2(upper, above, DIRECTORY, Mode::empty(), resolve).ok()?, name))
+}
+
+/// Whether a name is a file that holds a text and nothing else.
+fn holds(above: &OwnedFd, name: &std::ffi::OsStr, text: &[u8]) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(file) = openat(above, name, flags, Mode::empty()) else { return false };
+    let file = fs::File::from(file);
+    if !file.metadata().is_ok_and(|facts| facts.is_file() && facts.len() == text.len() as u64) {
+        return false;
+    }
+    let mut now = Vec::new();
+    file.take(text.len() as u64 + 1).read_to_end(&mut now).is_ok() && now == text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A scriptlet that puts a link where the mirror was.
+    #[test]
+    fn nothing_is_taken_away_behind_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (upper, host) = (dir.path().join("upper"), dir.path().join("host"));
+        fs::create_dir_all(host.join("empty")).unwrap();
+        fs::write(host.join("passwd"), "root").unwrap();
+        fs::create_dir(&upper).unwrap();
+        std::os::unix::fs::symlink(&host, upper.join("etc")).unwrap();
+        fs::create_dir_all(upper.join("var/lib")).unwrap();
+        std::os::unix::fs::symlink(host.join("passwd"), upper.join("var/passwd")).unwrap();
+        let mirror = Mirror {
+            dirs: vec!["etc/empty".into(), "var".into(), "var/lib".into(), "gone/x".into()],
+            files: vec![("etc/passwd".into(), b"root".to_vec()), ("var/passwd".into(), b"root".to_vec())],
+        };
+        let fd = rustix::fs::open(&upper, DIRECTORY, Mode::empty()).unwrap();
+        mirror.remove(&fd, &upper, &BTreeSet::new()).unwrap();
+        assert!(host.join("empty").is_dir() && host.join("passwd").is_file());
+        assert!(!upper.join("var/lib").exists() && upper.join("var/passwd").is_symlink());
     }
 }

@@ -5,6 +5,7 @@ mod call;
 mod check;
 mod deciding;
 mod enter;
+mod inside;
 mod job;
 mod keyring;
 mod mirror;
@@ -12,6 +13,7 @@ pub(crate) mod openpgp;
 mod outside;
 mod transact;
 mod view;
+mod watchdog;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -23,6 +25,7 @@ pub(crate) use enter::{look, main as enter};
 pub(crate) use job::{Done, Erase, Event, Install, Job, Lower};
 pub(crate) use keyring::{keys, stored as stored_keys};
 pub(crate) use transact::main as transact;
+pub(crate) use watchdog::SECONDS as SCRIPTLET_SECONDS;
 
 /// What rpm said.
 #[derive(Debug, thiserror::Error)]

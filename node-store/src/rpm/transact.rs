@@ -2,32 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use librpm::db::Index;
 use librpm::transaction::{CallbackEvent, ProblemFilter, Transaction, TransactionFlags};
 use librpm::{Db, VerifyOptions};
-use rustix::fs::Mode;
-use rustix::thread::CapabilitySet;
 
 use super::check::{self, Ids, Package};
-use super::mirror::{self, Mirror};
+use super::inside::{Entered, Ready};
+use super::job::Message;
 use super::openpgp::Certificate;
-use super::{Done, Event, Job, define, use_database, view};
-use crate::generation::{DATABASE, DIRECTORY};
-
-/// Capabilities that unpacking and scriptlets need. Everything that reaches beyond the view
-/// (devices, modules, mounts, file handles, time, other processes' memory) is dropped for good.
-const KEPT: CapabilitySet = CapabilitySet::CHOWN
-    .union(CapabilitySet::DAC_OVERRIDE)
-    .union(CapabilitySet::FOWNER)
-    .union(CapabilitySet::FSETID)
-    .union(CapabilitySet::KILL)
-    .union(CapabilitySet::SETGID)
-    .union(CapabilitySet::SETUID)
-    .union(CapabilitySet::SETFCAP);
+use super::{Event, Job, define, mirror, use_database};
+use crate::generation::DATABASE;
 
 /// What makes users out of lines of sysusers.d(5).
 const SYSUSERS: &str = "/usr/bin/systemd-sysusers";
@@ -36,7 +25,8 @@ const SYSUSERS: &str = "/usr/bin/systemd-sysusers";
 const OK: u64 = 0;
 const NOT_FOUND: u64 = 1;
 
-/// The stream to the caller, which no scriptlet inherits.
+/// The socket to the process outside, which no scriptlet inherits. It has no name in /proc that could be
+/// opened again.
 struct Caller(std::fs::File);
 
 impl Caller {
@@ -48,9 +38,13 @@ impl Caller {
     }
 
     fn say(&mut self, event: &Event) {
-        let mut line = serde_json::to_string(event).unwrap_or_default();
+        self.send(&Message::Event(event.clone()));
+    }
+
+    fn send(&mut self, message: &Message) {
+        let mut line = serde_json::to_string(message).unwrap_or_default();
         line.push('\n');
-        // When the caller is gone, so is this process.
+        // When the one outside is gone, so is this process.
         drop(self.0.write_all(line.as_bytes()));
     }
 }
@@ -64,9 +58,9 @@ pub(crate) fn main() -> ExitCode {
         Ok(caller) => caller,
         Err(_) => return ExitCode::FAILURE,
     };
-    match prepare().and_then(|job| work(&job, &mut caller)) {
-        Ok(done) => {
-            caller.say(&Event::Done(done));
+    match job().and_then(Entered::begin).and_then(|entered| work(entered, &mut caller)) {
+        Ok(left) => {
+            caller.send(&left);
             ExitCode::SUCCESS
         }
         Err(message) => {
@@ -76,25 +70,14 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn prepare() -> Result<Job, String> {
-    super::enter::die_with_parent().map_err(|error| error.to_string())?;
+fn job() -> Result<Job, String> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(|error| error.to_string())?;
-    let nothing = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDONLY, Mode::empty());
-    nothing.and_then(rustix::stdio::dup2_stdin).map_err(|error| error.to_string())?;
-    more_descriptors();
     serde_json::from_str(&text).map_err(|error| format!("no job: {error}"))
 }
 
-/// Every package file stays open. The soft limit is usually far below the hard one.
-fn more_descriptors() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // With the old limit small transactions still work, and large ones say what is missing.
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap_or(());
-}
-
-fn work(job: &Job, caller: &mut Caller) -> Result<Done, String> {
+fn work(entered: Entered, caller: &mut Caller) -> Result<Message, String> {
+    let job = entered.job();
     let ids = Ids { all: !has_one_id() };
     let keyring = check::keyring(job)?;
     let packages = check::packages(job, &ids, &keyring)?;
@@ -102,43 +85,32 @@ fn work(job: &Job, caller: &mut Caller) -> Result<Done, String> {
     let keys = read_keys(&job.import)?;
     let tops = check::tops(&packages)?;
     check::conflicts(job, &packages)?;
-    let upper = rustix::fs::open(&job.upper, DIRECTORY, Mode::empty()).map_err(|error| error.to_string())?;
-    let mirror = if ids.all {
-        mirror::Mirror::default()
-    } else {
-        mirror::make(job, &check::directories(&packages))
-            .map_err(|error| format!("the staging area: {error}"))?
-    };
-    view::enter(job, &tops).map_err(|error| format!("the install view: {error}"))?;
-    super::deciding::refuse(job, &packages)?;
-    confine().map_err(|error| format!("the install view: {error}"))?;
-    install(job, packages, (&options, &keys), caller)?;
-    left(&upper, &mirror)
+    if !ids.all {
+        let mirror = mirror::make(job, &check::directories(&packages))
+            .map_err(|error| format!("the staging area: {error}"))?;
+        caller.send(&Message::Mirror(mirror));
+    }
+    let mut keep: Vec<RawFd> = packages.iter().map(Package::number).collect();
+    keep.push(caller.0.as_raw_fd());
+    let ready = entered.assemble(&tops)?.close(&keep)?.confine()?;
+    run(&ready, packages, (&options, &keys), caller)
+}
+
+/// Runs rpm, which nothing but a process that is ready does.
+fn run(
+    ready: &Ready,
+    packages: Vec<Package>,
+    trust: (&VerifyOptions, &[Certificate]),
+    caller: &mut Caller,
+) -> Result<Message, String> {
+    super::deciding::refuse(ready.job(), &packages)?;
+    install(ready.job(), packages, trust, caller)?;
+    left()
 }
 
 /// Whether only one user id means anything here.
 fn has_one_id() -> bool {
     std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().nth(2) == Some("1"))
-}
-
-/// Drops everything that the view does not need.
-fn confine() -> std::io::Result<()> {
-    use rustix::thread::{
-        CapabilitySets, remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
-    };
-    for capability in CapabilitySet::all().difference(KEPT).iter() {
-        match remove_capability_from_bounding_set(capability) {
-            // Capabilities that this kernel does not know yet.
-            Err(rustix::io::Errno::INVAL) | Ok(()) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    set_capabilities(
-        None,
-        CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: CapabilitySet::empty() },
-    )?;
-    set_no_new_privs(true)?;
-    Ok(())
 }
 
 fn install(
@@ -295,7 +267,7 @@ fn hear(
     mut stream: Caller,
 ) {
     let total = transaction.len() as u64;
-    let mut done = 0;
+    let (mut done, mut told) = (0, Instant::now());
     transaction.set_callback(move |event| match event {
         CallbackEvent::InstStart { nevra } => {
             done += 1;
@@ -307,7 +279,13 @@ fn hear(
             stream.say(&Event::Package { nevra, removes: true });
             stream.say(&Event::Progress { done, total });
         }
+        CallbackEvent::ScriptStart { nevra, tag } => stream.send(&Message::Begins { nevra, tag }),
+        CallbackEvent::InstProgress { .. } if told.elapsed() >= Duration::from_secs(1) => {
+            told = Instant::now();
+            stream.send(&Message::Alive);
+        }
         CallbackEvent::ScriptStop { return_code, .. } => {
+            stream.send(&Message::Ends);
             let mut heard = heard.borrow_mut();
             heard.good += u64::from(return_code == OK);
             heard.goes_on = return_code == NOT_FOUND;
@@ -338,8 +316,8 @@ fn find_erased(db: &Db, job: &Job) -> Result<Vec<librpm::PackageHeader>, String>
     Ok(found)
 }
 
-/// What the transaction left in the staging area and in the database.
-fn left(upper: &OwnedFd, mirror: &Mirror) -> Result<Done, String> {
+/// What the transaction left in the database. The staging area is looked at from outside.
+fn left() -> Result<Message, String> {
     let db = Db::open().map_err(|error| error.to_string())?;
     // A write that failed and that rpm did not tell of is found here, not by the next command.
     db.verify().map_err(|error| format!("rpm's database came out damaged ({error}); nothing has changed"))?;
@@ -347,17 +325,10 @@ fn left(upper: &OwnedFd, mirror: &Mirror) -> Result<Done, String> {
     for header in db.installed_packages() {
         if header.name() != "gpg-pubkey" {
             installed.push(check::nevra(&header));
-            owned.extend(header.files().iter().map(|file| PathBuf::from(file.path())));
+            owned.extend(header.files().iter().map(|file| file.path()));
         }
     }
-    let upper = PathBuf::from(format!("/proc/self/fd/{}", upper.as_raw_fd()));
-    mirror.remove(&upper, &owned).map_err(|error| format!("the staging area: {error}"))?;
-    let outside = super::outside::outside(&upper, &owned).map_err(|error| error.to_string())?;
-    let top = |path: &PathBuf| {
-        (path.components().count() == 2)
-            .then(|| path.file_name().map(|name| name.to_string_lossy().into_owned()))?
-    };
-    Ok(Done { outside, installed, tops: owned.iter().filter_map(top).collect() })
+    Ok(Message::Left { owned: owned.into_iter().collect(), installed })
 }
 
 /// Shows a program the view, and ends as it does.
@@ -366,18 +337,23 @@ fn look(program: &str) -> ExitCode {
         std::env::var(super::call::JOB).ok().and_then(|job| serde_json::from_str(&job).ok());
     let program: Vec<String> = serde_json::from_str(program).unwrap_or_default();
     let (Some(job), Some((name, args))) = (job, program.split_first()) else { return ExitCode::FAILURE };
-    let entered = super::enter::die_with_parent()
-        .map_err(|error| error.to_string())
-        .and_then(|()| view::enter(&job, &BTreeSet::new()).map_err(|error| error.to_string()))
-        .and_then(|()| confine().map_err(|error| error.to_string()));
-    if let Err(error) = entered {
-        drop(writeln!(std::io::stderr(), "red-rpm: the view of the node: {error}"));
-        return ExitCode::FAILURE;
-    }
-    use std::os::unix::process::CommandExt;
-    let mut command = std::process::Command::new(name);
-    super::own_environment(command.args(args));
-    let error = command.exec();
+    let ready = Entered::begin(job)
+        .and_then(|entered| entered.assemble(&BTreeSet::new()))
+        .and_then(|rooted| rooted.close(&[])?.confine());
+    let error = match ready {
+        Ok(ready) => become_program(&ready, name, args).to_string(),
+        Err(error) => error,
+    };
     drop(writeln!(std::io::stderr(), "red-rpm: {name}: {error}"));
     ExitCode::FAILURE
+}
+
+/// Becomes a program, which nothing but a process that is ready does. Returns when that fails.
+fn become_program(_ready: &Ready, name: &str, args: &[String]) -> std::io::Error {
+    use std::os::unix::process::CommandExt;
+    // Of directories of the core OS, an ordinary user may not write to those that nobody mirrored.
+    let place = if name == "rpm" { ["--define", "_tmppath /tmp"].as_slice() } else { &[] };
+    let mut command = std::process::Command::new(name);
+    super::own_environment(command.args(place).args(args));
+    command.exec()
 }

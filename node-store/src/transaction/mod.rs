@@ -79,6 +79,14 @@ pub(crate) enum TransactionError {
     /// A key that nobody agreed to.
     #[error("a scriptlet put a key into rpm's database ({0}); nothing has changed")]
     StrangeKey(String),
+    /// An ancestor that is somebody else's went on meanwhile.
+    #[error("{}: changed by another command meanwhile; this node is unchanged, try again", .0.display())]
+    Moved(PathBuf),
+    /// A setting that is none.
+    #[error(
+        "invalid scriptlet_timeout `{0}`: expected a number of seconds (0: no limit); nothing has changed"
+    )]
+    Timeout(String),
     /// rpm did something else.
     #[error("rpm's database is not what was planned after the transaction ({0}); nothing has changed")]
     Differs(String),
@@ -199,6 +207,7 @@ pub(crate) fn run(
             }
         }
     }
+    locks.hold()?;
     finish(&switches, &records, &session, talk)?;
     let failed = records.into_iter().flat_map(|(_, record)| record.failed).collect();
     Ok(End::Done { generation: stage.number, failed })

@@ -77,6 +77,9 @@ impl One<'_> {
             return Ok(None);
         }
         differs(&expected(before, &changes), done.installed)?;
+        if let Some(line) = self.privileged(&done.privileged) {
+            talk.say(&line);
+        }
         let (kept, undone) = self.complete(stage, current, (&job, gone, &done.tops), talk)?;
         let mut about = about.clone();
         about.follow(&changes);
@@ -164,6 +167,7 @@ impl One<'_> {
             test: self.how.test,
             deciding: self.session.family.deciding.clone(),
             allowed: [self.how.allowed.clone(), self.session.settings.list("allow_files")].concat(),
+            scriptlet_seconds: self.scriptlet_seconds()?,
             ..Job::default()
         };
         job.keyrings = self.session.family.members().map(|member| member.database.clone()).collect();
@@ -180,6 +184,29 @@ impl One<'_> {
             }
         }
         Ok(job)
+    }
+
+    /// What to know of files that run as their owner: in nodes they do not, but the node's directory is a
+    /// place of the host as well (CVE-2021-41091 was that of another store).
+    fn privileged(&self, files: &[PathBuf]) -> Option<String> {
+        let mounted = rustix::fs::fstatvfs(self.store.dir());
+        let nosuid = mounted.is_ok_and(|facts| facts.f_flag.contains(rustix::fs::StatVfsMountFlags::NOSUID));
+        let first = files.first().filter(|_| !nosuid)?;
+        let more = if files.len() > 1 { format!(" and {} more", files.len() - 1) } else { String::new() };
+        Some(format!(
+            "set-user-ID or file capabilities: {}{more}; without effect in nodes (mounted nosuid), but not on \
+             the host for users who can reach {}: mount that file system nosuid",
+            red_runtime::node::render::visible(&first.to_string_lossy()),
+            self.store.path().display()
+        ))
+    }
+
+    /// How long one scriptlet may take.
+    fn scriptlet_seconds(&self) -> Result<u64, TransactionError> {
+        let Some(text) = self.session.settings.get("scriptlet_timeout") else {
+            return Ok(rpm::SCRIPTLET_SECONDS);
+        };
+        text.parse().map_err(|_error| TransactionError::Timeout(text.to_owned()))
     }
 
     /// Whether packages of a repository must be signed.

@@ -13,38 +13,23 @@ use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
-use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, wait};
 
 use super::error::{Doing, LaunchError, tried};
 use super::process::refused;
 use super::root::assemble::attach_at;
 use super::sync::{Message, Sync};
+use crate::confine;
 use crate::sys;
-use crate::sys::mount_attr::{self, MountAttr, flag};
 use crate::sys::signal::SignalSet;
 
 /// The name under which this program is that.
 pub(crate) const NAME: &str = "red-init";
+const NAME_IN_MEMORY: &std::ffi::CStr = c"red-init";
 
 /// This program's file, where nobody can write to it.
 #[derive(Debug)]
 pub(super) struct Sealed(OwnedFd);
-
-const SELF: &str = "/proc/self/exe";
-
-/// This program's file as this mount namespace sees it: only what is mounted in a namespace can be
-/// mounted again in it. `None` when something else, or nothing, has its path.
-fn own_file() -> rustix::io::Result<Option<OwnedFd>> {
-    use rustix::fs::{Mode, OFlags, open, readlink, stat};
-    let running = stat(SELF)?;
-    let path = readlink(SELF, Vec::new())?;
-    let Ok(file) = open(&path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) else {
-        return Ok(None);
-    };
-    let found = rustix::fs::fstat(&file)?;
-    Ok(((found.st_dev, found.st_ino) == (running.st_dev, running.st_ino)).then_some(file))
-}
 
 /// What the first process is told.
 #[derive(Clone, Copy, Debug)]
@@ -66,27 +51,13 @@ impl Sealed {
     /// What the kernel says.
     pub(super) fn new() -> Result<Self, LaunchError> {
         let what = || "a read-only mount of the runtime's own file";
-        let Some(exe) = own_file().doing(what)? else { return Self::copy() };
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let tree = open_tree(&exe, "", flags | OpenTreeFlags::AT_EMPTY_PATH).doing(what)?;
-        let attr = MountAttr { set: flag::RDONLY | flag::NOSUID | flag::NODEV, ..MountAttr::default() };
-        mount_attr::set(&tree, false, attr).doing(what)?;
+        let Some(exe) = confine::own_file().doing(what)? else {
+            let what = || "a copy of the runtime's own file";
+            return Ok(Self(confine::copy(NAME_IN_MEMORY).doing(what)?));
+        };
+        let tree = confine::read_only(&exe).doing(what)?;
         attach_at(&tree, &exe).doing(what)?;
         Ok(Self(tree))
-    }
-
-    /// A copy in memory that nobody can write to, for a program whose file is no longer where it was.
-    fn copy() -> Result<Self, LaunchError> {
-        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-        let what = || "a copy of the runtime's own file";
-        let memory = memfd_create(NAME, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).doing(what)?;
-        let mut memory = std::fs::File::from(memory);
-        let mut exe = std::fs::File::open(SELF).doing(what)?;
-        std::io::copy(&mut exe, &mut memory).doing(what)?;
-        let memory = OwnedFd::from(memory);
-        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-        fcntl_add_seals(&memory, seals).doing(what)?;
-        Ok(Self(memory))
     }
 
     /// The file, or a mount of it.
@@ -147,7 +118,7 @@ fn begin(sync: &Sync, orders: Orders, command: &[CString]) -> Result<Never, Laun
     // own, not its child's; where it becomes the command itself they stay with it.
     if orders.reap {
         let first = 3_u32.saturating_add(orders.preserve);
-        sys::exec::close_from_on_exec(first).doing(|| "descriptors of the launcher")?;
+        sys::descriptors::close_from_on_exec(first).doing(|| "descriptors of the launcher")?;
     }
     let signal = orders.die_with_parent.then_some(Signal::KILL);
     set_parent_process_death_signal(signal).doing(|| "the signal at the launcher's end")?;

@@ -41,16 +41,6 @@ pub(crate) fn execve_of(program: impl AsFd, args: &[CString], env: &[CString]) -
     last()
 }
 
-/// Lets every descriptor from `first` on close on exec.
-///
-/// # Errors
-/// What close_range(2) says.
-pub(crate) fn close_from_on_exec(first: u32) -> rustix::io::Result<()> {
-    // SAFETY: plain numbers; nothing is closed now.
-    let result = unsafe { libc::close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
-    if result == 0 { Ok(()) } else { Err(last()) }
-}
-
 /// Closes every descriptor of this process but the standard streams, those in `keep`, and `passed`
 /// ones after the standard streams that the caller of this program left open for the command.
 ///
@@ -71,24 +61,7 @@ pub(crate) fn close_all_but(_child: &ChildToken, passed: u32, keep: &[RawFd]) ->
             unsafe { libc::close(number) };
         }
     }
-    let mut keep: Vec<u32> = keep.iter().filter_map(|number| u32::try_from(*number).ok()).collect();
-    keep.retain(|number| *number >= first);
-    keep.sort_unstable();
-    keep.dedup();
-    let mut from = first;
-    for number in keep {
-        if from < number {
-            close_range(from, number - 1)?;
-        }
-        from = number + 1;
-    }
-    close_range(from, u32::MAX)
-}
-
-fn close_range(first: u32, last_one: u32) -> rustix::io::Result<()> {
-    // SAFETY: the only caller holds a `ChildToken`.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last_one, 0) };
-    if result == 0 { Ok(()) } else { Err(last()) }
+    super::descriptors::close_from(first, keep)
 }
 
 /// Makes `fd` this process's descriptor `number`, which stays open over exec.
@@ -113,17 +86,6 @@ pub(crate) fn inherited(number: RawFd) -> rustix::io::Result<OwnedFd> {
     let fd = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
     // SAFETY: it is fresh, and nobody else owns it.
     if fd < 0 { Err(last()) } else { Ok(unsafe { OwnedFd::from_raw_fd(fd) }) }
-}
-
-/// Gives this process a session keyring of its own (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING).
-///
-/// # Errors
-/// What the kernel says.
-pub(crate) fn new_session_keyring(name: &CStr) -> rustix::io::Result<()> {
-    const JOIN_SESSION_KEYRING: libc::c_int = 1;
-    // SAFETY: the name is null-terminated and outlives the call.
-    let result = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, name.as_ptr()) };
-    if result < 0 { Err(last()) } else { Ok(()) }
 }
 
 /// Ends this process at once: nothing of what was copied from its parent is run.

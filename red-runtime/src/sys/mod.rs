@@ -7,14 +7,17 @@
 
 pub(crate) mod clone;
 pub(crate) mod confined;
+pub(crate) mod descriptors;
+pub(crate) mod filter;
+pub(crate) mod keyring;
+#[cfg_attr(not(feature = "launch"), allow(dead_code, reason = "a launch has flags of more kinds"))]
+pub(crate) mod mount_attr;
 pub(crate) mod seccomp;
 
 #[cfg(feature = "launch")]
 pub(crate) mod bpf;
 #[cfg(feature = "launch")]
 pub(crate) mod exec;
-#[cfg(feature = "launch")]
-pub(crate) mod mount_attr;
 #[cfg(feature = "launch")]
 pub(crate) mod namespace;
 #[cfg(feature = "launch")]

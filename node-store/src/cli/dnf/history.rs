@@ -268,6 +268,7 @@ pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String])
         generation: number,
         ..Record::default()
     };
+    locks.hold()?;
     node.intend(&record)?;
     generation::commit(&Switches { nodes: vec![(node.path().to_owned(), number)] })?;
     node.record(&record)?;

@@ -107,7 +107,7 @@ fn own_streams(uid: u32) -> Result<(), LaunchError> {
 fn keyring(id: &str, filter: bool) -> Result<(), LaunchError> {
     let name = std::ffi::CString::new(format!("_ses.{id}"))
         .map_err(|_nul| LaunchError::refused("id", "contains a NUL byte"))?;
-    match sys::exec::new_session_keyring(&name) {
+    match sys::keyring::join_new(Some(&name)) {
         // A kernel without keyrings has none to keep from the container.
         Ok(()) | Err(Errno::NOSYS) => Ok(()),
         // A user at the limit of its keys still starts where keyctl(2) is denied anyway.

@@ -304,7 +304,7 @@ fn the_standard_filter_loads_once_nothing_is_to_be_gained() {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         assert!(status.contains("Seccomp:\t2"), "{status}");
         let name = c"x";
-        assert_eq!(sys::exec::new_session_keyring(name), Err(rustix::io::Errno::PERM));
+        assert_eq!(sys::keyring::join_new(Some(name)), Err(rustix::io::Errno::PERM));
         std::mem::forget((ours, ready));
     });
 }

@@ -4,6 +4,8 @@
 //! Each top directory is an overlay; the root is the staging area itself, so that a directory that
 //! nobody knew of lands there too.
 
+mod places;
+
 use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -11,10 +13,7 @@ use std::path::{Path, PathBuf};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
-use rustix::mount::{
-    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_change,
-    unmount,
-};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 
 use super::Job;
 use crate::generation::{At, DATABASE, StoreError, make_directory};
@@ -41,8 +40,8 @@ pub(super) fn enter(job: &Job, packages: &BTreeSet<String>) -> Result<(), StoreE
         overlay(&top, &lowers, &root, job, user)?;
     }
     drop(lowers);
-    places()?;
-    pivot()
+    places::places()?;
+    places::pivot()
 }
 
 /// Whether this is root of a user namespace rather than of the machine.
@@ -146,47 +145,4 @@ fn overlay(top: &str, layers: &[Layer], root: &OwnedFd, job: &Job, user: bool) -
     let options = std::ffi::CString::new(options).map_err(|_nul| Errno::INVAL).at(&path)?;
     // Device nodes of lower layers mean nothing here; set-user-id programs do not run as others.
     mount("red-view", top, "overlay", MountFlags::NODEV, Some(options.as_c_str())).at(path)
-}
-
-/// File systems of the kernel, and volatile places. What of them the host has is bound where a new
-/// one may not be mounted.
-fn places() -> Result<(), StoreError> {
-    let nothing = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    for name in ["proc", "dev", "run", "tmp", "sys"] {
-        std::fs::create_dir_all(name).at(name)?;
-    }
-    match mount("proc", "proc", "proc", nothing, None) {
-        // In containers that hide parts of /proc only a view of theirs may be had.
-        Err(Errno::PERM) => mount_bind_recursive("/proc", "proc").at("proc")?,
-        mounted => mounted.at("proc")?,
-    }
-    for (name, mode) in
-        [("run", c"mode=755,size=64m"), ("tmp", c"mode=1777,size=512m"), ("dev", c"mode=755,size=64k")]
-    {
-        let flags = MountFlags::NOSUID | MountFlags::NODEV;
-        mount("red-view", name, "tmpfs", flags, Some(mode)).at(name)?;
-    }
-    for device in ["null", "zero", "full", "random", "urandom"] {
-        let (from, to) = (format!("/dev/{device}"), format!("dev/{device}"));
-        std::fs::File::create(&to).at(&to)?;
-        mount_bind(&from, &to).at(&to)?;
-    }
-    for (link, target) in [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-    ] {
-        let path = Path::new("dev").join(link);
-        std::os::unix::fs::symlink(target, &path).at(path)?;
-    }
-    std::fs::create_dir_all("dev/shm").at("dev/shm")?;
-    Ok(())
-}
-
-/// Makes the working directory the root, and lets the old one go (pivot_root(2), "pivot_root(".", ".")").
-fn pivot() -> Result<(), StoreError> {
-    rustix::process::pivot_root(".", ".").at("pivot_root")?;
-    unmount(".", UnmountFlags::DETACH).at("the old root")?;
-    rustix::process::chdir("/").at("/")
 }

@@ -1,0 +1,49 @@
+//! All descriptors of a process at once (close_range(2)).
+
+use std::os::fd::RawFd;
+
+use super::last;
+
+/// Lets every descriptor from `first` on close on exec.
+///
+/// # Errors
+/// What close_range(2) says.
+pub(crate) fn close_from_on_exec(first: u32) -> rustix::io::Result<()> {
+    // SAFETY: plain numbers; nothing is closed now.
+    let result = unsafe { libc::close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+    if result == 0 { Ok(()) } else { Err(last()) }
+}
+
+/// Closes every descriptor from `first` on but those in `keep`. The caller sees to it that nothing that
+/// owns one of the others runs again.
+///
+/// # Errors
+/// close_range(2) fails, which it does only on kernels before 5.9.
+pub(super) fn close_from(first: u32, keep: &[RawFd]) -> rustix::io::Result<()> {
+    let mut keep: Vec<u32> = keep.iter().filter_map(|number| u32::try_from(*number).ok()).collect();
+    keep.retain(|number| *number >= first);
+    keep.sort_unstable();
+    keep.dedup();
+    let mut from = first;
+    for number in keep {
+        if from < number {
+            close_range(from, number - 1)?;
+        }
+        from = number + 1;
+    }
+    close_range(from, u32::MAX)
+}
+
+/// Closes every descriptor from 3 on but those of `keep`.
+///
+/// # Errors
+/// As of [`close_from`].
+pub(crate) fn close_others(keep: &[RawFd]) -> rustix::io::Result<()> {
+    close_from(3, keep)
+}
+
+fn close_range(first: u32, last_one: u32) -> rustix::io::Result<()> {
+    // SAFETY: the callers see to it that whatever owns one of them never runs again.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last_one, 0) };
+    if result == 0 { Ok(()) } else { Err(last()) }
+}
