@@ -8,6 +8,8 @@ mod descend;
 mod lock;
 mod sweep;
 mod switch;
+mod tidy;
+mod transfer;
 mod tree;
 mod variable;
 
@@ -21,6 +23,7 @@ pub(crate) use collect::{mounted, unused};
 pub(crate) use descend::{Switches, commit};
 pub(crate) use lock::{Lock, LockError, Patience};
 pub(crate) use switch::Stage;
+pub(crate) use transfer::{clear, transfer};
 pub(crate) use tree::{make_directory, remove};
 
 /// Directory of everything of ours in a node.

@@ -19,9 +19,9 @@ pub(super) enum How {
 }
 
 /// A directory of a walk.
-struct At2<'a> {
-    dir: &'a OwnedFd,
-    path: &'a Path,
+pub(super) struct At2<'a> {
+    pub(super) dir: &'a OwnedFd,
+    pub(super) path: &'a Path,
 }
 
 /// Makes a directory (and those above it) below an open one, if it is missing.
@@ -40,7 +40,7 @@ pub(crate) fn make_directory(above: impl AsFd, shown: &Path, below: &str) -> Res
 }
 
 /// Entries of a directory.
-fn entries(dir: &OwnedFd, path: &Path) -> Result<Vec<(std::ffi::CString, FileType)>, StoreError> {
+pub(super) fn entries(dir: &OwnedFd, path: &Path) -> Result<Vec<(std::ffi::CString, FileType)>, StoreError> {
     let mut found = Vec::new();
     for entry in Dir::read_from(dir).at(path)? {
         let entry = entry.at(path)?;
@@ -52,7 +52,7 @@ fn entries(dir: &OwnedFd, path: &Path) -> Result<Vec<(std::ffi::CString, FileTyp
     Ok(found)
 }
 
-fn join(path: &Path, name: &CStr) -> PathBuf {
+pub(super) fn join(path: &Path, name: &CStr) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
     path.join(std::ffi::OsStr::from_bytes(name.to_bytes()))
 }
@@ -97,8 +97,31 @@ fn is_dir(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
+/// Whether a name stands for one that was removed: overlayfs's whiteout, or a [mark](super::transfer::mark).
 pub(super) fn is_whiteout(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::CharacterDevice => stat.st_rdev == 0,
+        FileType::Fifo => stat.st_mode & 0o7777 == 0,
+        _ => false,
+    }
+}
+
+/// Name of a mark in a directory that hides what was below its name.
+pub(super) const OPAQUE: &CStr = c".wh..wh..opq";
+
+/// Whether overlayfs has marked a directory as hiding what was below its name.
+pub(super) fn is_opaque(dir: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
+    for prefix in OVERLAY {
+        let mut value = [0_u8; 1];
+        match rustix::fs::fgetxattr(dir, format!("{prefix}opaque"), &mut value[..]) {
+            Ok(_) if value == *b"y" => return Ok(true),
+            // Another value says that there may be whiteouts of another kind in it.
+            Ok(_) => {}
+            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM) => {}
+            Err(errno) => return Err(errno).at(path),
+        }
+    }
+    Ok(false)
 }
 
 /// Brings one entry, with everything below it, into a directory that lacks it.
@@ -131,7 +154,7 @@ fn copy_one(from: &At2<'_>, into: &At2<'_>, entry: (&CStr, &Stat), how: How) -> 
     }
 }
 
-fn attributes(fd: &OwnedFd, stat: &Stat, path: &Path) -> Result<(), StoreError> {
+pub(super) fn attributes(fd: &OwnedFd, stat: &Stat, path: &Path) -> Result<(), StoreError> {
     let owner = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
     match rustix::fs::fchown(fd, Some(owner.0), Some(owner.1)) {
         // An ordinary user's tree is that user's.
@@ -152,7 +175,7 @@ fn attributes(fd: &OwnedFd, stat: &Stat, path: &Path) -> Result<(), StoreError> 
     rustix::fs::futimens(fd, &times).at(path)
 }
 
-fn copy_file(from: &At2<'_>, into: &At2<'_>, name: &CStr, stat: &Stat) -> Result<(), StoreError> {
+pub(super) fn copy_file(from: &At2<'_>, into: &At2<'_>, name: &CStr, stat: &Stat) -> Result<(), StoreError> {
     let (path, into_path) = (join(from.path, name), join(into.path, name));
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let source = openat(from.dir, name, flags, Mode::empty()).at(&path)?;
@@ -197,7 +220,11 @@ const OVERLAY: [&str; 2] = ["trusted.overlay.", "user.overlay."];
 
 /// Whether a directory hides what was below its name; the mark is taken off.
 fn take_opaque(dir: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
-    let mut opaque = false;
+    let marked = statat(dir, OPAQUE, AtFlags::SYMLINK_NOFOLLOW);
+    let mut opaque = marked.is_ok_and(|stat| is_whiteout(&stat));
+    if opaque {
+        rustix::fs::unlinkat(dir, OPAQUE, AtFlags::empty()).at(join(path, OPAQUE))?;
+    }
     for prefix in OVERLAY {
         let name = format!("{prefix}opaque");
         match rustix::fs::fgetxattr(dir, &name, &mut [0_u8; 1][..]) {
@@ -235,11 +262,13 @@ fn clean_below(
                 let fd = openat(dir, &name, DIRECTORY, Mode::empty()).at(&inner)?;
                 clean_below(&fd, &inner, &join(below, &name), hidden)?;
             }
-            FileType::CharacterDevice
+            FileType::CharacterDevice | FileType::Fifo
                 if is_whiteout(&statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW).at(&inner)?) =>
             {
                 rustix::fs::unlinkat(dir, &name, AtFlags::empty()).at(&inner)?;
-                hidden.push(join(below, &name));
+                if &*name != OPAQUE {
+                    hidden.push(join(below, &name));
+                }
             }
             FileType::RegularFile => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

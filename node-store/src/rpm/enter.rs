@@ -9,6 +9,7 @@ use nix::sched::{CloneFlags, unshare};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::call::TRANSACT;
+use super::view::bench::Bench;
 
 /// Dies with the parent (pr_set_pdeathsig(2)), also when it is gone already.
 pub(super) fn die_with_parent() -> std::io::Result<()> {
@@ -34,22 +35,26 @@ fn user_namespace(uid: u32, gid: u32) -> std::io::Result<()> {
     write("gid_map", format!("0 {gid} 1"))
 }
 
-fn prepare() -> std::io::Result<()> {
+fn prepare() -> Result<Option<Bench>, Box<dyn std::error::Error>> {
     die_with_parent()?;
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
     if !uid.is_root() {
         user_namespace(uid.as_raw(), gid.as_raw())?;
     }
+    let bench = Bench::open()?;
     unshare(CloneFlags::CLONE_NEWPID)?;
-    Ok(())
+    Ok(bench)
 }
 
 /// Makes the namespaces, starts the transaction in them and ends as it does.
 pub(crate) fn main() -> ExitCode {
-    if let Err(error) = prepare() {
-        super::call::say(&super::Event::Failed(format!("no namespaces for the install view: {error}")));
-        return ExitCode::FAILURE;
-    }
+    let bench = match prepare() {
+        Ok(bench) => bench,
+        Err(error) => {
+            super::call::say(&super::Event::Failed(format!("no namespaces for the install view: {error}")));
+            return ExitCode::FAILURE;
+        }
+    };
     let status = Command::new("/proc/self/exe")
         .arg(TRANSACT)
         .stdin(Stdio::inherit())
@@ -57,7 +62,13 @@ pub(crate) fn main() -> ExitCode {
         .stderr(Stdio::inherit())
         .status();
     match status {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(status) if status.success() => match bench.map_or(Ok(()), Bench::close) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                super::call::say(&super::Event::Failed(format!("the staging area: {error}")));
+                ExitCode::FAILURE
+            }
+        },
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             super::call::say(&super::Event::Failed(format!("the transaction cannot be started: {error}")));
@@ -73,6 +84,7 @@ pub(crate) fn look(job: &super::Job, program: &[String]) -> std::io::Result<std:
         .arg(super::call::ENTER)
         .env(super::call::JOB, text)
         .env(super::call::LOOK, serde_json::to_string(program)?)
+        .envs(super::view::bench::variable(&job.upper))
         .spawn()?;
     child.wait()
 }

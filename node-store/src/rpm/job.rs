@@ -85,4 +85,7 @@ pub(crate) struct Done {
     pub(crate) tops: Vec<String>,
     /// Names, versions and architectures of what is installed now.
     pub(crate) installed: Vec<String>,
+    /// Names that are gone, and what only the view needed: see [`crate::generation::Store::tidy`].
+    pub(crate) gone: Vec<PathBuf>,
+    pub(crate) spare: Vec<PathBuf>,
 }

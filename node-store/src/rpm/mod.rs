@@ -18,6 +18,7 @@ pub(crate) use check::nevra;
 pub(crate) use enter::{look, main as enter};
 pub(crate) use job::{Done, Erase, Event, Install, Job, Lower};
 pub(crate) use transact::main as transact;
+pub(crate) use view::{Findings, ViewError, bench, check as check_place, look_at, probe};
 
 /// What rpm said.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use rustix::fs::Mode;
 use rustix::thread::CapabilitySet;
 
 use super::check::{self, Ids, Package};
-use super::mirror::{self, Mirror};
+use super::view::Scaffold;
 use super::{Done, Event, Job, define, use_database, view};
 use crate::generation::{DATABASE, DIRECTORY};
 
@@ -87,29 +87,18 @@ fn more_descriptors() {
 }
 
 fn work(job: &Job, caller: &mut Caller) -> Result<Done, String> {
-    let ids = Ids { all: !has_one_id() };
+    let ids = Ids { all: !view::has_one_id() };
     let keyring = check::keyring(job)?;
     let packages = check::packages(job, &ids, &keyring)?;
     let options = check::options(&keyring, check::all_signed(job));
     let keys = read_keys(&job.import)?;
-    let tops = check::tops(&packages)?;
     check::conflicts(job, &packages)?;
     let upper = rustix::fs::open(&job.upper, DIRECTORY, Mode::empty()).map_err(|error| error.to_string())?;
-    let mirror = if ids.all {
-        mirror::Mirror::default()
-    } else {
-        mirror::make(job, &check::directories(&packages))
-            .map_err(|error| format!("the staging area: {error}"))?
-    };
-    view::enter(job, &tops).map_err(|error| format!("the install view: {error}"))?;
+    let scaffold =
+        view::enter(job, &check::paths(&packages)).map_err(|error| format!("the install view: {error}"))?;
     confine().map_err(|error| format!("the install view: {error}"))?;
-    install(job, packages, (&options, &keys), caller)?;
-    left(&upper, &mirror)
-}
-
-/// Whether only one user id means anything here.
-fn has_one_id() -> bool {
-    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().nth(2) == Some("1"))
+    install(job, packages, (&options, &keys), caller).map_err(|message| scaffold.explain(message))?;
+    left(&upper, &scaffold)
 }
 
 /// Drops everything that the view does not need.
@@ -267,7 +256,7 @@ fn find_erased(db: &Db, job: &Job) -> Result<Vec<librpm::PackageHeader>, String>
 }
 
 /// What the transaction left in the staging area and in the database.
-fn left(upper: &OwnedFd, mirror: &Mirror) -> Result<Done, String> {
+fn left(upper: &OwnedFd, scaffold: &Scaffold) -> Result<Done, String> {
     let db = Db::open().map_err(|error| error.to_string())?;
     // A write that failed and that rpm did not tell of is found here, not by the next command.
     db.verify().map_err(|error| format!("rpm's database came out damaged ({error}); nothing has changed"))?;
@@ -279,13 +268,22 @@ fn left(upper: &OwnedFd, mirror: &Mirror) -> Result<Done, String> {
         }
     }
     let upper = PathBuf::from(format!("/proc/self/fd/{}", upper.as_raw_fd()));
-    mirror.remove(&upper, &owned).map_err(|error| format!("the staging area: {error}"))?;
+    let rest = scaffold
+        .remove(&upper, Path::new("/"), &owned)
+        .map_err(|error| format!("the staging area: {error}"))?;
+    owned.extend(scaffold.points.iter().map(|point| Path::new("/").join(point)));
     let outside = super::outside::outside(&upper, &owned).map_err(|error| error.to_string())?;
     let top = |path: &PathBuf| {
         (path.components().count() == 2)
             .then(|| path.file_name().map(|name| name.to_string_lossy().into_owned()))?
     };
-    Ok(Done { outside, installed, tops: owned.iter().filter_map(top).collect() })
+    Ok(Done {
+        outside,
+        installed,
+        tops: owned.iter().filter_map(top).collect(),
+        gone: rest.gone,
+        spare: rest.spare,
+    })
 }
 
 /// Shows a program the view, and ends as it does.
@@ -293,20 +291,23 @@ fn look(program: &str) -> ExitCode {
     let job: Option<Job> =
         std::env::var(super::call::JOB).ok().and_then(|job| serde_json::from_str(&job).ok());
     let program: Vec<String> = serde_json::from_str(program).unwrap_or_default();
-    let (Some(job), Some((name, args))) = (job, program.split_first()) else { return ExitCode::FAILURE };
+    let Some(job) = job else { return ExitCode::FAILURE };
     let entered = super::enter::die_with_parent()
         .map_err(|error| error.to_string())
         .and_then(|()| view::enter(&job, &BTreeSet::new()).map_err(|error| error.to_string()))
-        .and_then(|()| confine().map_err(|error| error.to_string()));
+        .and_then(|_scaffold| confine().map_err(|error| error.to_string()));
     if let Err(error) = entered {
-        drop(writeln!(std::io::stderr(), "red-rpm: the view of the node: {error}"));
+        drop(writeln!(std::io::stderr(), "{}{error}", super::call::NO_VIEW));
         return ExitCode::FAILURE;
     }
+    // Whether there is a view was all that was asked.
+    let Some((name, args)) = program.split_first() else { return ExitCode::SUCCESS };
     use std::os::unix::process::CommandExt;
     let error = std::process::Command::new(name)
         .args(args)
         .env_remove(super::call::JOB)
         .env_remove(super::call::LOOK)
+        .env_remove(view::bench::BENCH)
         .exec();
     drop(writeln!(std::io::stderr(), "red-rpm: {name}: {error}"));
     ExitCode::FAILURE

@@ -67,6 +67,7 @@ impl One<'_> {
             return Ok(None);
         }
         differs(&expected(before, &changes), done.installed)?;
+        self.store.tidy(stage, &done.gone, &done.spare)?;
         let kept = self.store.complete(stage, &done.tops)?;
         let mut about = about.clone();
         about.follow(&changes);
