@@ -68,6 +68,7 @@ complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-history" -d 'Sh
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-rollback" -d 'Go back to a generation; to the one before when no number is given'
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-generations" -d 'List, pin and collect generations'
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-check" -d 'Check that everything a tree of nodes needs is there'
+complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-doctor" -d 'Check whether packages can be installed at a place: a node, or a directory for nodes'
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-why" -d 'Say why a package is installed'
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-testcase" -d 'Solve a test case of libsolv and print the answer'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-manager" -l alias -d 'Name of the node within its family; the last component of the redpath when absent' -r
@@ -726,6 +727,28 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -l allowerasi
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -l best -d 'The newest version or none'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -s h -l help -d 'Print help'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -s V -l version -d 'Print version'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l redpath -d 'The node' -r -F
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l setopt -d 'Set an option: KEY=VALUE, or REPOSITORY.KEY=VALUE' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l repofrompath -d 'Use a repository that the node does not have: ID,URL' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l enablerepo -d 'Use a repository that is disabled' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l disablerepo -d 'Leave a repository out' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l releasever -d 'What $releasever stands for' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -s y -l assumeyes -d 'Agree beforehand'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l assumeno -d 'Show what would be done, and do nothing'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l downloadonly -d 'Fetch packages, and go no further'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -s C -l cacheonly -d 'Use the metadata that are here, however old'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l refresh -d 'Fetch metadata whatever their age'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l ancestor-repos -d 'Use repositories of ancestors too'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l system-repos -d 'Use repositories of the core OS too'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l nogpgcheck -d 'Accept packages without signatures, where no node of the family demands them'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l json -d 'Print JSON'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -s q -l quiet -d 'Say less'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l with-descendants -d 'Move descendants along whose requirements would break'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l allowerasing -d 'Remove packages of the node where nothing else goes'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l best -d 'The newest version or none'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -s h -l help -d 'Print help'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -s V -l version -d 'Print version'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-why" -l redpath -d 'The node' -r -F
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-why" -l setopt -d 'Set an option: KEY=VALUE, or REPOSITORY.KEY=VALUE' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-why" -l repofrompath -d 'Use a repository that the node does not have: ID,URL' -r

@@ -5,6 +5,7 @@ pub mod call;
 pub mod engine;
 pub mod packages;
 pub mod pages;
+pub mod places;
 pub mod podman;
 pub mod pool;
 pub mod stage;

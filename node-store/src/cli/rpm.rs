@@ -315,7 +315,10 @@ fn in_view(
     }
     // The same, as a process whose output can be read.
     let mut again = Command::new("/proc/self/exe");
-    again.args(["__enter"]).env("RED_JOB", serde_json::to_string(&job).unwrap_or_default());
+    again
+        .envs(crate::rpm::bench::variable(&job.upper))
+        .args(["__enter"])
+        .env("RED_JOB", serde_json::to_string(&job).unwrap_or_default());
     again.env("RED_LOOK", serde_json::to_string(program).unwrap_or_default());
     finish(&mut again, prefix)
 }

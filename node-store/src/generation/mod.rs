@@ -8,6 +8,8 @@ mod descend;
 mod lock;
 mod sweep;
 mod switch;
+mod tidy;
+mod transfer;
 mod tree;
 mod variable;
 mod walk;
@@ -22,6 +24,7 @@ pub(crate) use collect::{mounted, unused};
 pub(crate) use descend::{Switches, commit};
 pub(crate) use lock::{Lock, LockError, Patience, is_foreign};
 pub(crate) use switch::Stage;
+pub(crate) use transfer::{clear, transfer};
 pub(crate) use tree::{bring, is_whiteout, make_directory, remove, remove_one};
 pub(crate) use walk::{Walk, entries};
 

@@ -121,22 +121,47 @@ fn is_dir(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
+/// Whether a name stands for one that was removed: overlayfs's whiteout, or a [mark](super::transfer::mark).
 pub(crate) fn is_whiteout(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::CharacterDevice => stat.st_rdev == 0,
+        FileType::Fifo => stat.st_mode & 0o7777 == 0,
+        _ => false,
+    }
+}
+
+/// Name of a mark in a directory that hides what was below its name.
+pub(super) const OPAQUE: &CStr = c".wh..wh..opq";
+
+/// Whether overlayfs has marked a directory as hiding what was below its name.
+pub(super) fn is_opaque(dir: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
+    for prefix in OVERLAY {
+        let mut value = [0_u8; 1];
+        match rustix::fs::fgetxattr(dir, format!("{prefix}opaque"), &mut value[..]) {
+            Ok(_) if value == *b"y" => return Ok(true),
+            // Another value says that there may be whiteouts of another kind in it.
+            Ok(_) => {}
+            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM) => {}
+            Err(errno) => return Err(errno).at(path),
+        }
+    }
+    Ok(false)
 }
 
 /// Brings one entry that is no directory into a directory that lacks it.
 fn copy_one(from: &Walk, into: &Walk, entry: (&CStr, &Stat), how: How) -> Result<(), StoreError> {
     let (name, stat) = entry;
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile if how == How::Copy => copy_file(from, into, name, stat),
+        FileType::RegularFile if how == How::Copy => {
+            copy_file((from.dir(), from.path()), (into.dir(), into.path()), name, stat)
+        }
         FileType::RegularFile | FileType::Symlink => {
             match rustix::fs::linkat(from.dir(), name, into.dir(), name, AtFlags::empty()) {
                 // fs.protected_hardlinks, a full link count, another file system.
                 Err(Errno::PERM | Errno::MLINK | Errno::XDEV)
                     if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile =>
                 {
-                    copy_file(from, into, name, stat)
+                    copy_file((from.dir(), from.path()), (into.dir(), into.path()), name, stat)
                 }
                 linked => linked.at(into.join(name)),
             }
@@ -159,7 +184,7 @@ pub(super) fn missing_attributes(from: &OwnedFd, into: &OwnedFd, path: &Path) ->
     copy_some(from, into, path, |name| !there.iter().any(|known| known == name))
 }
 
-fn attributes(fd: &OwnedFd, stat: &Stat, path: &Path) -> Result<(), StoreError> {
+pub(super) fn attributes(fd: &OwnedFd, stat: &Stat, path: &Path) -> Result<(), StoreError> {
     let owner = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
     match rustix::fs::fchown(fd, Some(owner.0), Some(owner.1)) {
         // An ordinary user's tree is that user's.
@@ -180,12 +205,26 @@ fn attributes(fd: &OwnedFd, stat: &Stat, path: &Path) -> Result<(), StoreError> 
     rustix::fs::futimens(fd, &times).at(path)
 }
 
-fn copy_file(from: &Walk, into: &Walk, name: &CStr, stat: &Stat) -> Result<(), StoreError> {
-    let (path, into_path) = (from.join(name), into.join(name));
+/// A directory, and its path for messages.
+pub(super) type Shown<'a> = (&'a OwnedFd, &'a Path);
+
+/// The path of a name in a directory, for messages.
+pub(super) fn join(path: &Path, name: &CStr) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    path.join(std::ffi::OsStr::from_bytes(name.to_bytes()))
+}
+
+pub(super) fn copy_file(
+    from: Shown<'_>,
+    into: Shown<'_>,
+    name: &CStr,
+    stat: &Stat,
+) -> Result<(), StoreError> {
+    let (path, into_path) = (join(from.1, name), join(into.1, name));
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let source = openat(from.dir(), name, flags, Mode::empty()).at(&path)?;
+    let source = openat(from.0, name, flags, Mode::empty()).at(&path)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let target = openat(into.dir(), name, flags, Mode::from_raw_mode(0o600)).at(&into_path)?;
+    let target = openat(into.0, name, flags, Mode::from_raw_mode(0o600)).at(&into_path)?;
     let (mut source, mut target) = (std::fs::File::from(source), std::fs::File::from(target));
     // Asks the kernel to copy, or to share blocks where the file system can.
     std::io::copy(&mut source, &mut target).at(&into_path)?;
@@ -239,7 +278,11 @@ const OVERLAY: [&str; 2] = ["trusted.overlay.", "user.overlay."];
 
 /// Whether a directory hides what was below its name; the mark is taken off.
 fn take_opaque(dir: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
-    let mut opaque = false;
+    let marked = statat(dir, OPAQUE, AtFlags::SYMLINK_NOFOLLOW);
+    let mut opaque = marked.is_ok_and(|stat| is_whiteout(&stat));
+    if opaque {
+        rustix::fs::unlinkat(dir, OPAQUE, AtFlags::empty()).at(path.join(".wh..wh..opq"))?;
+    }
     for prefix in OVERLAY {
         let name = format!("{prefix}opaque");
         match rustix::fs::fgetxattr(dir, &name, &mut [0_u8; 1][..]) {
@@ -276,10 +319,12 @@ pub(super) fn clean(dir: &OwnedFd, path: &Path) -> Result<Vec<PathBuf>, StoreErr
                 strip(walk.dir(), walk.path())?;
                 levels.push(entries(walk.dir(), walk.path())?);
             }
-            FileType::CharacterDevice if is_whiteout(&stat_of(&walk, &name)?) => {
+            FileType::CharacterDevice | FileType::Fifo if is_whiteout(&stat_of(&walk, &name)?) => {
                 let inner = walk.join(&name);
                 rustix::fs::unlinkat(walk.dir(), &name, AtFlags::empty()).at(&inner)?;
-                hidden.push(inner.strip_prefix(path).map(Path::to_path_buf).unwrap_or(inner));
+                if &*name != OPAQUE {
+                    hidden.push(inner.strip_prefix(path).map(Path::to_path_buf).unwrap_or(inner));
+                }
             }
             FileType::RegularFile => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -16,6 +16,8 @@ pub(crate) const TRANSACT: &str = "__transact";
 pub(super) const JOB: &str = "RED_JOB";
 /// Variable with the program of a look.
 pub(super) const LOOK: &str = "RED_LOOK";
+/// How a look says that there is no view.
+pub(super) const NO_VIEW: &str = "red-rpm: the view of the node: ";
 
 /// Bytes of scriptlets' output that are kept.
 const OUTPUT: u64 = 256 << 10;
@@ -56,6 +58,7 @@ pub(crate) fn run(job: &Job, tell: Runner<'_>) -> Result<(Done, String), Failed>
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LANG", "C.UTF-8")
         .env("HOME", "/root")
+        .envs(super::view::bench::variable(&job.upper))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

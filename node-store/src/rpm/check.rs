@@ -164,37 +164,11 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
     Ok(())
 }
 
-/// Top directories of all packages of a job.
-pub(super) fn tops(packages: &[Package]) -> Result<BTreeSet<String>, String> {
-    let mut tops = BTreeSet::new();
-    for package in packages {
-        for file in &package.header.files() {
-            let path = file.path();
-            let mut parts = path.split('/').skip(1);
-            if let (Some(top), Some(_)) = (parts.next(), parts.next()) {
-                tops.insert(top.to_owned());
-            }
-        }
-    }
-    Ok(tops)
-}
-
-/// Directories that packages have files in, relative to the root.
-pub(super) fn directories(packages: &[Package]) -> BTreeSet<PathBuf> {
+/// Paths of all files of packages.
+pub(super) fn paths(packages: &[Package]) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     for package in packages {
-        for file in &package.header.files() {
-            let path = file.path();
-            let mut above = Path::new(&path).parent();
-            while let Some(dir) =
-                above.and_then(|dir| dir.strip_prefix("/").ok()).filter(|dir| !dir.as_os_str().is_empty())
-            {
-                if !found.insert(dir.to_path_buf()) {
-                    break;
-                }
-                above = above.and_then(Path::parent);
-            }
-        }
+        found.extend(package.header.files().iter().map(|file| PathBuf::from(file.path())));
     }
     found
 }

@@ -3,6 +3,7 @@
 //! inside has ended, watches the clock, and looks at what came of it.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -16,9 +17,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::call::{TRANSACT, say};
+use super::call::{NO_VIEW, TRANSACT, say};
 use super::job::Message;
-use super::mirror::Mirror;
+use super::view::Scaffold;
+use super::view::bench::{BENCH, Bench};
 use super::watchdog::{SECONDS, Watchdog};
 use super::{Done, Event, Job};
 use crate::generation::DIRECTORY;
@@ -53,8 +55,8 @@ fn map_ids(uid: u32, gid: u32) -> std::io::Result<()> {
     write("gid_map", format!("0 {gid} 1"))
 }
 
-/// Makes the namespaces, and the program to run in them.
-fn prepare() -> std::io::Result<OwnedFd> {
+/// Makes the namespaces, the program to run in them, and a staging area in memory where one is needed.
+fn prepare() -> Result<(OwnedFd, Option<Bench>), Box<dyn std::error::Error>> {
     // Nothing of the caller's goes on to the next process, the locks least of all.
     red_runtime::confine::close_on_exec()?;
     // No terminal, and no signal that is meant for the caller: its end is seen otherwise.
@@ -66,14 +68,15 @@ fn prepare() -> std::io::Result<OwnedFd> {
         unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
         map_ids(uid.as_raw(), gid.as_raw())?;
     }
+    let bench = Bench::open()?;
     unshare(CloneFlags::CLONE_NEWPID)?;
-    Ok(red_runtime::confine::own_program()?)
+    Ok((red_runtime::confine::own_program()?, bench))
 }
 
 /// The process inside. It runs from a file that nobody can write to.
 fn inside(program: &OwnedFd) -> Command {
     let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
-    command.arg(TRANSACT);
+    command.arg(TRANSACT).env_remove(BENCH);
     command
 }
 
@@ -98,9 +101,11 @@ fn transact() -> Result<Done, String> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(|error| error.to_string())?;
     let job: Job = serde_json::from_str(&text).map_err(|error| format!("no job: {error}"))?;
+    let (program, bench) =
+        prepare().map_err(|error| format!("no namespaces for the install view: {error}"))?;
+    // In memory, it is another directory from here on.
     let upper = rustix::fs::open(&job.upper, DIRECTORY, Mode::empty())
         .map_err(|errno| format!("{}: {}", job.upper.display(), std::io::Error::from(errno)))?;
-    let program = prepare().map_err(|error| format!("no namespaces for the install view: {error}"))?;
     let started = |error: std::io::Error| format!("the transaction cannot be started: {error}");
     let (ours, theirs) = UnixStream::pair().map_err(started)?;
     let mut child = inside(&program)
@@ -119,14 +124,16 @@ fn transact() -> Result<Done, String> {
     let heard = listen(&child, ours, &mut watchdog, &mut report);
     let ended = end(&mut child, heard.is_err());
     heard?;
-    report.done(ended, &upper, &job.upper)
+    let done = report.done(ended, &upper, &job.upper)?;
+    bench.map_or(Ok(()), Bench::close).map_err(|error| format!("the staging area: {error}"))?;
+    Ok(done)
 }
 
 /// What was said by the process inside.
 #[derive(Default)]
 struct Report {
-    mirror: Mirror,
-    left: Option<(Vec<String>, Vec<String>)>,
+    scaffold: Scaffold,
+    left: Option<(Vec<String>, Vec<String>, Vec<OsString>)>,
     failed: Option<String>,
 }
 
@@ -137,8 +144,8 @@ impl Report {
             // Only this process knows that.
             Message::Event(Event::Done(_)) | Message::Begins { .. } | Message::Ends | Message::Alive => {}
             Message::Event(event) => say(&event),
-            Message::Mirror(mirror) => self.mirror = mirror,
-            Message::Left { owned, installed } => self.left = Some((owned, installed)),
+            Message::Scaffold(scaffold) => self.scaffold = scaffold,
+            Message::Left { owned, installed, gone } => self.left = Some((owned, installed, gone)),
         }
     }
 
@@ -148,18 +155,24 @@ impl Report {
             return Err(message);
         }
         let ended = ended.map_err(|error| error.to_string())?;
-        let Some((owned, installed)) = self.left.filter(|_| ended) else {
+        let Some((owned, installed, gone)) = self.left.filter(|_| ended) else {
             return Err("rpm ended unexpectedly; nothing has changed".into());
         };
-        let owned: BTreeSet<PathBuf> = owned.into_iter().map(PathBuf::from).collect();
-        self.mirror.remove(upper, shown, &owned).map_err(|error| format!("the staging area: {error}"))?;
+        let mut owned: BTreeSet<PathBuf> = owned.into_iter().map(PathBuf::from).collect();
+        let spare = self
+            .scaffold
+            .remove(upper, shown, &owned)
+            .map_err(|error| format!("the staging area: {error}"))?;
+        // Of the names that could have gone without a mark, and of no others.
+        let gone = gone.into_iter().filter(|name| self.scaffold.own.contains(Path::new(name))).collect();
+        owned.extend(self.scaffold.points.iter().map(|point| Path::new("/").join(point)));
         let found = super::outside::look(upper, &owned).map_err(|error| error.to_string())?;
         let top = |path: &PathBuf| {
             (path.components().count() == 2)
                 .then(|| path.file_name().map(|name| name.to_string_lossy().into_owned()))?
         };
         let tops = owned.iter().filter_map(top).collect();
-        Ok(Done { outside: found.outside, privileged: found.privileged, installed, tops })
+        Ok(Done { outside: found.outside, privileged: found.privileged, installed, tops, gone, spare })
     }
 }
 
@@ -259,6 +272,7 @@ pub(crate) fn look(job: &Job, program: &[String]) -> std::io::Result<std::proces
         .arg(super::call::ENTER)
         .env(super::call::JOB, text)
         .env(super::call::LOOK, serde_json::to_string(program)?)
+        .envs(super::view::bench::variable(&job.upper))
         .spawn()?;
     child.wait()
 }
@@ -266,7 +280,15 @@ pub(crate) fn look(job: &Job, program: &[String]) -> std::io::Result<std::proces
 /// The same from between. The program's streams are pipes: those of the caller lead to its terminal, or
 /// to whatever it has open.
 fn look_inside() -> ExitCode {
-    let looked = die_with_parent().and_then(|()| prepare()).and_then(|program| {
+    let prepared = die_with_parent().map_err(Into::into).and_then(|()| prepare());
+    let (program, _bench) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            drop(writeln!(std::io::stderr(), "{NO_VIEW}{error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let looked = (|| {
         let mut command = inside(&program);
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
@@ -276,14 +298,14 @@ fn look_inside() -> ExitCode {
         }
         let status = child.wait();
         passed.and(status)
-    });
+    })();
     match looked {
         Ok(status) => {
             let code = status.code().and_then(|code| u8::try_from(code).ok());
             code.map_or(ExitCode::FAILURE, ExitCode::from)
         }
         Err(error) => {
-            drop(writeln!(std::io::stderr(), "red-rpm: the view of the node: {error}"));
+            drop(writeln!(std::io::stderr(), "{NO_VIEW}{error}"));
             ExitCode::FAILURE
         }
     }

@@ -1,5 +1,6 @@
 //! What the process in the install view is told, and what it tells.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -74,15 +75,15 @@ pub(super) enum Message {
     /// For the caller.
     Event(Event),
     /// What was put into the staging area before.
-    Mirror(super::mirror::Mirror),
+    Scaffold(super::view::Scaffold),
     /// A scriptlet begins.
     Begins { nevra: String, tag: u64 },
     /// It has ended.
     Ends,
     /// rpm goes on.
     Alive,
-    /// rpm is done. What packages own, and what is installed now.
-    Left { owned: Vec<String>, installed: Vec<String> },
+    /// rpm is done. What packages own, what is installed now, and which names of the scaffold are gone.
+    Left { owned: Vec<String>, installed: Vec<String>, gone: Vec<OsString> },
 }
 
 /// One line of what the caller is told.
@@ -112,4 +113,7 @@ pub(crate) struct Done {
     pub(crate) tops: Vec<String>,
     /// Names, versions and architectures of what is installed now.
     pub(crate) installed: Vec<String>,
+    /// Names that are gone, and what only the view needed: see [`crate::generation::Store::tidy`].
+    pub(crate) gone: Vec<OsString>,
+    pub(crate) spare: Vec<OsString>,
 }

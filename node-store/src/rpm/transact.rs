@@ -15,7 +15,8 @@ use super::check::{self, Ids, Package};
 use super::inside::{Entered, Ready};
 use super::job::Message;
 use super::openpgp::Certificate;
-use super::{Event, Job, define, mirror, use_database};
+use super::view::{self, Scaffold};
+use super::{Event, Job, define, use_database};
 use crate::generation::DATABASE;
 
 /// What makes users out of lines of sysusers.d(5).
@@ -78,22 +79,19 @@ fn job() -> Result<Job, String> {
 
 fn work(entered: Entered, caller: &mut Caller) -> Result<Message, String> {
     let job = entered.job();
-    let ids = Ids { all: !has_one_id() };
+    let ids = Ids { all: !view::has_one_id() };
     let keyring = check::keyring(job)?;
     let packages = check::packages(job, &ids, &keyring)?;
     let options = check::options(&keyring, check::all_signed(job));
     let keys = read_keys(&job.import)?;
-    let tops = check::tops(&packages)?;
     check::conflicts(job, &packages)?;
-    if !ids.all {
-        let mirror = mirror::make(job, &check::directories(&packages))
-            .map_err(|error| format!("the staging area: {error}"))?;
-        caller.send(&Message::Mirror(mirror));
-    }
     let mut keep: Vec<RawFd> = packages.iter().map(Package::number).collect();
     keep.push(caller.0.as_raw_fd());
-    let ready = entered.assemble(&tops)?.close(&keep)?.confine()?;
-    run(&ready, packages, (&options, &keys), caller)
+    let (rooted, scaffold) = entered.assemble(&check::paths(&packages))?;
+    caller.send(&Message::Scaffold(scaffold.clone()));
+    let ready = rooted.close(&keep)?.confine()?;
+    run(&ready, packages, (&options, &keys), caller).map_err(|message| scaffold.explain(message))?;
+    left(&scaffold)
 }
 
 /// Runs rpm, which nothing but a process that is ready does.
@@ -102,15 +100,9 @@ fn run(
     packages: Vec<Package>,
     trust: (&VerifyOptions, &[Certificate]),
     caller: &mut Caller,
-) -> Result<Message, String> {
+) -> Result<(), String> {
     super::deciding::refuse(ready.job(), &packages)?;
-    install(ready.job(), packages, trust, caller)?;
-    left()
-}
-
-/// Whether only one user id means anything here.
-fn has_one_id() -> bool {
-    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().nth(2) == Some("1"))
+    install(ready.job(), packages, trust, caller)
 }
 
 fn install(
@@ -128,7 +120,7 @@ fn install(
     // Since 4.19 rpm has a program make the users that packages bring. Its own script calls `useradd --root /`, which is
     // a chroot, and the view gives that capability up; systemd's is a match for it, and needs none. It gives files to
     // groups, though, which an ordinary user's view does not have, and such a failure stops the transaction.
-    if !has_one_id() && Path::new(SYSUSERS).exists() {
+    if !view::has_one_id() && Path::new(SYSUSERS).exists() {
         define("__systemd_sysusers", SYSUSERS).map_err(|error| words(&error))?;
     }
     let mut db = Db::open().map_err(|error| words(&error))?;
@@ -317,7 +309,7 @@ fn find_erased(db: &Db, job: &Job) -> Result<Vec<librpm::PackageHeader>, String>
 }
 
 /// What the transaction left in the database. The staging area is looked at from outside.
-fn left() -> Result<Message, String> {
+fn left(scaffold: &Scaffold) -> Result<Message, String> {
     let db = Db::open().map_err(|error| error.to_string())?;
     // A write that failed and that rpm did not tell of is found here, not by the next command.
     db.verify().map_err(|error| format!("rpm's database came out damaged ({error}); nothing has changed"))?;
@@ -328,7 +320,8 @@ fn left() -> Result<Message, String> {
             owned.extend(header.files().iter().map(|file| file.path()));
         }
     }
-    Ok(Message::Left { owned: owned.into_iter().collect(), installed })
+    let gone = scaffold.gone(Path::new("/"), &owned);
+    Ok(Message::Left { owned: owned.into_iter().collect(), installed, gone })
 }
 
 /// Shows a program the view, and ends as it does.
@@ -336,14 +329,20 @@ fn look(program: &str) -> ExitCode {
     let job: Option<Job> =
         std::env::var(super::call::JOB).ok().and_then(|job| serde_json::from_str(&job).ok());
     let program: Vec<String> = serde_json::from_str(program).unwrap_or_default();
-    let (Some(job), Some((name, args))) = (job, program.split_first()) else { return ExitCode::FAILURE };
+    let Some(job) = job else { return ExitCode::FAILURE };
     let ready = Entered::begin(job)
         .and_then(|entered| entered.assemble(&BTreeSet::new()))
-        .and_then(|rooted| rooted.close(&[])?.confine());
-    let error = match ready {
-        Ok(ready) => become_program(&ready, name, args).to_string(),
-        Err(error) => error,
+        .and_then(|(rooted, _scaffold)| rooted.close(&[])?.confine());
+    let ready = match ready {
+        Ok(ready) => ready,
+        Err(error) => {
+            drop(writeln!(std::io::stderr(), "{}{error}", super::call::NO_VIEW));
+            return ExitCode::FAILURE;
+        }
     };
+    // Whether there is a view was all that was asked.
+    let Some((name, args)) = program.split_first() else { return ExitCode::SUCCESS };
+    let error = become_program(&ready, name, args);
     drop(writeln!(std::io::stderr(), "red-rpm: {name}: {error}"));
     ExitCode::FAILURE
 }

@@ -57,6 +57,9 @@ pub(crate) enum TransactionError {
     /// A package did not come.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// There can be no install view.
+    #[error("the install view: {0}; nothing has changed")]
+    View(#[from] crate::rpm::ViewError),
     /// rpm.
     #[error("{}{}", .0.message, shown_output(.0))]
     Rpm(#[from] Failed),
@@ -168,6 +171,7 @@ pub(crate) fn run(
 ) -> Result<End, TransactionError> {
     let family = Family::load(redpath)?;
     family.may_change()?;
+    has_a_view(&family)?;
     let below = if how.with_descendants { family::descendants(&family.node.path) } else { Vec::new() };
     let locks = Locks::take(&family, &below, how.patience, talk)?;
     // What was read before the lock may have changed since.
@@ -211,6 +215,15 @@ pub(crate) fn run(
     finish(&switches, &records, &session, talk)?;
     let failed = records.into_iter().flat_map(|(_, record)| record.failed).collect();
     Ok(End::Done { generation: stage.number, failed })
+}
+
+/// Makes sure that packages can be installed where a node is, before anything is written.
+fn has_a_view(family: &Family) -> Result<(), TransactionError> {
+    let lowers = family.lowers();
+    if crate::rpm::check_place(&family.node.path, &lowers)?.unusual {
+        crate::rpm::probe(&lowers)?;
+    }
+    Ok(())
 }
 
 /// Solves; lists of files are looked into when something needs a file that nobody is known to have.

@@ -1,6 +1,7 @@
 //! One node's part of a transaction: fetch, trust, stage, run rpm, publish.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use red_runtime::node::guard::Decides;
@@ -80,6 +81,8 @@ impl One<'_> {
         if let Some(line) = self.privileged(&done.privileged) {
             talk.say(&line);
         }
+        let paths = |names: &[OsString]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        self.store.tidy(stage, &paths(&done.gone), &paths(&done.spare))?;
         let (kept, undone) = self.complete(stage, current, (&job, gone, &done.tops), talk)?;
         let mut about = about.clone();
         about.follow(&changes);

@@ -1,5 +1,6 @@
 //! `red-runtime doctor`: what this machine lacks, and how to get it.
 
+mod packages;
 mod podman;
 
 use std::fs;
@@ -58,7 +59,7 @@ fn finding(about: &'static str, grade: Grade, text: impl Into<String>, fix: Opti
 }
 
 pub(super) fn run(args: &Args, out: &mut Output) -> Exit {
-    let findings = [
+    let mut findings = vec![
         kernel(),
         cgroups(),
         delegation(),
@@ -71,6 +72,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Exit {
         containerd(),
         smack(),
     ];
+    findings.extend(packages::all());
     let written = if args.json {
         let all: Vec<_> = findings
             .iter()

@@ -1,6 +1,7 @@
 //! `red-dnf`: the life of a node.
 
 mod change;
+mod doctor;
 mod examine;
 mod history;
 mod manager;
@@ -181,6 +182,9 @@ enum Verb {
     /// Check that everything a tree of nodes needs is there
     #[command(name = "red-check", alias = "check")]
     Check(examine::CheckArgs),
+    /// Check whether packages can be installed at a place: a node, or a directory for nodes
+    #[command(name = "red-doctor", alias = "doctor")]
+    Doctor,
     /// Say why a package is installed
     #[command(name = "red-why", alias = "why")]
     Why(examine::WhyArgs),
@@ -278,6 +282,7 @@ pub(super) fn run(call: &Dnf, args: &[OsString]) -> Exit {
         Verb::Rollback(args) => history::rollback(common, args, &command),
         Verb::Generations(args) => history::generations(common, args),
         Verb::Check(args) => examine::check(common, args),
+        Verb::Doctor => doctor::run(common),
         Verb::Why(args) => examine::why(common, args),
         Verb::Testcase(args) => examine::testcase(args),
     };

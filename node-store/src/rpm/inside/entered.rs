@@ -1,12 +1,14 @@
 //! The first stage: in namespaces of its own, with the host's root around it.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
 use super::rooted::Rooted;
 use super::said;
-use crate::rpm::{Job, enter, view};
+use crate::rpm::view::{self, Scaffold};
+use crate::rpm::{Job, enter};
 
 /// A process in its namespaces.
 pub(in crate::rpm) struct Entered {
@@ -28,10 +30,11 @@ impl Entered {
         &self.job
     }
 
-    /// Mounts the view and makes it the root.
-    pub(in crate::rpm) fn assemble(self, tops: &BTreeSet<String>) -> Result<Rooted, String> {
-        view::enter(&self.job, tops).map_err(|error| format!("the install view: {error}"))?;
-        Ok(Rooted::new(self.job))
+    /// Mounts the view for packages with these paths, and makes it the root. Returns what was put into the
+    /// staging area for that.
+    pub(in crate::rpm) fn assemble(self, files: &BTreeSet<PathBuf>) -> Result<(Rooted, Scaffold), String> {
+        let scaffold = view::enter(&self.job, files).map_err(|error| format!("the install view: {error}"))?;
+        Ok((Rooted::new(self.job), scaffold))
     }
 }
 

@@ -1,26 +1,40 @@
 //! The install view: the sum of core OS, ancestors and node at its ordinary paths, of which every
 //! byte that is written lands in the staging area.
 //!
-//! Each top directory is an overlay; the root is the staging area itself, so that a directory that
-//! nobody knew of lands there too.
+//! Each top directory is an overlay, or is composed of several ([`compose`]); the root is the staging
+//! area itself, so that a directory that nobody knew of lands there too.
 
+pub(crate) mod bench;
+mod compose;
+mod error;
+mod host;
+mod layers;
+mod place;
 mod places;
+mod scaffold;
 
 use std::collections::BTreeSet;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, unshare};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
+use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
 
-use super::Job;
-use crate::generation::{At, DATABASE, StoreError, make_directory};
+pub(crate) use self::compose::Composition;
+use self::compose::{Layer, Wanted, compose};
+use self::host::{Host, Kind, Machine};
+use self::layers::Mounter;
+use super::{Job, Lower, mirror};
+use crate::generation::{At, DATABASE, make_directory};
+
+pub(crate) use self::error::ViewError;
+pub(crate) use self::place::{Findings, check, look_at, probe};
+pub(crate) use self::scaffold::{Scaffold, Stamp};
 
 /// Mounts the view, and makes it the root. Afterwards nothing of the host is reachable but through
-/// the view.
-pub(super) fn enter(job: &Job, packages: &BTreeSet<String>) -> Result<(), StoreError> {
+/// the view. `files` are the paths of packages, absolute. Returns what the view put into the staging area.
+pub(super) fn enter(job: &Job, files: &BTreeSet<PathBuf>) -> Result<Scaffold, ViewError> {
     let flags = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWIPC
@@ -29,19 +43,29 @@ pub(super) fn enter(job: &Job, packages: &BTreeSet<String>) -> Result<(), StoreE
         .map_err(|error| Errno::from_raw_os_error(error as i32))
         .at("namespaces of the install view")?;
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).at("/")?;
+    let wanted = wanted(files);
+    let machine = machine(&job.lowers, in_user_namespace());
+    let composition = composition(&job.lowers, &wanted, &machine)?;
     let upper = job.upper.as_path();
     let root = rustix::fs::open(upper, crate::generation::DIRECTORY, Mode::empty()).at(upper)?;
-    let lowers = open_lowers(job)?;
-    let user = in_user_namespace();
-    opaque_database(&root, upper, user)?;
+    drop(make_directory(&root, upper, DATABASE)?);
+    let mut scaffold = Scaffold {
+        own: composition.own.clone(),
+        split_at: composition.split_at.clone(),
+        ..Scaffold::default()
+    };
+    layers::prepare(&composition, upper, &root, &mut scaffold)?;
+    if has_one_id() {
+        mirror::make(job, &wanted.directories, &composition, &mut scaffold).at(upper)?;
+    }
     mount_bind(upper, upper).at(upper)?;
     rustix::process::chdir(upper).at(upper)?;
-    for top in tops(job, packages, &lowers)? {
-        overlay(&top, &lowers, &root, job, user)?;
-    }
-    drop(lowers);
+    let mounter = Mounter { root: &root, upper, work: &job.work, host: &machine, user: in_user_namespace() };
+    mounter.mount_all(&composition, &mut scaffold)?;
+    drop(root);
     places::places()?;
-    places::pivot()
+    places::pivot()?;
+    Ok(scaffold)
 }
 
 /// Whether this is root of a user namespace rather than of the machine.
@@ -50,99 +74,53 @@ fn in_user_namespace() -> bool {
         .is_ok_and(|map| map.split_whitespace().nth(2).is_some_and(|count| count != "4294967295"))
 }
 
-/// A layer, open.
-struct Layer {
-    root: OwnedFd,
-    variable: Option<OwnedFd>,
+/// Whether only one user id means anything here.
+pub(super) fn has_one_id() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().nth(2) == Some("1"))
 }
 
-impl Layer {
-    /// A top directory of it.
-    fn top<'a>(&'a self, name: &'a str) -> (&'a OwnedFd, &'a str) {
-        match &self.variable {
-            Some(variable) if name == "var" => (variable, "."),
-            _ => (&self.root, name),
+/// What packages need of a view.
+fn wanted(files: &BTreeSet<PathBuf>) -> Wanted {
+    let mut wanted = Wanted::default();
+    for file in files {
+        let Ok(file) = file.strip_prefix("/") else { continue };
+        for above in file.ancestors().skip(1).take_while(|above| !above.as_os_str().is_empty()) {
+            if !wanted.directories.insert(above.to_path_buf()) {
+                break;
+            }
         }
+        wanted.files.insert(file.to_path_buf());
     }
+    wanted
 }
 
-fn open_lowers(job: &Job) -> Result<Vec<Layer>, StoreError> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = |path: &PathBuf| rustix::fs::open(path, flags, Mode::empty()).at(path);
-    let layer = |lower: &super::Lower| {
-        let variable = lower.variable.as_ref().filter(|path| path.is_dir()).map(open).transpose()?;
-        Ok(Layer { root: open(&lower.root)?, variable })
-    };
-    job.lowers.iter().map(layer).collect()
+/// The machine with the nodes of a family.
+fn machine(lowers: &[Lower], locked: bool) -> Machine {
+    let nodes = lowers.iter().filter_map(|lower| lower.variable.as_deref().and_then(Path::parent));
+    Machine::new(nodes.map(real).collect(), locked)
 }
 
-/// The node's database hides the core OS's.
-fn opaque_database(root: &OwnedFd, upper: &Path, user: bool) -> Result<(), StoreError> {
-    let dir = make_directory(root, upper, DATABASE)?;
-    let name = if user { "user.overlay.opaque" } else { "trusted.overlay.opaque" };
-    rustix::fs::fsetxattr(&dir, name, b"y", rustix::fs::XattrFlags::empty()).at(upper.join(DATABASE))
+/// A path without symbolic links, as far as there is one.
+fn real(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_missing| path.to_path_buf())
 }
 
-/// What becomes an overlay: top directories of any layer, and those that packages will own. Links
-/// such as /bin are made again. The strongest layer that has a name decides which of both it is.
-fn tops(job: &Job, packages: &BTreeSet<String>, layers: &[Layer]) -> Result<BTreeSet<String>, StoreError> {
-    let mut tops = BTreeSet::new();
-    let usual = crate::generation::USUAL.into_iter().chain(["var"]);
-    for name in usual.chain(packages.iter().map(String::as_str)) {
-        let found = layers.iter().find_map(|layer| {
-            let (dir, below) = layer.top(name);
-            let stat = statat(dir, below, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-            Some((layer, FileType::from_raw_mode(stat.st_mode)))
-        });
-        match found {
-            Some((_, FileType::Directory)) => drop(tops.insert(name.to_owned())),
-            Some((layer, FileType::Symlink)) => link(&layer.root, name, &job.upper)?,
-            _ if name == "var" => drop(tops.insert(name.to_owned())),
-            _ => {}
-        }
-    }
-    Ok(tops)
-}
-
-/// A link such as /bin → usr/bin, as the layer has it.
-fn link(root: &OwnedFd, name: &str, upper: &Path) -> Result<(), StoreError> {
-    let target = rustix::fs::readlinkat(root, name, Vec::new()).at(name)?;
-    match rustix::fs::symlinkat(&*target, CWD, name) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(errno) => Err(errno).at(upper.join(name)),
-    }
-}
-
-/// One top directory: what the layers have below, what is written above.
-fn overlay(top: &str, layers: &[Layer], root: &OwnedFd, job: &Job, user: bool) -> Result<(), StoreError> {
-    let path = job.upper.join(top);
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let mut open = Vec::new();
-    for layer in layers {
-        let (dir, below) = layer.top(top);
-        if let Ok(dir) = openat(dir, below, flags | OFlags::NOFOLLOW, Mode::empty()) {
-            open.push(dir);
-        }
-    }
-    let upper = make_directory(root, &job.upper, top)?;
-    if let Some(strongest) = open.first() {
-        let stat = rustix::fs::fstat(strongest).at(&path)?;
-        rustix::fs::fchmod(&upper, Mode::from_raw_mode(stat.st_mode & 0o7777)).at(&path)?;
-    }
-    if open.is_empty() {
-        return Ok(());
-    }
-    let work_shown = job.work.join(top);
-    std::fs::create_dir_all(&work_shown).at(&work_shown)?;
-    let work = rustix::fs::open(&work_shown, flags, Mode::empty()).at(&work_shown)?;
-    let of = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let below: Vec<String> = open.iter().map(of).collect();
-    // `volatile`: what is not synced is thrown away when power goes; the store syncs before it switches.
-    // The kernel decides redirects and metacopies itself where an ordinary user mounts.
-    let kind = if user { "userxattr" } else { "redirect_dir=off,index=off,metacopy=off" };
-    let options =
-        format!("lowerdir={},upperdir={},workdir={},volatile,{kind}", below.join(":"), of(&upper), of(&work));
-    let options = std::ffi::CString::new(options).map_err(|_nul| Errno::INVAL).at(&path)?;
-    // Device nodes of lower layers mean nothing here; set-user-id programs do not run as others.
-    mount("red-view", top, "overlay", MountFlags::NODEV, Some(options.as_c_str())).at(path)
+/// Composes the view of a family. Top directories are those of any layer that packages usually have,
+/// and those that packages will own.
+fn composition(lowers: &[Lower], wanted: &Wanted, machine: &Machine) -> Result<Composition, ViewError> {
+    let layers: Vec<Layer> = lowers
+        .iter()
+        .enumerate()
+        .map(|(index, lower)| {
+            // What runs in a node may put a link in the place of its `var`: that is no layer.
+            let variable =
+                lower.variable.as_ref().and_then(|path| Some(real(path.parent()?).join(path.file_name()?)));
+            let variable = variable.filter(|path| machine.kind(path) == Some(Kind::Directory));
+            Layer { root: real(&lower.root), variable, own: index == 0 && lower.variable.is_some() }
+        })
+        .collect();
+    let usual = crate::generation::USUAL.into_iter().chain(["var"]).map(str::to_owned);
+    let packages = wanted.directories.iter().filter(|dir| dir.components().count() == 1);
+    let tops = usual.chain(packages.map(|dir| dir.to_string_lossy().into_owned())).collect();
+    compose(&layers, &tops, wanted, machine)
 }
