@@ -9,7 +9,8 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::layout::MountKind;
+use super::host::{Host, SystemHost};
+use super::layout::{self, MountKind};
 use super::plan::Plan;
 use crate::node::family::Family;
 use crate::node::guard::{Location, MountTable, Opened, Rules};
@@ -102,8 +103,18 @@ impl Guard {
         rules.pools.iter().for_each(|pool| guard.keep(pool, "nodes"));
         rules.deciding.iter().for_each(|path| guard.keep(path, "the host's configuration"));
         rules.states.iter().for_each(|path| guard.keep(path, "records of what runs"));
+        let mut host = SystemHost::default();
+        for dir in rules.deciding.iter().flat_map(|dir| [dir.clone(), dir.join("templates.d")]) {
+            let files = host.links_in(&dir.to_string_lossy()).into_iter();
+            files.for_each(|name| guard.keep(&dir.join(name), "the host's configuration"));
+        }
         if let Some((family, plan)) = node {
             family.nodes.iter().for_each(|node| guard.keep(&node.path, "a node"));
+            let dirs =
+                plan.merged.packages.iter().flat_map(|one| [&one.rpmdir, &one.persistdir, &one.cachedir]);
+            let dirs = dirs.map(|dir| &dir.value).chain(&plan.merged.core_packages);
+            dirs.for_each(|dir| guard.keep(Path::new(&dir.actual), "packages"));
+            layout::CORE.iter().for_each(|(path, _)| guard.keep(Path::new(path), "the core OS's packages"));
             guard.grant(plan);
         }
         guard
@@ -112,6 +123,7 @@ impl Guard {
     /// What is not there cannot be covered; a host whose `/var` or `/etc` a container may write to as a
     /// whole is the container's anyway. File systems of their own that are mounted below are a part of it.
     fn keep(&mut self, path: &Path, what: &'static str) {
+        self.keep_links(path, what);
         let Some(Opened { path, facts }) = look(path) else { return };
         let is_whole = |place: &Location| place.ancestors().count() == 1;
         let below = self.mounts.below(&path).filter(|mount| !mount.is_kernels());
@@ -126,6 +138,19 @@ impl Guard {
             self.unknown.extend(self.mounts.with_unknown_layers(id, &path).map(known));
             let places = self.mounts.layers(id, &path).into_iter().chain(place);
             self.kept.extend(places.map(known));
+        }
+    }
+
+    /// Whoever writes where a link on the way stands leads the path elsewhere, and whoever makes what a link
+    /// dangles to says what is there.
+    fn keep_links(&mut self, path: &Path, what: &'static str) {
+        let trace = SystemHost::default().trace(&path.to_string_lossy(), None);
+        let links = trace.filter(|trace| !trace.links.is_empty());
+        let Some(trace) = links else { return };
+        let end = trace.facts.is_none().then_some((0, trace.real));
+        for (id, path) in trace.links.into_iter().map(|link| (link.mount, link.path)).chain(end) {
+            let place = self.mounts.locate(id, &path);
+            self.kept.extend(place.map(|place| Kept { place, path, what }));
         }
     }
 

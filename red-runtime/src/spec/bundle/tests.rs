@@ -8,7 +8,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn created(node: &Path, below: &str) -> Created {
-    Created { node: node.to_owned(), path: node.join(below).display().to_string(), export: 0 }
+    Created { node: node.to_owned(), path: node.join(below).display().to_string(), export: 0, private: false }
 }
 
 #[test]
