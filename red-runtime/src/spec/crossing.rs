@@ -38,8 +38,8 @@ pub struct Trace {
 /// What a path was found to lead to.
 enum End {
     There(OwnedFd),
-    /// Nothing, and this is what it would be called.
-    Missing(PathBuf),
+    /// Nothing, or nothing that the caller may see. This is what it would be called.
+    Missing(PathBuf, Errno),
 }
 
 /// Opens `path` with `dir` for a root, as openat2(2) does with `RESOLVE_IN_ROOT`, and says which links
@@ -50,19 +50,19 @@ enum End {
 pub(super) fn open(dir: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<(OwnedFd, Vec<Link>)> {
     match walk(dir, path)? {
         (End::There(fd), links) => Ok((fd, links)),
-        (End::Missing(_), _) => Err(Errno::NOENT),
+        (End::Missing(_, errno), _) => Err(errno),
     }
 }
 
 /// The same, for a path that may lead to nothing: a link that dangles says what somebody could make.
 ///
 /// # Errors
-/// As [`open`], but for what is missing.
+/// As [`open`], but for what is missing or denied: as far as it goes.
 pub(super) fn trace(dir: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<Trace> {
     let (end, links) = walk(dir, path)?;
     let (real, facts) = match end {
         End::There(fd) => (place::real_path(&fd)?, Some(Facts::of(&fd)?)),
-        End::Missing(path) => (path, None),
+        End::Missing(path, _) => (path, None),
     };
     let real = real.into_os_string().into_string().ok().ok_or(Errno::ILSEQ)?;
     Ok(Trace { real, facts, links })
@@ -81,7 +81,9 @@ fn walk(dir: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<(End, Vec<Link>)
         }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = match openat(above, &part, flags, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok((End::Missing(missing(above, &part, rest)?), links)),
+            Err(errno @ (Errno::NOENT | Errno::ACCES)) => {
+                return Ok((End::Missing(missing(above, &part, rest)?, errno), links));
+            }
             fd => fd?,
         };
         let facts = Facts::of(&fd)?;
@@ -91,7 +93,12 @@ fn walk(dir: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<(End, Vec<Link>)
             if links.len() > LINKS {
                 return Err(Errno::LOOP);
             }
-            let target = readlinkat(&fd, "", Vec::new())?;
+            let target = match readlinkat(&fd, "", Vec::new()) {
+                Err(errno @ Errno::ACCES) => {
+                    return Ok((End::Missing(missing(above, &part, rest)?, errno), links));
+                }
+                target => target?,
+            };
             let target = Path::new(OsStr::from_bytes(target.to_bytes()));
             if target.is_absolute() {
                 here.clear();

@@ -75,7 +75,8 @@ pub trait Host {
     fn follow(&mut self, path: &str, node: Option<&Path>) -> (Probe, Vec<Link>) {
         (self.probe(path, node), Vec::new())
     }
-    /// Where `path` leads, whether or not something is there; `None` where it cannot be told.
+    /// Where `path` leads, as far as the caller may look, whether or not something is there; `None` where
+    /// it cannot be told.
     fn trace(&mut self, path: &str, node: Option<&Path>) -> Option<Trace> {
         let (probe, links) = self.follow(path, node);
         match probe {

@@ -189,7 +189,12 @@ impl<'j, 'f> Judge<'j, 'f> {
         for conflict in binds::conflicts(&nodes, &uses) {
             let diagnostic = conflict.diagnostic(self.finder.family);
             // What the texts told the merge already said.
-            if !self.finder.report.diagnostics().contains(&diagnostic) {
+            let same = |other: &Diagnostic| {
+                let places = |one: &Diagnostic| one.related.iter().map(|label| label.at).collect::<Vec<_>>();
+                (other.code, other.at) == (diagnostic.code, diagnostic.at)
+                    && places(other) == places(&diagnostic)
+            };
+            if !self.finder.report.diagnostics().iter().any(same) {
                 self.push(diagnostic);
             }
         }

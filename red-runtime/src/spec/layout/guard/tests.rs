@@ -442,10 +442,10 @@ fn what_differs_from_launch_to_launch_stays_where_it_is_known_to_lead() {
     let node = "/pool/n0/n1";
     for (path, refused) in [
         // What the launch puts first may be anything, and what it puts into the node's own name.
-        ("${EMPTY}/pool/n0/n1/data", true),
+        ("'${EMPTY}/pool/n0/n1/data'", true),
         ("$NODE_PATH$EMPTY/data", true),
         ("/lnk/../lnk/$EMPTY/x", true),
-        ("${EMPTY}/srv/data", false),
+        ("'${EMPTY}/srv/data'", false),
         ("/srv/$USER", false),
         ("$NODE_PATH/home/$SHELL_SESSION_ID", false),
         ("$NODE_PATH/home/$USER/x", false),
