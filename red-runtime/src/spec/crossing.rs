@@ -81,7 +81,7 @@ fn walk(dir: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<(End, Vec<Link>)
         }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = match openat(above, &part, flags, Mode::empty()) {
-            Err(errno @ (Errno::NOENT | Errno::ACCES)) => {
+            Err(errno @ (Errno::NOENT | Errno::ACCESS)) => {
                 return Ok((End::Missing(missing(above, &part, rest)?, errno), links));
             }
             fd => fd?,
@@ -94,7 +94,7 @@ fn walk(dir: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<(End, Vec<Link>)
                 return Err(Errno::LOOP);
             }
             let target = match readlinkat(&fd, "", Vec::new()) {
-                Err(errno @ Errno::ACCES) => {
+                Err(errno @ Errno::ACCESS) => {
                     return Ok((End::Missing(missing(above, &part, rest)?, errno), links));
                 }
                 target => target?,
