@@ -5,10 +5,12 @@
 //! digest of a plan does not depend on who starts it, when, or from which shell.
 
 mod leaf;
+mod names;
 
 use std::borrow::Cow;
 
 pub use self::leaf::{FromLeaf, astray};
+pub use self::names::BUILT_IN;
 pub use super::launch::Launch;
 use super::limits;
 pub use super::text::Text;
@@ -360,37 +362,6 @@ fn lookup<'a>(name: &str, scope: Scope<'a>) -> Found<'a> {
         },
     }
 }
-
-/// Names that expand to something by themselves, for hints.
-pub const BUILT_IN: [&str; 27] = [
-    "NODE_ALIAS",
-    "NODE_NAME",
-    "NODE_PATH",
-    "NODE_INFO",
-    "LEAF_ALIAS",
-    "LEAF_NAME",
-    "LEAF_PATH",
-    "LEAF_INFO",
-    "UID",
-    "GID",
-    "PID",
-    "USER",
-    "LOGNAME",
-    "HOSTNAME",
-    "TODAY",
-    "UUID",
-    "NODE_PREFIX",
-    "REDPESK_VERSION",
-    "redpak_MAIN",
-    "redpak_TMPL",
-    "CGROUPS_MOUNT_POINT",
-    "REDNODE_CONF",
-    "REDNODE_ADMIN",
-    "REDNODE_STATUS",
-    "REDNODE_VARDIR",
-    "REDNODE_REPODIR",
-    "REDNODE_LOCK",
-];
 
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')

@@ -208,16 +208,17 @@ impl KeptPlaces {
         }
     }
 
-    /// Keeps where a path leads, and the links on the way there. Without links that is what it says.
+    /// Keeps where a path leads, and the links on the way there. Without links that is what it says. Says
+    /// whether there are some.
     fn led(
         &mut self,
         finder: &mut Finder<'_>,
         mounts: &MountTable,
         (path, node): (&str, Option<&Path>),
         kept: &Kept,
-    ) {
+    ) -> bool {
         let Some(trace) = finder.host.trace(path, node).filter(|trace| !trace.links.is_empty()) else {
-            return;
+            return false;
         };
         for link in trace.links {
             if let Some(place) = place(mounts, link.mount, &link.path) {
@@ -227,6 +228,7 @@ impl KeptPlaces {
         for place in self.places(mounts, trace.facts.map_or(0, |facts| facts.mount), &trace.real) {
             self.add(place, Kept { path: trace.real.clone(), ..kept.clone() });
         }
+        true
     }
 
     fn packages(
@@ -254,8 +256,7 @@ impl KeptPlaces {
             }
         }
         let top = node.map(|node| node.path.as_path());
-        self.led(finder, mounts, (dir, None), &kept);
-        if top.is_some() {
+        if self.led(finder, mounts, (dir, None), &kept) && top.is_some() {
             self.led(finder, mounts, (dir, top), &kept);
         }
     }

@@ -26,7 +26,6 @@ pub(super) struct Granted {
     claim: usize,
 }
 
-/// What is where it is in every launch, and what a text that differs from launch to launch leads to.
 impl Judge<'_, '_> {
     /// Whether a writable export leads only where it is known to lead in any launch. Where it leads into
     /// the directory of the node that has it, descendants of that node may stand, and what this launch
