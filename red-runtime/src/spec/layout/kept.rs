@@ -87,6 +87,9 @@ pub(in crate::spec) const CORE: [(&str, Class); 10] = [
 /// Below a node's `etc`: where packages come from, and whose signatures count.
 const REPOSITORIES: [&str; 6] = ["dnf", "pki", "rpm", "yum", "yum.repos.d", "zypp"];
 
+/// Below `etc`: directories each of whose files is read, and may be a link.
+const FILES: [&str; 2] = ["dnf/vars", "yum.repos.d"];
+
 /// The place of a path without symbolic links. Without a mount table its name has to do.
 pub(super) fn place(mounts: &MountTable, id: u64, path: &str) -> Option<Location> {
     if mounts.is_empty() { Some(Location::by_name(path)) } else { mounts.locate(id, path) }
@@ -197,9 +200,10 @@ impl KeptPlaces {
             .map(|(name, class)| (format!("{path}/{name}"), class))
             .filter(|(name, _)| finder.host.is_link(name, top))
             .collect();
-        let repos = format!("{path}/{etc}/yum.repos.d");
-        let files = finder.host.links_in(&repos).into_iter();
-        links.extend(files.map(|name| (format!("{repos}/{name}"), Class::Repositories)));
+        for dir in FILES.map(|dir| format!("{path}/{etc}/{dir}")) {
+            let files = finder.host.links_in(&dir).into_iter();
+            links.extend(files.map(|name| (format!("{dir}/{name}"), Class::Repositories)));
+        }
         for (link, class) in links {
             let kept = Kept { class, tree: true, node: Some(index), path: link.clone(), named: true };
             // Not everybody who reads it takes the node for a root.
@@ -267,6 +271,11 @@ impl KeptPlaces {
         for (path, class) in CORE {
             if finder.host.trace(path, None).is_some_and(|trace| trace.facts.is_some()) {
                 self.of_host(finder, mounts, Path::new(path), class);
+            }
+        }
+        for dir in FILES.map(|dir| format!("/etc/{dir}")) {
+            for name in finder.host.links_in(&dir) {
+                self.of_host(finder, mounts, &Path::new(&dir).join(name), Class::Repositories);
             }
         }
         for dir in &merged.core_packages {

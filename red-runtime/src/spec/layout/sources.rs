@@ -93,7 +93,12 @@ impl Finder<'_> {
             }
             Some(node) => {
                 let alias = &node.vars.alias;
-                self.skip(index, export, &format!("{path} is missing from node `{alias}`"))
+                let why = if export.mode.is_file() || self.makes(export, node, path) {
+                    ""
+                } else {
+                    ", and what a launch makes of a node is for that node and its elders to say"
+                };
+                self.skip(index, export, &format!("{path} is missing from node `{alias}`{why}"))
             }
             None => self.skip(index, export, &format!("{path} is missing")),
         }

@@ -214,6 +214,11 @@ impl Judge<'_, '_> {
         self.finder.host.follow(path, node)
     }
 
+    /// Whether a link is one that the kernel makes for each process (proc_pid_cwd(5) and the like).
+    fn is_of_process(&self, link: &Link) -> bool {
+        self.mounts.mount_of(link.mount, &link.path).is_some_and(|mount| mount.fstype == "proc")
+    }
+
     fn link_place(&self, link: &Link) -> Option<Location> {
         kept::place(&self.mounts, link.mount, &link.path)
     }
@@ -228,9 +233,13 @@ impl Judge<'_, '_> {
                 Some((link, &self.merged.claims[granted.claim]))
             });
             let unknown = || links.iter().find(|link| self.link_place(link).is_none());
+            let changing = || {
+                let writable = self.export(index).mode.bind() == Some(true);
+                links.iter().find(|link| writable && self.is_of_process(link))
+            };
             let (link, claim) = match by {
                 Some((link, claim)) => (link, Some(claim)),
-                None => match unknown() {
+                None => match unknown().or_else(changing) {
                     Some(link) => (link, None),
                     None => continue,
                 },
@@ -242,6 +251,10 @@ impl Judge<'_, '_> {
                     claim.path,
                     self.layers[claim.origin.layer.index()].name()
                 ),
+                None if self.is_of_process(link) => {
+                    "which leads elsewhere from process to process: nobody can tell where in other launches"
+                        .to_owned()
+                }
                 None => "on a mount that cannot be found".to_owned(),
             };
             let source = export.source.show();

@@ -486,6 +486,7 @@ fn what_any_mode_reads_is_kept_where_it_leads() {
         (".red", "redstore", "redstore/gen"),
         ("etc/yum.repos.d", "conf/repos", "conf"),
         ("etc/yum.repos.d/a.repo", "conf/a.repo", "conf"),
+        ("etc/dnf/vars/releasever", "conf/releasever", "conf"),
     ] {
         let target = format!("/pool/n0/n1/{target}");
         let mut host = links(&[(&format!("/pool/n0/n1/{link}"), &target)]);
@@ -684,4 +685,15 @@ fn a_service_in_a_node_is_one() {
     let found =
         codes("", &export("Restricted", "$NODE_PATH/usr"), &mut FakeHost { mounts: mounts.into(), ..host() });
     assert_eq!(found, Vec::<&str>::new());
+}
+
+#[test]
+fn a_link_of_a_process_leads_nowhere_that_is_written_to() {
+    let mounts = "2 1 0:3 / /proc rw - proc proc rw\n".to_owned();
+    let links = [("/proc/self/cwd".to_owned(), "/srv/data".to_owned())].into();
+    let mut host = FakeHost { mounts, links, ..host() };
+    for path in ["/proc/self/cwd", "/proc/self/cwd/x"] {
+        assert_eq!(codes("", &export("Private", path), &mut host), ["export-decides"], "{path}");
+        assert_eq!(codes("", &export("Restricted", path), &mut host), Vec::<&str>::new(), "{path}");
+    }
 }
