@@ -111,7 +111,8 @@ impl Finder<'_> {
         let age = layers.iter().find(|layer| layer.id == export.origin.layer).map(|layer| layer.age());
         let owner = self.family.nodes.iter().position(|one| one.path == node.path);
         let own = age.zip(owner).is_some_and(|(age, owner)| age <= owner + 1);
-        own && !path.split('/').any(|name| name == STATUS_NAME)
+        // A writable one is judged by whose it is, and may be given away.
+        (own || export.mode.bind() == Some(true)) && !path.split('/').any(|name| name == STATUS_NAME)
     }
 
     fn skip(&mut self, index: usize, export: &Export, reason: &str) -> Found {
