@@ -151,14 +151,7 @@ impl<'j, 'f> Judge<'j, 'f> {
             let own = own.filter(|_| export.mode.bind() == Some(false)).map(|path| (path, export.origin));
             let lost = export.read_only.iter().map(|(path, origin)| (path, *origin));
             for (path, origin) in own.into_iter().chain(lost).filter(|(path, _)| !path.unresolved) {
-                let node = self.finder.family.node_of(&path.actual).map(|node| node.path.as_path());
-                let places = match self.finder.host.trace(&path.actual, node) {
-                    Some(Trace { real, facts: Some(facts), .. }) => {
-                        reached(&mounts, facts.mount, &real, facts.is_dir())
-                    }
-                    Some(Trace { real, .. }) => kept::place(&mounts, 0, &real).into_iter().collect(),
-                    None => kept::place(&mounts, 0, &path.actual).into_iter().collect(),
-                };
+                let places = self.would_be(&path.actual);
                 all.extend(places.into_iter().map(|place| (index, origin, path.actual.as_str(), place)));
             }
         }
@@ -197,6 +190,18 @@ impl<'j, 'f> Judge<'j, 'f> {
             if !self.finder.report.diagnostics().iter().any(same) {
                 self.push(diagnostic);
             }
+        }
+    }
+
+    /// The places that a path of a configuration leads to, or would once something is there.
+    fn would_be(&mut self, path: &str) -> Vec<Location> {
+        let node = self.finder.family.node_of(path).map(|node| node.path.as_path());
+        match self.finder.host.trace(path, node) {
+            Some(Trace { real, facts: Some(facts), .. }) => {
+                reached(&self.mounts, facts.mount, &real, facts.is_dir())
+            }
+            Some(Trace { real, .. }) => kept::place(&self.mounts, 0, &real).into_iter().collect(),
+            None => kept::place(&self.mounts, 0, path).into_iter().collect(),
         }
     }
 
@@ -267,14 +272,18 @@ impl<'j, 'f> Judge<'j, 'f> {
             self.keep_nodes_in(index, real);
         }
         if self.covered(index, &place, real) && self.owned(index, &place, real) && !self.bounded(index) {
-            let text = self.export(index).source.text().map_or("", Text::written);
-            let message = format!(
-                "`{text}` leads to {real} in the node, and where it leads in other launches nobody can tell"
-            );
-            let help =
-                "write what is fixed of it first, from `$NODE_PATH/`, or export something outside the node";
-            self.refuse(index, message, help);
+            self.refuse_unbounded(index, real);
         }
+    }
+
+    fn refuse_unbounded(&mut self, index: usize, real: &str) {
+        let text = self.export(index).source.text().map_or("", Text::written);
+        let message = format!(
+            "`{text}` leads to {real} in the node, and where it leads in other launches nobody can tell"
+        );
+        let help =
+            "write what is fixed of it first, from `$NODE_PATH/`, or export something outside the node";
+        self.refuse(index, message, help);
     }
 
     /// In a pool, or in the directory of a node, only the node it belongs to and its elders export
