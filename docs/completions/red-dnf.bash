@@ -110,7 +110,7 @@ _red__dnf() {
 
     case "${cmd}" in
         red__dnf)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version red-manager red-search red-info red-list red-repolist red-repoquery red-provides red-makecache red-clean red-install red-remove red-update red-downgrade red-reinstall red-download red-autoremove red-check-update red-history red-rollback red-generations red-check red-why red-testcase"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version red-manager red-search red-info red-list red-repolist red-repoquery red-provides red-makecache red-clean red-install red-remove red-update red-downgrade red-reinstall red-download red-autoremove red-check-update red-history red-rollback red-generations red-check red-why red-testcase"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -144,6 +144,10 @@ _red__dnf() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --allow-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -152,7 +156,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__autoremove)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -183,6 +187,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -194,7 +202,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__check)
-            opts="-y -C -q -h -V --files --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --files --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -225,6 +233,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -236,7 +248,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__check__subcmd__update)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -267,6 +279,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -278,7 +294,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__clean)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version all packages metadata dbcache"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version all packages metadata dbcache"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -309,6 +325,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -320,7 +340,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__downgrade)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -351,6 +371,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -362,7 +386,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__download)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -393,6 +417,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -404,7 +432,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__generations)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version list pin collect"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version list pin collect"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -435,6 +463,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -446,7 +478,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__generations__subcmd__collect)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -477,6 +509,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -488,7 +524,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__generations__subcmd__list)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -519,6 +555,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -530,7 +570,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__generations__subcmd__pin)
-            opts="-y -C -q -h -V --remove --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --remove --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -561,6 +601,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -572,7 +616,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__history)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version list info undo"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version list info undo"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -603,6 +647,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -614,7 +662,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__history__subcmd__info)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -645,6 +693,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -656,7 +708,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__history__subcmd__list)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -687,6 +739,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -698,7 +754,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__history__subcmd__undo)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -732,6 +788,10 @@ _red__dnf() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --allow-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -740,7 +800,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__info)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -771,6 +831,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -782,7 +846,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__install)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -813,6 +877,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -824,7 +892,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__list)
-            opts="-y -C -q -h -V --installed --family --available --upgrades --userinstalled --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --installed --family --available --upgrades --userinstalled --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -855,6 +923,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -866,7 +938,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__makecache)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -900,6 +972,10 @@ _red__dnf() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --allow-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -908,7 +984,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__manager)
-            opts="-y -C -q -h -V --create --update --alias --template --template-admin --no-system-node --add-repo --id --gpgkey --remove-repo --list-repo --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --create --update --alias --template --template-admin --no-system-node --add-repo --id --gpgkey --remove-repo --list-repo --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -970,6 +1046,10 @@ _red__dnf() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --allow-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -978,7 +1058,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__provides)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1009,6 +1089,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1020,7 +1104,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__reinstall)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1051,6 +1135,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1062,7 +1150,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__remove)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1093,6 +1181,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1104,7 +1196,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__repolist)
-            opts="-y -C -q -h -V --all --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --all --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1138,6 +1230,10 @@ _red__dnf() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --allow-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1146,7 +1242,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__repoquery)
-            opts="-l -y -C -q -h -V --installed --whatprovides --whatrequires --requires --provides --conflicts --obsoletes --recommends --list --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-l -y -C -q -h -V --installed --whatprovides --whatrequires --requires --provides --conflicts --obsoletes --recommends --list --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1188,6 +1284,10 @@ _red__dnf() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --allow-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1196,7 +1296,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__rollback)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1227,6 +1327,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1238,7 +1342,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__search)
-            opts="-y -C -q -h -V --all --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --all --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1269,6 +1373,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1280,7 +1388,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__testcase)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1311,6 +1419,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1322,7 +1434,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__update)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1353,6 +1465,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1364,7 +1480,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__why)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --best --help --version"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1395,6 +1511,10 @@ _red__dnf() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

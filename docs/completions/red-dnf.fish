@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_red_dnf_global_optspecs
-    string join \n redpath= y/assumeyes assumeno downloadonly C/cacheonly refresh setopt= repofrompath= enablerepo= disablerepo= ancestor-repos system-repos nogpgcheck releasever= json q/quiet wait= with-descendants allowerasing best h/help V/version
+    string join \n redpath= y/assumeyes assumeno downloadonly C/cacheonly refresh setopt= repofrompath= enablerepo= disablerepo= ancestor-repos system-repos nogpgcheck releasever= json q/quiet wait= with-descendants allowerasing allow-file= best h/help V/version
 end
 
 function __fish_red_dnf_needs_command
@@ -31,6 +31,7 @@ complete -c red-dnf -n "__fish_red_dnf_needs_command" -l enablerepo -d 'Use a re
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_needs_command" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -l downloadonly -d 'Fetch packages, and go no further'
@@ -83,6 +84,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-manager" -l enablere
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-manager" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-manager" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-manager" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-manager" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-manager" -l create -d 'Make a node at the redpath'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-manager" -l update -d 'Bring a node that is there up to date: its place, files that are missing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-manager" -l no-system-node -d 'The node and its descendants stand without the packages of the core OS'
@@ -109,6 +111,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-search" -l enablerep
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-search" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-search" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-search" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-search" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-search" -l all -d 'Look into descriptions too'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-search" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-search" -l assumeno -d 'Show what would be done, and do nothing'
@@ -132,6 +135,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-info" -l enablerepo 
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-info" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-info" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-info" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-info" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-info" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-info" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-info" -l downloadonly -d 'Fetch packages, and go no further'
@@ -154,6 +158,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-list" -l enablerepo 
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-list" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-list" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-list" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-list" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-list" -l installed -d 'What the node has (the default)'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-list" -l family -d 'What the whole family has'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-list" -l available -d 'What repositories offer'
@@ -181,6 +186,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repolist" -l enabler
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repolist" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repolist" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repolist" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repolist" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repolist" -l all -d 'Those that are disabled too'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repolist" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repolist" -l assumeno -d 'Show what would be done, and do nothing'
@@ -206,6 +212,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repoquery" -l enable
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repoquery" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repoquery" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repoquery" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repoquery" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repoquery" -l installed -d 'What is installed in the family instead of what repositories offer'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repoquery" -l requires -d 'Show what they require'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-repoquery" -l provides -d 'Show what they provide'
@@ -235,6 +242,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-provides" -l enabler
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-provides" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-provides" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-provides" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-provides" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-provides" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-provides" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-provides" -l downloadonly -d 'Fetch packages, and go no further'
@@ -257,6 +265,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-makecache" -l enable
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-makecache" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-makecache" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-makecache" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-makecache" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-makecache" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-makecache" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-makecache" -l downloadonly -d 'Fetch packages, and go no further'
@@ -279,6 +288,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-clean" -l enablerepo
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-clean" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-clean" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-clean" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-clean" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-clean" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-clean" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-clean" -l downloadonly -d 'Fetch packages, and go no further'
@@ -301,6 +311,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-install" -l enablere
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-install" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-install" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-install" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-install" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-install" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-install" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-install" -l downloadonly -d 'Fetch packages, and go no further'
@@ -323,6 +334,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-remove" -l enablerep
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-remove" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-remove" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-remove" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-remove" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-remove" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-remove" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-remove" -l downloadonly -d 'Fetch packages, and go no further'
@@ -345,6 +357,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-update" -l enablerep
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-update" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-update" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-update" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-update" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-update" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-update" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-update" -l downloadonly -d 'Fetch packages, and go no further'
@@ -367,6 +380,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-downgrade" -l enable
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-downgrade" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-downgrade" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-downgrade" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-downgrade" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-downgrade" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-downgrade" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-downgrade" -l downloadonly -d 'Fetch packages, and go no further'
@@ -389,6 +403,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-reinstall" -l enable
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-reinstall" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-reinstall" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-reinstall" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-reinstall" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-reinstall" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-reinstall" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-reinstall" -l downloadonly -d 'Fetch packages, and go no further'
@@ -411,6 +426,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-download" -l enabler
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-download" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-download" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-download" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-download" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-download" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-download" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-download" -l downloadonly -d 'Fetch packages, and go no further'
@@ -433,6 +449,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-autoremove" -l enabl
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-autoremove" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-autoremove" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-autoremove" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-autoremove" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-autoremove" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-autoremove" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-autoremove" -l downloadonly -d 'Fetch packages, and go no further'
@@ -455,6 +472,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check-update" -l ena
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check-update" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check-update" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check-update" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check-update" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check-update" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check-update" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check-update" -l downloadonly -d 'Fetch packages, and go no further'
@@ -477,6 +495,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and not __f
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and not __fish_seen_subcommand_from list info undo" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and not __fish_seen_subcommand_from list info undo" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and not __fish_seen_subcommand_from list info undo" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and not __fish_seen_subcommand_from list info undo" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and not __fish_seen_subcommand_from list info undo" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and not __fish_seen_subcommand_from list info undo" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and not __fish_seen_subcommand_from list info undo" -l downloadonly -d 'Fetch packages, and go no further'
@@ -502,6 +521,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from list" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from list" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from list" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from list" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from list" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from list" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from list" -l downloadonly -d 'Fetch packages, and go no further'
@@ -524,6 +544,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from info" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from info" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from info" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from info" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from info" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from info" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from info" -l downloadonly -d 'Fetch packages, and go no further'
@@ -546,6 +567,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from undo" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from undo" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from undo" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from undo" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from undo" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from undo" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-history; and __fish_seen_subcommand_from undo" -l downloadonly -d 'Fetch packages, and go no further'
@@ -568,6 +590,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-rollback" -l enabler
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-rollback" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-rollback" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-rollback" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-rollback" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-rollback" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-rollback" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-rollback" -l downloadonly -d 'Fetch packages, and go no further'
@@ -590,6 +613,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l downloadonly -d 'Fetch packages, and go no further'
@@ -615,6 +639,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __f
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from list" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from list" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from list" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from list" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from list" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from list" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from list" -l downloadonly -d 'Fetch packages, and go no further'
@@ -637,6 +662,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __f
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from pin" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from pin" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from pin" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from pin" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from pin" -l remove -d 'Let it go again'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from pin" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from pin" -l assumeno -d 'Show what would be done, and do nothing'
@@ -660,6 +686,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __f
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from collect" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from collect" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from collect" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from collect" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from collect" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from collect" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from collect" -l downloadonly -d 'Fetch packages, and go no further'
@@ -682,6 +709,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -l enablerepo
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -l files -d 'Verify every file of every package of the node too'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -l assumeno -d 'Show what would be done, and do nothing'
@@ -705,6 +733,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-why" -l enablerepo -
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-why" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-why" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-why" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-why" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-why" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-why" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-why" -l downloadonly -d 'Fetch packages, and go no further'
@@ -727,6 +756,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-testcase" -l enabler
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-testcase" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-testcase" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-testcase" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-testcase" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-testcase" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-testcase" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-testcase" -l downloadonly -d 'Fetch packages, and go no further'

@@ -23,7 +23,7 @@ _red__rpm() {
 
     case "${cmd}" in
         red__rpm)
-            opts="--redpath --family --wait --help"
+            opts="--redpath --family --wait --allow-file --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -34,6 +34,10 @@ _red__rpm() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

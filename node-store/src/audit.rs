@@ -1,11 +1,13 @@
 //! Proof: whether a family holds together, and where a file comes from.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use librpm::Db;
 use serde::Serialize;
 
+use crate::beneath::Dir;
 use crate::family::{Family, Member};
 use crate::rpm::{RpmError, has_database, nevra, use_database};
 use crate::solve::ffi::Id;
@@ -128,18 +130,21 @@ fn each_file(member: &Member, see: &mut dyn FnMut(&str, &librpm::FileEntry<'_>))
 pub(crate) fn files(family: &Family) -> Result<Vec<Finding>, RpmError> {
     let mut findings = Vec::new();
     let node = &family.node;
+    let root = Dir::open(&node.path);
     each_file(node, &mut |nevra, file| {
         if file.flags().is_ghost() || file.flags().is_config() {
             return;
         }
         let path = file.path();
-        let at = node.path.join(path.trim_start_matches('/'));
         let wrong = |what: &str| Finding {
             node: node.alias.clone(),
             kind: "changed",
             text: format!("{path} of {nevra} {what}"),
         };
-        let Ok(facts) = std::fs::symlink_metadata(&at) else {
+        // What runs in the node may have put links on the way: they lead into the node, and nowhere else.
+        let Some((root, facts)) =
+            root.as_ref().ok().and_then(|root| Some((root, root.facts_in_root(&path).ok()?)))
+        else {
             // Volatile and kernel places are nobody's to keep.
             if !["/proc", "/sys", "/dev", "/run", "/tmp"].iter().any(|top| Path::new(&path).starts_with(top))
             {
@@ -151,17 +156,21 @@ pub(crate) fn files(family: &Family) -> Result<Vec<Finding>, RpmError> {
         let kind = u32::from(file.mode()) & 0o170_000;
         if facts.mode() & 0o170_000 != kind && !(facts.is_symlink() && kind == 0o040_000) {
             findings.push(wrong("is of another kind"));
-        } else if facts.is_file() && !same_digest(&at, file) {
+        } else if facts.is_file() && !same_digest(root, &path, file) {
             findings.push(wrong("has other contents"));
         }
     })?;
     Ok(findings)
 }
 
-fn same_digest(path: &Path, file: &librpm::FileEntry<'_>) -> bool {
+fn same_digest(root: &Dir, path: &str, file: &librpm::FileEntry<'_>) -> bool {
     use sha2::Digest;
     let Some(wanted) = file.digest() else { return true };
-    let Ok(bytes) = std::fs::read(path) else { return false };
+    let mut bytes = Vec::new();
+    let read = root.file_in_root(path).and_then(|file| { file }.read_to_end(&mut bytes));
+    if read.is_err() {
+        return false;
+    }
     match wanted.len() {
         32 => sha2::Sha256::digest(&bytes).as_slice() == wanted,
         64 => sha2::Sha512::digest(&bytes).as_slice() == wanted,

@@ -1,5 +1,7 @@
 //! A family as the store sees it: whose packages are where, and what they must be.
 
+mod places;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,8 +15,10 @@ use red_runtime::spec::host::SystemHost;
 use red_runtime::spec::identity::Caller;
 use red_runtime::spec::plan::{self, Request};
 
+use crate::cache::Cache;
 use crate::generation::{DATABASE, RED, Store, StoreError};
 use crate::rpm::Lower;
+use places::{cache_of, deciding, in_generation, whole_database};
 
 /// A node, or the core OS.
 #[derive(Clone, Debug)]
@@ -60,7 +64,12 @@ pub(crate) struct Family {
     /// Who demands signatures.
     pub(crate) gpgcheck: Option<String>,
     /// Where downloads and metadata are kept.
-    pub(crate) cache: PathBuf,
+    pub(crate) cache: Cache,
+    /// What is to be told of it.
+    pub(crate) warning: Option<String>,
+    /// Places below the node that decide, besides those that every node has: what links of its
+    /// configuration lead to, caches. Relative, as its generations have them.
+    pub(crate) deciding: Vec<String>,
 }
 
 /// Why there is no family to work on.
@@ -128,6 +137,7 @@ impl Family {
         for packages in &merged.packages {
             let node = &family.nodes[packages.node];
             let database = database(&node.path, PathBuf::from(&packages.rpmdir.value.actual));
+            whole_database(&node.path, &database)?;
             members.push(Member {
                 alias: node.vars.alias.clone(),
                 path: node.path.clone(),
@@ -144,8 +154,13 @@ impl Family {
         let without_core =
             members.iter().chain([&node]).any(|member| member.path.join(RED).join(WITHOUT_CORE).exists());
         let core = (!without_core).then(|| core(&family, &launch)).flatten();
-        let cache = cache.unwrap_or_else(|| node.path.join(RED).join("cache"));
-        Ok(Self { core, ancestors: members, node, gpgcheck, cache })
+        let (cache, warning) = cache_of(&node.path, cache, &merged.claims);
+        let nodes: Vec<&Path> = members.iter().chain([&node]).map(|member| member.path.as_path()).collect();
+        let cache = Cache::new(&node.path, &nodes, cache);
+        let mut deciding = deciding(&family, &node.path);
+        let places = merged.packages.iter().flat_map(|one| [&one.cachedir, &one.persistdir, &one.rpmdir]);
+        deciding.extend(places.filter_map(|place| in_generation(&node.path, Path::new(&place.value.actual))));
+        Ok(Self { core, ancestors: members, node, gpgcheck, cache, warning, deciding })
     }
 
     /// Everybody, oldest first: core OS, ancestors, node.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::generation::{ABOUT, Store, StoreError};
+use crate::generation::{ABOUT, At, Store, StoreError};
 use crate::plan::Change;
 
 /// One entry of the history.
@@ -30,9 +30,15 @@ pub(crate) struct Record {
     pub(crate) outside: Vec<PathBuf>,
     /// Files of core OS or ancestors that scriptlets tried to remove. They are still there.
     pub(crate) kept: Vec<PathBuf>,
+    /// Files that decide for the node, which scriptlets changed. They are as they were.
+    #[serde(default)]
+    pub(crate) undone: Vec<PathBuf>,
     /// What scriptlets printed.
     pub(crate) output: String,
 }
+
+/// File of a rollback that is being done.
+const INTENDED: &str = "rollback.json";
 
 /// What a generation says of itself.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -50,6 +56,23 @@ impl About {
     pub(crate) fn of(store: &Store, generation: u64) -> Self {
         let text = std::fs::read(store.generation(generation).join(ABOUT)).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// What the current generation says, for a change of it: nothing for one that no transaction made. One
+    /// whose record is damaged has forgotten what was asked for, and would lose it.
+    pub(crate) fn to_change(store: &Store) -> Result<Self, StoreError> {
+        let Some(current) = store.current()? else { return Ok(Self::default()) };
+        let path = store.generation(current).join(ABOUT);
+        match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| StoreError::InTheWay {
+                path,
+                why: format!(
+                    "not a valid record of generation {current}: {error}; `red-rollback` leads to another"
+                ),
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error).at(path),
+        }
     }
 
     /// What the current generation says.
@@ -89,6 +112,28 @@ impl Store {
         self.write_durably(&format!("history/{}.json", record.id), &text)
     }
 
+    /// Notes a rollback that is about to be done, so that one that is interrupted is recorded with who did
+    /// it, and is not done twice.
+    pub(crate) fn intend(&self, record: &Record) -> Result<(), StoreError> {
+        self.write_durably(INTENDED, &serde_json::to_vec(record).unwrap_or_default())
+    }
+
+    /// The rollback that was interrupted after its switch.
+    pub(crate) fn interrupted(&self) -> Result<Option<Record>, StoreError> {
+        let Ok(text) = std::fs::read(self.red(INTENDED)) else { return Ok(None) };
+        let current = self.current()?;
+        let record: Option<Record> = serde_json::from_slice(&text).ok();
+        Ok(record.filter(|record| Some(record.generation) == current))
+    }
+
+    /// Forgets a rollback that is recorded, or was never done.
+    pub(crate) fn forget_intended(&self) -> Result<(), StoreError> {
+        match std::fs::remove_file(self.red(INTENDED)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at(self.red(INTENDED)),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a generation was ever the current one.
     pub(crate) fn was_current(&self, generation: u64) -> bool {
         self.history().iter().any(|record| record.generation == generation || record.from == Some(generation))
@@ -96,19 +141,23 @@ impl Store {
 
     /// Adds the record that a crash right after the switch left out.
     pub(crate) fn sweep_history(&self, current: u64) -> Result<(), StoreError> {
+        let interrupted = self.interrupted()?;
         let history = self.history();
         let last = history.last().map(|record| record.generation);
         if last == Some(current) || (last.is_none() && About::of(self, current).record.id == 0) {
-            return Ok(());
+            return self.forget_intended();
         }
         let mut record = About::of(self, current).record;
-        if history.iter().any(|known| known.generation == current) {
+        if let Some(interrupted) = interrupted {
+            record = interrupted;
+        } else if history.iter().any(|known| known.generation == current) {
             // A rollback.
             let from = history.last().map(|last| last.generation);
             record = Record { time: now(), from, generation: current, ..Record::default() };
         }
         record.id = self.next_record();
-        self.record(&record)
+        self.record(&record)?;
+        self.forget_intended()
     }
 }
 

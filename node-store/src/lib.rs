@@ -2,6 +2,8 @@
 //! the way a package takes: repositories → solver → plan → rpm in the install view → generation.
 
 mod audit;
+mod beneath;
+mod cache;
 pub mod cli;
 mod family;
 mod generation;

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::family::{Family, FamilyError, Member};
-use crate::repo::{self, Fetcher, Freshness, MetadataError, Repo, RepoError, Settings, Target, Variables};
+use crate::repo::{
+    self, Fetcher, Freshness, MetadataError, Overrides, Repo, RepoError, Settings, Target, Variables,
+};
 use crate::solve::{self, Packages};
 
 /// What the command line says about repositories.
@@ -91,12 +93,9 @@ impl Session {
             .collect();
         let settings = Settings::load(&family.node.path, &choice.options)?;
         let variables = Variables::load(&everywhere, choice.releasever.as_deref());
-        let mut repos = repo::load(&roots, &variables, &choice.options)?;
-        for (id, url) in &choice.from_path {
-            let url = if url.contains("://") { variables.expand(url) } else { format!("file://{url}") };
-            repos.retain(|repo| repo.id != *id);
-            repos.push(repo::repo_of_url(id, &url));
-        }
+        let overrides =
+            Overrides { options: &choice.options, from_path: &choice.from_path, main: Some(&settings) };
+        let mut repos = repo::load(&roots, &variables, overrides)?;
         for (pattern, on) in &choice.switches {
             let mut any = false;
             for repo in repos.iter_mut().filter(|repo| fits(pattern, &repo.id)) {
@@ -108,9 +107,6 @@ impl Session {
         }
         if choice.no_gpgcheck {
             repos.iter_mut().for_each(|repo| repo.gpgcheck = false);
-        } else if let Some(on) = settings.get("gpgcheck") {
-            let on = matches!(on, "1" | "yes" | "true" | "on");
-            repos.iter_mut().for_each(|repo| repo.gpgcheck |= on);
         }
         Ok(Self { family, settings, repos, choice })
     }
@@ -126,6 +122,11 @@ impl Session {
 
     /// What is installed, and what the repositories offer. `files` also loads lists of files.
     pub(crate) fn packages(&self, files: bool, talk: &mut dyn FnMut(&str)) -> Result<Packages, SessionError> {
+        if !files {
+            self.family.warning.iter().for_each(|warning| talk(&format!("warning: {warning}")));
+            let notes = self.repos.iter().filter(|repo| repo.enabled).flat_map(|repo| &repo.notes);
+            self.settings.notes.iter().chain(notes).for_each(|note| talk(&format!("warning: {note}")));
+        }
         let mut packages = Packages::installed(&self.family)?;
         self.add_repos(&mut packages, files, talk)?;
         packages.pool.prepare();
@@ -153,31 +154,16 @@ impl Session {
                 Err(error) => return Err(SessionError::Metadata(error)),
             };
             let into = packages.pool.add_repo(&repo.id, -repo.priority, -repo.cost);
-            packages.pool.load_solv(into, &here.primary(), false).map_err(solve::LoadError::from)?;
+            packages.pool.load_solv(into, &here.primary, &repo.id, false).map_err(solve::LoadError::from)?;
             if files && let Some(lists) = here.filelists(repo).map_err(SessionError::Metadata)? {
-                packages.pool.load_solv(into, &lists, true).map_err(solve::LoadError::from)?;
-            }
-            if !repo.exclude.is_empty() || !repo.include.is_empty() {
-                for id in packages.pool.packages(into) {
-                    let (name, nevra) = (packages.pool.name(id), packages.nevra(id));
-                    let fitting =
-                        |list: &[String]| list.iter().any(|one| fits(one, &name) || fits(one, &nevra));
-                    if fitting(&repo.exclude) || !repo.include.is_empty() && !fitting(&repo.include) {
-                        excluded.push(id);
-                    }
-                }
+                packages.pool.load_solv(into, &lists, &repo.id, true).map_err(solve::LoadError::from)?;
             }
             packages.repos.push((into, repo.id.clone()));
         }
-        let everywhere = [self.settings.list("exclude"), self.settings.list("excludepkgs")].concat();
-        if !everywhere.is_empty() {
-            for (repo, _) in packages.repos.clone() {
-                for id in packages.pool.packages(repo) {
-                    let (name, nevra) = (packages.pool.name(id), packages.nevra(id));
-                    if everywhere.iter().any(|one| fits(one, &name) || fits(one, &nevra)) {
-                        excluded.push(id);
-                    }
-                }
+        for (repo, id) in packages.repos.clone() {
+            if let Some(filter) = self.repo(&id).map(|repo| Filter::of(&self.settings, repo)) {
+                let all = packages.pool.packages(repo);
+                excluded.extend(all.into_iter().filter(|&id| !filter.lets_through(packages, id)));
             }
         }
         if !excluded.is_empty() {
@@ -189,15 +175,15 @@ impl Session {
 
     /// The key files of a repository, fetched.
     pub(crate) fn keys(&self, repo: &Repo) -> Result<Vec<PathBuf>, String> {
-        let dir = self.family.cache.join("repos").join(&repo.id).join("keys");
-        std::fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let shelf = self.family.cache.make(&repo::keys_of(repo)).map_err(|error| error.to_string())?;
+        let dir = shelf.dir();
         let fetcher = Fetcher::new(repo).map_err(|error| error.to_string())?;
         let mut paths = Vec::new();
         for (at, url) in repo.gpgkey.iter().enumerate() {
-            let path = dir.join(format!("{at}.asc"));
+            let name = format!("{at}.asc");
+            let path = dir.path().join(&name);
             let url = if url.contains("://") { url.clone() } else { format!("file://{url}") };
-            let target =
-                Target { urls: vec![url], path: path.clone(), size: None, most: 1 << 20, checksum: None };
+            let target = Target { urls: vec![url], dir, name, size: None, most: 1 << 20, checksum: None };
             fetcher.fetch(&target, &Default::default(), &mut |_| ()).map_err(|error| error.to_string())?;
             paths.push(path);
         }
@@ -210,29 +196,92 @@ impl Session {
     }
 }
 
-/// Whether a glob (`*`, `?`) fits a text.
+/// What `excludepkgs` and `includepkgs` leave of a repository.
+struct Filter {
+    exclude: Vec<String>,
+    include: Vec<String>,
+}
+
+impl Filter {
+    fn of(main: &Settings, repo: &Repo) -> Self {
+        let everywhere = [main.list("exclude"), main.list("excludepkgs")].concat();
+        Self {
+            exclude: [repo.exclude.clone(), everywhere].concat(),
+            include: [repo.include.clone(), main.list("includepkgs")].concat(),
+        }
+    }
+
+    fn lets_through(&self, packages: &Packages, id: solve::ffi::Id) -> bool {
+        if self.exclude.is_empty() && self.include.is_empty() {
+            return true;
+        }
+        let (name, arch) = (packages.pool.name(id), packages.pool.arch(id));
+        let spellings = spellings(&name, &packages.pool.evr(id), &arch);
+        let fitting =
+            |list: &[String]| list.iter().any(|one| spellings.iter().any(|spelling| fits(one, spelling)));
+        !fitting(&self.exclude) && (self.include.is_empty() || fitting(&self.include))
+    }
+}
+
+/// How people write a package: every form of dnf(8), "specifying packages".
+fn spellings(name: &str, evr: &str, arch: &str) -> Vec<String> {
+    let (epoch, version_release) = evr.split_once(':').unwrap_or(("0", evr));
+    let version = version_release.rsplit_once('-').map_or(version_release, |(version, _)| version);
+    let mut found = vec![name.to_owned(), format!("{name}.{arch}")];
+    for version in [version.to_owned(), version_release.to_owned()] {
+        for version in [format!("{epoch}:{version}"), version] {
+            found.push(format!("{name}-{version}"));
+            found.push(format!("{name}-{version}.{arch}"));
+        }
+    }
+    found.extend([
+        format!("{epoch}:{name}-{version_release}"),
+        format!("{epoch}:{name}-{version_release}.{arch}"),
+    ]);
+    found
+}
+
+/// How much of a glob one byte of a text fits: `?`, `[a-z]`, `[!a-z]`, or itself (glob(7)).
+fn fitting(pattern: &[u8], c: u8) -> Option<usize> {
+    let class = || pattern.strip_prefix(b"[")?.iter().skip(1).position(|&b| b == b']').map(|at| at + 1);
+    if let Some(end) = class() {
+        let inner = &pattern[1..=end];
+        let (not, mut inner) = match inner.split_first() {
+            Some((b'!' | b'^', rest)) if !rest.is_empty() => (true, rest),
+            _ => (false, inner),
+        };
+        let mut found = false;
+        while let Some((&first, rest)) = inner.split_first() {
+            let (last, rest) = match rest {
+                [b'-', last, rest @ ..] => (*last, rest),
+                _ => (first, rest),
+            };
+            found |= (first..=last).contains(&c);
+            inner = rest;
+        }
+        return (found != not).then_some(end + 2);
+    }
+    pattern.first().filter(|&&b| b == b'?' || b == c).map(|_| 1)
+}
+
+/// Whether a glob (`*`, `?`, `[…]`) fits a text.
 pub(crate) fn fits(pattern: &str, text: &str) -> bool {
     fn from(pattern: &[u8], text: &[u8]) -> bool {
         // One place to come back to is enough: a later star can stand for what an earlier one could.
         let (mut p, mut t, mut back) = (0, 0, None);
         while t < text.len() {
-            match pattern.get(p) {
-                Some(b'*') => {
-                    back = Some((p, t));
-                    p += 1;
-                }
-                Some(&c) if c == b'?' || c == text[t] => {
-                    p += 1;
-                    t += 1;
-                }
-                _ => match back {
-                    Some((star, from)) => {
-                        back = Some((star, from + 1));
-                        p = star + 1;
-                        t = from + 1;
-                    }
-                    None => return false,
-                },
+            if pattern.get(p) == Some(&b'*') {
+                back = Some((p, t));
+                p += 1;
+            } else if let Some(length) = fitting(&pattern[p..], text[t]) {
+                p += length;
+                t += 1;
+            } else if let Some((star, from)) = back {
+                back = Some((star, from + 1));
+                p = star + 1;
+                t = from + 1;
+            } else {
+                return false;
             }
         }
         pattern[p..].iter().all(|&c| c == b'*')
@@ -242,7 +291,27 @@ pub(crate) fn fits(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::fits;
+    use super::{fits, spellings};
+
+    #[test]
+    fn a_package_is_met_in_every_spelling() {
+        for (evr, pattern, wanted) in [
+            ("2-1", "a", true),
+            ("2-1", "a.noarch", true),
+            ("2-1", "a-2", true),
+            ("2-1", "a-2-1", true),
+            ("2-1", "a-2-1.noarch", true),
+            ("2-1", "a-0:2-1.noarch", true),
+            ("3:2-1", "a-3:2-1.noarch", true),
+            ("3:2-1", "a-2-1", true),
+            ("2-1", "a-2*", true),
+            ("2-1", "a-3*", false),
+            ("2-1", "b", false),
+        ] {
+            let fitting = spellings("a", evr, "noarch").iter().any(|spelling| fits(pattern, spelling));
+            assert_eq!(fitting, wanted, "{pattern} {evr}");
+        }
+    }
 
     #[test]
     fn globs_fit() {
@@ -254,6 +323,15 @@ mod tests {
             ("*-devel", "x-devel", true),
             ("a*b*c", "axxbyyc", true),
             ("", "x", false),
+            ("a-[2]*", "a-2-1", true),
+            ("a-[!2]*", "a-2-1", false),
+            ("a-[1-3]", "a-2", true),
+            ("a-[x1-3y]", "a-y", true),
+            ("a-[^1-3]", "a-4", true),
+            ("[]]", "]", true),
+            ("a[", "a[", true),
+            ("a[b", "a[b", true),
+            ("[ab]*c", "bxxc", true),
         ] {
             assert_eq!(fits(pattern, text), wanted, "{pattern} {text}");
         }

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use red_runtime::node::render::{visible, visible_json};
 
-/// Writes data. That nobody reads any more ends the output quietly.
-pub(super) fn data(text: &str) -> io::Result<()> {
+/// Writes data that are [`visible`] already. That nobody reads any more ends the output quietly.
+fn data(text: &str) -> io::Result<()> {
     match io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
@@ -48,4 +48,25 @@ pub(super) fn table(rows: &[Vec<String>]) -> Vec<String> {
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_steers_a_terminal(text in "\\PC{0,20}(\\x1b[\\]\\[P^_X][0-9;]{0,4}[a-zA-Z\\x07]|[\\x00-\\x1f\\x7f-\\u{9f}]|[\\u{202a}-\\u{202e}\\u{2066}-\\u{2069}]|.){0,20}") {
+            let steers = |c: char| c.is_control() && c != '\t' || "\u{202e}\u{202d}\u{2066}".contains(c);
+            let table = table(&[vec![text.clone(), text.clone()]]);
+            for line in table.iter().chain([&text]) {
+                proptest::prop_assert!(!visible(line).contains(steers));
+            }
+            let json = serde_json::to_string_pretty(&serde_json::json!({"text": text})).unwrap();
+            let shown = visible_json(&json);
+            proptest::prop_assert!(!shown.contains(|c| steers(c) && c != '\n'));
+            let back: serde_json::Value = serde_json::from_str(&shown).unwrap();
+            proptest::prop_assert_eq!(back["text"].as_str(), Some(text.as_str()));
+        }
+    }
 }

@@ -1,13 +1,18 @@
 //! `red-rpm`: rpm's own words on a node, and on a family.
 
+mod words;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::{BufRead, IsTerminal};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Parser;
 use red_runtime::cli::exit::Exit;
 
+use self::words::{Change, Mode, Words, WordsError};
 use super::output;
 use crate::audit;
 use crate::family::{self, Family, Member};
@@ -20,9 +25,10 @@ use crate::transaction::{self, End, How, TransactionError};
 
 /// Ask and verify the rpm database of redpak nodes, in rpm's own words
 ///
-/// Queries and verification are rpm's (`-qa`, `-qi`, `-ql`, `-qf`, `-V` and all else that `rpm --help`
-/// lists). `-i`, `-U`, `-F` and `-e` go through the node's transactions. `whence PATH` says where a
-/// path inside the container comes from.
+/// Queries and verification are rpm's: `-q`, `-V` and `-K` with rpm's options that look and change nothing.
+/// `-i`, `-U`, `-F` and `-e` are transactions of the node, with `--test`, `--noscripts` and
+/// `--excludedocs`. Any other option is refused. `whence PATH` prints where a path inside the container
+/// comes from.
 #[derive(Debug, Parser)]
 #[command(
     name = "red-rpm",
@@ -41,6 +47,9 @@ pub(super) struct Rpm {
     /// Wait this many seconds for another command on the node
     #[arg(long, value_name = "SECONDS")]
     wait: Option<u32>,
+    /// Let packages bring this file although it decides for the node; PATH/ stands for what is below it
+    #[arg(long, value_name = "PATH")]
+    allow_file: Vec<String>,
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
@@ -57,6 +66,8 @@ enum RpmCallError {
     Transaction(#[from] TransactionError),
     #[error(transparent)]
     Rpm(#[from] crate::rpm::RpmError),
+    #[error(transparent)]
+    Words(#[from] WordsError),
     #[error("cannot run rpm: {0}")]
     Run(std::io::Error),
     #[error("cannot write: {0}")]
@@ -83,10 +94,11 @@ fn ours_first(args: &[OsString]) -> Vec<OsString> {
     let mut rest = args.iter().skip(1).cloned();
     while let Some(arg) = rest.next() {
         let text = arg.to_string_lossy().into_owned();
-        let with_value = ["--redpath", "--rpath", "--rp", "--wait"].contains(&text.as_str());
+        let ours_with_value = ["--redpath", "--rpath", "--rp", "--wait", "--allow-file"];
+        let with_value = ours_with_value.contains(&text.as_str());
         let whole = text == "--family"
             || text == "--help"
-            || ["--redpath=", "--rpath=", "--rp=", "--wait="].iter().any(|name| text.starts_with(name));
+            || text.split_once('=').is_some_and(|(name, _)| ours_with_value.contains(&name));
         if with_value || whole {
             ours.push(arg);
             ours.extend(with_value.then(|| rest.next()).flatten());
@@ -105,72 +117,31 @@ fn run(call: &Rpm, command: &[String]) -> Result<Exit, RpmCallError> {
         };
         return whence(&call.redpath, Path::new(path));
     }
-    match changes(first) {
-        Some(verb) => change(call, verb, command),
-        None => query(call),
+    let words = words::parse(&call.words)?;
+    match words.mode {
+        Mode::Change(_) if call.family => {
+            Err(RpmCallError::Wrong("--family goes with queries and verification".into()))
+        }
+        Mode::Change(verb) => change(call, verb, &words, command),
+        _ => query(call, &words),
     }
 }
 
-/// A verb that changes packages.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Change {
-    Install,
-    Upgrade,
-    Freshen,
-    Erase,
-}
-
-/// Which of rpm's modes the first word is. `-ivh` is `-i`, `-qi` is a query.
-fn changes(first: &str) -> Option<Change> {
-    match first {
-        "--install" => return Some(Change::Install),
-        "--upgrade" => return Some(Change::Upgrade),
-        "--freshen" => return Some(Change::Freshen),
-        "--erase" => return Some(Change::Erase),
-        _ => {}
-    }
-    let letters = first.strip_prefix('-').filter(|letters| !letters.starts_with('-'))?;
-    if letters.contains(['q', 'V', 'K', 'E']) {
-        return None;
-    }
-    letters.chars().find_map(|letter| match letter {
-        'i' => Some(Change::Install),
-        'U' => Some(Change::Upgrade),
-        'F' => Some(Change::Freshen),
-        'e' => Some(Change::Erase),
-        _ => None,
-    })
-}
-
-fn change(call: &Rpm, verb: Change, command: &[String]) -> Result<Exit, RpmCallError> {
-    let (options, names): (Vec<&String>, Vec<&String>) =
-        call.words.iter().skip(1).partition(|word| word.starts_with('-'));
-    let mut how = How {
+fn change(call: &Rpm, verb: Change, words: &Words, command: &[String]) -> Result<Exit, RpmCallError> {
+    let names: Vec<&String> = words.names.iter().collect();
+    let how = How {
         patience: call.wait.map_or(Patience::Forever, |seconds| {
             Patience::For(std::time::Duration::from_secs(seconds.into()))
         }),
         with_descendants: false,
         download_only: false,
         assume_no: false,
-        scriptlets: true,
-        documentation: true,
-        test: false,
+        scriptlets: !words.has("noscripts"),
+        documentation: !words.has("excludedocs"),
+        test: words.has("test"),
+        allowed: call.allow_file.clone(),
         command: command.to_vec(),
     };
-    for option in options {
-        match option.as_str() {
-            "--test" => how.test = true,
-            "--noscripts" => how.scriptlets = false,
-            "--excludedocs" => how.documentation = false,
-            "-v" | "-h" | "-vh" | "--hash" | "--verbose" | "--percent" | "--replacepkgs" | "--oldpackage" => {
-            }
-            other => {
-                return Err(RpmCallError::Wrong(format!(
-                    "`{other}` is not for nodes: a node's packages always go together with those of its family"
-                )));
-            }
-        }
-    }
     if names.is_empty() {
         return Err(RpmCallError::Wrong("no package is named".into()));
     }
@@ -222,25 +193,16 @@ fn ask(
     Ok(ask)
 }
 
-/// Whether rpm must see the node's files at their ordinary paths.
-fn needs_view(words: &[String]) -> bool {
-    words.iter().any(|word| {
-        let letters = word.strip_prefix('-').filter(|letters| !letters.starts_with('-')).unwrap_or_default();
-        letters.contains('V')
-            || letters.contains('q') && letters.contains('f')
-            || matches!(word.as_str(), "--verify" | "-f" | "--file")
-    })
-}
-
-fn query(call: &Rpm) -> Result<Exit, RpmCallError> {
+fn query(call: &Rpm, words: &Words) -> Result<Exit, RpmCallError> {
+    words::no_aliases(Path::new("/etc"))?;
     let family = Family::load(&call.redpath).map_err(SessionError::from)?;
     if !call.family {
-        return ask_rpm(&family, &family.node, &call.words, None);
+        return ask_rpm(&family, &family.node, words, None);
     }
     let mut exit = Exit::Success;
     for member in family.members() {
         let name = if member.core { "core-os".to_owned() } else { member.alias.clone() };
-        let ended = ask_rpm(&family, member, &call.words, Some(&name))?;
+        let ended = ask_rpm(&family, member, words, Some(&name))?;
         if ended != Exit::Success && exit == Exit::Success {
             exit = ended;
         }
@@ -251,20 +213,20 @@ fn query(call: &Rpm) -> Result<Exit, RpmCallError> {
 fn ask_rpm(
     family: &Family,
     member: &Member,
-    words: &[String],
+    words: &Words,
     prefix: Option<&str>,
 ) -> Result<Exit, RpmCallError> {
-    let mut program = vec!["rpm".to_owned()];
-    if needs_view(words) && !member.core {
-        program.extend(["--dbpath".into(), format!("/{}", crate::generation::DATABASE)]);
-        if words
-            .iter()
-            .any(|word| word.starts_with("--verify") || word.starts_with('-') && word.contains('V'))
-        {
+    let Some(for_rpm) = words.for_rpm() else {
+        return Err(RpmCallError::Wrong("a transaction is not rpm's to do".into()));
+    };
+    if words.needs_view() && !member.core {
+        let mut program =
+            vec!["rpm".to_owned(), "--dbpath".into(), format!("/{}", crate::generation::DATABASE)];
+        if words.mode == Mode::Verify {
             // rpm sees one database; requirements are met by the family, which `red-check` proves.
             program.push("--nodeps".into());
         }
-        program.extend(words.iter().cloned());
+        program.extend(for_rpm);
         return in_view(family, member, &program, prefix);
     }
     if !crate::rpm::has_database(&member.database) {
@@ -272,15 +234,34 @@ fn ask_rpm(
         return Ok(Exit::Success);
     }
     let mut rpm = Command::new("rpm");
-    rpm.arg("--dbpath").arg(&member.database).args(words);
+    // rpm expands macros in it, more than once, and `%(…)` of a directory's name would run a program.
+    let has_macro = member.database.to_string_lossy().contains('%');
+    let dir = has_macro.then(|| std::fs::File::open(&member.database)).transpose()?;
+    rpm.arg("--dbpath");
+    if let Some(dir) = &dir {
+        rustix::io::fcntl_setfd(dir, rustix::io::FdFlags::empty()).map_err(std::io::Error::from)?;
+        rpm.arg(format!("/proc/self/fd/{}", dir.as_raw_fd()));
+    } else {
+        rpm.arg(&member.database);
+    }
+    crate::rpm::own_environment(rpm.args(for_rpm));
     finish(&mut rpm, prefix)
 }
 
 /// Runs rpm, each line of what it prints with the name of who answers.
 fn finish(rpm: &mut Command, prefix: Option<&str>) -> Result<Exit, RpmCallError> {
     let Some(prefix) = prefix else {
-        let status = rpm.status().map_err(RpmCallError::Run)?;
-        return Ok(exit(status));
+        // What packages say of themselves does not steer a terminal; others get rpm's own bytes.
+        if !std::io::stdout().is_terminal() {
+            return Ok(exit(rpm.status().map_err(RpmCallError::Run)?));
+        }
+        let mut child = rpm.stdout(std::process::Stdio::piped()).spawn().map_err(RpmCallError::Run)?;
+        if let Some(stdout) = child.stdout.take() {
+            for line in std::io::BufReader::new(stdout).split(b'\n') {
+                output::lines([String::from_utf8_lossy(&line?)])?;
+            }
+        }
+        return Ok(exit(child.wait().map_err(RpmCallError::Run)?));
     };
     let output = rpm.stderr(std::process::Stdio::inherit()).output().map_err(RpmCallError::Run)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -329,14 +310,14 @@ fn in_view(
     let at = lowers.iter().position(|lower| lower.root == member.tree).unwrap_or(0);
     lowers.drain(..at);
     let job = Job { upper, work, lowers, ..Job::default() };
-    let Some(prefix) = prefix else {
+    if prefix.is_none() && !std::io::stdout().is_terminal() {
         return Ok(exit(look(&job, program).map_err(RpmCallError::Run)?));
-    };
-    // The same again, as a process whose output can be read.
+    }
+    // The same, as a process whose output can be read.
     let mut again = Command::new("/proc/self/exe");
     again.args(["__enter"]).env("RED_JOB", serde_json::to_string(&job).unwrap_or_default());
     again.env("RED_LOOK", serde_json::to_string(program).unwrap_or_default());
-    finish(&mut again, Some(prefix))
+    finish(&mut again, prefix)
 }
 
 /// Path inside the container → mount → node → generation → package → signing key → repository.

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use red_runtime::node::render::visible;
 
 use super::output;
 use crate::plan::{Action, Change, bytes};
@@ -52,7 +53,7 @@ impl Talk for Person {
             return Err(NoTerminal);
         }
         loop {
-            drop(write!(io::stderr(), "{question} [y/N]: "));
+            drop(write!(io::stderr(), "{} [y/N]: ", visible(question)));
             let mut answer = String::new();
             let read = io::stdin().lock().read_line(&mut answer);
             match answer.trim().to_ascii_lowercase().as_str() {
@@ -83,7 +84,7 @@ impl Talk for Person {
             bar.set_position(done);
         }
         if !what.is_empty() {
-            bar.set_message(what.to_owned());
+            bar.set_message(visible(what).into_owned());
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, RenameFlags, openat, renameat_with, symlinkat, unlinkat};
 use rustix::io::Errno;
 
-use super::tree::{How, make_directory, remove, take_over};
+use super::tree::{How, make_directory, remove, same_attributes, take_over};
 use super::{At, DATABASE, DIRECTORY, NEVER, RED, Store, StoreError, USUAL, is_directory};
 
 /// How a top directory comes into a new generation.
@@ -48,6 +48,8 @@ impl Store {
             }
             changed = true;
         }
+        // A link that leads nowhere would keep the node from starting when this transaction fails.
+        drop(make_directory(&self.dir, &self.path, &format!(".red/gen/{current}/{DATABASE}"))?);
         self.link_database()?;
         if changed {
             self.sync_names()?;
@@ -74,8 +76,8 @@ impl Store {
     /// An empty generation 0 that is current.
     fn first(&self) -> Result<u64, StoreError> {
         let number = self.numbers()?.last().map_or(0, |last| last + 1);
-        let name = format!(".red/gen/{number}");
-        drop(make_directory(&self.dir, &self.path, &name)?);
+        drop(make_directory(&self.dir, &self.path, &format!(".red/gen/{number}/{DATABASE}"))?);
+        self.sync_all()?;
         self.point(number)?;
         Ok(number)
     }
@@ -93,8 +95,7 @@ impl Store {
         // The database is what sqlite changes in place.
         let how = if below == DATABASE { How::Copy } else { how(below) };
         take_over((&from, &path), (&into, &self.path.join(&target)), how)?;
-        let stat = rustix::fs::fstat(&from).at(&path)?;
-        rustix::fs::fchmod(&into, Mode::from_raw_mode(stat.st_mode & 0o7777)).at(&path)?;
+        same_attributes(&from, &into, &self.path.join(&target))?;
         self.sync_all()?;
         self.exchange(below)
     }
@@ -105,6 +106,8 @@ impl Store {
         remove(&self.dir, &self.path, aside)?;
         symlinkat(link_of(below), &self.dir, aside).at(self.path.join(aside))?;
         renameat_with(&self.dir, aside, &self.dir, below, RenameFlags::EXCHANGE).at(self.path.join(below))?;
+        // The link is durable before what it replaced is gone.
+        self.sync_all()?;
         remove(&self.dir, &self.path, aside)
     }
 
@@ -117,8 +120,17 @@ impl Store {
         }
     }
 
+    /// Puts a link at a name that nothing has yet, or directories without files: a launch makes those for
+    /// what a node exports and does not have.
+    pub(super) fn link_or_exchange(&self, top: &str) -> Result<(), StoreError> {
+        if !self.link(top)? && is_directory(&self.dir, top) {
+            self.exchange(top)?;
+        }
+        Ok(())
+    }
+
     /// The link to the database of the current generation, in the place of whatever link is there.
-    fn link_database(&self) -> Result<(), StoreError> {
+    pub(super) fn link_database(&self) -> Result<(), StoreError> {
         let lib = make_directory(&self.dir, &self.path, "var/lib")?;
         let path = self.path.join(DATABASE);
         match rustix::fs::readlinkat(&lib, "rpm", Vec::new()) {
@@ -143,6 +155,18 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Whether anything but directories is in one.
+pub(super) fn has_files(above: impl std::os::fd::AsFd, shown: &Path, name: &str) -> Result<bool, StoreError> {
+    let path = shown.join(name);
+    let dir = openat(above, name, DIRECTORY, Mode::empty()).at(&path)?;
+    for below in super::names(&dir, &path, ".")? {
+        if !is_directory(&dir, &below) || has_files(&dir, &path, &below)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Where a link at `below` leads, relative to it.

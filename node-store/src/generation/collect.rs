@@ -15,8 +15,8 @@ pub(crate) fn mounted(store: &Store) -> BTreeSet<u64> {
     let generations = Generations::of(store.path(), &MountTable::read());
     for process in processes.flatten() {
         let path = process.path();
-        let Ok(namespace) = std::fs::read_link(path.join("ns/mnt")) else { continue };
-        if !seen.insert(namespace) {
+        // Another user's namespace cannot be told from others (ptrace(2)), and its mounts can still be read.
+        if std::fs::read_link(path.join("ns/mnt")).is_ok_and(|namespace| !seen.insert(namespace)) {
             continue;
         }
         let Ok(mounts) = MountTable::read_at(path.join("mountinfo")) else { continue };

@@ -21,7 +21,7 @@ pub(crate) use collect::{mounted, unused};
 pub(crate) use descend::{Switches, commit};
 pub(crate) use lock::{Lock, LockError, Patience};
 pub(crate) use switch::Stage;
-pub(crate) use tree::{make_directory, remove};
+pub(crate) use tree::{bring, is_whiteout, make_directory, remove, remove_one};
 
 /// Directory of everything of ours in a node.
 pub(crate) const RED: &str = ".red";
@@ -158,7 +158,7 @@ impl Store {
         let path = self.red(format!("pinned/{number}"));
         if pinned {
             make_directory(&self.dir, &self.path, ".red/pinned")?;
-            std::fs::write(&path, "").at(path)
+            self.write_durably(&format!("pinned/{number}"), b"")
         } else {
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at(path),

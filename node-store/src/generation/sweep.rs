@@ -1,29 +1,36 @@
 //! What a command that was killed, or a power cut, left behind.
 
-use super::{RED, Store, StoreError, is_directory, names, remove};
+use super::{DATABASE, RED, Store, StoreError, is_directory, names, remove};
 
 impl Store {
     /// Brings a node into order: stages go, links that lead nowhere go, what the current generation has
     /// for `var` gets there, switches of a family that had begun are finished. The caller holds the
-    /// node's lock alone.
-    pub(crate) fn sweep(&self) -> Result<(), StoreError> {
+    /// node's lock alone. Returns what a person should know of.
+    pub(crate) fn sweep(&self) -> Result<Vec<String>, StoreError> {
         if !is_directory(&self.dir, RED) {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        self.finish_switches()?;
+        let told = self.finish_switches()?;
         for left in ["stage", "aside", "current.new", "trash"] {
             remove(&self.dir, &self.path, &format!("{RED}/{left}"))?;
         }
-        let Some(current) = self.current()? else { return Ok(()) };
+        let Some(current) = self.current()? else { return Ok(told) };
         // A generation that was complete and never became current has no record of having been.
         for number in self.numbers()?.into_iter().filter(|&number| number > current) {
-            if !self.was_current(number) {
+            if !self.was_current(number) && !self.is_pending(number) {
                 self.discard(number)?;
             }
         }
         self.sweep_history(current)?;
         self.unlink_dangling()?;
-        self.apply_variable(current)
+        // Without it `NODE/var/lib/rpm` leads nowhere, and the node does not start.
+        let database = format!(".red/gen/{current}/{DATABASE}");
+        drop(super::make_directory(&self.dir, &self.path, &database)?);
+        if !self.path.join(DATABASE).exists() {
+            self.link_database()?;
+        }
+        self.apply_variable(current)?;
+        Ok(told)
     }
 
     /// Whether anything would have to be brought into order. Cheap, for commands that only look.
@@ -39,15 +46,15 @@ impl Store {
 
     /// Removes a generation.
     pub(crate) fn discard(&self, number: u64) -> Result<(), StoreError> {
-        // Out of the way by one rename first, so that no half of it is ever taken for a whole.
-        drop(super::make_directory(&self.dir, &self.path, ".red/trash")?);
-        let aside = format!(".red/trash/{number}");
-        remove(&self.dir, &self.path, &aside)?;
-        match rustix::fs::renameat(&self.dir, format!(".red/gen/{number}"), &self.dir, &*aside) {
+        // Out of the way by one rename first, so that no half of it is ever taken for a whole. Nothing new is
+        // made for that: a file system without room is why generations are removed.
+        let aside = ".red/trash";
+        remove(&self.dir, &self.path, aside)?;
+        match rustix::fs::renameat(&self.dir, format!(".red/gen/{number}"), &self.dir, aside) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => {}
             Err(errno) => return Err(StoreError::File { path: self.generation(number), errno }),
         }
-        remove(&self.dir, &self.path, &aside)?;
+        remove(&self.dir, &self.path, aside)?;
         remove(&self.dir, &self.path, &format!(".red/pinned/{number}"))
     }
 }

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use rustix::fs::{Mode, openat, renameat, symlinkat};
 
+use crate::beneath::Dir;
+
 use super::adopt::how;
-use super::tree::{clean, make_directory, remove, take_over};
+use super::tree::{clean, make_directory, missing_attributes, remove, same_attributes, take_over};
 use super::{At, DATABASE, DIRECTORY, NEVER, RED, Store, StoreError, VARIABLE, names};
 
 /// A generation in the making.
@@ -32,12 +34,12 @@ impl Store {
         if let Some(current) = self.current()? {
             let database = format!(".red/gen/{current}/{DATABASE}");
             let path = self.path.join(&database);
-            match openat(&self.dir, &*database, DIRECTORY, Mode::empty()) {
+            match Dir::of(&self.dir, &self.path).and_then(|node| node.dir(&database)) {
                 Ok(from) => {
-                    take_over((&from, &path), (&into, &self.path.join(&upper)), super::tree::How::Copy)?;
+                    take_over((from.fd(), &path), (&into, &self.path.join(&upper)), super::tree::How::Copy)?;
                 }
-                Err(rustix::io::Errno::NOENT) => {}
-                Err(errno) => return Err(errno).at(path),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::InTheWay { path, why: error.to_string() }),
             }
         }
         Ok(Stage { number, upper: self.path.join(upper), work: self.path.join(work) })
@@ -100,8 +102,14 @@ impl Store {
                 }
                 continue;
             };
+            let made = !super::is_directory(upper, &top);
             let new = make_directory(upper, &stage.upper, &top)?;
             take_over((&old, &old_path), (&new, &new_path), how(&top))?;
+            if made {
+                same_attributes(&old, &new, &new_path)?;
+            } else {
+                missing_attributes(&old, &new, &new_path)?;
+            }
         }
         Ok(())
     }
@@ -127,24 +135,54 @@ impl Store {
         Ok(())
     }
 
-    /// A complete and durable stage becomes a generation, not yet the current one.
+    /// A complete and durable stage becomes a generation, not yet the current one. Its new name is durable
+    /// before anything leads to it: fsync(2) of one directory says nothing about another on btrfs, where a
+    /// power cut would leave `current` and not what it names.
     pub(crate) fn publish(&self, stage: &Stage) -> Result<(), StoreError> {
         let (from, to) = (format!(".red/stage/{}", stage.number), format!(".red/gen/{}", stage.number));
-        renameat(&self.dir, from, &self.dir, to).at(self.generation(stage.number))
+        renameat(&self.dir, from, &self.dir, to).at(self.generation(stage.number))?;
+        self.sync_all()
+    }
+
+    /// Refuses a switch that would leave the node without a part of the generation: where a top directory
+    /// has files of nobody in its place. Nothing has changed then.
+    pub(crate) fn may_switch(&self, number: u64) -> Result<(), StoreError> {
+        for top in self.tops_of(number)? {
+            if super::is_directory(&self.dir, &top) && super::adopt::has_files(&self.dir, &self.path, &top)? {
+                let why = format!(
+                    "files of no generation are there, and generation {number} has that directory: move them away; \
+                     nothing has changed"
+                );
+                return Err(StoreError::InTheWay { path: self.path.join(top), why });
+            }
+        }
+        Ok(())
+    }
+
+    /// Top directories of a generation.
+    fn tops_of(&self, number: u64) -> Result<Vec<String>, StoreError> {
+        let path = self.generation(number);
+        let Ok(dir) = openat(&self.dir, format!(".red/gen/{number}"), DIRECTORY, Mode::empty()) else {
+            return Err(StoreError::NoGeneration { node: self.path.clone(), number });
+        };
+        let mut tops = names(&dir, &path, ".")?;
+        tops.retain(|top| !NEVER.contains(&top.as_str()) && top != super::ABOUT && top != VARIABLE);
+        Ok(tops)
     }
 
     /// Makes a generation the current one. Either the old or the new one holds at every moment.
     pub(crate) fn switch(&self, number: u64) -> Result<(), StoreError> {
-        let path = self.generation(number);
-        let dir = openat(&self.dir, format!(".red/gen/{number}"), DIRECTORY, Mode::empty());
-        let Ok(dir) = dir else {
-            return Err(StoreError::NoGeneration { node: self.path.clone(), number });
-        };
+        self.may_switch(number)?;
+        // Launches show it, also where no package was ever installed.
+        drop(make_directory(&self.dir, &self.path, &format!(".red/gen/{number}/{DATABASE}"))?);
         // Links of directories that are new lead nowhere until the switch.
-        for top in names(&dir, &path, ".")? {
-            if !NEVER.contains(&top.as_str()) && top != super::ABOUT && top != VARIABLE {
-                self.link(&top)?;
-            }
+        for top in self.tops_of(number)? {
+            self.link_or_exchange(&top)?;
+        }
+        // All that `current` will lead to, and what leads through it.
+        for below in [".red/gen", "."] {
+            let dir = openat(&self.dir, below, DIRECTORY, Mode::empty()).at(self.path.join(below))?;
+            rustix::fs::fsync(&dir).at(self.path.join(below))?;
         }
         self.point(number)?;
         self.sync_names()?;

@@ -93,11 +93,18 @@ fn merge(from: &At2<'_>, into: &At2<'_>, how: How) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Copies what stands at a name of one directory into another that lacks it.
+pub(crate) fn bring(from: (&OwnedFd, &Path), into: (&OwnedFd, &Path), name: &CStr) -> Result<(), StoreError> {
+    let stat = statat(from.0, name, AtFlags::SYMLINK_NOFOLLOW).at(join(from.1, name))?;
+    let (from, into) = (At2 { dir: from.0, path: from.1 }, At2 { dir: into.0, path: into.1 });
+    copy_one(&from, &into, (name, &stat), How::Copy)
+}
+
 fn is_dir(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
-pub(super) fn is_whiteout(stat: &Stat) -> bool {
+pub(crate) fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
@@ -112,7 +119,8 @@ fn copy_one(from: &At2<'_>, into: &At2<'_>, entry: (&CStr, &Stat), how: How) -> 
             let below_into = openat(into.dir, name, DIRECTORY, Mode::empty()).at(&into_path)?;
             let below = At2 { dir: &below_into, path: &into_path };
             merge(&At2 { dir: &below_from, path: &path }, &below, how)?;
-            attributes(&below_into, stat, &into_path)
+            attributes(&below_into, stat, &into_path)?;
+            copy_extended(&below_from, &below_into, &into_path)
         }
         FileType::RegularFile if how == How::Copy => copy_file(from, into, name, stat),
         FileType::RegularFile | FileType::Symlink => {
@@ -129,6 +137,19 @@ fn copy_one(from: &At2<'_>, into: &At2<'_>, entry: (&CStr, &Stat), how: How) -> 
         // Sockets, pipes and devices are of whoever runs, not of packages.
         _ => Ok(()),
     }
+}
+
+/// Owner, mode, times and extended attributes of a directory that was made anew.
+pub(super) fn same_attributes(from: &OwnedFd, into: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+    attributes(into, &rustix::fs::fstat(from).at(path)?, path)?;
+    copy_extended(from, into, path)
+}
+
+/// Extended attributes that `into` lacks: the install view makes the directories it writes to, and
+/// overlayfs shows those of its upper directory only.
+pub(super) fn missing_attributes(from: &OwnedFd, into: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+    let there = extended(into, path)?;
+    copy_some(from, into, path, |name| !there.iter().any(|known| known == name))
 }
 
 fn attributes(fd: &OwnedFd, stat: &Stat, path: &Path) -> Result<(), StoreError> {
@@ -169,13 +190,27 @@ fn copy_file(from: &At2<'_>, into: &At2<'_>, name: &CStr, stat: &Stat) -> Result
 
 /// Extended attributes: capabilities, access control lists, labels.
 fn copy_extended(from: &OwnedFd, to: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+    copy_some(from, to, path, |_| true)
+}
+
+fn copy_some(
+    from: &OwnedFd,
+    to: &OwnedFd,
+    path: &Path,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<(), StoreError> {
     for name in extended(from, path)? {
-        if OVERLAY.iter().any(|prefix| name.starts_with(prefix)) {
+        if OVERLAY.iter().any(|prefix| name.starts_with(prefix)) || !wanted(&name) {
             continue;
         }
         let mut value = [0_u8; 65_536];
         let length = rustix::fs::fgetxattr(from, &*name, &mut value[..]).at(path)?;
-        rustix::fs::fsetxattr(to, &*name, &value[..length], rustix::fs::XattrFlags::empty()).at(path)?;
+        match rustix::fs::fsetxattr(to, &*name, &value[..length], rustix::fs::XattrFlags::empty()) {
+            // Labels are the security module's to give to what an ordinary user makes (xattr(7)).
+            Err(Errno::PERM | Errno::ACCESS)
+                if name.starts_with("security.") && !rustix::process::geteuid().is_root() => {}
+            set => set.at(path)?,
+        }
     }
     Ok(())
 }
@@ -270,7 +305,12 @@ pub(crate) fn remove(above: impl AsFd, shown: &Path, name: &str) -> Result<(), S
     remove_one(above.as_fd(), shown, &name)
 }
 
-fn remove_one(above: std::os::fd::BorrowedFd<'_>, shown: &Path, name: &CStr) -> Result<(), StoreError> {
+/// The same for a name in bytes.
+pub(crate) fn remove_one(
+    above: std::os::fd::BorrowedFd<'_>,
+    shown: &Path,
+    name: &CStr,
+) -> Result<(), StoreError> {
     let path = join(shown, name);
     match rustix::fs::unlinkat(above, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),

@@ -20,7 +20,10 @@ impl Store {
             Err(errno) => return Err(errno).at(shown),
         };
         let into = super::make_directory(&self.dir, &self.path, "var")?;
-        move_into(&from, &shown, &into, &self.path.join("var"))?;
+        if move_into(&from, &shown, &into, &self.path.join("var"))? {
+            // They are there before the generation forgets them.
+            self.sync_all()?;
+        }
         drop(from);
         let generation = openat(&self.dir, format!(".red/gen/{number}"), DIRECTORY, Mode::empty())
             .at(self.generation(number))?;
@@ -28,18 +31,21 @@ impl Store {
     }
 }
 
+/// Returns whether anything changed.
 fn move_into(
     from: &std::os::fd::OwnedFd,
     from_path: &Path,
     into: &std::os::fd::OwnedFd,
     into_path: &Path,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
+    let mut changed = false;
     for name in names(from, from_path, ".")? {
         let (old, new) = (from_path.join(&name), into_path.join(&name));
         let stat = statat(from, &*name, AtFlags::SYMLINK_NOFOLLOW).at(&old)?;
         let there = statat(into, &*name, AtFlags::SYMLINK_NOFOLLOW);
         if is_whiteout(&stat) {
             // Something was removed. Directories with data in them stay.
+            changed = true;
             match rustix::fs::unlinkat(into, &*name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(Errno::ISDIR | Errno::PERM) => {
@@ -57,7 +63,7 @@ fn move_into(
         if both_are_directories {
             let below_from = openat(from, &*name, DIRECTORY, Mode::empty()).at(&old)?;
             let below_into = openat(into, &*name, DIRECTORY, Mode::empty()).at(&new)?;
-            move_into(&below_from, &old, &below_into, &new)?;
+            changed |= move_into(&below_from, &old, &below_into, &new)?;
             continue;
         }
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
@@ -69,6 +75,7 @@ fn move_into(
             super::tree::strip(&fd, &old)?;
         }
         renameat(from, &*name, into, &*name).at(new)?;
+        changed = true;
     }
-    Ok(())
+    Ok(changed)
 }

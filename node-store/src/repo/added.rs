@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::settings::{RepoError, Variables, load, read, repo, sections};
+use super::settings::{Overrides, RepoError, Variables, load, read, repo, sections};
 
 /// Gives a node a repository: a URL, a directory, or a `.repo` file that is copied. Returns its ids.
 pub(crate) fn add(
@@ -14,7 +14,7 @@ pub(crate) fn add(
     gpgkey: Option<&str>,
 ) -> Result<Vec<String>, RepoError> {
     let dir = root.join("etc/yum.repos.d");
-    let known = load(&[root.to_path_buf()], &Variables::default(), &[])?;
+    let known = load(&[root.to_path_buf()], &Variables::default(), Overrides::default())?;
     let check = |id: &str| match known.iter().find(|repo| repo.id == id) {
         Some(repo) => Err(RepoError::Exists {
             id: id.to_owned(),
@@ -75,13 +75,15 @@ fn id_of(url: &str) -> String {
 
 /// Takes a repository away from a node.
 pub(crate) fn remove(root: &Path, id: &str) -> Result<PathBuf, RepoError> {
-    let known = load(&[root.to_path_buf()], &Variables::default(), &[])?;
+    let known = load(&[root.to_path_buf()], &Variables::default(), Overrides::default())?;
     let found = known.iter().find(|repo| repo.id == id).and_then(|repo| repo.file.clone());
     let Some(path) = found else { return Err(RepoError::Unknown { id: id.to_owned() }) };
     let text = read(&path)?.unwrap_or_default();
     let others = known.iter().filter(|repo| repo.id != id && repo.file.as_ref() == Some(&path)).count();
     if others == 0 {
-        std::fs::remove_file(&path).map_err(|source| RepoError::File { path: path.clone(), source })?;
+        let failed = |source| RepoError::File { path: path.clone(), source };
+        std::fs::remove_file(&path).map_err(failed)?;
+        sync(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
         return Ok(path);
     }
     let mut kept = String::new();
@@ -101,6 +103,18 @@ pub(crate) fn remove(root: &Path, id: &str) -> Result<PathBuf, RepoError> {
     Ok(path)
 }
 
+/// Makes names durable: of files in a directory, and of the directory itself (fsync(2) of a file does
+/// neither).
+fn sync(dir: &Path) -> std::io::Result<()> {
+    dir.ancestors()
+        .take(SYNCED)
+        .filter(|above| above.exists())
+        .try_for_each(|above| std::fs::File::open(above)?.sync_all())
+}
+
+/// `yum.repos.d`, `etc`, the node.
+const SYNCED: usize = 3;
+
 /// Writes a file aside, makes it durable and renames it into place.
 fn write(dir: &Path, name: &str, text: &str) -> Result<(), RepoError> {
     use std::io::Write;
@@ -112,7 +126,7 @@ fn write(dir: &Path, name: &str, text: &str) -> Result<(), RepoError> {
     aside.write_all(text.as_bytes()).and_then(|()| aside.as_file().sync_all()).map_err(failed)?;
     aside.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed)?;
     aside.persist(&path).map_err(|error| failed(error.error))?;
-    Ok(())
+    sync(dir).map_err(failed)
 }
 
 #[cfg(test)]
@@ -129,7 +143,7 @@ mod tests {
             Err(RepoError::Exists { .. })
         ));
         add(root.path(), "http://host/x/", Some("x"), Some("file:///key")).unwrap();
-        let repos = load(&[root.path().to_owned()], &Variables::default(), &[]).unwrap();
+        let repos = load(&[root.path().to_owned()], &Variables::default(), Overrides::default()).unwrap();
         assert_eq!(repos.len(), 2);
         assert!(repos.iter().any(|repo| repo.id == "x" && repo.gpgcheck && repo.gpgkey == ["file:///key"]));
         remove(root.path(), "x").unwrap();

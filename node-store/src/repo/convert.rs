@@ -2,8 +2,9 @@
 //! and nothing else depends on it.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{Read, Seek, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::solve::ffi::Pool;
@@ -16,7 +17,7 @@ const MEMORY: u64 = 2 << 30;
 /// Seconds of processor time.
 const SECONDS: u64 = 120;
 
-/// `__convert XML SOLV OPEN_SIZE [PRIMARY]`
+/// `__convert OPEN_SIZE [PRIMARY]`, XML on stdin, a file for libsolv's format on stdout.
 pub(crate) fn main(args: &[std::ffi::OsString]) -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -29,39 +30,35 @@ pub(crate) fn main(args: &[std::ffi::OsString]) -> ExitCode {
 
 fn run(args: &[std::ffi::OsString]) -> Result<(), String> {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    let [xml, solv, open_size, rest @ ..] = args else { return Err("called wrongly".into()) };
+    let [open_size, rest @ ..] = args else { return Err("called wrongly".into()) };
     for (resource, limit) in [(Resource::As, MEMORY), (Resource::Cpu, SECONDS), (Resource::Core, 0)] {
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
             .map_err(|error| error.to_string())?;
     }
     let most = open_size.to_str().and_then(|size| size.parse().ok()).unwrap_or(0);
-    let xml = PathBuf::from(xml);
-    let stream = open(&xml, most)?;
+    let (input, output) = (std::io::stdin(), std::io::stdout());
+    let input = input.as_fd().try_clone_to_owned().map_err(|error| error.to_string())?;
+    let output = output.as_fd().try_clone_to_owned().map_err(|error| error.to_string())?;
+    let stream = open(input.into(), most)?;
     let mut pool = Pool::new(crate::solve::arch());
     let repo = pool.add_repo("new", 0, 0);
     let extend = rest.first();
     if let Some(primary) = extend {
-        pool.load_solv(repo, Path::new(primary), false).map_err(|error| error.to_string())?;
+        let bytes = std::fs::read(primary).map_err(|error| error.to_string())?;
+        pool.load_solv(repo, &bytes, "primary metadata", false).map_err(|error| error.to_string())?;
     }
     let size = stream.over.clone();
-    let read = pool.load_rpmmd(repo, stream.file, &xml, extend.is_some()).map_err(|error| error.to_string());
+    let read = pool
+        .load_rpmmd(repo, stream.file, Path::new("the file"), extend.is_some())
+        .map_err(|error| error.to_string());
     // Why the stream ended says more than that it ended too early.
     if let Some(error) = size.lock().ok().and_then(|error| error.clone()) {
         return Err(error);
     }
     read?;
-    let solv = PathBuf::from(solv);
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .truncate(true)
-        .open(&solv)
-        .map_err(|error| error.to_string())?;
-    let written = if extend.is_some() {
-        pool.write_last(repo, file, &solv)
-    } else {
-        pool.write_solv(repo, file, &solv)
-    };
+    let (file, solv) = (File::from(output), Path::new("its cache"));
+    let written =
+        if extend.is_some() { pool.write_last(repo, file, solv) } else { pool.write_solv(repo, file, solv) };
     written.map_err(|error| error.to_string())
 }
 
@@ -71,11 +68,10 @@ struct Stream {
 }
 
 /// Unpacks into a pipe, never more than was announced.
-fn open(path: &Path, most: u64) -> Result<Stream, String> {
-    let mut file = File::open(path).map_err(|error| error.to_string())?;
+fn open(mut file: File, most: u64) -> Result<Stream, String> {
     let mut magic = [0; 6];
     let length = file.read(&mut magic).map_err(|error| error.to_string())?;
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.rewind().map_err(|error| error.to_string())?;
     let magic = &magic[..length];
     let mut unpacked: Box<dyn Read + Send> = if magic.starts_with(&[0x1f, 0x8b]) {
         Box::new(flate2::read::MultiGzDecoder::new(file))

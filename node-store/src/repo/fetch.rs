@@ -11,6 +11,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::Digest;
 
+use crate::beneath::Dir;
+
 /// Time to connect, and to wait for a first answer.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Time without a byte.
@@ -19,17 +21,26 @@ const REDIRECTS: u32 = 5;
 
 /// What is to be fetched.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub(crate) struct Target<'a> {
     /// Where from: any of these.
     pub(crate) urls: Vec<String>,
     /// Where to.
-    pub(crate) path: PathBuf,
+    pub(crate) dir: &'a Dir,
+    /// Its name there.
+    pub(crate) name: String,
     /// Bytes, if known.
     pub(crate) size: Option<u64>,
     /// Never more than this.
     pub(crate) most: u64,
     /// Kind and digits.
     pub(crate) checksum: Option<(String, String)>,
+}
+
+impl Target<'_> {
+    /// Where to, in words.
+    fn path(&self) -> PathBuf {
+        self.dir.path().join(&self.name)
+    }
 }
 
 /// Why a file did not come.
@@ -74,13 +85,8 @@ pub(crate) enum FetchError {
         wanted: String,
     },
     /// The file here.
-    #[error("{path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error("{0}")]
+    File(std::io::Error),
     /// Nowhere to fetch from.
     #[error("{path}: no place to fetch it from")]
     NoPlace {
@@ -133,7 +139,7 @@ impl Fetcher {
     /// under its name only when it is whole and right. Returns what to ask with the next time.
     pub(crate) fn fetch(
         &self,
-        target: &Target,
+        target: &Target<'_>,
         known: &Known,
         told: &mut dyn FnMut(u64),
     ) -> Result<Option<Known>, FetchError> {
@@ -145,26 +151,25 @@ impl Fetcher {
             };
             match attempt {
                 Ok(found) => return Ok(found),
-                Err(error @ FetchError::File { .. }) => return Err(error),
+                Err(error @ FetchError::File(_)) => return Err(error),
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| FetchError::NoPlace { path: target.path.clone() }))
+        Err(last.unwrap_or_else(|| FetchError::NoPlace { path: target.path() }))
     }
 
     fn over_http(
         &self,
         url: &str,
-        target: &Target,
+        target: &Target<'_>,
         known: &Known,
         told: &mut dyn FnMut(u64),
     ) -> Result<Option<Known>, FetchError> {
         let failed = |reason: String| FetchError::Http { url: url.to_owned(), reason };
-        let part = part(&target.path);
-        let here = |source| FetchError::File { path: part.clone(), source };
+        let part = part(&target.name);
         // Only what has a checksum can be gone on with.
         let have = match &target.checksum {
-            Some(_) => std::fs::metadata(&part).map_or(0, |facts| facts.len()),
+            Some(_) => target.dir.file(&part).and_then(|file| file.metadata()).map_or(0, |facts| facts.len()),
             None => 0,
         };
         let have = if target.size.is_some_and(|size| have >= size) { 0 } else { have };
@@ -192,21 +197,15 @@ impl Fetcher {
             206 if have > 0 => true,
             200 => false,
             416 => {
-                std::fs::remove_file(&part).map_err(here)?;
+                target.dir.remove(&part).map_err(FetchError::File)?;
                 return self.over_http(url, target, known, told);
             }
             _ => return Err(failed(format!("the server answers {status}"))),
         };
-        let mut file = File::options()
-            .create(true)
-            .write(true)
-            .read(true)
-            .truncate(!resumed)
-            .open(&part)
-            .map_err(here)?;
-        let start = if resumed { file.seek(SeekFrom::End(0)).map_err(here)? } else { 0 };
+        let mut file = target.dir.part(&part, resumed).map_err(FetchError::File)?;
+        let start = if resumed { file.seek(SeekFrom::End(0)).map_err(FetchError::File)? } else { 0 };
         let most = target.size.unwrap_or(target.most).min(target.most);
-        let sink = Sink { file: &mut file, path: &part, start, most };
+        let sink = Sink { file: &mut file, start, most };
         let got = receive(response.into_body().into_reader(), sink, url, told)?;
         if let Some(size) = target.size.filter(|&size| size != got) {
             return Err(FetchError::Short { url: url.to_owned(), got, size });
@@ -219,7 +218,6 @@ impl Fetcher {
 /// Where a body goes.
 struct Sink<'a> {
     file: &'a mut File,
-    path: &'a Path,
     /// Bytes that are there already.
     start: u64,
     /// Bytes that there may be in the end.
@@ -249,7 +247,7 @@ fn receive(
             }
         }
     });
-    let Sink { file, path, start, most } = sink;
+    let Sink { file, start, most } = sink;
     let mut got = start;
     loop {
         match chunks.recv_timeout(STALL) {
@@ -259,8 +257,7 @@ fn receive(
                 if got > most {
                     return Err(FetchError::TooLarge { url: url.to_owned(), most });
                 }
-                file.write_all(&chunk)
-                    .map_err(|source| FetchError::File { path: path.to_owned(), source })?;
+                file.write_all(&chunk).map_err(FetchError::File)?;
                 told(chunk.len() as u64);
             }
             Ok(Err(error)) => return Err(failed(error.to_string())),
@@ -273,10 +270,9 @@ fn receive(
 }
 
 /// A local file, verified like any other.
-fn copy(from: &Path, url: &str, target: &Target) -> Result<(), FetchError> {
+fn copy(from: &Path, url: &str, target: &Target<'_>) -> Result<(), FetchError> {
     let missing = |error: std::io::Error| FetchError::Http { url: url.to_owned(), reason: error.to_string() };
-    let part = part(&target.path);
-    let here = |source| FetchError::File { path: part.clone(), source };
+    let part = part(&target.name);
     let mut source = File::open(from).map_err(missing)?;
     let size = source.metadata().map_err(missing)?.len();
     if size > target.most {
@@ -285,18 +281,18 @@ fn copy(from: &Path, url: &str, target: &Target) -> Result<(), FetchError> {
     if let Some(wanted) = target.size.filter(|&wanted| wanted != size) {
         return Err(FetchError::Short { url: url.to_owned(), got: size, size: wanted });
     }
-    let mut file = File::create(&part).map_err(here)?;
-    std::io::copy(&mut source, &mut file).map_err(here)?;
+    let mut file = target.dir.create(&part).map_err(FetchError::File)?;
+    std::io::copy(&mut source, &mut file).map_err(FetchError::File)?;
     finish(&part, url, target)
 }
 
 /// Verifies a part and gives it its name.
-fn finish(part: &Path, url: &str, target: &Target) -> Result<(), FetchError> {
-    let here = |source| FetchError::File { path: part.to_owned(), source };
+fn finish(part: &str, url: &str, target: &Target<'_>) -> Result<(), FetchError> {
+    let here = FetchError::File;
     if let Some((kind, wanted)) = &target.checksum {
-        let got = checksum(kind, File::open(part).map_err(here)?).map_err(here)?;
+        let got = checksum(kind, target.dir.file(part).map_err(here)?).map_err(here)?;
         if got.as_deref() != Some(wanted.as_str()) {
-            std::fs::remove_file(part).map_err(here)?;
+            target.dir.remove(part).map_err(here)?;
             let got = got.unwrap_or_else(|| "of a kind that is not trusted".into());
             return Err(FetchError::Checksum {
                 url: url.to_owned(),
@@ -306,13 +302,11 @@ fn finish(part: &Path, url: &str, target: &Target) -> Result<(), FetchError> {
             });
         }
     }
-    std::fs::rename(part, &target.path).map_err(here)
+    target.dir.rename(part, &target.name).map_err(here)
 }
 
-fn part(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    name.into()
+fn part(name: &str) -> String {
+    format!("{name}.part")
 }
 
 /// A checksum in hexadecimal digits; `None` for kinds that prove nothing any more (md5, sha1).

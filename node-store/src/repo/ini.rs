@@ -16,8 +16,7 @@ impl Section {
 
     /// A list, parted by commas, blanks or lines.
     pub(super) fn list(&self, key: &str) -> Vec<String> {
-        let value = self.get(key).unwrap_or_default();
-        value.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        super::options::list(self.get(key).unwrap_or_default())
     }
 }
 

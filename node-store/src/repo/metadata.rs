@@ -2,7 +2,7 @@
 //! by a process that can crash alone, and kept.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +13,7 @@ use super::convert::CONVERT;
 use super::fetch::{FetchError, Fetcher, Known, Target};
 use super::repomd::{Data, parse};
 use super::{Repo, mirrors};
+use crate::cache::{Cache, Shelf};
 
 /// How old metadata may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,19 +41,14 @@ pub(crate) enum MetadataError {
         reason: String,
     },
     /// Nothing is here, and nothing may be fetched.
-    #[error("repository `{id}` has no metadata here, and `-C` forbids to fetch them")]
+    #[error("repository `{id}` has no metadata here that can be used, and `-C` forbids to fetch them")]
     NotHere {
         /// Its id.
         id: String,
     },
     /// The cache.
-    #[error("{path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] std::io::Error),
     /// The metadata are not signed by a key of the repository.
     #[error("repository `{id}`: {reason}")]
     Signature {
@@ -73,7 +69,8 @@ pub(crate) struct State {
     pub(crate) bases: Vec<String>,
     /// When it was last asked, seconds since the epoch.
     checked: u64,
-    /// Digest of what named it, so that another URL under the same id is another repository.
+    /// Digest of what named it and of how it was verified, so that another URL under the same id is another
+    /// repository, and what nobody verified is not taken for verified.
     source: String,
     etag: Option<String>,
     modified: Option<String>,
@@ -85,47 +82,58 @@ pub(crate) struct State {
 
 /// What a repository's directory holds.
 pub(crate) struct Here {
-    pub(crate) dir: PathBuf,
+    shelf: Shelf,
     pub(crate) state: State,
+    /// Primary metadata in libsolv's format.
+    pub(crate) primary: Vec<u8>,
 }
 
 impl Here {
-    /// Primary metadata in libsolv's format.
-    pub(crate) fn primary(&self) -> PathBuf {
-        self.dir.join(&self.state.primary)
-    }
-
     /// Lists of files in libsolv's format; fetched when somebody needs them.
-    pub(crate) fn filelists(&self, repo: &Repo) -> Result<Option<PathBuf>, MetadataError> {
+    pub(crate) fn filelists(&self, repo: &Repo) -> Result<Option<Vec<u8>>, MetadataError> {
         let Some(data) = &self.state.filelists else { return Ok(None) };
-        let path = self.dir.join(solv_name(data));
-        if !path.exists() {
-            let fetcher = Fetcher::new(repo)?;
-            let place = Place { fetcher: &fetcher, repo, dir: &self.dir, bases: &self.state.bases };
-            place.take(data, &path, Some(&self.primary()))?;
+        if let Some(bytes) = self.shelf.believed(&solv_name(data)) {
+            return Ok(Some(bytes));
         }
-        Ok(Some(path))
+        let fetcher = Fetcher::new(repo)?;
+        let place = Place { fetcher: &fetcher, repo, shelf: &self.shelf, bases: &self.state.bases };
+        place.take(data, &solv_name(data), Some(&self.state.primary)).map(Some)
     }
 }
 
 /// Directory of a repository in the cache.
-fn directory(cache: &Path, repo: &Repo) -> PathBuf {
-    cache.join("repos").join(&repo.id)
+pub(super) fn directory(repo: &Repo) -> String {
+    format!("repos/{}", repo.id)
 }
 
 fn source_of(repo: &Repo) -> String {
-    let said = format!("{:?} {:?} {:?}", repo.baseurl, repo.mirrorlist, repo.metalink);
+    let mut said = format!("{:?} {:?} {:?}", repo.baseurl, repo.mirrorlist, repo.metalink);
+    if repo.repo_gpgcheck {
+        // What was fetched under another policy, or verified with other keys, is not what is asked for.
+        said.push_str(&format!(" signed by {:?}", repo.gpgkey));
+    }
     Sha256::digest(said).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What is here of a repository, however old.
-pub(crate) fn state_of(cache: &Path, repo: &Repo) -> Option<Here> {
-    let dir = directory(cache, repo);
-    let text = std::fs::read(dir.join("state.json")).ok()?;
-    let state: State = serde_json::from_slice(&text).ok()?;
-    let whole = state.source == source_of(repo) && dir.join(&state.primary).is_file();
-    whole.then_some(Here { dir, state })
+/// What is known here of a repository, however old.
+pub(crate) fn state_of(cache: &Cache, repo: &Repo) -> Option<State> {
+    believed_state(&cache.open(&directory(repo)).ok()?, repo)
 }
+
+fn believed_state(shelf: &Shelf, repo: &Repo) -> Option<State> {
+    let state: State = serde_json::from_slice(&shelf.believed(STATE)?).ok()?;
+    (state.source == source_of(repo)).then_some(state)
+}
+
+/// What is here of a repository and whole; what was damaged is fetched anew.
+fn here(cache: &Cache, repo: &Repo) -> Option<Here> {
+    let shelf = cache.open(&directory(repo)).ok()?;
+    let state = believed_state(&shelf, repo)?;
+    let primary = shelf.believed(&state.primary)?;
+    Some(Here { shelf, state, primary })
+}
+
+const STATE: &str = "state.json";
 
 fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
@@ -134,12 +142,12 @@ fn seconds() -> u64 {
 /// Metadata of a repository, as fresh as is asked for. When a fresh copy cannot be had, what was here
 /// stays usable with [`Freshness::Cache`].
 pub(crate) fn refresh(
-    cache: &Path,
+    cache: &Cache,
     repo: &Repo,
     freshness: Freshness,
     keys: &mut dyn FnMut(&Repo) -> Result<Vec<PathBuf>, String>,
 ) -> Result<Here, MetadataError> {
-    let here = state_of(cache, repo);
+    let here = here(cache, repo);
     match (&here, freshness) {
         (Some(_), Freshness::Cache) => {}
         (None, Freshness::Cache) => return Err(MetadataError::NotHere { id: repo.id.clone() }),
@@ -157,46 +165,45 @@ pub(crate) fn refresh(
 struct Place<'a> {
     fetcher: &'a Fetcher,
     repo: &'a Repo,
-    dir: &'a Path,
+    shelf: &'a Shelf,
     bases: &'a [String],
 }
 
 fn fetch(
-    cache: &Path,
+    cache: &Cache,
     repo: &Repo,
     here: Option<Here>,
     keys: &mut dyn FnMut(&Repo) -> Result<Vec<PathBuf>, String>,
 ) -> Result<Here, MetadataError> {
-    let dir = directory(cache, repo);
-    std::fs::create_dir_all(&dir).map_err(|source| MetadataError::File { path: dir.clone(), source })?;
+    let shelf = cache.make(&directory(repo))?;
     let fetcher = Fetcher::new(repo)?;
-    let (bases, announced) = mirrors::bases(&fetcher, repo, &dir)?;
-    let place = Place { fetcher: &fetcher, repo, dir: &dir, bases: &bases };
+    let (bases, announced) = mirrors::bases(&fetcher, repo, shelf.dir())?;
+    let place = Place { fetcher: &fetcher, repo, shelf: &shelf, bases: &bases };
     let known = here
         .as_ref()
         .map(|here| Known { etag: here.state.etag.clone(), modified: here.state.modified.clone() });
-    let repomd = dir.join("repomd.xml.new");
     let target = Target {
         urls: bases.iter().map(|base| join(base, "repodata/repomd.xml")).collect(),
-        path: repomd.clone(),
+        dir: shelf.dir(),
+        name: REPOMD.into(),
         size: announced.as_ref().and_then(|announced| announced.size),
         most: REPOMD_BYTES,
         checksum: announced.and_then(|announced| announced.checksum),
     };
     let answer = fetcher.fetch(&target, &known.unwrap_or_default(), &mut |_| ())?;
-    let (Some(answer), here) = (answer, here) else {
+    let url = target.urls.first().cloned().unwrap_or_default();
+    let Some(answer) = answer else {
         // It is as it was.
-        let mut here = state_of(cache, repo).ok_or_else(|| MetadataError::NotHere { id: repo.id.clone() })?;
+        let mut here = here.ok_or_else(|| MetadataError::NotHere { id: repo.id.clone() })?;
         here.state.checked = seconds();
-        write_state(&here.dir, &here.state)?;
+        write_state(&here.shelf, &here.state)?;
         return Ok(here);
     };
     if repo.repo_gpgcheck {
-        place.verify(&repomd, keys)?;
+        place.verify(keys)?;
     }
-    let text = std::fs::read_to_string(&repomd)
-        .map_err(|source| MetadataError::File { path: repomd.clone(), source })?;
-    let url = target.urls.first().cloned().unwrap_or_default();
+    let wrong = |_utf8| MetadataError::Wrong { url: url.clone(), reason: "not a text in UTF-8".into() };
+    let text = String::from_utf8(shelf.dir().read(REPOMD)?).map_err(wrong)?;
     let data = parse(&text).map_err(|reason| MetadataError::Wrong { url: url.clone(), reason })?;
     let primary = data.iter().find(|data| data.kind == "primary").cloned().ok_or_else(|| {
         MetadataError::Wrong { url: url.clone(), reason: "it names no primary metadata".into() }
@@ -210,33 +217,30 @@ fn fetch(
         filelists: data.into_iter().find(|data| data.kind == "filelists"),
         bases: bases.clone(),
     };
-    let path = dir.join(&state.primary);
-    if !path.exists() {
-        place.take(&primary, &path, None)?;
-    }
-    write_state(&dir, &state)?;
-    sweep(&dir, &state, here.is_some());
-    Ok(Here { dir, state })
+    let bytes = match shelf.believed(&state.primary) {
+        Some(bytes) => bytes,
+        None => place.take(&primary, &state.primary, None)?,
+    };
+    write_state(&shelf, &state)?;
+    sweep(&shelf, &state, here.is_some());
+    Ok(Here { shelf, state, primary: bytes })
 }
+
+const REPOMD: &str = "repomd.xml.new";
 
 /// Removes what belongs to older metadata. What cannot be removed is only in the way of nobody.
-fn sweep(dir: &Path, state: &State, had: bool) {
+fn sweep(shelf: &Shelf, state: &State, had: bool) {
     let filelists = state.filelists.as_ref().map(solv_name);
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten().filter(|_| had) {
-        let name = entry.file_name().to_string_lossy().into_owned();
+    for name in shelf.names().unwrap_or_default().into_iter().filter(|_| had) {
         if name.ends_with(".solv") && name != state.primary && Some(&name) != filelists.as_ref() {
-            drop(std::fs::remove_file(entry.path()));
+            drop(shelf.remove(&name));
         }
     }
-    drop(std::fs::remove_file(dir.join("repomd.xml.new")));
+    drop(shelf.dir().remove(REPOMD));
 }
 
-fn write_state(dir: &Path, state: &State) -> Result<(), MetadataError> {
-    let path = dir.join("state.json");
-    let failed = |source| MetadataError::File { path: path.clone(), source };
-    let aside = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-    std::fs::write(aside.path(), serde_json::to_vec(state).unwrap_or_default()).map_err(failed)?;
-    aside.persist(&path).map_err(|error| failed(error.error))?;
+fn write_state(shelf: &Shelf, state: &State) -> Result<(), MetadataError> {
+    shelf.write(STATE, &serde_json::to_vec(state).unwrap_or_default())?;
     Ok(())
 }
 
@@ -248,7 +252,7 @@ fn solv_name(data: &Data) -> String {
 
 impl Place<'_> {
     /// Fetches a file of metadata and turns it into libsolv's format.
-    fn take(&self, data: &Data, solv: &Path, primary: Option<&Path>) -> Result<(), MetadataError> {
+    fn take(&self, data: &Data, solv: &str, primary: Option<&str>) -> Result<Vec<u8>, MetadataError> {
         let url = join(self.bases.first().map_or("", String::as_str), &data.location);
         let wrong = |reason: String| MetadataError::Wrong { url: url.clone(), reason };
         if data.checksum.is_none() {
@@ -257,36 +261,36 @@ impl Place<'_> {
         if data.open_size.or(data.size).is_some_and(|size| size > METADATA_BYTES) {
             return Err(wrong(format!("it would be larger than {METADATA_BYTES} bytes")));
         }
-        if data.location.contains("..") || data.location.starts_with('/') {
+        if !is_below(&data.location) {
             return Err(wrong("it is not below the repository".into()));
         }
         let name = data.location.rsplit('/').next().unwrap_or("metadata");
-        let path = self.dir.join(format!("new-{name}"));
         let target = Target {
             urls: self.bases.iter().map(|base| join(base, &data.location)).collect(),
-            path: path.clone(),
+            dir: self.shelf.dir(),
+            name: format!("new-{name}"),
             size: data.size,
             most: METADATA_BYTES,
             checksum: data.checksum.clone(),
         };
         self.fetcher.fetch(&target, &Known::default(), &mut |_| ())?;
-        let converted =
-            convert(&path, solv, primary, data.open_size.unwrap_or(METADATA_BYTES)).map_err(wrong);
-        std::fs::remove_file(&path).map_err(|source| MetadataError::File { path, source })?;
+        let most = data.open_size.unwrap_or(METADATA_BYTES);
+        let converted = convert(self.shelf, (&target.name, solv), primary, most).map_err(wrong);
+        self.shelf.dir().remove(&target.name)?;
         converted
     }
 
     /// Verifies the signature of `repomd.xml`.
     fn verify(
         &self,
-        repomd: &Path,
         keys: &mut dyn FnMut(&Repo) -> Result<Vec<PathBuf>, String>,
     ) -> Result<(), MetadataError> {
         let bad = |reason: String| MetadataError::Signature { id: self.repo.id.clone(), reason };
-        let signature = self.dir.join("repomd.xml.asc");
+        let dir = self.shelf.dir();
         let target = Target {
             urls: self.bases.iter().map(|base| join(base, "repodata/repomd.xml.asc")).collect(),
-            path: signature.clone(),
+            dir,
+            name: "repomd.xml.asc".into(),
             size: None,
             most: 1 << 20,
             checksum: None,
@@ -295,7 +299,7 @@ impl Place<'_> {
             .fetch(&target, &Known::default(), &mut |_| ())
             .map_err(|error| bad(format!("`repo_gpgcheck` is set, and there is no signature: {error}")))?;
         let keys = keys(self.repo).map_err(bad)?;
-        match super::keys::verifies(repomd, &signature, &keys) {
+        match super::keys::verifies(&dir.path().join(REPOMD), &dir.path().join(&target.name), &keys) {
             Ok(true) => Ok(()),
             Ok(false) => Err(bad("repomd.xml is not signed by any of its keys".into())),
             Err(reason) => Err(bad(reason)),
@@ -303,13 +307,21 @@ impl Place<'_> {
     }
 }
 
-/// Lets a process of its own read foreign XML.
-fn convert(xml: &Path, solv: &Path, primary: Option<&Path>, open_size: u64) -> Result<(), String> {
-    let dir = solv.parent().unwrap_or(Path::new("/"));
-    let aside = tempfile::NamedTempFile::new_in(dir).map_err(|error| error.to_string())?;
+/// Lets a process of its own read foreign XML, which writes to its stdout what is believed from then on.
+fn convert(
+    shelf: &Shelf,
+    (xml, solv): (&str, &str),
+    primary: Option<&str>,
+    open_size: u64,
+) -> Result<Vec<u8>, String> {
+    let dir = shelf.dir();
+    let aside = format!(".new-{solv}");
+    let (input, output) = (dir.file(xml), dir.create(&aside));
+    let (input, output) =
+        (input.map_err(|error| error.to_string())?, output.map_err(|error| error.to_string())?);
     let mut command = Command::new("/proc/self/exe");
-    command.arg(CONVERT).arg(xml).arg(aside.path()).arg(open_size.to_string()).args(primary);
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.arg(CONVERT).arg(open_size.to_string()).args(primary.map(|primary| dir.path().join(primary)));
+    command.env_clear().stdin(Stdio::from(input)).stdout(Stdio::from(output)).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     let mut words = String::new();
     if let Some(stderr) = child.stderr.take() {
@@ -317,6 +329,7 @@ fn convert(xml: &Path, solv: &Path, primary: Option<&Path>, open_size: u64) -> R
     }
     let status = child.wait().map_err(|error| error.to_string())?;
     if !status.success() {
+        dir.remove(&aside).map_err(|error| error.to_string())?;
         let words = words.trim();
         return Err(if words.is_empty() {
             format!("its reader ended by {status}")
@@ -324,8 +337,12 @@ fn convert(xml: &Path, solv: &Path, primary: Option<&Path>, open_size: u64) -> R
             words.to_owned()
         });
     }
-    aside.persist(solv).map_err(|error| error.to_string())?;
-    Ok(())
+    shelf.keep(&aside, solv).map_err(|error| error.to_string())
+}
+
+/// Whether a location stays below its repository.
+pub(crate) fn is_below(location: &str) -> bool {
+    !location.is_empty() && !location.starts_with('/') && location.split('/').all(|part| part != "..")
 }
 
 /// A URL below another.

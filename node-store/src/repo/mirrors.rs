@@ -1,13 +1,12 @@
 //! Where a repository is: baseurl, mirrorlist, metalink.
 
-use std::path::Path;
-
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use super::Repo;
-use super::fetch::{FetchError, Fetcher, Known, Target};
+use super::fetch::{Fetcher, Known, Target};
 use super::metadata::MetadataError;
+use crate::beneath::Dir;
 
 /// Mirrors that are tried.
 const MIRRORS: usize = 20;
@@ -22,7 +21,7 @@ pub(super) struct Announced {
 pub(super) fn bases(
     fetcher: &Fetcher,
     repo: &Repo,
-    dir: &Path,
+    dir: &Dir,
 ) -> Result<(Vec<String>, Option<Announced>), MetadataError> {
     let mut bases = repo.baseurl.clone();
     let mut announced = None;
@@ -41,9 +40,9 @@ pub(super) fn bases(
             bases.extend(mirrors);
             announced = Some(said);
         } else {
-            let lines =
-                text.lines().map(str::trim).filter(|line| line.contains("://") && !line.starts_with('#'));
-            bases.extend(lines.take(MIRRORS).map(str::to_owned));
+            bases.extend(
+                listed(&text, url).map_err(|reason| MetadataError::Wrong { url: url.clone(), reason })?,
+            );
         }
     }
     if bases.is_empty() {
@@ -53,15 +52,39 @@ pub(super) fn bases(
     Ok((bases, announced))
 }
 
-fn text(fetcher: &Fetcher, url: &str, dir: &Path) -> Result<String, MetadataError> {
-    let path = dir.join("mirrors.new");
-    let target =
-        Target { urls: vec![url.to_owned()], path: path.clone(), size: None, most: 1 << 20, checksum: None };
+fn text(fetcher: &Fetcher, url: &str, dir: &Dir) -> Result<String, MetadataError> {
+    let name = "mirrors.new".to_owned();
+    let target = Target { urls: vec![url.to_owned()], dir, name, size: None, most: 1 << 20, checksum: None };
     fetcher.fetch(&target, &Known::default(), &mut |_| ())?;
-    let text =
-        std::fs::read_to_string(&path).map_err(|source| FetchError::File { path: path.clone(), source });
-    std::fs::remove_file(&path).map_err(|source| FetchError::File { path, source })?;
-    Ok(text?)
+    let text = dir.read(&target.name);
+    dir.remove(&target.name)?;
+    let wrong = |_utf8| MetadataError::Wrong { url: url.to_owned(), reason: "not a text in UTF-8".into() };
+    String::from_utf8(text?).map_err(wrong)
+}
+
+/// Whether a server may name a place: others of its kind, never files of this machine.
+fn is_remote(url: &str) -> bool {
+    ["http://", "https://"]
+        .iter()
+        .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+}
+
+/// The places in a list of mirrors. Only a list that is a file here may name directories here.
+fn listed(text: &str, from: &str) -> Result<Vec<String>, String> {
+    let lines = text.lines().map(str::trim).filter(|line| line.contains("://") && !line.starts_with('#'));
+    let mut found = Vec::new();
+    for line in lines.take(MIRRORS) {
+        if is_remote(line) || !is_remote(from) && line.starts_with("file://") {
+            found.push(line.to_owned());
+        } else {
+            let shown = line.split("://").next().unwrap_or_default();
+            return Err(format!(
+                "it names a mirror by `{shown}://`: a list of mirrors from a server may only name others that \
+                 are reached by http or https"
+            ));
+        }
+    }
+    Ok(found)
 }
 
 /// Reads a metalink (version 3, as mirror managers send it).
@@ -79,7 +102,7 @@ fn metalink(text: &str) -> Result<(Vec<String>, Announced), String> {
             Event::Text(words) => {
                 let words = words.decode().map_err(|error| error.to_string())?.trim().to_owned();
                 match at.as_slice() {
-                    b"url" if words.starts_with("http") && mirrors.len() < MIRRORS => {
+                    b"url" if is_remote(&words) && mirrors.len() < MIRRORS => {
                         let base = words.strip_suffix("repodata/repomd.xml").unwrap_or(&words);
                         mirrors.push(base.to_owned());
                     }
@@ -100,7 +123,7 @@ fn metalink(text: &str) -> Result<(Vec<String>, Announced), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::metalink;
+    use super::{listed, metalink};
 
     #[test]
     fn reads_a_metalink() {
@@ -111,6 +134,19 @@ mod tests {
         assert_eq!(mirrors, ["http://a/"]);
         assert_eq!(said.size, Some(7));
         assert_eq!(said.checksum, Some(("sha256".into(), "abc".into())));
+    }
+
+    #[test]
+    fn servers_name_no_files_of_this_machine() {
+        for bad in
+            ["file:///etc", "FILE:///etc", "http+unix://x", "httpx://a", "ftp://a", " file:///x", "://"]
+        {
+            assert!(listed(&format!("http://good/\n{bad}\n"), "http://mirrors/").is_err(), "{bad}");
+            let text = format!("<metalink><url>{bad}</url></metalink>");
+            assert_eq!(metalink(&text).unwrap().0, Vec::<String>::new(), "{bad}");
+        }
+        assert_eq!(listed("# file:///x\nHTTPS://good/\n\n", "https://m/").unwrap(), ["HTTPS://good/"]);
+        assert_eq!(listed("file:///mirror\n", "file:///list").unwrap(), ["file:///mirror"]);
     }
 
     proptest::proptest! {

@@ -7,6 +7,7 @@ mod ini;
 mod keys;
 mod metadata;
 mod mirrors;
+mod options;
 mod packages;
 mod repomd;
 mod settings;
@@ -16,6 +17,11 @@ pub(crate) use convert::{CONVERT, main as convert};
 pub(crate) use fetch::FetchError;
 pub(crate) use fetch::{Fetcher, Target};
 pub(crate) use keys::{KEYS, VERIFY, fingerprints, main as inspect_keys};
-pub(crate) use metadata::{Freshness, MetadataError, refresh, state_of};
+/// Directory of a repository's keys in the cache.
+pub(crate) fn keys_of(repo: &Repo) -> String {
+    format!("{}/keys", metadata::directory(repo))
+}
+
+pub(crate) use metadata::{Freshness, MetadataError, is_below, refresh, state_of};
 pub(crate) use packages::{Wanted, download};
-pub(crate) use settings::{Repo, RepoError, Settings, Variables, load, repo_of_url};
+pub(crate) use settings::{Overrides, Repo, RepoError, Settings, Variables, load};

@@ -1,12 +1,14 @@
 //! Package files, several at once.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Repo;
 use super::fetch::{FetchError, Fetcher, Known, Target, checksum};
-use super::metadata::join;
+use super::metadata::{directory, is_below, join};
+use crate::beneath::Dir;
+use crate::cache::Cache;
 
 /// A package to fetch.
 #[derive(Clone, Debug)]
@@ -25,7 +27,7 @@ const PACKAGE_BYTES: u64 = 8 << 30;
 /// Fetches packages into the cache, `at_once` at a time, and returns where they are, in the order of
 /// `wanted`. `told` hears of every file that is there.
 pub(crate) fn download(
-    cache: &Path,
+    cache: &Cache,
     wanted: &[Wanted<'_>],
     at_once: usize,
     told: &(dyn Fn(&str, u64) + Sync),
@@ -62,21 +64,24 @@ pub(crate) fn download(
             None => stopped = true,
         }
     }
-    if stopped { Err(FetchError::NoPlace { path: cache.to_owned() }) } else { Ok(paths) }
+    if stopped { Err(FetchError::NoPlace { path: cache.path().to_owned() }) } else { Ok(paths) }
 }
 
-fn fetch(cache: &Path, wanted: &Wanted<'_>) -> Result<PathBuf, FetchError> {
-    let dir = cache.join("repos").join(&wanted.repo.id).join("packages");
-    std::fs::create_dir_all(&dir).map_err(|source| FetchError::File { path: dir.clone(), source })?;
+fn fetch(cache: &Cache, wanted: &Wanted<'_>) -> Result<PathBuf, FetchError> {
+    let shelf = cache.make(&format!("{}/packages", directory(wanted.repo))).map_err(FetchError::File)?;
+    let dir = shelf.dir();
     let name = wanted.location.rsplit('/').next().filter(|name| !name.is_empty() && !name.starts_with('.'));
-    let Some(name) = name else { return Err(FetchError::NoPlace { path: dir }) };
-    let path = dir.join(name);
-    if is_right(&path, wanted) {
+    let Some(name) = name.filter(|_| is_below(&wanted.location)) else {
+        return Err(FetchError::NoPlace { path: dir.path().to_owned() });
+    };
+    let path = dir.path().join(name);
+    if is_right(dir, name, wanted) {
         return Ok(path);
     }
     let target = Target {
         urls: wanted.bases.iter().map(|base| join(base, &wanted.location)).collect(),
-        path: path.clone(),
+        dir,
+        name: name.to_owned(),
         size: (wanted.size > 0).then_some(wanted.size),
         most: PACKAGE_BYTES,
         checksum: wanted.checksum.clone(),
@@ -86,9 +91,9 @@ fn fetch(cache: &Path, wanted: &Wanted<'_>) -> Result<PathBuf, FetchError> {
 }
 
 /// Whether a package is in the cache already.
-fn is_right(path: &Path, wanted: &Wanted<'_>) -> bool {
+fn is_right(dir: &Dir, name: &str, wanted: &Wanted<'_>) -> bool {
     let Some((kind, digits)) = &wanted.checksum else { return false };
-    std::fs::File::open(path)
+    dir.file(name)
         .and_then(|file| checksum(kind, file))
         .is_ok_and(|got| got.as_deref() == Some(digits.as_str()))
 }

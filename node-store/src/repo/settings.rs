@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ini::{self, Section};
+use super::options::{self, INHERITED, Unknown, Where, boolean, check, check_given};
 
 /// One repository.
 #[derive(Clone, Debug)]
@@ -33,12 +34,27 @@ pub(crate) struct Repo {
     pub(crate) password: Option<String>,
     /// Where it is written.
     pub(crate) file: Option<PathBuf>,
+    /// Its options that are not in force.
+    pub(crate) notes: Vec<String>,
 }
 
 /// What holds for all repositories and transactions, from `etc/dnf/dnf.conf` and `--setopt`.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) values: BTreeMap<String, String>,
+    /// Options that are not in force.
+    pub(crate) notes: Vec<String>,
+}
+
+/// What a command line and `[main]` of `dnf.conf` say about repositories.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Overrides<'a> {
+    /// `--setopt`.
+    pub(crate) options: &'a [(String, String)],
+    /// `--repofrompath`, id and URL.
+    pub(crate) from_path: &'a [(String, String)],
+    /// The settings.
+    pub(crate) main: Option<&'a Settings>,
 }
 
 /// What `$releasever` and the like stand for.
@@ -65,6 +81,14 @@ pub(crate) enum RepoError {
         line: usize,
         /// What is wrong and what is wanted.
         message: String,
+    },
+    /// An option of the command line.
+    #[error("--setopt={given}: {reason}")]
+    Option {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// It is there already.
     #[error("repository `{id}` exists in {path}: `--remove-repo {id}` removes it, `--id` names another")]
@@ -96,14 +120,18 @@ impl Settings {
     /// Reads `etc/dnf/dnf.conf` of a node, then what the command line says.
     pub(crate) fn load(root: &Path, options: &[(String, String)]) -> Result<Self, RepoError> {
         let path = root.join("etc/dnf/dnf.conf");
-        let mut values = BTreeMap::new();
+        let (mut values, mut notes) = (BTreeMap::new(), Vec::new());
         if let Some(text) = read(&path)? {
             for section in sections(&path, &text)?.into_iter().filter(|section| section.name == "main") {
+                notes.extend(check_section(Where::Main, &section, &path)?);
                 values.extend(section.values.into_iter().map(|(key, value, _)| (key, value)));
             }
         }
-        values.extend(options.iter().filter(|(key, _)| !key.contains('.')).cloned());
-        Ok(Self { values })
+        for (key, value) in options.iter().filter(|(key, _)| !key.contains('.')) {
+            check_given(Where::Main, key, key, value)?;
+            values.insert(key.clone(), value.clone());
+        }
+        Ok(Self { values, notes })
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
@@ -112,7 +140,7 @@ impl Settings {
 
     /// A switch.
     pub(crate) fn on(&self, key: &str, default: bool) -> bool {
-        self.get(key).and_then(switch).unwrap_or(default)
+        self.get(key).and_then(boolean).unwrap_or(default)
     }
 
     /// A number.
@@ -122,17 +150,25 @@ impl Settings {
 
     /// A list.
     pub(crate) fn list(&self, key: &str) -> Vec<String> {
-        let value = self.get(key).unwrap_or_default();
-        value.split([',', ' ', '\n']).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        options::list(self.get(key).unwrap_or_default())
     }
 }
 
-fn switch(value: &str) -> Option<bool> {
-    match value.to_ascii_lowercase().as_str() {
-        "1" | "yes" | "true" | "on" => Some(true),
-        "0" | "no" | "false" | "off" => Some(false),
-        _ => None,
+/// Checks every option of a section. Returns words for those that are not in force.
+fn check_section(place: Where, section: &Section, path: &Path) -> Result<Vec<String>, RepoError> {
+    let mut notes = Vec::new();
+    for (key, value, line) in &section.values {
+        match check(place, key, value) {
+            Ok(Ok(())) => {}
+            Ok(Err(Unknown)) => {
+                notes.push(format!("{}:{line}: unsupported option `{key}` is not in force", path.display()));
+            }
+            Err(message) => {
+                return Err(RepoError::Line { path: path.to_owned(), line: *line, message });
+            }
+        }
     }
+    Ok(notes)
 }
 
 impl Variables {
@@ -205,13 +241,14 @@ pub(super) fn sections(path: &Path, text: &str) -> Result<Vec<Section>, RepoErro
     ini::parse(text).map_err(|(line, message)| RepoError::Line { path: path.to_owned(), line, message })
 }
 
-/// The repositories in `etc/yum.repos.d` of some roots, the last root's winning.
+/// The repositories in `etc/yum.repos.d` of some roots, the last root's winning, and those of the command
+/// line.
 pub(crate) fn load(
     roots: &[PathBuf],
     variables: &Variables,
-    options: &[(String, String)],
+    overrides: Overrides<'_>,
 ) -> Result<Vec<Repo>, RepoError> {
-    let mut repos: BTreeMap<String, Repo> = BTreeMap::new();
+    let mut repos: BTreeMap<String, (Section, PathBuf)> = BTreeMap::new();
     for root in roots {
         let dir = root.join("etc/yum.repos.d");
         let mut files: Vec<PathBuf> =
@@ -221,36 +258,59 @@ pub(crate) fn load(
         for path in files {
             let Some(text) = read(&path)? else { continue };
             for section in sections(&path, &text)? {
-                let repo = repo(&section, &path, variables)?;
-                repos.insert(repo.id.clone(), repo);
+                // What is wrong in a file is so whether or not another one takes its place.
+                let id = repo(&section, &path, variables)?.id;
+                repos.insert(id, (section, path.clone()));
             }
         }
     }
-    for (key, value) in options {
-        if let Some((id, key)) = key.split_once('.')
-            && let Some(repo) = repos.get_mut(id)
-        {
-            set(repo, key, value);
-        }
+    for (id, url) in overrides.from_path {
+        let url = if url.contains("://") { variables.expand(url) } else { format!("file://{url}") };
+        let section = Section { name: id.clone(), line: 0, values: vec![("baseurl".into(), url, 0)] };
+        repos.insert(id.clone(), (section, PathBuf::from("--repofrompath")));
     }
-    Ok(repos.into_values().collect())
+    set(&mut repos, overrides.options)?;
+    let mut found = Vec::new();
+    for (mut section, path) in repos.into_values() {
+        for key in INHERITED {
+            let main = overrides.main.and_then(|main| main.get(key));
+            if let Some(value) = main.filter(|_| section.get(key).is_none()) {
+                section.values.push((key.to_owned(), value.to_owned(), section.line));
+            }
+        }
+        let mut repo = repo(&section, &path, variables)?;
+        if let Some(main) = overrides.main {
+            repo.gpgcheck |= main.on("gpgcheck", false);
+            repo.repo_gpgcheck |= main.on("repo_gpgcheck", false);
+        }
+        repo.file = repo.file.filter(|_| section.line > 0);
+        found.push(repo);
+    }
+    Ok(found)
 }
 
-/// What `--setopt=ID.KEY=VALUE` may change.
-fn set(repo: &mut Repo, key: &str, value: &str) {
-    let on = switch(value);
-    match key {
-        "enabled" => repo.enabled = on.unwrap_or(repo.enabled),
-        "gpgcheck" => repo.gpgcheck = on.unwrap_or(repo.gpgcheck),
-        "repo_gpgcheck" => repo.repo_gpgcheck = on.unwrap_or(repo.repo_gpgcheck),
-        "priority" => repo.priority = value.parse().unwrap_or(repo.priority),
-        "cost" => repo.cost = value.parse().unwrap_or(repo.cost),
-        "baseurl" => repo.baseurl = vec![value.to_owned()],
-        "excludepkgs" | "exclude" => repo.exclude = value.split(',').map(str::to_owned).collect(),
-        "skip_if_unavailable" => repo.skip_if_unavailable = on.unwrap_or(repo.skip_if_unavailable),
-        "proxy" => repo.proxy = (!value.is_empty()).then(|| value.to_owned()),
-        _ => {}
+/// `--setopt=ID.KEY=VALUE`. The id may have dots in it, and may be a glob.
+fn set(
+    repos: &mut BTreeMap<String, (Section, PathBuf)>,
+    options: &[(String, String)],
+) -> Result<(), RepoError> {
+    for (given, value) in options {
+        let Some((pattern, key)) = given.rsplit_once('.') else { continue };
+        check_given(Where::Repository, given, key, value)?;
+        let mut fitting = repos.iter_mut().filter(|(id, _)| crate::session::fits(pattern, id)).peekable();
+        if fitting.peek().is_none() {
+            let reason = format!("no repository matches `{pattern}`: red-repolist --all lists them");
+            return Err(RepoError::Option { given: format!("{given}={value}"), reason });
+        }
+        for (_, (section, _)) in fitting {
+            // Two spellings of one option: the command line's is the last word.
+            let other = [("exclude", "excludepkgs"), ("excludepkgs", "exclude")];
+            let other = other.iter().find(|(one, _)| *one == key).map(|(_, other)| *other);
+            section.values.retain(|(known, _, _)| known != key && Some(known.as_str()) != other);
+            section.values.push((key.to_owned(), value.clone(), section.line));
+        }
     }
+    Ok(())
 }
 
 pub(super) fn repo(section: &Section, path: &Path, variables: &Variables) -> Result<Repo, RepoError> {
@@ -265,24 +325,10 @@ pub(super) fn repo(section: &Section, path: &Path, variables: &Variables) -> Res
             format!("`{id}` is no id of a repository: letters, digits and `-_.:+`"),
         ));
     }
-    let on = |key: &str, default: bool| match section.get(key) {
-        None => Ok(default),
-        Some(value) => {
-            let line = section
-                .values
-                .iter()
-                .rev()
-                .find(|(known, _, _)| known == key)
-                .map_or(section.line, |(_, _, at)| *at);
-            switch(value).ok_or_else(|| wrong(line, format!("`{key}={value}`: 0 or 1 is wanted")))
-        }
-    };
-    let number = |key: &str, default: i32| match section.get(key) {
-        None => Ok(default),
-        Some(value) => value
-            .parse()
-            .map_err(|_number| wrong(section.line, format!("`{key}={value}`: a number is wanted"))),
-    };
+    let notes = check_section(Where::Repository, section, path)?;
+    let on = |key: &str, default: bool| section.get(key).and_then(boolean).unwrap_or(default);
+    let number =
+        |key: &str, default: i32| section.get(key).and_then(|text| text.parse().ok()).unwrap_or(default);
     let text =
         |key: &str| section.get(key).filter(|value| !value.is_empty()).map(|value| variables.expand(value));
     let urls = |key: &str| section.list(key).iter().map(|url| variables.expand(url)).collect::<Vec<_>>();
@@ -291,20 +337,21 @@ pub(super) fn repo(section: &Section, path: &Path, variables: &Variables) -> Res
         baseurl: urls("baseurl"),
         mirrorlist: text("mirrorlist"),
         metalink: text("metalink"),
-        enabled: on("enabled", true)?,
-        gpgcheck: on("gpgcheck", false)?,
-        repo_gpgcheck: on("repo_gpgcheck", false)?,
+        enabled: on("enabled", true),
+        gpgcheck: on("gpgcheck", false),
+        repo_gpgcheck: on("repo_gpgcheck", false),
         gpgkey: urls("gpgkey"),
-        priority: number("priority", DEFAULT_PRIORITY)?,
-        cost: number("cost", DEFAULT_COST)?,
+        priority: number("priority", DEFAULT_PRIORITY),
+        cost: number("cost", DEFAULT_COST),
         exclude: [section.list("exclude"), section.list("excludepkgs")].concat(),
         include: section.list("includepkgs"),
         expire: expire(section.get("metadata_expire")),
-        skip_if_unavailable: on("skip_if_unavailable", false)?,
+        skip_if_unavailable: on("skip_if_unavailable", false),
         proxy: text("proxy").filter(|proxy| proxy != "_none_"),
         username: text("username"),
         password: text("password"),
         file: Some(path.to_owned()),
+        notes,
         id,
     };
     if repo.enabled && repo.baseurl.is_empty() && repo.mirrorlist.is_none() && repo.metalink.is_none() {
@@ -314,45 +361,9 @@ pub(super) fn repo(section: &Section, path: &Path, variables: &Variables) -> Res
     Ok(repo)
 }
 
-/// `90`, `15m`, `6h`, `2d`, `never`.
 fn expire(value: Option<&str>) -> Option<Duration> {
-    let Some(value) = value else { return Some(Duration::from_secs(DEFAULT_EXPIRE)) };
-    if matches!(value, "never" | "-1") {
-        return None;
-    }
-    let (digits, unit) = value.split_at(value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len()));
-    let seconds = match unit.trim() {
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86400,
-        _ => 1,
-    };
-    Some(Duration::from_secs(digits.parse::<u64>().unwrap_or(DEFAULT_EXPIRE).saturating_mul(seconds)))
-}
-
-/// A repository at a URL, as `--repofrompath` and `--add-repo` make it.
-pub(crate) fn repo_of_url(id: &str, url: &str) -> Repo {
-    Repo {
-        id: id.to_owned(),
-        name: id.to_owned(),
-        baseurl: vec![url.to_owned()],
-        mirrorlist: None,
-        metalink: None,
-        enabled: true,
-        gpgcheck: false,
-        repo_gpgcheck: false,
-        gpgkey: Vec::new(),
-        priority: DEFAULT_PRIORITY,
-        cost: DEFAULT_COST,
-        exclude: Vec::new(),
-        include: Vec::new(),
-        expire: Some(Duration::from_secs(DEFAULT_EXPIRE)),
-        skip_if_unavailable: false,
-        proxy: None,
-        username: None,
-        password: None,
-        file: None,
-    }
+    let default = Some(DEFAULT_EXPIRE);
+    value.map_or(default, |value| options::seconds(value).unwrap_or(default)).map(Duration::from_secs)
 }
 
 #[cfg(test)]
@@ -372,8 +383,69 @@ mod tests {
         let dir = root.path().join("etc/yum.repos.d");
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("a.repo"), "[a]\nbaseurl=http://x\nenabled=maybe\n").unwrap();
-        let error = load(&[root.path().to_owned()], &Variables::default(), &[]).unwrap_err().to_string();
-        assert!(error.ends_with("a.repo:3: `enabled=maybe`: 0 or 1 is wanted"), "{error}");
+        let error = load(&[root.path().to_owned()], &Variables::default(), Overrides::default());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("a.repo:3: invalid value `enabled=maybe`: expected 1, yes,"), "{error}");
+        std::fs::create_dir_all(root.path().join("etc/dnf")).unwrap();
+        std::fs::write(root.path().join("etc/dnf/dnf.conf"), "[main]\nbest=1\ngpgcheck=Ture\n").unwrap();
+        let error = Settings::load(root.path(), &[]).unwrap_err().to_string();
+        assert!(error.contains("dnf.conf:3: invalid value `gpgcheck=Ture`"), "{error}");
+    }
+
+    fn pairs(texts: &[(&str, &str)]) -> Vec<(String, String)> {
+        texts.iter().map(|(one, other)| ((*one).to_owned(), (*other).to_owned())).collect()
+    }
+
+    #[test]
+    fn options_reach_every_repository() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("etc/yum.repos.d");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::create_dir_all(root.path().join("etc/dnf")).unwrap();
+        std::fs::write(dir.join("a.repo"), "[a.b]\nbaseurl=http://x\ngpgcheck=0\nsslverify=False\n").unwrap();
+        let main = "[main]\ngpgcheck=True\nrepo_gpgcheck=Yes\nskip_if_unavailable=On\nmetadata_expire=1m\nnosuch=1\n";
+        std::fs::write(root.path().join("etc/dnf/dnf.conf"), main).unwrap();
+        let all = |options: &[(&str, &str)], from: &[(&str, &str)]| {
+            let (options, from) = (pairs(options), pairs(from));
+            let main = Settings::load(root.path(), &options)?;
+            let overrides = Overrides { options: &options, from_path: &from, main: Some(&main) };
+            load(&[root.path().to_owned()], &Variables::default(), overrides).map(|repos| (main, repos))
+        };
+        let (settings, repos) = all(&[("a.b.includepkgs", "x, y")], &[("u", "/dir")]).unwrap();
+        assert!(
+            settings.notes[0].contains("dnf.conf:6: unsupported option `nosuch`"),
+            "{:?}",
+            settings.notes
+        );
+        assert!(
+            repos[0].notes[0].contains("a.repo:4: unsupported option `sslverify`"),
+            "{:?}",
+            repos[0].notes
+        );
+        assert_eq!(repos[0].include, ["x", "y"]);
+        for repo in &repos {
+            assert!(repo.gpgcheck && repo.repo_gpgcheck && repo.skip_if_unavailable, "{repo:?}");
+            assert_eq!(repo.expire, Some(Duration::from_secs(60)));
+        }
+        assert_eq!(
+            (repos[1].id.as_str(), &repos[1].baseurl, &repos[1].file),
+            ("u", &vec!["file:///dir".to_owned()], &None)
+        );
+        let (_, repos) = all(&[("*.priority", "7"), ("u.cost", "5")], &[("u", "/dir")]).unwrap();
+        assert_eq!((repos[0].priority, repos[1].priority, repos[1].cost), (7, 7, 5));
+        for (options, from, words) in [
+            (("nosuch", "1"), None, "unsupported option `nosuch`"),
+            (("gpgcheck", "maybe"), None, "invalid value `gpgcheck=maybe`"),
+            (("a.b.gpgchek", "1"), None, "unsupported option `gpgchek`"),
+            (("a.b.gpgcheck", "?"), None, "invalid value `gpgcheck=?`"),
+            (("u.gpgcheck", "1"), None, "no repository matches `u`"),
+            (("best", "1"), Some("../evil"), "is no id of a repository"),
+            (("best", "1"), Some("a/b"), "is no id of a repository"),
+        ] {
+            let from: Vec<(&str, &str)> = from.map(|id| (id, "/dir")).into_iter().collect();
+            let error = all(&[options], &from).unwrap_err().to_string();
+            assert!(error.contains(words), "{options:?}: {error}");
+        }
     }
 
     proptest::proptest! {

@@ -34,7 +34,7 @@ pub(crate) struct Failed {
 }
 
 impl Failed {
-    fn new(message: impl Into<String>) -> Self {
+    pub(super) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), output: String::new() }
     }
 }

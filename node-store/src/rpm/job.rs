@@ -52,6 +52,10 @@ pub(crate) struct Job {
     pub(crate) keyrings: Vec<PathBuf>,
     /// Keys that the person just agreed to, armored. They become part of the node's database.
     pub(crate) import: Vec<PathBuf>,
+    /// Places of this node that decide, besides those that every node has.
+    pub(crate) deciding: Vec<String>,
+    /// Files that decide and that packages may bring all the same.
+    pub(crate) allowed: Vec<String>,
     pub(crate) scriptlets: bool,
     pub(crate) documentation: bool,
     /// Check everything, change nothing.

@@ -102,6 +102,7 @@ fn work(job: &Job, caller: &mut Caller) -> Result<Done, String> {
             .map_err(|error| format!("the staging area: {error}"))?
     };
     view::enter(job, &tops).map_err(|error| format!("the install view: {error}"))?;
+    super::deciding::refuse(job, &packages)?;
     confine().map_err(|error| format!("the install view: {error}"))?;
     install(job, packages, (&options, &keys), caller)?;
     left(&upper, &mirror)
@@ -248,7 +249,7 @@ fn execute(transaction: &mut Transaction<'_>, caller: &mut Caller) -> Result<(),
 }
 
 /// The packets of armored key files.
-fn read_keys(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, String> {
+pub(super) fn read_keys(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, String> {
     let mut keys = Vec::new();
     for path in paths {
         let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -303,11 +304,9 @@ fn look(program: &str) -> ExitCode {
         return ExitCode::FAILURE;
     }
     use std::os::unix::process::CommandExt;
-    let error = std::process::Command::new(name)
-        .args(args)
-        .env_remove(super::call::JOB)
-        .env_remove(super::call::LOOK)
-        .exec();
+    let mut command = std::process::Command::new(name);
+    super::own_environment(command.args(args));
+    let error = command.exec();
     drop(writeln!(std::io::stderr(), "red-rpm: {name}: {error}"));
     ExitCode::FAILURE
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use super::ffi::{Id, Pool, RepoId, SolvError};
+use crate::cache::{Cache, Shelf};
 use crate::family::{Family, Member};
 use crate::rpm::{RpmError, has_database, use_database};
 
@@ -49,7 +50,7 @@ impl Packages {
     /// Loads what is installed in some members.
     pub(crate) fn of<'a>(
         members: impl Iterator<Item = &'a Member>,
-        cache: Option<&Path>,
+        cache: Option<&Cache>,
     ) -> Result<Self, LoadError> {
         let mut pool = Pool::new(arch());
         let installed = pool.add_repo("@installed", 0, 0);
@@ -176,34 +177,40 @@ fn load_database(
     pool: &mut Pool,
     repo: RepoId,
     database: &Path,
-    cache: Option<&Path>,
+    cache: Option<&Cache>,
 ) -> Result<(), LoadError> {
-    let kept = cache.and_then(|cache| kept(cache, database));
-    if let Some(kept) = &kept
-        && kept.exists()
-        && pool.load_solv(repo, kept, false).is_ok()
+    let name = kept(database);
+    let shelf = cache.and_then(|cache| cache.open(INSTALLED).ok());
+    if let Some(bytes) = shelf.and_then(|shelf| shelf.believed(&name))
+        && pool.load_solv(repo, &bytes, &name, false).is_ok()
     {
         return Ok(());
     }
-    // A repository of its own, so that exactly this database can be written.
     use_database(database)?;
-    let Some(kept) = kept else {
+    // Whoever may not write the cache reads the database each time.
+    let shelf = cache.and_then(|cache| cache.make(INSTALLED).ok());
+    let Some(shelf) = shelf else {
         pool.load_rpmdb(repo, database)?;
         return Ok(());
     };
+    // A repository of its own, so that exactly this database can be written.
     let mut alone = Pool::new(arch());
     let only = alone.add_repo("@installed", 0, 0);
     alone.load_rpmdb(only, database)?;
-    if keep(&mut alone, only, &kept, database).is_ok() && pool.load_solv(repo, &kept, false).is_ok() {
+    if let Ok(bytes) = keep(&mut alone, only, &shelf, (&name, database))
+        && pool.load_solv(repo, &bytes, &name, false).is_ok()
+    {
         return Ok(());
     }
-    // Whoever may not write the cache reads the database each time.
     pool.load_rpmdb(repo, database)?;
     Ok(())
 }
 
-/// Where a database's contents are kept: the name says which database in which state.
-fn kept(cache: &Path, database: &Path) -> Option<PathBuf> {
+/// Directory of what is installed, in the cache.
+const INSTALLED: &str = "installed";
+
+/// Under which name a database's contents are kept: it says which database in which state.
+fn kept(database: &Path) -> String {
     let mut state = Sha256::new();
     for name in ["rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db", "Packages", "data.mdb"] {
         if let Ok(facts) = std::fs::metadata(database.join(name)) {
@@ -213,7 +220,7 @@ fn kept(cache: &Path, database: &Path) -> Option<PathBuf> {
         }
     }
     let state: String = state.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    Some(cache.join("installed").join(format!("{}-{state}.solv", short(database))))
+    format!("{}-{state}.solv", short(database))
 }
 
 /// A short name of a path.
@@ -222,19 +229,21 @@ fn short(path: &Path) -> String {
     Sha256::digest(path.as_os_str().as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn keep(pool: &mut Pool, repo: RepoId, kept: &Path, database: &Path) -> Result<(), LoadError> {
-    let failed = |source| SolvError::File { path: kept.to_owned(), source };
-    let dir = kept.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(dir).map_err(failed)?;
-    let aside = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-    pool.write_solv(repo, aside.reopen().map_err(failed)?, kept)?;
+fn keep(
+    pool: &mut Pool,
+    repo: RepoId,
+    shelf: &Shelf,
+    (name, database): (&str, &Path),
+) -> Result<Vec<u8>, LoadError> {
+    let failed = |source| SolvError::File { path: name.into(), source };
+    let aside = format!(".new-{name}");
+    pool.write_solv(repo, shelf.dir().create(&aside).map_err(failed)?, Path::new(name))?;
     // What was kept of the same database in another state.
     let prefix = format!("{}-", short(database));
-    for entry in std::fs::read_dir(dir).map_err(failed)?.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&prefix) && entry.path() != kept {
-            std::fs::remove_file(entry.path()).map_err(failed)?;
+    for other in shelf.names().map_err(failed)? {
+        if other.starts_with(&prefix) && other != name {
+            shelf.remove(&other).map_err(failed)?;
         }
     }
-    aside.persist(kept).map_err(|error| failed(error.error))?;
-    Ok(())
+    shelf.keep(&aside, name).map_err(|error| failed(error).into())
 }

@@ -25,7 +25,7 @@ impl Locks {
             let store = family::store(ancestor)?;
             if store.needs_sweep() {
                 let alone = Lock::take(store.path(), true, patience, &mut tell)?;
-                store.sweep()?;
+                store.sweep()?.iter().for_each(|line| tell(line));
                 drop(alone);
             }
             all.push(Lock::take(&ancestor.path, false, patience, &mut tell)?);
@@ -34,7 +34,7 @@ impl Locks {
             all.push(Lock::take(path, true, patience, &mut tell)?);
         }
         for path in std::iter::once(&family.node.path).chain(descendants) {
-            Store::open(path)?.sweep()?;
+            Store::open(path)?.sweep()?.iter().for_each(|line| tell(line));
         }
         Ok(Self { all })
     }

@@ -1,5 +1,6 @@
 //! A transaction from the lock to the switch: DESIGN §6, in its order.
 
+mod deciding;
 mod descendants;
 mod locks;
 mod node;
@@ -75,6 +76,9 @@ pub(crate) enum TransactionError {
         /// Why.
         reason: String,
     },
+    /// A key that nobody agreed to.
+    #[error("a scriptlet put a key into rpm's database ({0}); nothing has changed")]
+    StrangeKey(String),
     /// rpm did something else.
     #[error("rpm's database is not what was planned after the transaction ({0}); nothing has changed")]
     Differs(String),
@@ -101,6 +105,8 @@ pub(crate) struct How {
     pub(crate) scriptlets: bool,
     pub(crate) documentation: bool,
     pub(crate) test: bool,
+    /// Files that decide and that packages may bring all the same, see [`crate::rpm::Rules`].
+    pub(crate) allowed: Vec<String>,
     /// The command line, for the history.
     pub(crate) command: Vec<String>,
 }
@@ -133,7 +139,7 @@ pub(crate) fn run(
     // What was read before the lock may have changed since.
     let session = Session::of(Family::load(redpath)?, choice)?;
     let store = family::store(&session.family.node)?;
-    let about = About::current(&store);
+    let about = About::to_change(&store)?;
     let mut packages = session.packages(false, &mut |line| talk.say(line))?;
     let wanted = ask(&session, &mut packages, &about)?;
     let answer = decide(&session, &mut packages, &wanted, talk)?;

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{How, Locks, Talk, TransactionError};
+use red_runtime::node::guard::Decides;
+
+use super::{How, Locks, Talk, TransactionError, deciding};
 use crate::generation::{self, At, Stage, Store};
 use crate::history::{About, Record, now};
 use crate::plan::{Action, Change};
@@ -58,6 +60,7 @@ impl One<'_> {
         talk: &mut dyn Talk,
     ) -> Result<Option<Record>, TransactionError> {
         let changes: Vec<Change> = answer.changes.into_iter().map(|(change, _)| change).collect();
+        let gone = self.gone(&changes)?;
         let job = self.job(stage, &changes, import)?;
         self.locks.pass_on(true)?;
         let ran = rpm::run(&job, &mut |event| tell(talk, event));
@@ -67,7 +70,7 @@ impl One<'_> {
             return Ok(None);
         }
         differs(&expected(before, &changes), done.installed)?;
-        let kept = self.store.complete(stage, &done.tops)?;
+        let (kept, undone) = self.complete(stage, current, (&job, gone, &done.tops), talk)?;
         let mut about = about.clone();
         about.follow(&changes);
         about.record = Record {
@@ -80,6 +83,7 @@ impl One<'_> {
             changes,
             outside: done.outside,
             kept,
+            undone,
             output,
         };
         let text = serde_json::to_vec_pretty(&about).unwrap_or_default();
@@ -88,6 +92,52 @@ impl One<'_> {
         self.store.sync_all()?;
         self.store.publish(stage)?;
         Ok(Some(about.record))
+    }
+
+    /// Makes a generation of what rpm left, without what scriptlets did to files that decide.
+    fn complete(
+        &self,
+        stage: &Stage,
+        current: u64,
+        (job, gone, tops): (&Job, BTreeSet<PathBuf>, &[String]),
+        talk: &mut dyn Talk,
+    ) -> Result<(Vec<PathBuf>, Vec<PathBuf>), TransactionError> {
+        let open = |below: String| deciding::open(self.store.dir(), self.store.path(), &below);
+        let (staged, old) =
+            (open(format!(".red/stage/{}", stage.number))?, open(format!(".red/gen/{current}"))?);
+        let rules = rpm::Rules { more: &job.deciding, allowed: &job.allowed };
+        let watch = deciding::Watch { stage: &staged, current: Some(&old), rules, gone };
+        watch.database()?;
+        let known = rpm::keys(&old.path().join(generation::DATABASE)).map_err(LoadError::from)?;
+        let agreed = rpm::key_files(&job.import)?;
+        let there = staged.dir(generation::DATABASE).at(staged.path())?;
+        let keys = rpm::keys(&there.proc_path()).map_err(LoadError::from)?;
+        if let Some(key) = keys.iter().find(|key| !known.contains(key) && !key.is_one_of(&agreed)) {
+            return Err(TransactionError::StrangeKey(key.name.clone()));
+        }
+        let mut undone = watch.sweep()?;
+        let kept = self.store.complete(stage, tops)?;
+        watch.restore(&mut undone)?;
+        for path in &undone {
+            talk.say(&format!(
+                "{}: a scriptlet changed it, and it decides for the node: it is as it was \
+                 (`--allow-file={0}` lets it be changed)",
+                path.display()
+            ));
+        }
+        Ok((kept, undone.into_iter().collect()))
+    }
+
+    /// Files that decide and that packages have which go away.
+    fn gone(&self, changes: &[Change]) -> Result<BTreeSet<PathBuf>, TransactionError> {
+        let removed = changes.iter().filter(|change| change.action == Action::Remove).map(Change::nevra);
+        let replaced = changes.iter().flat_map(|change| change.replaces.iter().cloned());
+        let nevras: BTreeSet<String> = removed.chain(replaced).collect();
+        let rules = rpm::Rules { more: &[], allowed: &[] };
+        let files = rpm::files_of(&self.session.family.node.database, &nevras).map_err(LoadError::from)?;
+        let repositories =
+            |path: &PathBuf| rules.decides(path, false).is_some_and(|what| what != Decides::Configuration);
+        Ok(files.into_iter().filter(repositories).collect())
     }
 
     fn job(&self, stage: &Stage, changes: &[Change], import: Vec<PathBuf>) -> Result<Job, TransactionError> {
@@ -104,6 +154,8 @@ impl One<'_> {
             scriptlets: self.how.scriptlets,
             documentation: self.how.documentation,
             test: self.how.test,
+            deciding: self.session.family.deciding.clone(),
+            allowed: [self.how.allowed.clone(), self.session.settings.list("allow_files")].concat(),
             ..Job::default()
         };
         job.keyrings = self.session.family.members().map(|member| member.database.clone()).collect();
@@ -124,7 +176,12 @@ impl One<'_> {
 
     /// Whether packages of a repository must be signed.
     fn signed(&self, repo: &str) -> bool {
-        self.session.family.gpgcheck.is_some() || self.session.repo(repo).is_some_and(|repo| repo.gpgcheck)
+        let of_repo = match self.session.repo(repo) {
+            Some(repo) => repo.gpgcheck,
+            // A file of the command line.
+            None => !self.session.choice.no_gpgcheck && self.session.settings.on("localpkg_gpgcheck", false),
+        };
+        self.session.family.gpgcheck.is_some() || of_repo
     }
 
     fn fetch(
@@ -145,9 +202,9 @@ impl One<'_> {
                 at.push((index, Some(PathBuf::from(location))));
                 continue;
             };
-            let bases = state_of(cache, repo).map(|here| here.state.bases).unwrap_or_default();
+            let bases = state_of(cache, repo).map(|state| state.bases).unwrap_or_default();
             let base = bases.first().and_then(|base| base.strip_prefix("file://"));
-            if let Some(base) = base {
+            if let Some(base) = base.filter(|_| crate::repo::is_below(&location)) {
                 // A package that is here already needs no copy; rpm verifies what it opens.
                 at.push((index, Some(Path::new(base).join(&location))));
                 continue;

@@ -39,9 +39,17 @@ impl Output {
     /// # Errors
     /// What the stream says, but that nobody reads any more: that ends the output quietly.
     pub fn data(&mut self, text: &str) -> io::Result<()> {
-        match self.data.write_all(text.as_bytes()).and_then(|()| self.data.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
+        self.bytes(text.as_bytes()).map(drop)
+    }
+
+    /// Writes a piece of data as it is. Returns whether anybody still reads.
+    ///
+    /// # Errors
+    /// What the stream says.
+    pub fn bytes(&mut self, piece: &[u8]) -> io::Result<bool> {
+        match self.data.write_all(piece).and_then(|()| self.data.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            other => other.map(|()| true),
         }
     }
 

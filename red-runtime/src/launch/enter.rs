@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use oci_spec::runtime::{Capability, LinuxCapabilities, PosixRlimit, Process as OciProcess, Spec, User};
 use rustix::fs::{Mode, OFlags, open};
@@ -20,6 +21,10 @@ use crate::node::capability;
 use crate::sys;
 use crate::sys::clone::ChildToken;
 use crate::sys::signal::SignalSet;
+
+/// How long a process that enters may take until it is its command: the container can keep it waiting
+/// (by its freezer, or a file system of its own).
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is to be run, and how.
 #[derive(Debug, Default)]
@@ -142,6 +147,7 @@ pub(crate) fn enter(
         };
     }
     super::create::passed(terms.preserve)?;
+    super::streams::guard()?;
     let spec = store.spec(id)?;
     let setup = Setup::with(process, spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?;
     if setup.terminal() != terms.console.is_some() {
@@ -190,12 +196,12 @@ fn begin(
     }
     process::limit(entered.pid, limits)?;
     ours.say(&Message::Go).doing(|| "the process inside")?;
-    match ours.hear().doing(|| "the process inside")? {
+    match ours.hear_within(PATIENCE).doing(|| "the process inside")? {
         Some(Message::Ready) => {}
         Some(Message::Failed(error)) => return Err(error),
         _ => return Err(LaunchError::Died("entering")),
     }
-    match ours.hear().doing(|| "the process inside")? {
+    match ours.hear_within(PATIENCE).doing(|| "the process inside")? {
         None => Ok(()),
         Some(Message::Failed(error)) => Err(error),
         Some(_) => Err(LaunchError::Died("entering")),
@@ -231,8 +237,13 @@ impl Place {
             let base = if below.as_os_str().is_empty() { path } else { cgroups.path.as_str() };
             let path = PathBuf::from(MOUNT).join(base.trim_start_matches('/')).join(below);
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            place.unified =
-                Some(open(&path, flags, Mode::empty()).doing(|| format!("cgroup {}", path.display()))?);
+            let what = || format!("cgroup {}", path.display());
+            let directory = open(&path, flags, Mode::empty()).doing(what)?;
+            // What is cloned into it would not run a single step.
+            if super::cgroup::is_frozen(&directory).doing(what)? {
+                return Err(LaunchError::refused(what(), "is frozen, by somebody else than `pause`"));
+            }
+            place.unified = Some(directory);
         } else {
             place.procs =
                 cgroups.leaves().iter().map(|leaf| leaf.join(&below).join("cgroup.procs")).collect();

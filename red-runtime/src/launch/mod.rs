@@ -26,5 +26,6 @@ pub(crate) mod smack;
 pub(crate) mod spawn;
 pub mod standalone;
 mod start;
+mod streams;
 pub(crate) mod sync;
 pub(crate) mod sysctl;

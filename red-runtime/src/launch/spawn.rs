@@ -71,6 +71,7 @@ impl Spawned {
 pub(crate) fn spawn(job: &mut Job<'_>, mask: SignalSet) -> Result<Spawned, LaunchError> {
     let namespaces = Namespaces::of(job.spec, &job.root.namespaces)?;
     let setup = Setup::of(job.spec)?;
+    super::streams::guard()?;
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
     let cgroup = unified(job)?;
     let maps = Maps::of(job.spec, &namespaces)?;

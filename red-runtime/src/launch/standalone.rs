@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use oci_spec::runtime::{Capability, LinuxResources, LinuxResourcesBuilder, Spec};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::FileType;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use sha2::{Digest as _, Sha256};
 
@@ -26,7 +26,7 @@ use crate::node::merge::Sharing;
 use crate::spec::host::CgroupMode;
 use crate::spec::plan::Plan;
 use crate::spec::{bundle, resources};
-use crate::sys::mount_attr::MountAttr;
+use crate::sys::mount_attr::{MountAttr, flag};
 
 /// How a plan is launched.
 #[derive(Clone, Debug, Default)]
@@ -173,8 +173,7 @@ fn in_foreground(
 }
 
 fn detached(store: &Store, mut request: Request<'_>, phases: &mut Phases) -> Result<i32, LaunchError> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let null = rustix::fs::open("/dev/null", flags, Mode::empty()).doing(|| "/dev/null")?;
+    let null = super::streams::null()?;
     let (path, output) = store.output(request.id)?;
     request.terms.streams = Some((null, output));
     request.terms.output = Some(path.clone());
@@ -234,7 +233,8 @@ fn handed_descriptors(plan: &mut Plan, root: &mut Root) -> Result<u32, LaunchErr
             root.mounts.push(Mount {
                 destination,
                 what,
-                attr: MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() },
+                // A socket of a read-only mount can be written to, but not changed.
+                attr: MountAttr { set: flag::RDONLY, propagation: libc::MS_PRIVATE, ..MountAttr::default() },
                 recursive: MountAttr::default(),
                 otherwise: Otherwise::Skip,
             });

@@ -2,7 +2,9 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -106,6 +108,24 @@ impl Sync {
             }
             _ => Message::Failed(LaunchError::Inside(text())),
         }))
+    }
+
+    /// Waits for the next message, but no longer than that. `None` when the other end is gone.
+    ///
+    /// # Errors
+    /// `ETIMEDOUT`, or what poll(2) and recv(2) say.
+    pub(crate) fn hear_within(&self, limit: Duration) -> rustix::io::Result<Option<Message>> {
+        let end = Instant::now() + limit;
+        loop {
+            let rest = end.saturating_duration_since(Instant::now());
+            let rest = Timespec::try_from(rest).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });
+            match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&rest)) {
+                Ok(0) => return Err(Errno::TIMEDOUT),
+                Ok(_) => return self.hear(),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
     }
 
     /// Its number, for this process under another program.

@@ -8,8 +8,8 @@ use super::{Common, DnfError};
 use crate::cli::output;
 use crate::history::About;
 use crate::plan::Action;
-use crate::repo::{Wanted, state_of};
-use crate::session::Session;
+use crate::repo::{Settings, Wanted, state_of};
+use crate::session::{Session, SessionError};
 use crate::solve::ffi::{Id, selection};
 use crate::solve::{Ask, Packages as Pool, Wish, solve};
 use crate::transaction::{self, End, How, Talk, TransactionError};
@@ -34,9 +34,9 @@ pub(super) fn how(
     session_options: &[(String, String)],
     command: &[String],
 ) -> Result<How, DnfError> {
-    let flags =
-        session_options.iter().rev().find(|(key, _)| key == "tsflags").map(|(_, value)| value.as_str());
-    let flag = |name: &str| flags.is_some_and(|flags| flags.split([',', ' ']).any(|flag| flag == name));
+    let settings = Settings::load(common.redpath()?, session_options).map_err(SessionError::from)?;
+    let flags = settings.list("tsflags");
+    let flag = |name: &str| flags.iter().any(|flag| flag == name);
     Ok(How {
         patience: common.patience()?,
         with_descendants: common.with_descendants,
@@ -45,6 +45,7 @@ pub(super) fn how(
         scriptlets: !flag("noscripts"),
         documentation: !flag("nodocs"),
         test: flag("test"),
+        allowed: common.allow_file.clone(),
         command: command.to_vec(),
     })
 }
@@ -145,7 +146,7 @@ pub(super) fn download(common: &Common, args: &Packages) -> Result<Exit, DnfErro
         let Some(repo) = session.repo(&source) else { continue };
         wanted.push(Wanted {
             repo,
-            bases: state_of(&session.family.cache, repo).map(|here| here.state.bases).unwrap_or_default(),
+            bases: state_of(&session.family.cache, repo).map(|state| state.bases).unwrap_or_default(),
             location: packages.pool.location(id).unwrap_or_default(),
             size: packages.pool.number(id, crate::solve::ffi::attribute::DOWNLOAD_SIZE),
             checksum: packages.pool.checksum(id),

@@ -42,6 +42,7 @@ pub(super) fn check(common: &Common, args: &CheckArgs) -> Result<Exit, DnfError>
     for path in &nodes {
         match Family::load(path) {
             Ok(family) => {
+                findings.extend(store_findings(&family)?);
                 findings.extend(audit::check(&family, path == &first.node.path).map_err(SessionError::from)?)
             }
             Err(error) => findings.push(audit::Finding {
@@ -63,6 +64,30 @@ pub(super) fn check(common: &Common, args: &CheckArgs) -> Result<Exit, DnfError>
         output::say(&format!("{} nodes checked, {} findings", nodes.len(), findings.len()));
     }
     Ok(if findings.is_empty() { Exit::Success } else { Exit::Failure })
+}
+
+/// What an interrupted command left in a node's own files that launches see.
+fn store_findings(family: &Family) -> Result<Vec<audit::Finding>, DnfError> {
+    let store = family::store(&family.node)?;
+    let node = &family.node.alias;
+    let mut findings = Vec::new();
+    if store.has_pending() {
+        findings.push(audit::Finding {
+            node: node.clone(),
+            kind: "interrupted",
+            text: "an update of it and its descendants was interrupted; the next command that changes it completes that"
+                .into(),
+        });
+    }
+    if store.current()?.is_some() && !store.path().join(crate::generation::DATABASE).exists() {
+        let path = store.path().join(crate::generation::DATABASE);
+        findings.push(audit::Finding {
+            node: node.clone(),
+            kind: "missing",
+            text: format!("{} is missing or leads nowhere; red-autoremove mends it", path.display()),
+        });
+    }
+    Ok(findings)
 }
 
 /// Says what keeps a package installed.
@@ -118,7 +143,7 @@ pub(super) fn why(common: &Common, args: &WhyArgs) -> Result<Exit, DnfError> {
 pub(super) fn testcase(args: &TestcaseArgs) -> Result<Exit, DnfError> {
     let (answer, expected) =
         solve_testcase(&args.file).map_err(|error| DnfError::Nothing(error.to_string()))?;
-    output::data(&answer)?;
+    output::lines(answer.lines())?;
     let sorted = |text: &str| {
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.sort();

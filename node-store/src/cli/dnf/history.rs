@@ -157,6 +157,12 @@ fn info(common: &Common, number: u64) -> Result<Exit, DnfError> {
         lines.push("files of ancestors that scriptlets tried to remove, and that are still there:".into());
         lines.extend(record.kept.iter().map(|path| format!("  /{}", path.display())));
     }
+    if !record.undone.is_empty() {
+        lines.push(
+            "files that decide for the node, which scriptlets changed, and that are as they were:".into(),
+        );
+        lines.extend(record.undone.iter().map(|path| format!("  {}", path.display())));
+    }
     if !record.output.trim().is_empty() {
         lines.push("scriptlets printed:".into());
         lines.extend(record.output.lines().map(|line| format!("  {line}")));
@@ -212,7 +218,15 @@ pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String])
     let mut person = common.person();
     let (family, node) = store(common)?;
     family.may_change().map_err(SessionError::from)?;
+    let interrupted = node.interrupted()?;
     let locks = Locks::take(&family, &[], common.patience()?, &mut person)?;
+    if let Some(done) = interrupted.filter(|done| args.number.is_none_or(|number| number == done.generation))
+    {
+        // Whoever repeats a command that was killed does not want to go farther.
+        person
+            .say(&format!("generation {} is current: the interrupted rollback is complete", done.generation));
+        return Ok(Exit::Success);
+    }
     let numbers = node.numbers()?;
     let current = node.current()?;
     let before = numbers.iter().rev().copied().find(|number| Some(*number) < current);
@@ -241,7 +255,6 @@ pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String])
         person.say("nothing is done");
         return Ok(if common.assumeno { Exit::Success } else { Exit::Failure });
     }
-    generation::commit(&Switches { nodes: vec![(node.path().to_owned(), number)] })?;
     let record = Record {
         id: node.next_record(),
         time: now(),
@@ -251,7 +264,10 @@ pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String])
         generation: number,
         ..Record::default()
     };
+    node.intend(&record)?;
+    generation::commit(&Switches { nodes: vec![(node.path().to_owned(), number)] })?;
     node.record(&record)?;
+    node.forget_intended()?;
     drop(locks);
     person.say(&format!("generation {number} is current"));
     Ok(Exit::Success)
@@ -285,7 +301,7 @@ fn broken(family: &Family, node: &Path, number: u64) -> Result<Vec<String>, DnfE
 }
 
 pub(super) fn generations(common: &Common, args: &GenerationsArgs) -> Result<Exit, DnfError> {
-    let (_, node) = store(common)?;
+    let (family, node) = store(common)?;
     match &args.what {
         None | Some(Generations::List) => list_generations(common, &node),
         Some(Generations::Pin { number, remove }) => {
@@ -298,8 +314,8 @@ pub(super) fn generations(common: &Common, args: &GenerationsArgs) -> Result<Exi
         }
         Some(Generations::Collect) => {
             let mut person = common.person();
-            let lock = generation::Lock::take(node.path(), true, common.patience()?, &mut output::say)?;
-            node.sweep()?;
+            // What a switch of several nodes has not reached yet is no rubbish: the ancestors come first.
+            let lock = Locks::take(&family, &[], common.patience()?, &mut person)?;
             let session = common.session()?;
             let removed = transaction::collect(&node, &session.settings, &mut person)?;
             drop(lock);

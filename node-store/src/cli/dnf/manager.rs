@@ -9,7 +9,7 @@ use red_runtime::node::expand::Launch;
 use super::{Common, DnfError};
 use crate::cli::output;
 use crate::family::WITHOUT_CORE;
-use crate::generation::{self, At, Lock, Store};
+use crate::generation::{self, Lock, Store};
 use crate::repo;
 
 #[derive(Debug, clap::Args)]
@@ -84,8 +84,7 @@ fn make(redpath: &std::path::Path, args: &Args) -> Result<(), DnfError> {
     if args.no_system_node {
         let store = Store::open(&created.path)?;
         drop(generation::make_directory(store.dir(), store.path(), generation::RED)?);
-        let path = store.red(WITHOUT_CORE);
-        std::fs::write(&path, "").at(path)?;
+        store.write_durably(WITHOUT_CORE, b"")?;
     }
     let verb = if request.update { "updated" } else { "created" };
     output::say(&format!("{verb} node `{}` at {}", created.alias, created.path.display()));

@@ -99,6 +99,10 @@ pub(super) struct Common {
     /// Remove packages of the node where nothing else goes
     #[arg(long, global = true)]
     allowerasing: bool,
+    /// Let packages bring this file although it decides for the node (repositories, keys,
+    /// configuration); PATH/ stands for everything below it
+    #[arg(long, value_name = "PATH", global = true)]
+    allow_file: Vec<String>,
     /// The newest version or none
     #[arg(long, global = true)]
     best: bool,

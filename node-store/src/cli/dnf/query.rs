@@ -225,7 +225,7 @@ pub(super) fn info(common: &Common, args: &NamesArgs) -> Result<Exit, DnfError> 
     }
     for id in ids {
         let text = |attribute| packages.pool.text(id, attribute).unwrap_or_default();
-        let rows = vec![
+        let mut rows = vec![
             vec!["Name".into(), packages.pool.name(id)],
             vec!["Version".into(), packages.evr(id)],
             vec!["Architecture".into(), packages.pool.arch(id)],
@@ -236,9 +236,12 @@ pub(super) fn info(common: &Common, args: &NamesArgs) -> Result<Exit, DnfError> 
             vec!["URL".into(), text(attribute::URL)],
             vec!["Source".into(), text(attribute::SOURCE)],
             vec!["Summary".into(), text(attribute::SUMMARY)],
-            vec!["Description".into(), text(attribute::DESCRIPTION).replace('\n', "\n                ")],
         ];
-        output::data(&format!("{}\n\n", output::table(&rows).join("\n")))?;
+        let description = text(attribute::DESCRIPTION);
+        let names = std::iter::once("Description").chain(std::iter::repeat(""));
+        rows.extend(names.zip(description.split('\n')).map(|(name, line)| vec![name.into(), line.into()]));
+        rows.push(Vec::new());
+        output::lines(output::table(&rows))?;
     }
     Ok(Exit::Success)
 }

@@ -78,7 +78,7 @@ pub(super) fn makecache(common: &Common) -> Result<Exit, DnfError> {
 
 pub(super) fn clean(common: &Common, args: &CleanArgs) -> Result<Exit, DnfError> {
     let session = common.session()?;
-    let cache = &session.family.cache;
+    let cache = session.family.cache.path();
     let mut removed = 0;
     if matches!(args.what, What::All | What::Dbcache) {
         removed += remove(&cache.join("installed"))?;

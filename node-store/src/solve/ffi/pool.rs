@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::fs::File;
+use std::io::{Seek, Write};
 use std::os::fd::IntoRawFd;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
@@ -115,13 +116,24 @@ impl Pool {
         Ok(id)
     }
 
-    /// Reads metadata in libsolv's own format.
-    pub(crate) fn load_solv(&mut self, repo: RepoId, path: &Path, extend: bool) -> Result<(), SolvError> {
+    /// Reads metadata in libsolv's own format. libsolv trusts them: only what a process of ours wrote
+    /// may be given.
+    pub(crate) fn load_solv(
+        &mut self,
+        repo: RepoId,
+        bytes: &[u8],
+        shown: &str,
+        extend: bool,
+    ) -> Result<(), SolvError> {
         let flags = if extend { raw::REPO_EXTEND_SOLVABLES | raw::REPO_LOCALPOOL } else { 0 };
-        let file = open(path)?;
+        let failed = |source| SolvError::File { path: shown.into(), source };
+        // Its pages are read when they are wanted, from what nobody else can change meanwhile.
+        let fd = rustix::fs::memfd_create(c"solv", rustix::fs::MemfdFlags::CLOEXEC);
+        let mut file = File::from(fd.map_err(std::io::Error::from).map_err(failed)?);
+        file.write_all(bytes).and_then(|()| file.rewind()).map_err(failed)?;
         self.with(
             file,
-            path,
+            Path::new(shown),
             |stream, repo| {
                 // SAFETY: `with` gives a live stream and a repository of this pool.
                 unsafe { raw::repo_add_solv(repo, stream.cast(), flags as c_int) }
@@ -255,10 +267,6 @@ impl Drop for Pool {
 
 fn is_writable(file: &File) -> bool {
     rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::RDWR))
-}
-
-fn open(path: &Path) -> Result<File, SolvError> {
-    File::open(path).map_err(|source| SolvError::File { path: path.to_owned(), source })
 }
 
 /// A text for C. What stands behind a zero byte cannot be meant by anybody.

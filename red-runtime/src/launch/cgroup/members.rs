@@ -1,21 +1,24 @@
 //! Processes of a cgroup: joining, stopping, ending; and removing it when it is empty.
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::fs;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, Read};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::tree::{self, walk};
 use super::{Cgroups, Layout, write};
 use crate::launch::error::{Doing, LaunchError, tried};
 use crate::sys::signal;
 
 /// How long the end of all processes of a container is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many processes are looked at by descriptor at once: fewer than the usual limit of open files.
 const AT_ONCE: usize = 256;
@@ -26,34 +29,58 @@ pub(super) fn populated(directory: &Path) -> bool {
         return events.lines().any(|line| line == "populated 1");
     }
     let mut any = false;
-    walk(directory, &mut |directory| any |= members(directory).map_or(true, |all| !all.is_empty()));
-    any
+    let mut look = |directory: BorrowedFd<'_>| {
+        any |= !members(directory)?.is_empty();
+        Ok(())
+    };
+    walk(directory, &mut look, &mut |_, _| Ok(())).is_err() || any
 }
 
-/// Calls for a cgroup and all below it, inner ones first.
-fn walk(directory: &Path, each: &mut dyn FnMut(&Path)) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            walk(&entry.path(), each);
+/// Whether nothing runs in a cgroup of version 2, because it or one above it is frozen (cgroup-v2.rst,
+/// "cgroup.events").
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn is_frozen(directory: &OwnedFd) -> io::Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(directory, c"cgroup.events", flags, Mode::empty()) {
+        // The topmost one has none, and is never frozen.
+        Err(Errno::NOENT) => Ok(false),
+        events => {
+            let mut text = String::new();
+            fs::File::from(events?).read_to_string(&mut text)?;
+            Ok(text.lines().any(|line| line == "frozen 1"))
         }
     }
-    each(directory);
+}
+
+/// Whether a cgroup has cgroups below it. What cannot be read may have.
+pub(super) fn has_children(directory: &Path) -> bool {
+    let mut any = false;
+    let mut left = |_: BorrowedFd<'_>, _: &CString| {
+        any = true;
+        Ok(())
+    };
+    walk(directory, &mut |_| Ok(()), &mut left).is_err() || any
 }
 
 /// Processes of a cgroup; none of one that is not there (any more).
-fn members(directory: &Path) -> io::Result<Vec<i32>> {
-    let text = match fs::read_to_string(directory.join("cgroup.procs")) {
-        Ok(text) => text,
-        Err(error) => {
-            return match error.raw_os_error() {
-                // Removed meanwhile; or of a thread-mode group, whose processes its domain lists
-                // (cgroup-v2.rst, "Threads").
-                Some(libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP) => Ok(Vec::new()),
-                _ => Err(error),
-            };
-        }
-    };
-    Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+fn members(directory: BorrowedFd<'_>) -> io::Result<Vec<i32>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let text =
+        openat(directory, c"cgroup.procs", flags, Mode::empty()).map_err(io::Error::from).and_then(|file| {
+            let mut text = String::new();
+            fs::File::from(file).read_to_string(&mut text).map(|_| text)
+        });
+    match text {
+        Ok(text) => Ok(text.lines().filter_map(|line| line.parse().ok()).collect()),
+        // Removed meanwhile; or of a thread-mode group, whose processes its domain lists
+        // (cgroup-v2.rst, "Threads").
+        Err(error) => match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP) => Ok(Vec::new()),
+            _ => Err(error),
+        },
+    }
 }
 
 impl Cgroups {
@@ -73,17 +100,15 @@ impl Cgroups {
     /// One of its cgroups cannot be read.
     pub(crate) fn members(&self) -> Result<BTreeSet<i32>, LaunchError> {
         let mut all = BTreeSet::new();
-        let mut failed = None;
         for leaf in self.leaves() {
-            walk(&leaf, &mut |directory| match members(directory) {
-                Ok(some) => all.extend(some),
-                Err(error) => failed = Some(error),
-            });
+            let mut add = |directory: BorrowedFd<'_>| {
+                all.extend(members(directory)?);
+                Ok(())
+            };
+            walk(&leaf, &mut add, &mut |_, _| Ok(()))
+                .doing(|| format!("processes of cgroup {}", self.path))?;
         }
-        match failed {
-            None => Ok(all),
-            Some(error) => Err(error).doing(|| format!("processes of cgroup {}", self.path)),
-        }
+        Ok(all)
     }
 
     /// Sends a signal to every process of the container, and to no other: a PID may be another
@@ -235,31 +260,12 @@ impl Cgroups {
     pub(crate) fn remove(&self) -> Result<(), LaunchError> {
         let leaves = self.leaves();
         for leaf in leaves.iter().filter(|leaf| self.made.contains(leaf)) {
-            let mut below = Vec::new();
-            walk(leaf, &mut |directory| below.push(directory.to_path_buf()));
-            for directory in below {
-                remove_one(&directory)?;
-            }
+            tree::remove(leaf).doing(|| format!("removing cgroup {}", leaf.display()))?;
         }
         for above in self.made.iter().rev().filter(|made| !leaves.contains(made)) {
             // Another container may be in it by now.
             tried(fs::remove_dir(above));
         }
         Ok(())
-    }
-}
-
-/// The kernel may need a moment after the last process has gone.
-fn remove_one(directory: &Path) -> Result<(), LaunchError> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match fs::remove_dir(directory) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < end => {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Err(error) => return Err(error).doing(|| format!("removing cgroup {}", directory.display())),
-        }
     }
 }

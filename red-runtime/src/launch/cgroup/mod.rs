@@ -7,6 +7,7 @@ mod filter;
 mod limits;
 mod members;
 mod place;
+mod tree;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use filter::keep as keep_devices;
 pub(crate) use limits::{apply, end_scope, filter_devices, limits, scope, stats};
+pub(crate) use members::is_frozen;
 pub(crate) use place::{Wanted, default_path, of_process, own_path};
 
 use super::error::{Doing, LaunchError};

@@ -118,6 +118,10 @@ impl Wanted {
                 if super::members::populated(&leaf) {
                     return bad(&format!("{} has processes of others", leaf.display()));
                 }
+                // Deleting the container would end whatever runs in them by then.
+                if super::members::has_children(&leaf) {
+                    return bad(&format!("{} has cgroups of others in it", leaf.display()));
+                }
             }
             let below = Path::new(&clean[1..]);
             let mut steps: Vec<PathBuf> = below

@@ -325,7 +325,10 @@ impl<'a> Builder<'a> {
             return Err(Errno::NODEV);
         }
         let point = self.places.mount_point(&device.path, Kind::File, Links::Follow)?;
-        attach_at(&clone_tree(&source, false)?, &point)
+        let tree = clone_tree(&source, false)?;
+        // It can be read and written to all the same, but its mode and owner are the host's.
+        mount_attr::set(&tree, false, MountAttr { set: flag::RDONLY, ..MountAttr::default() })?;
+        attach_at(&tree, &point)
     }
 
     fn within(&mut self, path: &str, entry: &Entry) -> Result<(), LaunchError> {
@@ -352,7 +355,7 @@ fn read_only(mount: &Mount) -> Mount {
 }
 
 /// A copy of a mount, or of the part of it from a directory or file on.
-pub(super) fn clone_tree(source: impl AsFd, all: bool) -> rustix::io::Result<OwnedFd> {
+pub(in crate::launch) fn clone_tree(source: impl AsFd, all: bool) -> rustix::io::Result<OwnedFd> {
     let all = if all { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;

@@ -12,6 +12,8 @@ use super::place::{Kind, Links, host, path_of};
 use crate::launch::error::{Doing, LaunchError};
 use crate::sys::mount_attr::{self, MountAttr, flag};
 
+const READ_ONLY: MountAttr = MountAttr { set: flag::RDONLY, clear: 0, propagation: 0 };
+
 impl Assembled {
     /// Puts a terminal at `/dev/console`, where there is a `/dev` of the container's own.
     ///
@@ -54,7 +56,10 @@ impl Assembled {
             let cover = if is_dir {
                 fresh("tmpfs", "tmpfs", &["size=0k".to_owned()], flag::RDONLY)?
             } else {
-                clone_tree(&null, false).doing(what)?
+                // The host's own device: its mode is nobody's here.
+                let cover = clone_tree(&null, false).doing(what)?;
+                mount_attr::set(&cover, false, READ_ONLY).doing(what)?;
+                cover
             };
             attach_at(&cover, &found).doing(what)?;
         }
@@ -70,8 +75,7 @@ impl Assembled {
             let what = || format!("read-only path {path}");
             let Some(found) = self.target(path, what)? else { continue };
             let tree = clone_tree(&found, true).doing(what)?;
-            let attr = MountAttr { set: flag::RDONLY, ..MountAttr::default() };
-            mount_attr::set(&tree, true, attr).doing(what)?;
+            mount_attr::set(&tree, true, READ_ONLY).doing(what)?;
             attach_at(&tree, &found).doing(what)?;
         }
         self.check_proc(paths)

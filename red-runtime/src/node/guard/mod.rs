@@ -1,6 +1,7 @@
 //! What decides must be out of reach of what runs: the places of a host and of a family that no
 //! container may write to, found by what is opened and not by what it is called.
 
+mod deciding;
 mod mount_table;
 mod services;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use super::place::{self, Facts};
 
+pub use deciding::{Decides, DecidingPlace, PLACES, decides};
 pub use mount_table::{Location, MountEntry, MountTable};
 pub use services::{Service, Services};
 

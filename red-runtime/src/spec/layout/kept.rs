@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::sources::Finder;
-use crate::node::family::{ADMIN_NAMES, CONFIG_NAMES, STATUS_NAME};
-use crate::node::guard::{Location, MountTable};
+use crate::node::guard::{Decides, Location, MountTable, PLACES};
 use crate::node::merge::Merged;
 use crate::spec::host::Probe;
 
@@ -29,6 +28,16 @@ pub(in crate::spec) enum Class {
 }
 
 impl Class {
+    /// The class of a place of the list that launches and the store have in common.
+    fn of(decides: Decides) -> Self {
+        match decides {
+            Decides::Configuration => Self::Config,
+            Decides::Repositories => Self::Repositories,
+            Decides::Packages => Self::Packages,
+            Decides::Policy => Self::Host,
+        }
+    }
+
     /// In words.
     pub(super) fn words(self) -> &'static str {
         match self {
@@ -83,9 +92,6 @@ pub(in crate::spec) const CORE: [(&str, Class); 10] = [
     ("/var/lib/dnf", Class::Packages),
     ("/var/lib/rpm", Class::Packages),
 ];
-
-/// Below a node's `etc`: where packages come from, and whose signatures count.
-const REPOSITORIES: [&str; 6] = ["dnf", "pki", "rpm", "yum", "yum.repos.d", "zypp"];
 
 /// Below `etc`: directories each of whose files is read, and may be a link.
 const FILES: [&str; 2] = ["dnf/vars", "yum.repos.d"];
@@ -153,14 +159,12 @@ impl KeptPlaces {
                 self.add(place, Kept { class, tree, node: Some(index), path: shown, named: true });
             };
             add("", Class::Node, false);
-            add(STATUS_NAME, Class::Config, true);
-            add(".red", Class::Config, true);
-            add("etc", Class::Config, false);
-            for name in CONFIG_NAMES.iter().chain(&ADMIN_NAMES) {
-                add(&format!("{etc}/{}", name.trim_start_matches("etc/")), Class::Config, true);
-            }
-            for name in REPOSITORIES {
-                add(&format!("{etc}/{name}"), Class::Repositories, true);
+            for place in PLACES.iter().filter(|place| place.exported) {
+                let class = Class::of(place.decides);
+                match place.path.strip_prefix("etc/") {
+                    Some(name) => add(&format!("{etc}/{name}"), class, place.tree),
+                    None => add(place.path, class, place.tree),
+                }
             }
         }
         self.behind_links(finder, index, &etc, mounts);
@@ -190,12 +194,10 @@ impl KeptPlaces {
     fn behind_links(&mut self, finder: &mut Finder<'_>, index: usize, etc: &str, mounts: &MountTable) {
         let node = &finder.family.nodes[index];
         let (top, path) = (node.path.as_path(), node.vars.path.as_str());
-        let in_etc = |name: &&str| format!("{etc}/{}", name.trim_start_matches("etc/"));
-        let configs = CONFIG_NAMES.iter().chain(&ADMIN_NAMES).map(in_etc);
-        let configs = configs.chain([STATUS_NAME, ".red"].map(str::to_owned));
-        let repositories = REPOSITORIES.iter().map(in_etc);
-        let all = configs.map(|name| (name, Class::Config));
-        let all = all.chain(repositories.map(|name| (name, Class::Repositories)));
+        let all = PLACES.iter().filter(|place| place.exported && place.tree).map(|place| {
+            let name = place.path.strip_prefix("etc/").map(|name| format!("{etc}/{name}"));
+            (name.unwrap_or_else(|| place.path.to_owned()), Class::of(place.decides))
+        });
         let mut links: Vec<(String, Class)> = all
             .map(|(name, class)| (format!("{path}/{name}"), class))
             .filter(|(name, _)| finder.host.is_link(name, top))
@@ -246,11 +248,22 @@ impl KeptPlaces {
         let owner = node.and_then(|node| finder.family.nodes.iter().position(|one| one.path == node.path));
         let kept =
             Kept { class: Class::Packages, tree: true, node: Some(index), path: dir.to_owned(), named };
-        let rest = node.and_then(|node| below(dir, &node.vars.path)).filter(|rest| !rest.is_empty());
+        let node_path = node.map(|node| node.vars.path.clone()).unwrap_or_default();
+        let rest = node.and_then(|_| below(dir, &node_path)).filter(|rest| !rest.is_empty());
         match (owner, rest) {
             (Some(owner), Some(rest)) => {
+                // A node that the store has changed has its database in the current generation.
+                let path = &finder.family.nodes[owner].path;
+                let stored = match finder.host.probe(dir, Some(path)) {
+                    Probe::Dir { real, .. } => below(&real, &node_path).map(str::to_owned),
+                    _ => None,
+                };
+                let stored = stored.filter(|stored| stored.starts_with(".red/gen/"));
                 for base in self.nodes[owner].clone() {
                     self.add(base.join(rest), kept.clone());
+                    if let Some(stored) = &stored {
+                        self.add(base.join(stored), kept.clone());
+                    }
                 }
             }
             _ => {
