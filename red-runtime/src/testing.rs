@@ -15,7 +15,7 @@ use crate::node::merge::{self, CommandUse, Merged};
 use crate::node::place::Facts;
 use crate::node::source::{At, Located, Sources};
 use crate::node::value::State;
-use crate::spec::crossing::Link;
+use crate::spec::crossing::{Link, Trace};
 use crate::spec::host::{Account, CgroupMode, Host, Probe, Subordinate};
 
 /// Facts of a directory of root's.
@@ -202,9 +202,24 @@ pub(crate) struct FakeHost {
     pub(crate) subordinate: Option<Subordinate>,
 }
 
+impl FakeHost {
+    /// A path without links, and the links on the way.
+    fn resolve(&self, path: &str) -> (String, Vec<Link>) {
+        let (mut real, mut links) = (path.to_owned(), Vec::new());
+        while let Some((link, target)) = self.links.iter().find(|(link, _)| {
+            let rest = real.strip_prefix(link.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        }) {
+            real = format!("{target}{}", &real[link.len()..]);
+            links.push(Link { path: link.clone(), mount: 0 });
+        }
+        (real, links)
+    }
+}
+
 impl Host for FakeHost {
     fn probe(&mut self, path: &str, _node: Option<&Path>) -> Probe {
-        let real = self.links.get(path).map_or_else(|| path.to_owned(), Clone::clone);
+        let (real, _) = self.resolve(path);
         if self.missing.contains(&real) {
             return Probe::Missing;
         }
@@ -221,8 +236,25 @@ impl Host for FakeHost {
     }
 
     fn follow(&mut self, path: &str, node: Option<&Path>) -> (Probe, Vec<Link>) {
-        let link = self.links.contains_key(path).then(|| Link { path: path.to_owned(), mount: 0 });
-        (self.probe(path, node), link.into_iter().collect())
+        (self.probe(path, node), self.resolve(path).1)
+    }
+
+    fn trace(&mut self, path: &str, node: Option<&Path>) -> Option<Trace> {
+        let (real, links) = self.resolve(path);
+        let facts = match self.probe(path, node) {
+            Probe::Dir { facts, .. } | Probe::Other { facts, .. } => Some(facts),
+            _ => None,
+        };
+        Some(Trace { real, facts, links })
+    }
+
+    fn is_link(&mut self, path: &str, _node: &Path) -> bool {
+        self.links.contains_key(path)
+    }
+
+    fn links_in(&mut self, path: &str) -> Vec<String> {
+        let names = self.links.keys().filter_map(|link| link.strip_prefix(path)?.strip_prefix('/'));
+        names.filter(|name| !name.contains('/')).map(str::to_owned).collect()
     }
 
     fn mounts(&mut self) -> Rc<MountTable> {

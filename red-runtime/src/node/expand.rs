@@ -4,8 +4,13 @@
 //! keeps what differs from launch to launch as it was written (`$UID`, `$(id -un)`), so that the
 //! digest of a plan does not depend on who starts it, when, or from which shell.
 
+mod leaf;
+mod names;
+
 use std::borrow::Cow;
 
+pub use self::leaf::{FromLeaf, astray};
+pub use self::names::BUILT_IN;
 pub use super::launch::Launch;
 use super::limits;
 pub use super::text::Text;
@@ -108,7 +113,19 @@ pub enum ExpandError {
 /// # Errors
 /// A bound was passed, or a command is not allowed, not closed or failed.
 pub fn expand(text: &str, scope: Scope<'_>, commands: Commands<'_>) -> Result<Text, ExpandError> {
-    let mut expander = Expander { scope, out: Text::default(), steps: 0, frozen: 0 };
+    Ok(expand_told(text, scope, commands)?.0)
+}
+
+/// The same, with the parts of it that the leaf chose.
+///
+/// # Errors
+/// As [`expand`].
+pub fn expand_told(
+    text: &str,
+    scope: Scope<'_>,
+    commands: Commands<'_>,
+) -> Result<(Text, Vec<FromLeaf>), ExpandError> {
+    let mut expander = Expander::new(scope, 0);
     let mut commands = commands;
     expander.text(text, 0, &mut commands)?;
     if expander.out.actual.contains('\0') {
@@ -117,7 +134,7 @@ pub fn expand(text: &str, scope: Scope<'_>, commands: Commands<'_>) -> Result<Te
     if expander.out.actual != text {
         expander.out.written = Some(text.to_owned());
     }
-    Ok(expander.out)
+    Ok((expander.out, expander.leaf))
 }
 
 struct Expander<'a> {
@@ -127,9 +144,17 @@ struct Expander<'a> {
     /// How many variables that differ per launch are being expanded: inside them only the
     /// actual text grows.
     frozen: usize,
+    /// What the leaf chose of it.
+    leaf: Vec<FromLeaf>,
+    /// Whether this is in a command that is kept.
+    enclosed: bool,
 }
 
-impl Expander<'_> {
+impl<'a> Expander<'a> {
+    fn new(scope: Scope<'a>, steps: usize) -> Self {
+        Self { scope, out: Text::default(), steps, frozen: 0, leaf: Vec::new(), enclosed: false }
+    }
+
     fn text(&mut self, text: &str, depth: usize, commands: &mut Commands<'_>) -> Result<(), ExpandError> {
         let mut rest = text;
         while let Some(at) = rest.find('$') {
@@ -184,6 +209,7 @@ impl Expander<'_> {
         if found.volatile {
             self.freeze(&format!("${{{name}}}"))?;
         }
+        let from = self.out.actual.len();
         let result = match found.value {
             None => {
                 if self.out.unknown.iter().all(|one| one != name) {
@@ -198,6 +224,10 @@ impl Expander<'_> {
         if found.volatile {
             self.frozen -= 1;
         }
+        if let Some(variable) = leaf::chosen(name) {
+            let value = self.out.actual[from..].to_owned();
+            self.leaf.push(FromLeaf { variable, value, at: (!self.enclosed).then_some(from) });
+        }
         result
     }
 
@@ -210,10 +240,10 @@ impl Expander<'_> {
                 self.enclosed(inner, depth)
             }
             Commands::Run(runner) => {
-                let mut command =
-                    Expander { scope: self.scope, out: Text::default(), steps: self.steps, frozen: 0 };
+                let mut command = Expander::new(self.scope, self.steps);
                 command.text(inner, depth + 1, &mut Commands::ForShell)?;
                 self.steps = command.steps;
+                self.leaf.extend(command.leaf.into_iter().map(|part| FromLeaf { at: None, ..part }));
                 let output = runner
                     .run(&command.out.actual)
                     .map_err(|reason| ExpandError::Failed { command: command.out.actual.clone(), reason })?;
@@ -228,8 +258,10 @@ impl Expander<'_> {
 
     /// `$(…)` kept, with its variables expanded.
     fn enclosed(&mut self, inner: &str, depth: usize) -> Result<(), ExpandError> {
+        let outer = std::mem::replace(&mut self.enclosed, true);
         self.raw("$(")?;
         self.text(inner, depth, &mut Commands::ForShell)?;
+        self.enclosed = outer;
         self.raw(")")
     }
 
@@ -330,37 +362,6 @@ fn lookup<'a>(name: &str, scope: Scope<'a>) -> Found<'a> {
         },
     }
 }
-
-/// Names that expand to something by themselves, for hints.
-pub const BUILT_IN: [&str; 27] = [
-    "NODE_ALIAS",
-    "NODE_NAME",
-    "NODE_PATH",
-    "NODE_INFO",
-    "LEAF_ALIAS",
-    "LEAF_NAME",
-    "LEAF_PATH",
-    "LEAF_INFO",
-    "UID",
-    "GID",
-    "PID",
-    "USER",
-    "LOGNAME",
-    "HOSTNAME",
-    "TODAY",
-    "UUID",
-    "NODE_PREFIX",
-    "REDPESK_VERSION",
-    "redpak_MAIN",
-    "redpak_TMPL",
-    "CGROUPS_MOUNT_POINT",
-    "REDNODE_CONF",
-    "REDNODE_ADMIN",
-    "REDNODE_STATUS",
-    "REDNODE_VARDIR",
-    "REDNODE_REPODIR",
-    "REDNODE_LOCK",
-];
 
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')

@@ -276,8 +276,12 @@ fn file(path: &Path, mode: u32) -> Result<(), BundleError> {
 
 /// Mode of directories of nodes, whatever the umask says (REDPAK §5). What decides for a node is its
 /// owner's alone.
-fn mode_of(name: &OsStr) -> u32 {
-    if name == ".red" { 0o755 } else { 0o775 }
+fn mode_of(name: &OsStr, private: bool) -> u32 {
+    match private {
+        true => 0o700,
+        false if name == ".red" => 0o755,
+        false => 0o775,
+    }
 }
 
 /// Makes a directory of a node, component by component below the node and following nothing.
@@ -289,15 +293,16 @@ pub(crate) fn create(created: &Created) -> Result<(), BundleError> {
     let (mut dir, _) = place::open_walk(&created.node).at(&created.node)?;
     let below = path.strip_prefix(&created.node).unwrap_or(path);
     for name in below.components() {
-        dir = step(&dir, name.as_os_str()).at(path)?;
+        let name = name.as_os_str();
+        dir = step(&dir, name, mode_of(name, created.private)).at(path)?;
     }
     Ok(())
 }
 
 /// The directory `name` of `dir`, made if it is missing.
-fn step(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
-    match rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode_of(name))) {
-        Ok(()) => fresh(dir, name),
+fn step(dir: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<OwnedFd> {
+    match rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode)) {
+        Ok(()) => fresh(dir, name, mode),
         Err(rustix::io::Errno::EXIST) => {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             Ok(rustix::fs::openat(dir, name, flags, Mode::empty())?)
@@ -307,7 +312,7 @@ fn step(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
 }
 
 /// Opens a directory that was just made, and gives it its mode. Something else may have the name by now.
-fn fresh(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+fn fresh(dir: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = rustix::fs::openat(dir, name, flags, Mode::empty())?;
     let facts = rustix::fs::fstat(&made)?;
@@ -316,8 +321,8 @@ fn fresh(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
     }
     // A directory of the caller's that was moved here keeps its mode: it has something in it. (So does a
     // new one into which another launch has put something already.)
-    if facts.st_mode & 0o777 != mode_of(name) && is_empty(&made)? {
-        rustix::fs::fchmod(&made, Mode::from_raw_mode(mode_of(name)))?;
+    if facts.st_mode & 0o777 != mode && is_empty(&made)? {
+        rustix::fs::fchmod(&made, Mode::from_raw_mode(mode))?;
     }
     Ok(made)
 }

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::host::SystemHost;
-use super::layout::{MountKind, Walk, walk};
+use super::host::{Host, SystemHost};
+use super::layout::{self, MountKind, Walk, walk};
 use super::plan::Plan;
 use super::shm::HostShm;
 use crate::node::config::Namespace;
@@ -113,8 +113,18 @@ impl Guard {
         rules.pools.iter().for_each(|pool| guard.keep(pool, "nodes"));
         rules.deciding.iter().for_each(|path| guard.keep(path, "the host's configuration"));
         rules.states.iter().for_each(|path| guard.keep(path, "records of what runs"));
+        let mut host = SystemHost::default();
+        for dir in rules.deciding.iter().flat_map(|dir| [dir.clone(), dir.join("templates.d")]) {
+            let files = host.links_in(&dir.to_string_lossy()).into_iter();
+            files.for_each(|name| guard.keep(&dir.join(name), "the host's configuration"));
+        }
         if let Some((family, plan)) = node {
             family.nodes.iter().for_each(|node| guard.keep(&node.path, "a node"));
+            let dirs =
+                plan.merged.packages.iter().flat_map(|one| [&one.rpmdir, &one.persistdir, &one.cachedir]);
+            let dirs = dirs.map(|dir| &dir.value).chain(&plan.merged.core_packages);
+            dirs.for_each(|dir| guard.keep(Path::new(&dir.actual), "packages"));
+            layout::CORE.iter().for_each(|(path, _)| guard.keep(Path::new(path), "the core OS's packages"));
             guard.grant(plan);
             if plan.merged.shares.get(Namespace::Ipc).value != Sharing::Host {
                 guard.shm = HostShm::of_host(&guard.mounts);

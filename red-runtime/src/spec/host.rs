@@ -8,7 +8,7 @@ use std::rc::Rc;
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::crossing::{self, Link};
+use super::crossing::{self, Link, Trace};
 use crate::command::accounts;
 use crate::node::family::STATUS_NAME;
 use crate::node::guard::MountTable;
@@ -74,6 +74,26 @@ pub trait Host {
     /// The same, with the symbolic links that were followed.
     fn follow(&mut self, path: &str, node: Option<&Path>) -> (Probe, Vec<Link>) {
         (self.probe(path, node), Vec::new())
+    }
+    /// Where `path` leads, as far as the caller may look, whether or not something is there; `None` where
+    /// it cannot be told.
+    fn trace(&mut self, path: &str, node: Option<&Path>) -> Option<Trace> {
+        let (probe, links) = self.follow(path, node);
+        match probe {
+            Probe::Dir { real, facts } | Probe::Other { real, facts } => {
+                Some(Trace { real, facts: Some(facts), links })
+            }
+            Probe::Missing => Some(Trace { real: path.to_owned(), facts: None, links }),
+            Probe::Refused { .. } => None,
+        }
+    }
+    /// Whether a path, which may have links on the way, is a symbolic link.
+    fn is_link(&mut self, _path: &str, _node: &Path) -> bool {
+        false
+    }
+    /// Names of the symbolic links right in a directory.
+    fn links_in(&mut self, _path: &str) -> Vec<String> {
+        Vec::new()
     }
     /// A user by name or number.
     fn user(&mut self, name: &str) -> Option<Account>;
@@ -152,6 +172,25 @@ impl Host for SystemHost {
             Err(Errno::NOENT | Errno::NOTDIR) => (Probe::Missing, Vec::new()),
             Err(errno) => (Probe::Refused { reason: place::plain(errno) }, Vec::new()),
         }
+    }
+
+    fn trace(&mut self, path: &str, node: Option<&Path>) -> Option<Trace> {
+        let below = node.and_then(|node| Some((node, Path::new(path).strip_prefix(node).ok()?)));
+        match below {
+            Some((node, rest)) => trace(Some(&self.node(node).ok()?.dir), rest, path),
+            None => trace(None, Path::new(path), path),
+        }
+    }
+
+    fn is_link(&mut self, path: &str, node: &Path) -> bool {
+        let Ok(rest) = Path::new(path).strip_prefix(node) else { return false };
+        self.node(node).is_ok_and(|inside| rustix::fs::readlinkat(&inside.dir, rest, Vec::new()).is_ok())
+    }
+
+    fn links_in(&mut self, path: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        let links = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
+        links.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
     fn user(&mut self, name: &str) -> Option<Account> {
@@ -258,6 +297,35 @@ fn open(dir: Option<&OwnedFd>, path: &Path) -> rustix::io::Result<(OwnedFd, Vec<
             }
         },
         Err(errno) => Err(errno),
+    }
+}
+
+/// Traces a path, which is called `shown`. Most have no links.
+fn trace(dir: Option<&OwnedFd>, path: &Path, shown: &str) -> Option<Trace> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let scope = if dir.is_some() { ResolveFlags::IN_ROOT } else { ResolveFlags::empty() };
+    let scope = scope | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+    let opened = match dir {
+        Some(dir) => rustix::fs::openat2(dir, path, flags, Mode::empty(), scope),
+        None => rustix::fs::openat2(CWD, path, flags, Mode::empty(), scope),
+    };
+    let straight = place::is_normal(shown);
+    match opened {
+        Ok(fd) if straight => {
+            let facts = Facts::of(fd).ok()?;
+            Some(Trace { real: shown.to_owned(), facts: Some(facts), links: Vec::new() })
+        }
+        Err(Errno::NOENT) if straight => {
+            Some(Trace { real: shown.to_owned(), facts: None, links: Vec::new() })
+        }
+        _ => match dir {
+            Some(dir) => crossing::trace(dir.as_fd(), path).ok(),
+            None => {
+                let root = rustix::fs::open("/", flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
+                crossing::trace(root.as_fd(), path).ok()
+            }
+        },
     }
 }
 

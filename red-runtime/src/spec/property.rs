@@ -26,7 +26,7 @@ const TAGS: [&str; 7] =
 const SHARES: [&str; 5] = ["Unset", "Enabled", "Disabled", "/ns/a", "/ns/b"];
 const MODES: [&str; 7] =
     ["Public", "PublicFile", "Restricted", "RestrictedFile", "Private", "PrivateRestricted", "Tmpfs"];
-const SOURCES: [&str; 24] = [
+const SOURCES: [&str; 28] = [
     "/x",
     "/x/y",
     "/x/y/z",
@@ -53,7 +53,15 @@ const SOURCES: [&str; 24] = [
     "/view/pool/n0/etc",
     "/view/pool/n0/n1/shared",
     "/deep",
+    // Behind a link, see `LINK`.
+    "/lnk",
+    "/lnk/etc",
+    "/lnk/n1/shared",
+    "/lnk/shared",
 ];
+
+/// A link of the administrator's, and where it leads.
+const LINK: (&str, &str) = ("/lnk", "/pool/n0");
 
 /// Places of the host's one file system that are mounted a second time: `/alias` is `/x`, `/view` is
 /// everything, and below `/deep` is `/pool/n0/n1`.
@@ -64,7 +72,7 @@ const MOUNTED: &str = "2 1 8:1 /x /alias rw - ext4 /dev/sda rw
 
 /// What everything is called that has another name, and whether a mount comes along.
 fn true_name(path: &str) -> String {
-    for (name, place) in [("/alias", "/x"), ("/view", ""), ("/deep/er", "/pool/n0/n1")] {
+    for (name, place) in [("/alias", "/x"), ("/view", ""), ("/deep/er", "/pool/n0/n1"), LINK] {
         if inside(path, name) {
             return format!("{place}{}", &path[name.len()..]);
         }
@@ -169,7 +177,8 @@ fn planned(nodes: &[Generated]) -> Option<Plan> {
     let maker = nodes.iter().fold(Maker::new(), |maker, node| maker.node(&node.text()));
     let family = maker.family();
     let request = Request::new(Caller { uid: 0, gid: 0 });
-    let mut host = FakeHost { mounts: MOUNTED.to_owned(), ..FakeHost::default() };
+    let links = [(LINK.0.to_owned(), LINK.1.to_owned())].into();
+    let mut host = FakeHost { mounts: MOUNTED.to_owned(), links, ..FakeHost::default() };
     let mut request = request;
     request.rules.pools = vec!["/pool".into()];
     plan(&family, &request, launch(), &mut host, None).plan

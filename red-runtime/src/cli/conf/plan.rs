@@ -72,7 +72,7 @@ pub(in crate::cli) fn as_json(family: &Family, plan: &Plan, report: &Report) -> 
     let files: Vec<Value> = files(plan);
     let created = plan.layout.create.iter();
     let create: Vec<Value> =
-        created.map(|one| json!({"path": one.path, "mode": "0775", "from": from(one.export)})).collect();
+        created.map(|one| json!({"path": one.path, "mode": if one.private { "0700" } else { "0775" }, "from": from(one.export)})).collect();
     let locks: Vec<Value> = plan
         .layout
         .host_locks

@@ -158,3 +158,35 @@ fn values_that_lead_back_or_multiply_are_refused() {
     let long = "x".repeat(limits::EXPANDED_BYTES / 2 + 1);
     assert_eq!(error(&[("L", &long)], "$L$L"), ExpandError::TooLong);
 }
+
+#[test]
+fn what_a_leaf_calls_itself_is_one_name_of_a_path() {
+    let launch = launch(&[("CALLED", "$LEAF_NAME")]);
+    let why = |text: &str, name: &str| {
+        let leaf = NodeVars { name: name.to_owned(), info: "x/y".to_owned(), ..node("app") };
+        let scope = Scope { node: &node("base"), leaf: &leaf, launch: &launch };
+        let mut echo = Echo(Vec::new());
+        let (text, from) = expand_told(text, scope, Commands::Run(&mut echo)).unwrap();
+        astray(&text.actual, &from).map(|(part, _)| (part.variable, part.value.clone()))
+    };
+    let named = |name: &str| Some(("LEAF_NAME", name.to_owned()));
+    for name in ["../usr", "a/b", "/", "..", ".", ""] {
+        assert_eq!(why("/shared/$LEAF_NAME", name), named(name), "{name}");
+        assert_eq!(why("/shared/${LEAF_NAME}/deep", name), named(name), "{name}");
+        assert_eq!(why("/shared/$CALLED", name), named(name), "{name}: by way of another variable");
+    }
+    for name in ["app", "My App", "..a", "a..", "v1.2"] {
+        assert_eq!(why("/shared/$LEAF_NAME/x", name), None, "{name}");
+    }
+    // Of a name it is a part.
+    assert_eq!(why("/shared/data-$LEAF_NAME", ".."), None);
+    assert_eq!(why("/shared/.$LEAF_NAME", "."), named("."));
+    assert_eq!(why("/shared/$LEAF_NAME$LEAF_NAME", "."), named("."));
+    assert_eq!(why("/shared/$LEAF_INFO", "app"), Some(("LEAF_INFO", "x/y".to_owned())));
+    assert_eq!(why("/shared/$LEAF_ALIAS:$LEAF_PATH", "a/b"), None, "an alias is one, and a path is one");
+    // What a command makes of it, nobody can tell.
+    for name in ["x;pwd", "$(pwd)", "a b", "`pwd`", "a/b", "*"] {
+        assert_eq!(why("/shared/$(echo $LEAF_NAME)", name), named(name), "{name}");
+    }
+    assert_eq!(why("/shared/$(echo $LEAF_NAME)", "app-1.2"), None);
+}

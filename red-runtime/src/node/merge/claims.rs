@@ -23,6 +23,9 @@ pub struct Claim {
     pub shared: bool,
     /// Which names in the directory at `path` it is about; `None` for the directory itself.
     pub names: Option<Names>,
+    /// Whether it holds of every launch. Otherwise the text has nothing fixed to begin with, and this is
+    /// where it leads in this one.
+    pub bounded: bool,
 }
 
 /// Names that a text with a variable in it can mean.
@@ -76,9 +79,9 @@ fn of(merger: &Merger<'_>, layer: &Layer<'_>, export: &Export, claims: &mut Vec<
         &merger.family.nodes[merger.family.nodes.len() - 1..]
     };
     let from = claims.len();
-    let mut add = |path: String, names: Option<Names>| {
+    let mut add = |path: String, names: Option<Names>, bounded: bool| {
         let (origin, age) = (layer.origin(export.mount.at), layer.age());
-        let claim = Claim { path, origin, age, shared: !export.mode.is_private(), names };
+        let claim = Claim { path, origin, age, shared: !export.mode.is_private(), names, bounded };
         if path_is_usable(&claim.path) && !claims[from..].contains(&claim) {
             claims.push(claim);
         }
@@ -87,17 +90,32 @@ fn of(merger: &Merger<'_>, layer: &Layer<'_>, export: &Export, claims: &mut Vec<
         // A leaf calls itself what it likes.
         let (alias, other) = (ANY_ALIAS.to_string(), ANY_TEXT.to_string());
         let any = NodeVars { alias, name: other.clone(), info: other, ..leaf.vars.clone() };
-        for leaf in [&leaf.vars, &any] {
+        let expand = |leaf: &NodeVars| {
             let scope = Scope { node: layer.vars, leaf, launch: merger.launch };
-            // A text that does not expand starts no launch, so nobody writes there.
-            let Ok(path) = expand::expand(&text.value, scope, Commands::Keep) else { continue };
-            match partly(&path, layer.vars) {
-                Some((path, names)) => add(path, Some(names)),
-                None if path.actual.contains([ANY_ALIAS, ANY_TEXT]) => {}
-                None => add(super::exports::clean(&path.actual), None),
+            expand::expand(&text.value, scope, Commands::Keep).ok()
+        };
+        // A text that does not expand starts no launch, so nobody writes there.
+        let (Some(path), Some(other)) = (expand(&leaf.vars), expand(&any)) else { continue };
+        let varies = other.is_volatile() || other.unresolved || is_any(&other.actual);
+        for path in [path, other] {
+            let partly = partly(&path);
+            let fixed = partly.as_ref().is_some_and(|(above, _)| is_within(above, &layer.vars.path));
+            if let Some((above, names)) = partly {
+                add(above, Some(names), true);
+            }
+            if !fixed && !is_any(&path.actual) {
+                add(super::exports::clean(&path.actual), None, !varies);
             }
         }
     }
+}
+
+fn is_any(text: &str) -> bool {
+    text.contains([ANY_ALIAS, ANY_TEXT])
+}
+
+fn is_within(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether a text may mean another path under another leaf: it names something else than the node's
@@ -106,21 +124,16 @@ fn depends_on_leaf(text: &str) -> bool {
     text.contains('$') && text.replace("$NODE_PATH", "").replace("$NODE_ALIAS", "").contains('$')
 }
 
-/// For a path in the node's own directory that differs per launch: the directory that does not, and
-/// which names in it are meant.
-fn partly(path: &Text, node: &NodeVars) -> Option<(String, Names)> {
+/// For a path that differs per launch: the directory that does not, and which names in it are meant.
+fn partly(path: &Text) -> Option<(String, Names)> {
     let canonical = path.canonical();
-    let named = canonical.contains([ANY_ALIAS, ANY_TEXT]);
-    if !path.is_volatile() && !path.unresolved && !named {
+    if !path.is_volatile() && !path.unresolved && !is_any(&canonical) {
         return None;
     }
     let (fixed, rest) = canonical.split_at(canonical.find(['$', ANY_ALIAS, ANY_TEXT])?);
     // A dollar that is one is written `\$`.
     let (above, prefix) = fixed.trim_end_matches('\\').rsplit_once('/')?;
     let above = super::exports::clean(above);
-    if above != node.path && !above.starts_with(&format!("{}/", node.path)) {
-        return None;
-    }
     let after = &rest[1..];
     let end = after.find(|one: char| !one.is_ascii_alphanumeric() && !"_{}".contains(one));
     let (variable, suffix) = match rest.strip_prefix(ANY_ALIAS) {

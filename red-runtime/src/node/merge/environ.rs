@@ -66,7 +66,7 @@ fn one<'a>(merger: &mut Merger<'a>, entries: &[Entry<'a>]) -> Option<Variable> {
         over.push(Lost { origin: layer.origin(other.key.at), value, why });
     }
     let value = match (&entry.value, entry.mode) {
-        (Some(value), VarMode::Default) => merger.expand(&winner, value, Shell::Substitution)?,
+        (Some(value), VarMode::Default) => merger.expand(&winner, value, Shell::Value)?,
         (Some(value), VarMode::Execfd) => merger.expand(&winner, value, Shell::Whole)?,
         (Some(value), VarMode::Static) => Text::literal(value.value.clone()),
         _ => Text::default(),

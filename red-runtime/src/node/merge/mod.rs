@@ -14,7 +14,7 @@ mod tags;
 mod tests;
 
 use super::diagnostic::{Code, Diagnostic, Report};
-use super::expand::{self, BUILT_IN, Commands, ExpandError, Launch, Runner, Scope, Text};
+use super::expand::{self, BUILT_IN, Commands, ExpandError, FromLeaf, Launch, Runner, Scope, Text};
 use super::family::{Family, Layer, Origin};
 use super::source::{At, Located};
 use super::value;
@@ -109,6 +109,8 @@ pub struct Merged {
     pub tags: Tags,
     /// Package directories of each node, oldest first.
     pub packages: Vec<Packages>,
+    /// Package directories that redmain names: the core OS's own.
+    pub core_packages: Vec<Text>,
     /// Limits of each node, oldest first.
     pub levels: Vec<Level>,
     /// Limits where the whole family shares one cgroup.
@@ -137,6 +139,7 @@ pub fn merge<'a>(family: &'a Family, launch: &'a Launch, commands: CommandUse<'a
     let path = paths::merge(&mut merger, |config| config.tags.path.as_ref());
     let ldpath = paths::merge(&mut merger, |config| config.tags.ldpath.as_ref());
     let packages = tags::packages(&mut merger);
+    let core_packages = tags::core_packages(&mut merger);
     let (levels, tightest) = limits::merge(&mut merger);
     let merged = Merged {
         path,
@@ -149,6 +152,7 @@ pub fn merge<'a>(family: &'a Family, launch: &'a Launch, commands: CommandUse<'a
         capabilities,
         tags,
         packages,
+        core_packages,
         levels,
         tightest,
     };
@@ -180,6 +184,8 @@ enum Shell {
     Never,
     /// `$(…)` is run.
     Substitution,
+    /// The same, in a text that is no path.
+    Value,
     /// The whole text goes to a shell.
     Whole,
 }
@@ -207,26 +213,68 @@ impl<'a> Merger<'a> {
         self.layer(origin).map_or_else(|| "?".to_owned(), |layer| layer.name())
     }
 
-    /// Expands a text of a layer; `None` after reporting why it does not expand.
+    /// Expands a text of a layer; `None` after reporting why it does not expand. In paths and names,
+    /// which is all that is neither a [`Shell::Value`] nor a [`Shell::Whole`] text, what a leaf calls
+    /// itself is one name.
     fn expand(&mut self, layer: &Layer<'a>, text: &Located<String>, shell: Shell) -> Option<Text> {
+        let (expanded, from) = self.expand_told(layer, text, shell)?;
+        let path = matches!(shell, Shell::Never | Shell::Substitution);
+        if let Some((part, why)) = expand::astray(&expanded.actual, &from).filter(|_| path) {
+            self.astray(text.at, part, why);
+            return None;
+        }
+        Some(expanded)
+    }
+
+    /// Refuses what a leaf calls itself where a path takes one name.
+    fn astray(&mut self, at: At, part: &FromLeaf, why: &str) {
+        let (variable, value) = (part.variable, super::fields::shorten(&part.value));
+        let alias = &self.family.leaf().vars.alias;
+        let message =
+            format!("`${variable}` is `{value}` in node `{alias}`, and a path takes one name there: {why}");
+        let diagnostic = Diagnostic::error(Code::BadPath, message)
+            .at(at)
+            .related(self.said_by_leaf(part.variable), "the leaf calls itself so here")
+            .help("use `$LEAF_ALIAS`, which is always one name, or change what the leaf calls itself");
+        self.report.push(diagnostic);
+    }
+
+    /// Where the leaf says what it is called.
+    fn said_by_leaf(&self, variable: &str) -> At {
+        let headers = &self.family.leaf().config.headers;
+        let said = match variable {
+            "LEAF_NAME" => headers.name.as_ref().map(|name| name.at),
+            "LEAF_INFO" => headers.info.as_ref().map(|info| info.at),
+            _ => None,
+        };
+        said.unwrap_or(headers.alias.at)
+    }
+
+    /// Expands a text of a layer, and says what the leaf chose of it.
+    fn expand_told(
+        &mut self,
+        layer: &Layer<'a>,
+        text: &Located<String>,
+        shell: Shell,
+    ) -> Option<(Text, Vec<FromLeaf>)> {
         // Most texts have nothing to expand.
         if !text.value.contains('$') {
-            return Some(Text::literal(text.value.clone()));
+            return Some((Text::literal(text.value.clone()), Vec::new()));
         }
         let leaf = &self.family.leaf().vars;
         let scope = Scope { node: layer.vars, leaf, launch: self.launch };
         let commands = match (shell, &mut self.commands) {
             (Shell::Never, _) => Commands::Forbidden,
             (Shell::Whole, _) => Commands::ForShell,
-            (Shell::Substitution, CommandUse::Keep) => Commands::Keep,
-            (Shell::Substitution, CommandUse::Run(runner)) => Commands::Run(*runner),
+            (_, CommandUse::Keep) => Commands::Keep,
+            (_, CommandUse::Run(runner)) => Commands::Run(*runner),
         };
-        match expand::expand(&text.value, scope, commands) {
-            Ok(expanded) => {
+        match expand::expand_told(&text.value, scope, commands) {
+            Ok((expanded, from)) => {
                 for name in &expanded.unknown {
                     self.unknown(name, text.at);
                 }
-                Some(expanded)
+                Some((expanded, from))
             }
             Err(error) => {
                 self.report.push(expansion(&error).at(text.at));

@@ -65,9 +65,9 @@ pub struct Packages {
 
 pub(super) fn identity(merger: &mut Merger<'_>) -> Identity {
     Identity {
-        user: text(merger, "set-user", |tags| tags.set_user.as_ref()),
-        group: text(merger, "set-group", |tags| tags.set_group.as_ref()),
-        smack: text(merger, "smack", |tags| tags.smack.as_ref()),
+        user: owner(merger, "set-user", |tags| tags.set_user.as_ref()),
+        group: owner(merger, "set-group", |tags| tags.set_group.as_ref()),
+        smack: owner(merger, "smack", |tags| tags.smack.as_ref()),
         map_root_user: copied(merger, "map-root-user", |tags| tags.map_root_user.as_ref()),
     }
 }
@@ -95,6 +95,30 @@ fn text<'a>(merger: &mut Merger<'a>, tag: &str, read: Read<'a, String>) -> Optio
     let (layer, value, over) =
         merger.oldest(tag, |layer: &Layer<'a>| read(&layer.config.tags), String::clone)?;
     let text = merger.expand(&layer, value, Shell::Never)?;
+    Some(Resolved { value: text, origin: Some(layer.origin(value.at)), over })
+}
+
+/// A tag that says with whose rights the command runs. Elders say it, and what a leaf calls itself does
+/// not, but for a label that begins as the elder wrote it.
+fn owner<'a>(merger: &mut Merger<'a>, tag: &str, read: Read<'a, String>) -> Option<Resolved<Text>> {
+    let (layer, value, over) =
+        merger.oldest(tag, |layer: &Layer<'a>| read(&layer.config.tags), String::clone)?;
+    let (text, from) = merger.expand_told(&layer, value, Shell::Never)?;
+    let elder = layer.age() != merger.family.nodes.len();
+    let chosen = from.iter().find(|part| elder && (tag != "smack" || part.at == Some(0)));
+    if let Some(part) = chosen {
+        let alias = &merger.family.leaf().vars.alias;
+        let message = format!(
+            "`{tag}: {}` of {} lets node `{alias}` choose with whose rights its command runs",
+            value.value,
+            layer.name()
+        );
+        let diagnostic = Diagnostic::error(Code::BadUser, message)
+            .at(value.at)
+            .related(merger.said_by_leaf(part.variable), "the leaf calls itself so here")
+            .help(format!("write which one it is; a leaf may set `{tag}` in its own file"));
+        merger.report.push(diagnostic);
+    }
     Some(Resolved { value: text, origin: Some(layer.origin(value.at)), over })
 }
 
@@ -181,6 +205,18 @@ pub(super) fn packages(merger: &mut Merger<'_>) -> Vec<Packages> {
             cachedir: nearest(merger, node, CACHE, |tags| tags.cachedir.as_ref()),
         })
         .collect()
+}
+
+/// The directories that redmain names.
+pub(super) fn core_packages(merger: &mut Merger<'_>) -> Vec<Text> {
+    let mut all = Vec::new();
+    for layer in merger.layers.clone().into_iter().filter(|layer| layer.node.is_none()) {
+        let tags = &layer.config.tags;
+        for dir in [&tags.rpmdir, &tags.persistdir, &tags.cachedir].into_iter().flatten() {
+            all.extend(merger.expand(&layer, dir, Shell::Never).filter(|dir| dir.actual.starts_with('/')));
+        }
+    }
+    all
 }
 
 /// A directory the node's own files name, admin before normal, else the default.

@@ -520,3 +520,43 @@ fn the_tightest_limit_of_all_holds() {
     let first = merged.levels[0].limits.pids_max.as_ref().expect("set");
     assert_eq!(first.value.to_string(), "5", "redmain's limit is taken into the oldest node's");
 }
+
+#[test]
+fn a_leaf_chooses_no_path_and_no_user_of_its_elders() {
+    // The leaf's name is `name of n1`, its alias `n1`; a slash comes by way of a value.
+    let found = |config: &str, exports: &str, name: &str| {
+        let elder =
+            format!("config: {{{config}}}\nexports: [{exports}]\nenviron: [{{key: A, value: $LEAF_NAME}}]");
+        let mut family = Maker::new().node(&elder).node("").family();
+        name.clone_into(&mut family.nodes[1].vars.name);
+        let (_, report) = merge(&family, &launch(), CommandUse::Keep);
+        for one in report.diagnostics().iter().filter(|one| one.code.name() != "unknown-variable") {
+            assert_eq!(one.related.len(), 1, "both places: {one:?}");
+        }
+        errors(&report)
+    };
+    for export in [
+        "{mode: Public, mount: /s, path: $NODE_PATH/shared/$LEAF_NAME}",
+        "{mode: Restricted, mount: '/s/$LEAF_NAME', path: /usr}",
+        "{mode: Symlink, mount: /s, path: /usr/$LEAF_NAME}",
+    ] {
+        assert_eq!(found("", export, "../usr/bin"), ["bad-path"], "{export}");
+        assert_eq!(found("", export, "usr"), Vec::<&str>::new(), "{export}");
+    }
+    for config in [
+        "share_net: /run/netns/$LEAF_NAME",
+        "chdir: /home/$LEAF_NAME",
+        "rpmdir: $NODE_PATH/$LEAF_NAME",
+        "cgrouproot: /sys/fs/cgroup/$LEAF_NAME",
+        "path: /usr/bin:/nodes/$LEAF_NAME/bin",
+    ] {
+        assert!(found(config, "", "../../proc/1/ns/net").contains(&"bad-path"), "{config}");
+        assert_eq!(found(config, "", "app"), Vec::<&str>::new(), "{config}");
+    }
+    for config in ["set-user: $LEAF_ALIAS", "set-group: g-$LEAF_NAME", "smack: $LEAF_ALIAS"] {
+        assert_eq!(found(config, "", "app"), ["bad-user"], "{config}");
+    }
+    assert_eq!(found("smack: 'App:$LEAF_ALIAS'", "", "app"), Vec::<&str>::new());
+    let (_, report) = Maker::new().node("").node("config: {set-user: $LEAF_ALIAS}").merge();
+    assert_eq!(errors(&report), Vec::<&str>::new(), "its own file may say so");
+}

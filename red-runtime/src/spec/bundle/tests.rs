@@ -8,7 +8,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn created(node: &Path, below: &str) -> Created {
-    Created { node: node.to_owned(), path: node.join(below).display().to_string(), export: 0 }
+    Created { node: node.to_owned(), path: node.join(below).display().to_string(), export: 0, private: false }
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn what_took_a_directorys_place_keeps_its_mode() {
         if !path.is_symlink() {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
         }
-        let result = fresh(&held, OsStr::new(name));
+        let result = fresh(&held, OsStr::new(name), mode_of(OsStr::new(name), false));
         (result.is_ok(), mode(&path) & 0o777)
     };
     assert_eq!(place("new", |path| fs::create_dir(path).unwrap()), (true, 0o775));

@@ -100,7 +100,11 @@ impl<'a> Builder<'a> {
         }
         order.sort_by(|a, b| a.0.cmp(&b.0));
         let mut taken: BTreeMap<String, usize> = BTreeMap::new();
-        let explicit: BTreeSet<String> = order.iter().map(|(_, path, ..)| path.clone()).collect();
+        // A link or a lock is no mount, and what it stands on is as it was.
+        let is_mount =
+            |index: usize| !matches!(self.merged.exports[index].mode, ExportMode::Symlink | ExportMode::Lock);
+        let mounts = order.iter().filter(|(_, _, index, _)| is_mount(*index));
+        let explicit: BTreeSet<String> = mounts.map(|(_, path, ..)| path.clone()).collect();
         for (_, path, index, found) in order {
             if let Some(other) = taken.insert(path.clone(), index) {
                 self.same_place(&path, index, other);
@@ -265,6 +269,7 @@ impl<'a> Builder<'a> {
                 node: node.path.clone(),
                 path: below.to_owned(),
                 export: index,
+                private: false,
             });
         }
         missing

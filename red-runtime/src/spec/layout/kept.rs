@@ -11,7 +11,7 @@ use crate::spec::host::{Host, Probe};
 
 /// What a place decides.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Class {
+pub(in crate::spec) enum Class {
     /// A node's directory: whoever may write there may exchange everything in it.
     Node,
     /// Status, configuration, generations.
@@ -79,6 +79,24 @@ pub(super) struct KeptPlaces {
     unknown: BTreeMap<Location, String>,
 }
 
+/// Where the core OS's packages come from, whose signatures count, where its package database is, and
+/// downloads and state of its package manager, which fills nodes too.
+pub(in crate::spec) const CORE: [(&str, Class); 10] = [
+    ("/etc/dnf", Class::Repositories),
+    ("/etc/pki", Class::Repositories),
+    ("/etc/rpm", Class::Repositories),
+    ("/etc/yum", Class::Repositories),
+    ("/etc/yum.repos.d", Class::Repositories),
+    ("/etc/zypp", Class::Repositories),
+    ("/usr/lib/sysimage/rpm", Class::Packages),
+    ("/var/cache/dnf", Class::Packages),
+    ("/var/lib/dnf", Class::Packages),
+    ("/var/lib/rpm", Class::Packages),
+];
+
+/// Below `etc`: directories each of whose files is read, and may be a link.
+const FILES: [&str; 2] = ["dnf/vars", "yum.repos.d"];
+
 /// The place of a path without symbolic links. Without a mount table its name has to do.
 pub(super) fn place(mounts: &MountTable, id: u64, path: &str) -> Option<Location> {
     if mounts.is_empty() { Some(Location::by_name(path)) } else { mounts.locate(id, path) }
@@ -99,6 +117,7 @@ impl KeptPlaces {
             }
         }
         kept.host(finder, &mounts);
+        kept.core(finder, &mounts, merged);
         kept
     }
 
@@ -149,6 +168,7 @@ impl KeptPlaces {
                 }
             }
         }
+        self.behind_links(finder, index, &etc, mounts);
         // What was read through links stands elsewhere in the node.
         for read in &family.deciding {
             let Some(rest) = read.path.to_str().and_then(|read| below(read, path)) else { continue };
@@ -168,6 +188,54 @@ impl KeptPlaces {
             }
         }
         self.nodes.push(bases);
+    }
+
+    /// What a node's files lead to where they are links, whichever of them this launch reads: another one
+    /// reads the rest, and of a link that dangles whoever makes its target says what is read.
+    fn behind_links(&mut self, finder: &mut Finder<'_>, index: usize, etc: &str, mounts: &MountTable) {
+        let node = &finder.family.nodes[index];
+        let (top, path) = (node.path.as_path(), node.vars.path.as_str());
+        let all = PLACES.iter().filter(|place| place.exported && place.tree).map(|place| {
+            let name = place.path.strip_prefix("etc/").map(|name| format!("{etc}/{name}"));
+            (name.unwrap_or_else(|| place.path.to_owned()), Class::of(place.decides))
+        });
+        let mut links: Vec<(String, Class)> = all
+            .map(|(name, class)| (format!("{path}/{name}"), class))
+            .filter(|(name, _)| finder.host.is_link(name, top))
+            .collect();
+        for dir in FILES.map(|dir| format!("{path}/{etc}/{dir}")) {
+            let files = finder.host.links_in(&dir).into_iter();
+            links.extend(files.map(|name| (format!("{dir}/{name}"), Class::Repositories)));
+        }
+        for (link, class) in links {
+            let kept = Kept { class, tree: true, node: Some(index), path: link.clone(), named: true };
+            // Not everybody who reads it takes the node for a root.
+            self.led(finder, mounts, (&link, Some(top)), &kept);
+            self.led(finder, mounts, (&link, None), &kept);
+        }
+    }
+
+    /// Keeps where a path leads, and the links on the way there. Without links that is what it says. Says
+    /// whether there are some.
+    fn led(
+        &mut self,
+        finder: &mut Finder<'_>,
+        mounts: &MountTable,
+        (path, node): (&str, Option<&Path>),
+        kept: &Kept,
+    ) -> bool {
+        let Some(trace) = finder.host.trace(path, node).filter(|trace| !trace.links.is_empty()) else {
+            return false;
+        };
+        for link in trace.links {
+            if let Some(place) = place(mounts, link.mount, &link.path) {
+                self.add(place, Kept { tree: true, path: link.path, ..kept.clone() });
+            }
+        }
+        for place in self.places(mounts, trace.facts.map_or(0, |facts| facts.mount), &trace.real) {
+            self.add(place, Kept { path: trace.real.clone(), ..kept.clone() });
+        }
+        true
     }
 
     fn packages(
@@ -205,6 +273,28 @@ impl KeptPlaces {
                 }
             }
         }
+        let top = node.map(|node| node.path.as_path());
+        if self.led(finder, mounts, (dir, None), &kept) && top.is_some() {
+            self.led(finder, mounts, (dir, top), &kept);
+        }
+    }
+
+    /// What decides for the core OS, whose files the package manager reads for nodes too. What is not
+    /// there decides nothing, but for what redmain names.
+    fn core(&mut self, finder: &mut Finder<'_>, mounts: &MountTable, merged: &Merged) {
+        for (path, class) in CORE {
+            if finder.host.trace(path, None).is_some_and(|trace| trace.facts.is_some()) {
+                self.of_host(finder, mounts, Path::new(path), class);
+            }
+        }
+        for dir in FILES.map(|dir| format!("/etc/{dir}")) {
+            for name in finder.host.links_in(&dir) {
+                self.of_host(finder, mounts, &Path::new(&dir).join(name), Class::Repositories);
+            }
+        }
+        for dir in &merged.core_packages {
+            self.of_host(finder, mounts, Path::new(&dir.actual), Class::Packages);
+        }
     }
 
     fn host(&mut self, finder: &mut Finder<'_>, mounts: &MountTable) {
@@ -217,6 +307,12 @@ impl KeptPlaces {
         for (path, class) in rules.deciding.iter().map(|path| (path, Class::Host)).chain(states) {
             self.of_host(finder, mounts, path, class);
         }
+        // Files in there that are links: redmain, templates.
+        for dir in rules.deciding.iter().flat_map(|dir| [dir.clone(), dir.join("templates.d")]) {
+            for name in finder.host.links_in(&dir.to_string_lossy()) {
+                self.of_host(finder, mounts, &dir.join(name), Class::Host);
+            }
+        }
         for main in [&finder.family.main.config, &finder.family.main.admin].into_iter().flatten() {
             let path = finder.family.sources.path(main.file);
             if path.is_absolute() {
@@ -226,7 +322,7 @@ impl KeptPlaces {
     }
 
     /// Keeps what a path of the host leads to, and every link on the way: whoever writes where one stands
-    /// leads the path elsewhere. What is not there is kept by its name, since somebody could make it.
+    /// leads the path elsewhere. What is not there is kept too, since somebody could make it.
     fn of_host(
         &mut self,
         finder: &mut Finder<'_>,
@@ -284,15 +380,15 @@ pub(crate) struct Walk {
     pub(crate) links: Vec<Link>,
 }
 
-/// Follows a path of the host as far as it is there.
+/// Follows a path of the host; where it cannot be followed to its end, as far as it can.
 pub(crate) fn walk(host: &mut dyn Host, path: &Path) -> Walk {
     for above in path.ancestors() {
-        let (probe, links) = host.follow(&above.to_string_lossy(), None);
-        if let Probe::Dir { real, facts } | Probe::Other { real, facts } = probe {
+        if let Some(trace) = host.trace(&above.to_string_lossy(), None) {
             let rest = path.strip_prefix(above).unwrap_or(Path::new("")).to_string_lossy();
             let slash = if rest.is_empty() { "" } else { "/" };
-            let mount = if rest.is_empty() { facts.mount } else { 0 };
-            return Walk { real: format!("{}{slash}{rest}", real.trim_end_matches('/')), mount, links };
+            let mount = trace.facts.filter(|_| rest.is_empty()).map_or(0, |facts| facts.mount);
+            let real = format!("{}{slash}{rest}", trace.real.trim_end_matches('/'));
+            return Walk { real, mount, links: trace.links };
         }
     }
     Walk { real: path.to_string_lossy().into_owned(), mount: 0, links: Vec::new() }

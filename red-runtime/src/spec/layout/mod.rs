@@ -22,6 +22,7 @@ use crate::node::merge::{Export, Merged};
 
 use super::host::Host;
 
+pub(in crate::spec) use kept::CORE;
 pub(crate) use kept::{Walk, walk};
 pub use sources::Created;
 

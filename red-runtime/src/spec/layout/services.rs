@@ -3,8 +3,10 @@
 
 use super::at;
 use super::guard::Judge;
+use super::kept;
 use crate::node::config::Namespace;
 use crate::node::diagnostic::{Code, Diagnostic};
+use crate::node::family::Node;
 use crate::node::guard::{MountEntry, Service, Services};
 use crate::node::merge::Sharing;
 use crate::spec::host::Probe;
@@ -28,10 +30,14 @@ impl Others {
         let (real, dir, facts) = judge.source(index);
         let writable = judge.export(index).mode.bind() == Some(true);
         let file = facts.is_some_and(|facts| facts.is_file() || facts.is_device());
-        if (file && !writable) || judge.finder.family.node_of(real).is_some() {
+        let Some(place) = judge.places[index].clone().filter(|_| !file || writable) else { return };
+        // What is mounted into a node is as good as elsewhere.
+        let mut nodes = judge.finder.family.nodes.iter();
+        let base = |node: &Node| kept::place(&judge.mounts, node.facts.mount, &node.vars.path);
+        let in_node = nodes.any(|node| base(node).is_some_and(|base| base.contains(&place)));
+        if in_node && judge.mounts.below(real).next().is_none() {
             return;
         }
-        let Some(place) = judge.places[index].clone() else { return };
         let uid = judge.finder.terms.uid;
         let services = self.services.get_or_insert_with(|| Services::of(&judge.mounts, uid));
         let host = &mut *judge.finder.host;

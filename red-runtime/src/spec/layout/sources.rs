@@ -4,21 +4,23 @@ use std::collections::BTreeMap;
 
 use super::{Layout, Skipped, Terms, at};
 use crate::node::diagnostic::{Code, Diagnostic, Report};
-use crate::node::family::{Family, Node};
+use crate::node::family::{Family, Node, STATUS_NAME};
 use crate::node::merge::{Export, Merged, Source};
 use crate::node::place::Facts;
 use crate::spec::crossing::Link;
 use crate::spec::host::{Host, Probe};
 
-/// A directory of a node that a launch makes before it mounts it.
+/// A directory, usually of a node, that a launch makes before it mounts it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Created {
-    /// The node it belongs to.
+    /// The node it belongs to, or another directory that is there and that it is made in.
     pub node: std::path::PathBuf,
     /// Its path.
     pub path: String,
     /// Position of the export in [`Merged::exports`].
     pub export: usize,
+    /// Whether it is its owner's alone: records of what runs.
+    pub private: bool,
 }
 
 /// What one export stands on.
@@ -88,14 +90,20 @@ impl Finder<'_> {
 
     fn missing(&mut self, index: usize, export: &Export, path: &str, node: Option<&Node>) -> Found {
         match node {
-            Some(node) if !export.mode.is_file() && !self.terms.strict => {
-                let created = Created { node: node.path.clone(), path: path.to_owned(), export: index };
+            Some(node) if !export.mode.is_file() && !self.terms.strict && self.makes(export, node, path) => {
+                let (node, path) = (node.path.clone(), path.to_owned());
+                let created = Created { node, path: path.clone(), export: index, private: false };
                 self.layout.create.push(created);
-                Found::Path { real: path.to_owned(), dir: true, facts: None }
+                Found::Path { real: path, dir: true, facts: None }
             }
             Some(node) => {
                 let alias = &node.vars.alias;
-                self.skip(index, export, &format!("{path} is missing from node `{alias}`"))
+                let why = if export.mode.is_file() || self.makes(export, node, path) {
+                    ""
+                } else {
+                    ", and what a launch makes of a node is for that node and its elders to say"
+                };
+                self.skip(index, export, &format!("{path} is missing from node `{alias}`{why}"))
             }
             None => self.skip(index, export, &format!("{path} is missing")),
         }
@@ -121,6 +129,17 @@ impl Finder<'_> {
         );
         self.layout.skipped.push(Skipped { export: index, reason: reason.to_owned() });
         Found::Skipped
+    }
+
+    /// Whether an export makes what is missing of a node: of its own node and those below it. What would
+    /// look like a node's status stops every node below.
+    fn makes(&self, export: &Export, node: &Node, path: &str) -> bool {
+        let layers = self.family.layers();
+        let age = layers.iter().find(|layer| layer.id == export.origin.layer).map(|layer| layer.age());
+        let owner = self.family.nodes.iter().position(|one| one.path == node.path);
+        let own = age.zip(owner).is_some_and(|(age, owner)| age <= owner + 1);
+        // A writable one is judged by whose it is, and may be given away.
+        (own || export.mode.bind() == Some(true)) && !path.split('/').any(|name| name == STATUS_NAME)
     }
 
     fn skip(&mut self, index: usize, export: &Export, reason: &str) -> Found {

@@ -7,7 +7,7 @@ use super::Judge;
 use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::family::Origin;
 use crate::node::guard::{Location, MountTable};
-use crate::node::merge::{Claim, Names};
+use crate::node::merge::{Claim, Names, Sharing};
 use crate::spec::crossing::Link;
 use crate::spec::host::Probe;
 use crate::spec::layout::at;
@@ -24,6 +24,66 @@ pub(super) struct Granted {
     names: Option<Names>,
     /// Position of the claim.
     claim: usize,
+}
+
+impl Judge<'_, '_> {
+    /// Whether a writable export leads only where it is known to lead in any launch. Where it leads into
+    /// the directory of the node that has it, descendants of that node may stand, and what this launch
+    /// lets contents write there another one would believe.
+    pub(super) fn bounded(&self, index: usize) -> bool {
+        let (origin, layer) = (self.export(index).origin, self.layer(index));
+        let mut claims = self.merged.claims.iter().filter(|claim| claim.origin == origin);
+        if layer.admin || !claims.any(|claim| !claim.bounded || claim.names.is_some()) {
+            return true;
+        }
+        let own = self.territory(layer.node.unwrap_or(0));
+        let known = |place: &Location| {
+            self.granted.iter().any(|granted| {
+                let claim = &self.merged.claims[granted.claim];
+                claim.origin == origin && claim.bounded && granted.holds(place)
+            })
+        };
+        let reached = self.reached(index);
+        let mut inside = reached.iter().map(|(place, _)| place);
+        !inside.any(|place| own.iter().any(|own| own.contains(place)) && !known(place))
+    }
+
+    /// The places that are a node's directory, with what is mounted in it.
+    fn territory(&self, node: usize) -> Vec<Location> {
+        let node = &self.finder.family.nodes[node];
+        reached(&self.mounts, node.facts.mount, &node.vars.path, true)
+    }
+
+    /// Refuses namespaces by a path that contents can lead elsewhere: to the host's own.
+    pub(super) fn namespaces(&mut self) {
+        let merged = self.merged;
+        for (_, share) in merged.shares.iter() {
+            let (Sharing::Join(path), Some(origin)) = (&share.value, share.origin) else { continue };
+            let Some(trace) = self.finder.host.trace(&path.actual, None) else { continue };
+            let end = Link { path: trace.real, mount: trace.facts.map_or(0, |facts| facts.mount) };
+            let by = trace.links.iter().chain([&end]).find_map(|link| {
+                let place = self.link_place(link)?;
+                let granted = self.granted.iter().find(|granted| granted.holds(&place))?;
+                Some((link.path.clone(), &merged.claims[granted.claim]))
+            });
+            let Some((link, claim)) = by else { continue };
+            let message = format!(
+                "{} names the namespace {} by {link}, which lies in {}, and {} exports that writable: contents could put another one there",
+                self.layers[origin.layer.index()].name(),
+                path.actual,
+                claim.path,
+                self.layers[claim.origin.layer.index()].name()
+            );
+            let diagnostic = Diagnostic::error(Code::ExportDecides, message)
+                .at(origin.at)
+                .related(claim.origin.at, "writable here")
+                .help("keep it where no container writes, such as /run/netns");
+            // `share_all` says it for all of them.
+            if !self.finder.report.diagnostics().contains(&diagnostic) {
+                self.push(diagnostic);
+            }
+        }
+    }
 }
 
 /// Places, each with the names that a directory right below it must have to count.
@@ -70,7 +130,11 @@ impl Judge<'_, '_> {
                 None => self.locate(claim),
             };
             led.push(links.iter().flatten().filter_map(|link| self.link_place(link)).collect());
-            for (place, names) in places {
+            // Of a directory outside the node, some names of which lead elsewhere: nothing is known.
+            let own = claim.names.as_ref().map(|_| self.territory(claim.age.saturating_sub(1)));
+            let is_own =
+                |place: &Location| own.as_ref().is_none_or(|own| own.iter().any(|own| own.contains(place)));
+            for (place, names) in places.into_iter().filter(|(place, _)| is_own(place)) {
                 let (age, shared) = (claim.age, claim.shared);
                 all.push(Granted { age, shared, place, names, claim: position });
             }
@@ -150,6 +214,11 @@ impl Judge<'_, '_> {
         self.finder.host.follow(path, node)
     }
 
+    /// Whether a link is one that the kernel makes for each process (proc_pid_cwd(5) and the like).
+    fn is_of_process(&self, link: &Link) -> bool {
+        self.mounts.mount_of(link.mount, &link.path).is_some_and(|mount| mount.fstype == "proc")
+    }
+
     fn link_place(&self, link: &Link) -> Option<Location> {
         kept::place(&self.mounts, link.mount, &link.path)
     }
@@ -164,9 +233,13 @@ impl Judge<'_, '_> {
                 Some((link, &self.merged.claims[granted.claim]))
             });
             let unknown = || links.iter().find(|link| self.link_place(link).is_none());
+            let changing = || {
+                let writable = self.export(index).mode.bind() == Some(true);
+                links.iter().find(|link| writable && self.is_of_process(link))
+            };
             let (link, claim) = match by {
                 Some((link, claim)) => (link, Some(claim)),
-                None => match unknown() {
+                None => match unknown().or_else(changing) {
                     Some(link) => (link, None),
                     None => continue,
                 },
@@ -178,6 +251,10 @@ impl Judge<'_, '_> {
                     claim.path,
                     self.layers[claim.origin.layer.index()].name()
                 ),
+                None if self.is_of_process(link) => {
+                    "which leads elsewhere from process to process: nobody can tell where in other launches"
+                        .to_owned()
+                }
                 None => "on a mount that cannot be found".to_owned(),
             };
             let source = export.source.show();

@@ -16,12 +16,13 @@ use super::kept::{self, Class, KeptPlaces, below};
 use super::services::Others;
 use super::sources::{Finder, Found};
 use crate::node::diagnostic::{Code, Diagnostic};
+use crate::node::expand::Text;
 use crate::node::family::{Layer, Origin, STATUS_NAME};
 use crate::node::guard::{Location, MountTable};
 use crate::node::merge::binds::{self, Bind};
 use crate::node::merge::{Export, Merged};
 use crate::node::place::Facts;
-use crate::spec::host::Probe;
+use crate::spec::crossing::Trace;
 
 /// Something mounted over a part of a writable export.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -71,6 +72,7 @@ pub(super) fn judge(finder: &mut Finder<'_>, merged: &Merged, found: &[Found]) -
     };
     judge.claims();
     judge.links();
+    judge.namespaces();
     judge.read_only_of_elders();
     let mut others = Others::default();
     for index in 0..merged.exports.len() {
@@ -144,14 +146,13 @@ impl<'j, 'f> Judge<'j, 'f> {
                 let places = reached(&mounts, facts.map_or(0, |facts| facts.mount), real, dir);
                 all.extend(places.into_iter().map(|place| (index, export.origin, real, place)));
             }
-            for (path, origin) in export.read_only.iter().filter(|(path, _)| !path.unresolved) {
-                let places = match self.follow(&path.actual).0 {
-                    Probe::Dir { real, facts } | Probe::Other { real, facts } => {
-                        reached(&mounts, facts.mount, &real, facts.is_dir())
-                    }
-                    _ => kept::place(&mounts, 0, &path.actual).into_iter().collect(),
-                };
-                all.extend(places.into_iter().map(|place| (index, *origin, path.actual.as_str(), place)));
+            // What is missing could be made, where it would be.
+            let own = export.source.text().filter(|_| self.found[index] == Found::Skipped);
+            let own = own.filter(|_| export.mode.bind() == Some(false)).map(|path| (path, export.origin));
+            let lost = export.read_only.iter().map(|(path, origin)| (path, *origin));
+            for (path, origin) in own.into_iter().chain(lost).filter(|(path, _)| !path.unresolved) {
+                let places = self.would_be(&path.actual);
+                all.extend(places.into_iter().map(|place| (index, origin, path.actual.as_str(), place)));
             }
         }
         let uses: Vec<Bind<'_>> = all
@@ -181,9 +182,26 @@ impl<'j, 'f> Judge<'j, 'f> {
         for conflict in binds::conflicts(&nodes, &uses) {
             let diagnostic = conflict.diagnostic(self.finder.family);
             // What the texts told the merge already said.
-            if !self.finder.report.diagnostics().contains(&diagnostic) {
+            let same = |other: &Diagnostic| {
+                let places = |one: &Diagnostic| one.related.iter().map(|label| label.at).collect::<Vec<_>>();
+                (other.code, other.at) == (diagnostic.code, diagnostic.at)
+                    && places(other) == places(&diagnostic)
+            };
+            if !self.finder.report.diagnostics().iter().any(same) {
                 self.push(diagnostic);
             }
+        }
+    }
+
+    /// The places that a path of a configuration leads to, or would once something is there.
+    fn would_be(&mut self, path: &str) -> Vec<Location> {
+        let node = self.finder.family.node_of(path).map(|node| node.path.as_path());
+        match self.finder.host.trace(path, node) {
+            Some(Trace { real, facts: Some(facts), .. }) => {
+                reached(&self.mounts, facts.mount, &real, facts.is_dir())
+            }
+            Some(Trace { real, .. }) => kept::place(&self.mounts, 0, &real).into_iter().collect(),
+            None => kept::place(&self.mounts, 0, path).into_iter().collect(),
         }
     }
 
@@ -253,58 +271,76 @@ impl<'j, 'f> Judge<'j, 'f> {
         if self.layer(index).admin && dir {
             self.keep_nodes_in(index, real);
         }
-        if self.covered(index, &place, real) {
-            self.owned(index, &place, real);
+        if self.covered(index, &place, real) && self.owned(index, &place, real) && !self.bounded(index) {
+            self.refuse_unbounded(index, real);
         }
     }
 
+    fn refuse_unbounded(&mut self, index: usize, real: &str) {
+        let text = self.export(index).source.text().map_or("", Text::written);
+        let message = format!(
+            "`{text}` leads to {real} in the node, and where it leads in other launches nobody can tell"
+        );
+        let help =
+            "write what is fixed of it first, from `$NODE_PATH/`, or export something outside the node";
+        self.refuse(index, message, help);
+    }
+
     /// In a pool, or in the directory of a node, only the node it belongs to and its elders export
-    /// something writable, and what they did not give away stays so.
-    fn owned(&mut self, index: usize, place: &Location, real: &str) {
+    /// something writable, and what they did not give away stays so. Says whether that is so here.
+    fn owned(&mut self, index: usize, place: &Location, real: &str) -> bool {
         let layer = self.layer(index);
-        if layer.admin {
-            return;
-        }
         let last = self.finder.family.nodes.len() - 1;
-        let Some(owner) = self.kept.owner(place) else {
-            if self.kept.pools.iter().any(|pool| pool.contains(place)) {
-                let message = format!("{real} is in a pool, and in no node of this family");
-                return self.refuse(index, message, "export something of the node's own, or read-only");
-            }
-            // An elder that gives it away has no node there, whatever contents made of it.
-            let given = |granted: &Granted| granted.age < layer.age() && granted.holds(place);
-            if !self.granted.iter().any(given) && self.finder.host.is_node(real) {
-                let message = format!("{real} is a node");
-                let help = format!("export something else; if it is none, remove {real}/{STATUS_NAME}");
-                return self.refuse(index, message, &help);
-            }
-            if let Some(node) = self.foreign(real, "/") {
-                let message = format!("{real} is part of another node, {node}");
-                self.refuse(index, message, "export something of the node's own, or read-only");
-            }
-            return;
-        };
+        let Some(owner) = self.kept.owner(place) else { return self.nobodys(index, place, real) };
         let node = &self.finder.family.nodes[owner];
         let fixed = self.export(index).source.text().is_some_and(|text| !text.is_volatile());
         let elder = layer.age() <= owner && (fixed || owner == last);
-        if layer.age() != owner + 1 && owner != last && !elder {
+        let maintained = layer.admin && layer.node.is_none_or(|node| node <= owner);
+        if maintained {
+            return true;
+        }
+        if layer.age() != owner + 1 && (layer.admin || owner != last) && !elder {
             let given =
                 |granted: &Granted| granted.shared && granted.age <= owner + 1 && granted.holds(place);
             if self.granted.iter().any(given) {
-                return;
+                return true;
             }
             let message = format!(
                 "{} exports {real} writable, and it is node `{}`'s, which does not give it away",
                 layer.name(),
                 node.vars.alias
             );
-            return self.refuse(index, message, "export it read-only, or let the elder node export it");
+            self.refuse(index, message, "export it read-only, or let the elder node export it");
+            return false;
         }
         let top = node.vars.path.clone();
-        if let Some(node) = self.foreign(real, &top) {
-            let message = format!("{real} is part of another node, {node}");
+        self.not_foreign(index, real, &top)
+    }
+
+    /// The same for what no member of the family has.
+    fn nobodys(&mut self, index: usize, place: &Location, real: &str) -> bool {
+        if self.kept.pools.iter().any(|pool| pool.contains(place)) {
+            let message = format!("{real} is in a pool, and in no node of this family");
             self.refuse(index, message, "export something of the node's own, or read-only");
+            return false;
         }
+        // An elder that gives it away has no node there, whatever contents made of it.
+        let age = self.layer(index).age();
+        let given = |granted: &Granted| granted.age < age && granted.holds(place);
+        if !self.granted.iter().any(given) && self.finder.host.is_node(real) {
+            let message = format!("{real} is a node");
+            let help = format!("export something else; if it is none, remove {real}/{STATUS_NAME}");
+            self.refuse(index, message, &help);
+            return false;
+        }
+        self.not_foreign(index, real, "/")
+    }
+
+    fn not_foreign(&mut self, index: usize, real: &str, top: &str) -> bool {
+        let Some(node) = self.foreign(real, top) else { return true };
+        let message = format!("{real} is part of another node, {node}");
+        self.refuse(index, message, "export something of the node's own, or read-only");
+        false
     }
 
     /// A node that is no member of the family, strictly between `top` and `path`. What stands at `path`

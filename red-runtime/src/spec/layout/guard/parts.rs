@@ -181,8 +181,8 @@ impl Judge<'_, '_> {
             || matches!(self.finder.host.probe(path, None), Probe::Dir { real, .. } if real == path)
     }
 
-    /// What is to be done about a place that is missing. Records of what runs are made by who runs
-    /// something, and of two spellings of a configuration the first one that is there counts: where it
+    /// What is to be done about a place that is missing. Records of what runs are made before anybody
+    /// else makes some, and of two spellings of a configuration the first one that is there counts: where it
     /// is the second, nobody may add the first.
     fn missing(&mut self, kept: &Kept) -> Missing {
         let names = [CONFIG_NAMES, ADMIN_NAMES];
@@ -191,8 +191,7 @@ impl Judge<'_, '_> {
             Some((names, position))
         });
         match (kept.class, spelling, kept.node) {
-            (Class::State, ..) => Missing::Fine,
-            (Class::Packages, ..) => Missing::Made,
+            (Class::State | Class::Packages, ..) => Missing::Made,
             (Class::Config, Some((names, position)), Some(node)) => {
                 let path = self.finder.family.nodes[node].path.clone();
                 let there = names.iter().position(|name| {
@@ -218,15 +217,18 @@ impl Judge<'_, '_> {
         let above = std::path::Path::new(path).ancestors().skip(1).filter_map(std::path::Path::to_str);
         let mut above = above.map(str::to_owned);
         let there = above.find(|above| !matches!(self.finder.host.probe(above, None), Probe::Missing));
-        let may = there.is_some_and(|there| self.finder.host.may_write(&there));
+        let may = there.as_ref().is_some_and(|there| self.finder.host.may_write(there));
         if !may {
             return false;
         }
+        // Records of what runs lie in no node.
+        let private = kept.class == Class::State;
+        let node = node.or(there.filter(|_| private).map(std::path::PathBuf::from));
         let Some(node) = node else {
             self.refuse_missing(index, path, kept);
             return false;
         };
-        if self.finder.terms.strict && kept.named {
+        if self.finder.terms.strict && kept.named && !private {
             let message = format!("{path} is missing, and what is exported around it could make it");
             let diagnostic = Diagnostic::error(Code::SourceMissing, message)
                 .at(at(self.export(index)))
@@ -235,7 +237,7 @@ impl Judge<'_, '_> {
             return false;
         }
         if self.finder.layout.create.iter().all(|created| created.path != path) {
-            self.finder.layout.create.push(Created { node, path: path.to_owned(), export: index });
+            self.finder.layout.create.push(Created { node, path: path.to_owned(), export: index, private });
         }
         true
     }

@@ -98,10 +98,10 @@ fn what_decides_is_not_exported_writable() {
 fn what_decides_is_not_made_by_a_launch() {
     for path in ["etc/redpak-admin.yaml", ".red", "etc/yum.repos.d"] {
         let mut host = host();
-        host.missing.insert(format!("/pool/n0/{path}"));
-        let found = codes("", &export("Restricted", &format!("/pool/n0/{path}")), &mut host);
+        host.missing.insert(format!("/pool/n0/n1/{path}"));
+        let found = codes("", &export("Restricted", &format!("/pool/n0/n1/{path}")), &mut host);
         assert_eq!(found, ["export-decides"], "{path}");
-        let found = codes("", &export("RestrictedFile", &format!("/pool/n0/{path}")), &mut host);
+        let found = codes("", &export("RestrictedFile", &format!("/pool/n0/n1/{path}")), &mut host);
         assert_eq!(found, Vec::<&str>::new(), "a file that is missing is left out: {path}");
     }
 }
@@ -434,5 +434,266 @@ fn the_kernel_and_services_of_root_are_no_exports() {
         let (plan, report) = planned(maker, &mut host());
         assert_eq!(plan.unwrap().layout.privileged.values().collect::<Vec<_>>(), [&"Docker"]);
         assert!(report.diagnostics().iter().any(|one| one.message.ends_with("gives access to Docker")));
+    }
+}
+
+#[test]
+fn what_differs_from_launch_to_launch_stays_where_it_is_known_to_lead() {
+    let node = "/pool/n0/n1";
+    for (path, refused) in [
+        // What the launch puts first may be anything, and what it puts into the node's own name.
+        ("'${EMPTY}/pool/n0/n1/data'", true),
+        ("$NODE_PATH$EMPTY/data", true),
+        ("/lnk/../lnk/$EMPTY/x", true),
+        ("'${EMPTY}/srv/data'", false),
+        ("/srv/$USER", false),
+        ("$NODE_PATH/home/$SHELL_SESSION_ID", false),
+        ("$NODE_PATH/home/$USER/x", false),
+    ] {
+        // Through a link whose target this launch chooses.
+        let links = [("/lnk/x".to_owned(), format!("{node}/data"))].into();
+        let found = codes("", &export("Private", path), &mut FakeHost { links, ..host() });
+        assert_eq!(found.contains(&"export-decides"), refused, "{path}: {found:?}");
+    }
+    // A link of the administrator's, and a name in what it leads to: any name.
+    let links: std::collections::BTreeMap<String, String> =
+        [("/lnk".to_owned(), "/pool/n0".to_owned()), ("/else".to_owned(), "/srv".to_owned())].into();
+    for (path, refused) in [
+        ("/lnk/$USER", true),
+        ("/lnk/$LEAF_NAME", true),
+        ("/lnk/$LEAF_ALIAS-data", false),
+        ("/lnk/deep/$USER", false),
+        ("/else/$USER", false),
+        ("/pool/$USER", false),
+    ] {
+        let elder = export("Private", path);
+        let found = codes(&elder, "", &mut FakeHost { links: links.clone(), ..host() });
+        assert_eq!(found.contains(&"node-writable"), refused, "{path}: {found:?}");
+    }
+}
+
+#[test]
+fn what_any_mode_reads_is_kept_where_it_leads() {
+    let links = |all: &[(&str, &str)]| {
+        let links = all.iter().map(|(link, target)| ((*link).to_owned(), (*target).to_owned())).collect();
+        FakeHost { links, ..host() }
+    };
+    for (link, target, path) in [
+        ("etc/redpak-admin.yaml", "conf/adm.yaml", "conf"),
+        ("etc/redpack-admin.yaml", "conf/adm.yaml", "conf"),
+        ("etc/redpack.yaml", "conf/r.yaml", "conf"),
+        (".rednode.yaml", "conf/status", "conf"),
+        (".red", "redstore", "redstore/gen"),
+        ("etc/yum.repos.d", "conf/repos", "conf"),
+        ("etc/yum.repos.d/a.repo", "conf/a.repo", "conf"),
+        ("etc/dnf/vars/releasever", "conf/releasever", "conf"),
+    ] {
+        let target = format!("/pool/n0/n1/{target}");
+        let mut host = links(&[(&format!("/pool/n0/n1/{link}"), &target)]);
+        for missing in [false, true] {
+            if missing {
+                host.missing.insert(target.clone());
+            }
+            let found = codes("", &export("Private", &format!("$NODE_PATH/{path}")), &mut host);
+            assert_eq!(found, ["export-decides"], "{link}, missing: {missing}");
+        }
+    }
+    // The host's, also where nothing is there yet.
+    for (link, target) in [
+        ("/etc/redpak/main.yaml", "/srv/data/main.yaml"),
+        ("/etc/redpak/templates.d/leaf.yaml", "/srv/data/t.yaml"),
+        ("/etc/redpak", "/srv/data/redpak"),
+        ("/pool", "/srv/data/pool"),
+    ] {
+        let mut host = links(&[(link, target)]);
+        host.missing.insert(target.to_owned());
+        assert_eq!(codes("", &export("Public", "/srv/data"), &mut host), ["export-decides"], "{link}");
+    }
+}
+
+#[test]
+fn package_databases_are_kept_where_they_lead() {
+    let whole = |maker: Maker| planned(maker, &mut host()).0;
+    let read_only = |config: &str, path: &str| {
+        let mut host = FakeHost { links: [("/lnk".into(), "/srv/db".into())].into(), ..host() };
+        host.links.insert("/pool/n0/n1/db".into(), "/pool/n0/n1/vardata".into());
+        let text = format!("config: {{{config}}}\nexports: [{}]", export("Public", path));
+        let (plan, report) = planned(Maker::new().node("").node(&text), &mut host);
+        let plan = plan.unwrap_or_else(|| panic!("{:?}", report.diagnostics()));
+        binds(&plan)
+            .iter()
+            .filter(|one| !one.2)
+            .map(|(at, source, _)| format!("{at} {source}"))
+            .collect::<Vec<_>>()
+    };
+    for (config, path, kept) in [
+        ("rpmdir: /lnk/rpm", "/srv/db", "/m-public/rpm /srv/db/rpm"),
+        ("rpmdir: /lnk/rpm", "/lnk/rpm", "/m-public /srv/db/rpm"),
+        ("rpmdir: $NODE_PATH/db/rpm", "$NODE_PATH/vardata", "/m-public/rpm /pool/n0/n1/vardata/rpm"),
+        ("", "/var/lib/rpm", "/m-public /var/lib/rpm"),
+        ("", "/var/lib/dnf/x", "/m-public /var/lib/dnf/x"),
+    ] {
+        assert_eq!(read_only(config, path), [kept], "{config} {path}");
+    }
+    let redmain = Maker::new()
+        .main("config: {rpmdir: /srv/core/rpm}")
+        .node("exports: [{mode: Public, mount: /x, path: /srv/core}]");
+    let plan = whole(redmain).unwrap();
+    assert!(binds(&plan).contains(&("/x/rpm", "/srv/core/rpm", false)), "{:?}", binds(&plan));
+    for path in ["/etc/dnf", "/etc/dnf/vars", "/etc/yum.repos.d", "/etc/pki/rpm-gpg"] {
+        assert_eq!(codes("", &export("Public", path), &mut host()), ["export-decides"], "{path}");
+    }
+}
+
+#[test]
+fn maintenance_stays_in_its_node() {
+    let admin = |path: &str, host: &mut FakeHost| {
+        let text = format!("exports: [{{mode: Private, mount: /x, path: {path}}}]");
+        errors(&planned(Maker::new().node("").node("").admin(&text), host).1)
+    };
+    let nodes = || FakeHost { nodes: ["/srv/n".to_owned()].into(), ..host() };
+    for path in [
+        "/pool/n0/usr/bin",
+        "/pool/n0/sibling/etc",
+        "/pool/n0/sibling",
+        "/pool/other/etc",
+        "/pool/other",
+        "/srv/n",
+        "/srv/n/etc",
+    ] {
+        assert_eq!(admin(path, &mut nodes()), ["export-decides"], "{path}");
+    }
+    for path in ["$NODE_PATH/usr", "$NODE_PATH/kid/data", "/srv/data"] {
+        assert_eq!(admin(path, &mut nodes()), Vec::<&str>::new(), "{path}");
+    }
+    // An elder's admin file reaches what is below it.
+    let elder = "exports: [{mode: Public, mount: /x, path: $LEAF_PATH/usr}]";
+    let found = errors(&planned(Maker::new().node("").admin(elder).node(""), &mut host()).1);
+    assert_eq!(found, Vec::<&str>::new());
+}
+
+#[test]
+fn a_lock_uncovers_nothing() {
+    let locks = "{mode: Lock, mount: /n/.rednode.yaml}, {mode: Lock, mount: /n/etc/redpak.yaml}";
+    let text = format!("exports: [{{mode: Private, mount: /n, path: $NODE_PATH}}, {locks}]");
+    let mut files = host();
+    for name in [".rednode.yaml", "etc/redpak.yaml", "etc/redpak-admin.yaml"] {
+        files.files.insert(format!("/pool/n0/{name}"));
+    }
+    for missing in ["etc/redpack.yaml", "etc/redpack-admin.yaml"] {
+        files.missing.insert(format!("/pool/n0/{missing}"));
+    }
+    let (plan, report) = planned(Maker::new().node("").admin(&text), &mut files);
+    let plan = plan.unwrap_or_else(|| panic!("{:?}", report.diagnostics()));
+    for name in [".rednode.yaml", "etc/redpak.yaml"] {
+        let (at, source) = (format!("/n/{name}"), format!("/pool/n0/{name}"));
+        assert!(binds(&plan).contains(&(&*at, &*source, false)), "{name}: {:?}", binds(&plan));
+    }
+}
+
+#[test]
+fn records_are_made_before_contents_make_them() {
+    let mut host = host();
+    host.missing.insert("/home/me/.local/state".to_owned());
+    host.missing.insert("/home/me/.local/state/red-runtime".to_owned());
+    let text = "exports: [{mode: Public, mount: /h, path: /home/me/.local}]";
+    let mut request = Request::new(Caller { uid: 0, gid: 0 });
+    let states = vec!["/home/me/.local/state/red-runtime".into()];
+    request.rules = Rules { pools: vec!["/pool".into()], states, ..Rules::default() };
+    let plan = plan(&Maker::new().node(text).family(), &request, launch(), &mut host, None).plan.unwrap();
+    let made: Vec<_> = plan.layout.create.iter().map(|one| (one.path.as_str(), one.private)).collect();
+    assert_eq!(made, [("/home/me/.local/state/red-runtime", true)]);
+    assert_eq!(plan.layout.create[0].node, std::path::Path::new("/home/me/.local"));
+    let kept = ("/h/state/red-runtime", "/home/me/.local/state/red-runtime", false);
+    assert!(binds(&plan).contains(&kept), "{:?}", binds(&plan));
+}
+
+#[test]
+fn what_an_elder_has_read_only_is_not_made_behind_links() {
+    let missing = |elder: &str, younger: &str| {
+        let mut host = FakeHost { links: [("/l2".into(), "/srv/par".into())].into(), ..host() };
+        host.missing.insert("/srv/par/conf".to_owned());
+        codes(&export("Restricted", elder), &export("Public", younger), &mut host)
+    };
+    for (elder, younger) in [
+        ("/l2/conf", "/srv/par"),
+        ("/srv/par/conf", "/srv/par"),
+        ("/srv/par/conf", "/l2"),
+        ("/l2/conf", "/l2"),
+    ] {
+        assert_eq!(missing(elder, younger), ["export-writable"], "{elder} {younger}");
+    }
+    assert_eq!(missing("/l2/conf", "/srv/other"), Vec::<&str>::new());
+}
+
+#[test]
+fn a_namespace_is_where_no_contents_lead_it() {
+    let found = |share: &str, exports: &str, link: &str| {
+        let mut host = FakeHost { links: [(link.into(), "/proc/7/ns/net".into())].into(), ..host() };
+        let elder = format!("config: {{{share}}}\nexports: [{exports}]");
+        errors(&planned(Maker::new().node(&elder).node(""), &mut host).1)
+    };
+    let data = export("Public", "$NODE_PATH/data");
+    for share in ["share_net: $NODE_PATH/data/net", "share_all: $NODE_PATH/data/net"] {
+        assert!(found(share, &data, "/pool/n0/data/net").contains(&"export-decides"), "{share}");
+        assert!(found(share, &data, "/nothing").contains(&"export-decides"), "{share}: no link yet");
+        assert!(found(share, &export("Private", "$NODE_PATH/data"), "/nothing").contains(&"export-decides"));
+        assert_eq!(found(share, "", "/pool/n0/data/net"), Vec::<&str>::new(), "{share}: nobody writes there");
+    }
+    assert_eq!(found("share_net: /run/netns/a", &data, "/run/netns/a"), Vec::<&str>::new());
+}
+
+#[test]
+fn a_launch_makes_nothing_of_its_elders() {
+    for (path, made) in [
+        ("$NODE_PATH/new", true),
+        ("/pool/n0/new", false),
+        ("/pool/n0/between/.rednode.yaml", false),
+        ("$NODE_PATH/kid/.rednode.yaml", false),
+    ] {
+        let mut host = host();
+        host.missing.insert(path.replace("$NODE_PATH", "/pool/n0/n1"));
+        let text = format!("exports: [{}]", export("Restricted", path));
+        let (plan, _) = planned(Maker::new().node("").node(&text), &mut host);
+        let plan = plan.unwrap();
+        assert_eq!(
+            (plan.layout.create.len(), plan.layout.skipped.len()),
+            (made.into(), (!made).into()),
+            "{path}"
+        );
+    }
+    // An elder makes what it gives to a leaf.
+    let mut host = host();
+    host.missing.insert("/pool/n0/n1/given".to_owned());
+    let text = format!("exports: [{}]", export("Public", "$LEAF_PATH/given"));
+    let (plan, _) = planned(Maker::new().node(&text).node(""), &mut host);
+    assert_eq!(plan.unwrap().layout.create.len(), 1);
+}
+
+#[test]
+fn a_service_in_a_node_is_one() {
+    let mounts = "2 1 0:8 / /run rw - tmpfs tmpfs rw
+3 1 0:8 /podman /pool/n0/n1/svc rw - tmpfs tmpfs rw
+";
+    for path in ["$NODE_PATH/svc", "$NODE_PATH/svc/podman.sock"] {
+        let found = codes("", &export("Restricted", path), &mut FakeHost { mounts: mounts.into(), ..host() });
+        assert_eq!(found, ["export-privileged"], "{path}");
+    }
+    let found =
+        codes("", &export("Restricted", "$NODE_PATH"), &mut FakeHost { mounts: mounts.into(), ..host() });
+    assert_eq!(found, ["export-privileged"], "it comes along");
+    let found =
+        codes("", &export("Restricted", "$NODE_PATH/usr"), &mut FakeHost { mounts: mounts.into(), ..host() });
+    assert_eq!(found, Vec::<&str>::new());
+}
+
+#[test]
+fn a_link_of_a_process_leads_nowhere_that_is_written_to() {
+    let mounts = "2 1 0:3 / /proc rw - proc proc rw\n".to_owned();
+    let links = [("/proc/self/cwd".to_owned(), "/srv/data".to_owned())].into();
+    let mut host = FakeHost { mounts, links, ..host() };
+    for path in ["/proc/self/cwd", "/proc/self/cwd/x"] {
+        assert_eq!(codes("", &export("Private", path), &mut host), ["export-decides"], "{path}");
+        assert_eq!(codes("", &export("Restricted", path), &mut host), Vec::<&str>::new(), "{path}");
     }
 }

@@ -1,0 +1,32 @@
+//! Names of variables.
+
+/// Names that expand to something by themselves, for hints.
+pub const BUILT_IN: [&str; 27] = [
+    "NODE_ALIAS",
+    "NODE_NAME",
+    "NODE_PATH",
+    "NODE_INFO",
+    "LEAF_ALIAS",
+    "LEAF_NAME",
+    "LEAF_PATH",
+    "LEAF_INFO",
+    "UID",
+    "GID",
+    "PID",
+    "USER",
+    "LOGNAME",
+    "HOSTNAME",
+    "TODAY",
+    "UUID",
+    "NODE_PREFIX",
+    "REDPESK_VERSION",
+    "redpak_MAIN",
+    "redpak_TMPL",
+    "CGROUPS_MOUNT_POINT",
+    "REDNODE_CONF",
+    "REDNODE_ADMIN",
+    "REDNODE_STATUS",
+    "REDNODE_VARDIR",
+    "REDNODE_REPODIR",
+    "REDNODE_LOCK",
+];
