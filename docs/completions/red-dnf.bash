@@ -28,6 +28,9 @@ _red__dnf() {
             red__dnf,red-clean)
                 cmd="red__dnf__subcmd__red__subcmd__clean"
                 ;;
+            red__dnf,red-doctor)
+                cmd="red__dnf__subcmd__red__subcmd__doctor"
+                ;;
             red__dnf,red-downgrade)
                 cmd="red__dnf__subcmd__red__subcmd__downgrade"
                 ;;
@@ -110,7 +113,7 @@ _red__dnf() {
 
     case "${cmd}" in
         red__dnf)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version red-manager red-search red-info red-list red-repolist red-repoquery red-provides red-makecache red-clean red-install red-remove red-update red-downgrade red-reinstall red-download red-autoremove red-check-update red-history red-rollback red-generations red-check red-why red-testcase"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version red-manager red-search red-info red-list red-repolist red-repoquery red-provides red-makecache red-clean red-install red-remove red-update red-downgrade red-reinstall red-download red-autoremove red-check-update red-history red-rollback red-generations red-check red-doctor red-why red-testcase"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -295,6 +298,52 @@ _red__dnf() {
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__clean)
             opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version all packages metadata dbcache"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --redpath)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --setopt)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repofrompath)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --enablerepo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disablerepo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --releasever)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        red__subcmd__dnf__subcmd__red__subcmd__doctor)
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -734,6 +734,7 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l enablerep
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l disablerepo -d 'Leave a repository out' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l releasever -d 'What $releasever stands for' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -s y -l assumeyes -d 'Agree beforehand'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l assumeno -d 'Show what would be done, and do nothing'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-doctor" -l downloadonly -d 'Fetch packages, and go no further'

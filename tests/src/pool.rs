@@ -1,7 +1,7 @@
 //! Families on disk.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -146,7 +146,7 @@ impl Drop for Pool {
             if Instant::now() > end {
                 let path = self.dir.display();
                 assert!(std::thread::panicking(), "the test left {path} behind: {error}");
-                eprintln!("the test left {path} behind: {error}");
+                drop(writeln!(std::io::stderr(), "the test left {path} behind: {error}"));
                 break;
             }
             std::thread::sleep(Duration::from_millis(50));

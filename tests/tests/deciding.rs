@@ -345,10 +345,13 @@ fn the_kernel_is_no_export() {
             refused(&said, "export-kernel", &["app/etc/redpak.yaml:4:"]);
         }
     }
-    // A process file system of the node's own, and shared memory of the host, are no such thing.
-    let own =
-        ["{mode: Procfs, mount: /p}".to_owned(), "{mode: Public, mount: /shm, path: /dev/shm}".to_owned()];
-    write(&stage, "core/mid/app", "", &own);
+    // Shared memory of the host is its IPC; a process file system of the node's own is no such thing.
+    let memory = "{mode: Public, mount: /shm, path: /dev/shm}".to_owned();
+    write(&stage, "core/mid/app", "", std::slice::from_ref(&memory));
+    let said = wrap(&stage, "core/mid/app", "echo ran");
+    refused(&said, "export-kernel", &["share_ipc: Enabled", "app/etc/redpak.yaml:4:"]);
+    let own = "{mode: Procfs, mount: /p}".to_owned();
+    write(&stage, "core/mid/app", "share_ipc: Enabled", &[own, memory]);
     assert_eq!(wrap(&stage, "core/mid/app", "ls -d /p/1 /shm").good().out, "/p/1\n/shm\n");
 }
 
@@ -377,7 +380,11 @@ fn services_of_root_are_called_what_they_are() {
         let said = wrap_after(&stage, prepare, "core/mid/app", "echo ran");
         refused(&said, "export-privileged", &["which gives access to", "exports: {allow: ["]);
     }
-    for path in ["/run/systemd/notify", "/run/platform", "/run/user/$UID", "/run/app/sock"] {
+    // The templates name everybody's session; root's is left out, for its service manager is root's.
+    app("/run/user/$UID");
+    let said = wrap_after(&stage, prepare, "core/mid/app", "test -e /s || echo left out").good();
+    assert!(said.out == "left out\n" && said.err.contains("root's session"), "{}{}", said.out, said.err);
+    for path in ["/run/systemd/notify", "/run/platform", "/run/app/sock"] {
         app(path);
         let said = wrap_after(&stage, prepare, "core/mid/app", "test -e /s && echo there");
         assert_eq!(said.good().out, "there\n", "{path}");

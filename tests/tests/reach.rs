@@ -159,10 +159,15 @@ fn what_the_host_decides_by_is_out_of_reach_before_it_is_there() {
     write(&stage, "core/mid/app", "", &[&export]);
     let start = || wrap_with(&stage, "core/mid/app", &[], &[("NODE_PREFIX", &prefix)], "echo ran");
     assert_eq!(start().good().out, "ran\n");
-    for (link, target) in [("main.yaml", "main.yaml"), ("main-admin.yaml", "a.yaml"), ("templates.d", "tpl")]
-    {
+    let exported = ("export-decides", "core/mid/app/etc/redpak.yaml:");
+    for (link, target, (code, place)) in [
+        // What is read by any launch has to be there.
+        ("main.yaml", "main.yaml", ("unreadable", "etc/redpak/main.yaml")),
+        ("main-admin.yaml", "a.yaml", exported),
+        ("templates.d", "tpl", exported),
+    ] {
         symlink(data.join(target), redpak.join(link)).expect("it is ours");
-        refused(&start(), "export-decides", &["core/mid/app/etc/redpak.yaml:", target]);
+        refused(&start(), code, &[place, target]);
         fs::remove_file(redpak.join(link)).expect("it is ours");
     }
     fs::create_dir(redpak.join("templates.d")).expect("it is ours");

@@ -234,7 +234,7 @@ fn scriptlets_leave_the_database_alone() {
     let scripts = [
         ("away", away.as_str()),
         ("link", "ln -s /etc/shadow /var/lib/rpm/shadow"),
-        ("hard", "echo x > /var/lib/x; ln /var/lib/x /var/lib/rpm/x"),
+        ("hard", "ln /var/lib/rpm/rpmdb.sqlite /var/lib/rpm/x"),
     ];
     let packages: Vec<Small<'_>> =
         scripts.iter().map(|(name, post)| Small { post, ..small(name, &[("/usr/share/s", "s")]) }).collect();

@@ -111,7 +111,7 @@ fn node(ground: &Ground, node: &str, key: &Path, more: &str) {
         dir.display(),
         key.display()
     );
-    let file = ground.pool.write(&format!("{node}.repo"), repo);
+    let file = ground.pool.write(format!("{node}.repo"), repo);
     ground.dnf(node, &["red-manager", "--add-repo", &file.to_string_lossy()]).good();
 }
 
@@ -170,7 +170,7 @@ fn key_files_are_read_however_they_are_written() {
     .into_iter()
     .enumerate()
     {
-        let file = ground.pool.write(&format!("keys-{at}"), file);
+        let file = ground.pool.write(format!("keys-{at}"), file);
         let name = format!("node{at}");
         node(&ground, &name, &file, "");
         let said = ground.dnf(&name, &["-y", "install", "one"]);
@@ -229,7 +229,7 @@ fn what_is_no_key_is_told() {
             "no OpenPGP public key",
         ),
         (flipped.into_bytes(), "damaged"),
-        (good[..middle].as_bytes().to_vec(), "cut off"),
+        (good.as_bytes()[..middle].to_vec(), "cut off"),
         (binary[..binary.len() - 1].to_vec(), "cut off"),
         (b"<html>404</html>".to_vec(), "no OpenPGP public key"),
         (Vec::new(), "no OpenPGP public key"),
@@ -237,7 +237,7 @@ fn what_is_no_key_is_told() {
     .into_iter()
     .enumerate()
     {
-        let file = ground.pool.write(&format!("keys-{at}"), file);
+        let file = ground.pool.write(format!("keys-{at}"), file);
         let name = format!("node{at}");
         node(&ground, &name, &file, "");
         let refused = ground.dnf(&name, &["-y", "install", "one"]);
@@ -277,7 +277,7 @@ fn metadata_signed_by_subkeys_and_by_several() {
     .enumerate()
     {
         fs::write(repomd.with_extension("xml.asc"), signature).expect("there is room");
-        let key = ground.pool.write(&format!("keys-{at}"), key);
+        let key = ground.pool.write(format!("keys-{at}"), key);
         let name = format!("node{at}");
         node(&ground, &name, &key, "repo_gpgcheck=1\n");
         let said = ground.dnf(&name, &["search", "one"]);

@@ -41,7 +41,7 @@ fn what_was_removed_stays_so_on_every_file_system() {
     fs::create_dir_all(new.join("opaque")).unwrap();
     mark(&open(&new), &new, c"gone").unwrap();
     mark(&open(&new), &new, c"dir").unwrap();
-    mark(&openat(&open(&new), "opaque", DIRECTORY, Mode::empty()).unwrap(), &new, OPAQUE).unwrap();
+    mark(&openat(open(&new), "opaque", DIRECTORY, Mode::empty()).unwrap(), &new, OPAQUE).unwrap();
     assert!(fs::symlink_metadata(new.join("gone")).unwrap().file_type().is_fifo());
     take_over((&open(&old), &old), (&open(&new), &new), How::Link).unwrap();
     let names = |dir: &Path| {

@@ -322,7 +322,7 @@ pub(super) fn clean(dir: &OwnedFd, path: &Path) -> Result<Vec<PathBuf>, StoreErr
             FileType::CharacterDevice | FileType::Fifo if is_whiteout(&stat_of(&walk, &name)?) => {
                 let inner = walk.join(&name);
                 rustix::fs::unlinkat(walk.dir(), &name, AtFlags::empty()).at(&inner)?;
-                if &*name != OPAQUE {
+                if *name != *OPAQUE {
                     hidden.push(inner.strip_prefix(path).map(Path::to_path_buf).unwrap_or(inner));
                 }
             }

@@ -39,6 +39,7 @@ const MAIN: &[(&str, Kind)] = &[
     ("password", Text),
     ("proxy", Text),
     ("repo_gpgcheck", Boolean),
+    ("scriptlet_timeout", Count),
     ("skip_if_unavailable", Boolean),
     ("tsflags", Flags),
     ("username", Text),

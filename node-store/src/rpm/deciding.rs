@@ -83,7 +83,7 @@ pub(super) fn refuse(job: &Job, packages: &[Package]) -> Result<(), String> {
             let open = file.mode() & 0o022 != 0 || !matches!(file.user(), "" | "root");
             let decides = decides.or_else(|| {
                 let open = directory && open && !rules.allow(&file.path());
-                open.then(|| [Some(&path), real.as_ref()])?
+                open.then_some([Some(&path), real.as_ref()])?
                     .into_iter()
                     .flatten()
                     .find_map(|path| rules.decides(path, false))
@@ -183,7 +183,7 @@ mod tests {
         assert!(!decides("/etc/yum.repos.d/ours.repo") && !decides("/etc/dnf/vars/a"));
         assert!(decides("/etc/yum.repos.d/theirs.repo") && decides("/etc/dnf"));
         assert!(decides("/etc/redpak.yaml") && decides("/shared/redpak.yaml") && decides("/shared"));
-        assert!(!decides("/shared/other") && !rules.decides(Path::new("/shared"), true).is_some());
+        assert!(!decides("/shared/other") && rules.decides(Path::new("/shared"), true).is_none());
         let everything = Rules { more: &[], allowed: &["/".to_owned()] };
         assert!(everything.decides(Path::new("/etc/redpak.yaml"), false).is_some(), "no option means all");
     }

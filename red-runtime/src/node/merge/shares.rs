@@ -121,25 +121,30 @@ fn one<'a>(
         holding = Some((layer, share));
     }
     let (layer, share) = holding?;
-    let value = match &share.value {
+    let value = sharing(merger, tag, &layer, share)?;
+    Some(Resolved { value, origin: Some(layer.origin(share.at)), over })
+}
+
+/// What a layer's word comes to.
+fn sharing<'a>(
+    merger: &mut Merger<'a>,
+    tag: &str,
+    layer: &Layer<'a>,
+    share: &Located<Share>,
+) -> Option<Sharing> {
+    Some(match &share.value {
         Share::Unset => return None,
         Share::Enabled => Sharing::Host,
         Share::Disabled => Sharing::New,
         Share::Join(path) => {
-            let path = merger.expand(&layer, &Located::new(path.clone(), share.at), Shell::Never)?;
+            let path = merger.expand(layer, &Located::new(path.clone(), share.at), Shell::Never)?;
             if !path.actual.starts_with('/') {
-                merger.report.push(
-                    Diagnostic::error(
-                        Code::BadPath,
-                        format!("`{tag}`: `{}` is not an absolute path", path.actual),
-                    )
-                    .at(share.at),
-                );
+                let message = format!("`{tag}`: `{}` is not an absolute path", path.actual);
+                merger.report.push(Diagnostic::error(Code::BadPath, message).at(share.at));
             }
             Sharing::Join(path)
         }
-    };
-    Some(Resolved { value, origin: Some(layer.origin(share.at)), over })
+    })
 }
 
 /// The more, the less a container sees.
