@@ -39,7 +39,7 @@ const MAIN: &[(&str, Kind)] = &[
     ("password", Text),
     ("proxy", Text),
     ("repo_gpgcheck", Boolean),
-    ("scriptlet_timeout", Count),
+    ("scriptlet_timeout", Number),
     ("skip_if_unavailable", Boolean),
     ("tsflags", Flags),
     ("username", Text),
