@@ -65,7 +65,7 @@ pub(crate) enum TransactionError {
     Rpm(#[from] Failed),
     /// A child needs what goes away.
     #[error(
-        "{}\n`--with-descendants` moves them together; nothing has changed", .0.join("\n")
+        "{}\n`--with-descendants` moves them together (of red-rollback: `red-history undo NUMBER --with-descendants`); nothing has changed", .0.join("\n")
     )]
     Descendants(Vec<String>),
     /// Nobody to ask.

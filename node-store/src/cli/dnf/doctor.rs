@@ -50,6 +50,19 @@ pub(super) fn run(common: &Common) -> Result<Exit, DnfError> {
 
 const ABOUT: &str = "install view";
 
+/// Whether the caller may not write to a place that is there. What may be made in one that is missing is
+/// said when it is made.
+fn closed(place: &Path) -> Option<Finding> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(place).ok()?);
+    accessat(CWD, place, Access::WRITE_OK, AtFlags::EACCESS).err()?;
+    Some(Finding {
+        grade: "poor",
+        text: format!("{}: nothing can be changed by this user", place.display()),
+        fix: Some(format!("run as user {owner}, whose it is")),
+    })
+}
+
 fn findings(place: &Path, looked: Result<Findings, ViewError>) -> Vec<Finding> {
     let found = match looked {
         Ok(found) => found,
@@ -70,6 +83,7 @@ fn findings(place: &Path, looked: Result<Findings, ViewError>) -> Vec<Finding> {
     } else {
         Finding { grade: "good", text: format!("{where_}: packages can be installed"), fix: None }
     }];
+    findings.extend(closed(place));
     if !found.split_at.is_empty() {
         let points: Vec<String> = found.split_at.iter().map(|point| point.display().to_string()).collect();
         let text = format!("directories are covered entry by entry because of {}", points.join(", "));

@@ -34,7 +34,8 @@ impl Surroundings {
         if machines_root {
             return here;
         }
-        here.runtime = variable("XDG_RUNTIME_DIR");
+        // Of anybody else, or with anybody else in it, it is none (XDG Base Directory Specification).
+        here.runtime = variable("XDG_RUNTIME_DIR").filter(|dir| here.owns(dir, 0o022));
         if here.runtime.is_none() {
             here.state = variable("XDG_STATE_HOME");
             here.home = variable("HOME").or_else(|| crate::command::accounts::home_of(uid));
