@@ -40,7 +40,7 @@ impl Ground {
         let core = Small {
             name: "core-os",
             version: "1",
-            provides: &["/bin/sh", "/usr/bin/sh", "group(daemon)"],
+            provides: &["/bin/sh", "/usr/bin/sh", "group(daemon)", "user(daemon)"],
             ..Small::default()
         };
         let package = ground.maker.small(&ground.pool.mkdir("core-packages"), &core);

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use red_tests::broom::User;
 use red_tests::call::{Said, run};
 use red_tests::packages::Small;
-use red_tests::store::{Ground, fingerprint};
+use red_tests::store::{Ground, fingerprint, rpm_version};
 
 /// A scriptlet of the kit.
 struct Attempt {
@@ -346,7 +346,9 @@ fn nobody_escapes_as_a_user() {
 }
 
 fn everybody_ends(ground: &Ground, name: &str) {
-    let kit = attempts(include_str!("escape/endless"));
+    let mut kit = attempts(include_str!("escape/endless"));
+    // rpm 6 lets no scriptlet in Lua fork.
+    kit.retain(|attempt| rpm_version().0 < 6 || attempt.name != "lua-child-loop");
     assert!(kit.len() >= 10);
     let mut host = Host::new(ground, name);
     build(ground, &host, &kit);

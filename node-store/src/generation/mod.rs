@@ -25,7 +25,7 @@ pub(crate) use descend::{Switches, commit};
 pub(crate) use lock::{Lock, LockError, Patience, is_foreign};
 pub(crate) use switch::Stage;
 pub(crate) use transfer::{clear, transfer};
-pub(crate) use tree::{bring, is_whiteout, make_directory, remove, remove_one};
+pub(crate) use tree::{bring, close, is_whiteout, make_directory, remove, remove_one};
 pub(crate) use walk::{Walk, entries};
 
 /// Directory of everything of ours in a node.
@@ -34,6 +34,11 @@ pub(crate) const RED: &str = ".red";
 pub(crate) const DATABASE: &str = "var/lib/rpm";
 /// What a generation says of itself, see [`crate::history`].
 pub(crate) const ABOUT: &str = ".generation.json";
+
+/// Whether a name right below a generation's root is its own, so that no package has it.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    [ABOUT, VARIABLE].contains(&name)
+}
 /// What a generation has for the node's `var` until it is current.
 pub(crate) const VARIABLE: &str = ".var";
 

@@ -3,12 +3,12 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use rustix::fs::{Mode, openat, renameat, symlinkat};
+use rustix::fs::{Mode, OFlags, openat, renameat, symlinkat};
 
 use crate::beneath::Dir;
 
 use super::adopt::how;
-use super::tree::{clean, make_directory, missing_attributes, remove, same_attributes, take_over};
+use super::tree::{clean, close, make_directory, missing_attributes, remove, same_attributes, take_over};
 use super::{At, DATABASE, DIRECTORY, NEVER, RED, Store, StoreError, VARIABLE, names};
 
 /// A generation in the making.
@@ -20,6 +20,19 @@ pub(crate) struct Stage {
     pub(crate) upper: PathBuf,
     /// What overlayfs keeps its own state in.
     pub(crate) work: PathBuf,
+}
+
+/// rpm's database is its owner's to write to, whatever scriptlets made of that.
+fn close_database(upper: &OwnedFd, stage: &Stage) -> Result<(), StoreError> {
+    let shown = stage.upper.join(DATABASE);
+    let dir = openat(upper, DATABASE, DIRECTORY, Mode::empty()).at(&shown)?;
+    close(&dir, &shown, 0o755)?;
+    for (name, _) in super::entries(&dir, &shown)? {
+        let path = super::tree::join(&shown, &name);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        close(&openat(&dir, &name, flags, Mode::empty()).at(&path)?, &path, 0o644)?;
+    }
+    Ok(())
 }
 
 impl Store {
@@ -54,6 +67,10 @@ impl Store {
     pub(crate) fn complete(&self, stage: &Stage, owned: &[String]) -> Result<Vec<PathBuf>, StoreError> {
         let upper = openat(&self.dir, format!(".red/stage/{}", stage.number), DIRECTORY, Mode::empty())
             .at(&stage.upper)?;
+        // A scriptlet may have made anything of these names, and what is written later would follow a link.
+        for name in [super::ABOUT, VARIABLE] {
+            remove(&upper, &stage.upper, name)?;
+        }
         self.separate_variable(&upper, stage)?;
         // Mount points of the install view, what volatile places got, and links such as /bin that only the
         // view needed.
@@ -69,8 +86,19 @@ impl Store {
         self.no_stranger(&upper, stage)?;
         let hidden = clean(&upper, &stage.upper)?;
         self.remove_empty(&upper, stage)?;
+        close(&upper, &stage.upper, 0o755)?;
+        close_database(&upper, stage)?;
         remove(&self.dir, &self.path, &format!(".red/stage/{}.work", stage.number))?;
         Ok(hidden)
+    }
+
+    /// Writes down what a complete stage is of. Nothing has the name by now.
+    pub(crate) fn describe(&self, stage: &Stage, text: &[u8]) -> Result<(), StoreError> {
+        let path = stage.upper.join(super::ABOUT);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let below = format!(".red/stage/{}/{}", stage.number, super::ABOUT);
+        let file = openat(&self.dir, below, flags, Mode::from_raw_mode(0o644)).at(&path)?;
+        std::io::Write::write_all(&mut std::fs::File::from(file), text).at(path)
     }
 
     /// Refuses a top directory whose name something else in the node has.

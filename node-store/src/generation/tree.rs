@@ -205,6 +205,16 @@ pub(super) fn attributes(fd: &OwnedFd, stat: &Stat, path: &Path) -> Result<(), S
     rustix::fs::futimens(fd, &times).at(path)
 }
 
+/// Makes something the caller's own, to be changed by nobody else: owner, mode, access control lists.
+pub(crate) fn close(fd: &OwnedFd, path: &Path, mode: u32) -> Result<(), StoreError> {
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    rustix::fs::fchown(fd, Some(uid), Some(gid)).at(path)?;
+    for name in extended(fd, path)?.iter().filter(|name| name.starts_with("system.posix_acl_")) {
+        rustix::fs::fremovexattr(fd, &**name).at(path)?;
+    }
+    rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)).at(path)
+}
+
 /// A directory, and its path for messages.
 pub(super) type Shown<'a> = (&'a OwnedFd, &'a Path);
 

@@ -124,6 +124,9 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
         {
             return refuse("is no plain absolute path");
         }
+        if crate::generation::is_reserved(path.split('/').nth(1).unwrap_or_default()) {
+            return refuse("has a name that a generation keeps for itself");
+        }
         let kind = rustix::fs::FileType::from_raw_mode(u32::from(file.mode()));
         if matches!(kind, rustix::fs::FileType::CharacterDevice | rustix::fs::FileType::BlockDevice) {
             return refuse("is a device node, and nodes have none: exports are mounted without devices");

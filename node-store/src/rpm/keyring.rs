@@ -53,7 +53,8 @@ pub(crate) fn keys(database: &Path) -> Result<BTreeSet<DatabaseKey>, RpmError> {
         name: format!("{NAME}-{}-{}", key.version(), key.release()),
         armored: key.description().to_owned(),
     };
-    Ok(Db::open()?.find(Index::Name, NAME).map(key).collect())
+    // Every header, not the index: an index is a table that somebody who can write to the file can replace.
+    Ok(Db::open()?.installed_packages().filter(|header| header.name() == NAME).map(key).collect())
 }
 
 /// The keys that a job's packages are verified with.

@@ -12,7 +12,7 @@ use red_runtime::node::guard::{Decides, PLACES};
 use rustix::fs::{FileType, Gid, Mode, Stat, Uid, fchmod, fchown};
 
 use crate::beneath::Dir;
-use crate::generation::{At, DATABASE, StoreError, bring, is_whiteout, remove_one};
+use crate::generation::{At, DATABASE, StoreError, bring, close, is_whiteout, remove_one};
 use crate::rpm::Rules;
 
 /// Bytes of a file that are compared.
@@ -108,11 +108,31 @@ impl Watch<'_> {
 
     /// Brings back what is missing of what decided before. Called when the node's other files are in.
     pub(super) fn restore(&self, undone: &mut BTreeSet<PathBuf>) -> Result<(), StoreError> {
-        let Some(current) = self.current else { return Ok(()) };
         let listed = PLACES.iter().filter(|place| place.decides != Decides::Packages);
         let listed = listed.map(|place| -> &str { place.of_packages() });
         for place in listed.chain(self.rules.more.iter().map(String::as_str)) {
-            self.restore_way((current, self.stage), Path::new("/"), place, undone)?;
+            if let Some(current) = self.current {
+                self.restore_way((current, self.stage), Path::new("/"), place, undone)?;
+            }
+            self.close_way(Path::new(place), undone)?;
+        }
+        Ok(())
+    }
+
+    /// Closes new directories on the way to a place, and the place: whoever may write to one of them brings
+    /// what decides later.
+    fn close_way(&self, place: &Path, undone: &mut BTreeSet<PathBuf>) -> Result<(), StoreError> {
+        for below in place.ancestors().filter(|below| !below.as_os_str().is_empty()) {
+            let path = Path::new("/").join(below);
+            let Ok(dir) = self.stage.dir(below) else { continue };
+            let stat = rustix::fs::fstat(&dir).at(&path)?;
+            let foreign = stat.st_uid != rustix::process::geteuid().as_raw();
+            let lists = rustix::fs::fgetxattr(&dir, "system.posix_acl_access", &mut [0_u8; 4096][..]).is_ok();
+            let kept = self.rules.allow(&path.to_string_lossy()) || self.was_there(&path)?;
+            if !kept && (foreign || lists || stat.st_mode & 0o022 != 0) {
+                close(dir.fd(), &path, 0o755)?;
+                undone.insert(path);
+            }
         }
         Ok(())
     }

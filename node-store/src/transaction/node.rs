@@ -101,8 +101,7 @@ impl One<'_> {
             output,
         };
         let text = serde_json::to_vec_pretty(&about).unwrap_or_default();
-        let path = stage.upper.join(generation::ABOUT);
-        std::fs::write(&path, text).at(path)?;
+        self.store.describe(stage, &text)?;
         self.store.sync_all()?;
         self.store.publish(stage)?;
         Ok(Some(about.record))
