@@ -215,6 +215,35 @@ pub(crate) fn close(fd: &OwnedFd, path: &Path, mode: u32) -> Result<(), StoreErr
     rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)).at(path)
 }
 
+/// Copies what a file holds and leaves its holes: a scriptlet can make a file longer than any disk.
+fn copy_data(source: &mut std::fs::File, target: &mut std::fs::File) -> std::io::Result<()> {
+    use rustix::fs::{SeekFrom, seek};
+    use std::io::Read;
+    let length = source.metadata()?.len();
+    let mut position = 0;
+    while position < length {
+        let data = match seek(&*source, SeekFrom::Data(position)) {
+            Err(Errno::NXIO) => break,
+            // Without holes all of it is data.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => position,
+            found => found?,
+        };
+        let hole = match seek(&*source, SeekFrom::Hole(data)) {
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => length,
+            found => found?,
+        };
+        seek(&*source, SeekFrom::Start(data))?;
+        seek(&*target, SeekFrom::Start(data))?;
+        // Asks the kernel to copy, or to share blocks where the file system can.
+        let copied = std::io::copy(&mut (&mut *source).take(hole - data), target)?;
+        if copied == 0 {
+            break;
+        }
+        position = hole;
+    }
+    target.set_len(length)
+}
+
 /// A directory, and its path for messages.
 pub(super) type Shown<'a> = (&'a OwnedFd, &'a Path);
 
@@ -236,8 +265,7 @@ pub(super) fn copy_file(
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let target = openat(into.0, name, flags, Mode::from_raw_mode(0o600)).at(&into_path)?;
     let (mut source, mut target) = (std::fs::File::from(source), std::fs::File::from(target));
-    // Asks the kernel to copy, or to share blocks where the file system can.
-    std::io::copy(&mut source, &mut target).at(&into_path)?;
+    copy_data(&mut source, &mut target).at(&into_path)?;
     let (source, target) = (OwnedFd::from(source), OwnedFd::from(target));
     attributes(&target, stat, &into_path)?;
     // After the owner, whose change takes capabilities away.
@@ -447,6 +475,26 @@ mod tests {
         }
         let flags = OFlags::WRONLY | OFlags::CREATE;
         openat(walk.dir(), c"file", flags, Mode::from_raw_mode(0o644)).unwrap();
+    }
+
+    #[test]
+    fn holes_stay_holes() {
+        use std::io::{Read, Seek, Write};
+        let (mut source, mut target) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        source.write_all(b"begin").unwrap();
+        source.seek(std::io::SeekFrom::Start(1 << 35)).unwrap();
+        source.write_all(b"middle").unwrap();
+        source.set_len(1 << 40).unwrap();
+        copy_data(&mut source, &mut target).unwrap();
+        assert_eq!(target.metadata().unwrap().len(), 1 << 40);
+        let mut found = [0; 6];
+        target.seek(std::io::SeekFrom::Start(1 << 35)).unwrap();
+        target.read_exact(&mut found).unwrap();
+        assert_eq!(&found, b"middle");
+        assert!(std::os::unix::fs::MetadataExt::blocks(&target.metadata().unwrap()) < 1 << 12);
+        let (mut empty, mut copy) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        copy_data(&mut empty, &mut copy).unwrap();
+        assert_eq!(copy.metadata().unwrap().len(), 0);
     }
 
     #[test]

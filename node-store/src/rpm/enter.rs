@@ -125,6 +125,8 @@ fn transact() -> Result<Done, String> {
     let ended = end(&mut child, heard.is_err());
     heard?;
     let done = report.done(ended, &upper, &job.upper)?;
+    // Nothing listens any more: when the one who asked is gone, nobody wants it.
+    die_with_parent().map_err(|error| error.to_string())?;
     bench.map_or(Ok(()), Bench::close).map_err(|error| format!("the staging area: {error}"))?;
     Ok(done)
 }

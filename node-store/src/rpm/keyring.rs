@@ -8,7 +8,7 @@ use librpm::db::Index;
 use librpm::{Db, Keyring, PackageHeader};
 
 use super::openpgp::{Certificate, certificates};
-use super::{Job, RpmError, define, has_database, use_database};
+use super::{Job, RpmError, define, has_database, nevra, use_database};
 
 /// What rpm's keys are called among packages.
 const NAME: &str = "gpg-pubkey";
@@ -43,18 +43,37 @@ impl DatabaseKey {
     }
 }
 
-/// The keys of a database, those too that verify nothing.
-pub(crate) fn keys(database: &Path) -> Result<BTreeSet<DatabaseKey>, RpmError> {
+/// What a database holds.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// Its keys, those too that verify nothing.
+    pub(crate) keys: BTreeSet<DatabaseKey>,
+    /// Names, versions and architectures of packages.
+    pub(crate) installed: Vec<String>,
+    /// Names right below the root that packages own.
+    pub(crate) tops: BTreeSet<String>,
+}
+
+/// What a database holds, by every header and not by an index: an index is a table that somebody who can
+/// write to the file can replace.
+pub(crate) fn contents(database: &Path) -> Result<Contents, RpmError> {
+    let mut found = Contents::default();
     if !has_database(database) {
-        return Ok(BTreeSet::new());
+        return Ok(found);
     }
     use_database(database)?;
-    let key = |key: PackageHeader| DatabaseKey {
-        name: format!("{NAME}-{}-{}", key.version(), key.release()),
-        armored: key.description().to_owned(),
-    };
-    // Every header, not the index: an index is a table that somebody who can write to the file can replace.
-    Ok(Db::open()?.installed_packages().filter(|header| header.name() == NAME).map(key).collect())
+    for header in Db::open()?.installed_packages() {
+        if header.name() == NAME {
+            let name = format!("{NAME}-{}-{}", header.version(), header.release());
+            found.keys.insert(DatabaseKey { name, armored: header.description().to_owned() });
+            continue;
+        }
+        found.installed.push(nevra(&header));
+        let paths = header.files();
+        let top = |path: &str| path.strip_prefix('/').filter(|top| !top.contains('/')).map(str::to_owned);
+        found.tops.extend(paths.iter().filter_map(|file| top(&file.path())));
+    }
+    Ok(found)
 }
 
 /// The keys that a job's packages are verified with.

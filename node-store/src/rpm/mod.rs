@@ -23,7 +23,7 @@ pub(crate) use check::nevra;
 pub(crate) use deciding::Rules;
 pub(crate) use enter::{look, main as enter};
 pub(crate) use job::{Done, Erase, Event, Install, Job, Lower};
-pub(crate) use keyring::{keys, stored as stored_keys};
+pub(crate) use keyring::{DatabaseKey, contents, stored as stored_keys};
 pub(crate) use transact::main as transact;
 pub(crate) use view::{Findings, ViewError, bench, check as check_place, look_at, probe};
 pub(crate) use watchdog::SECONDS as SCRIPTLET_SECONDS;

@@ -77,13 +77,13 @@ impl One<'_> {
         if self.how.test {
             return Ok(None);
         }
-        differs(&expected(before, &changes), done.installed)?;
         if let Some(line) = self.privileged(&done.privileged) {
             talk.say(&line);
         }
         let paths = |names: &[OsString]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         self.store.tidy(stage, &paths(&done.gone), &paths(&done.spare))?;
-        let (kept, undone) = self.complete(stage, current, (&job, gone, &done.tops), talk)?;
+        let expected = expected(before, &changes);
+        let (kept, undone) = self.complete(stage, current, (&job, gone, &expected), talk)?;
         let mut about = about.clone();
         about.follow(&changes);
         about.record = Record {
@@ -112,7 +112,7 @@ impl One<'_> {
         &self,
         stage: &Stage,
         current: u64,
-        (job, gone, tops): (&Job, BTreeSet<PathBuf>, &[String]),
+        (job, gone, expected): (&Job, BTreeSet<PathBuf>, &BTreeSet<String>),
         talk: &mut dyn Talk,
     ) -> Result<(Vec<PathBuf>, Vec<PathBuf>), TransactionError> {
         let open = |below: String| deciding::open(self.store.dir(), self.store.path(), &below);
@@ -121,15 +121,19 @@ impl One<'_> {
         let rules = rpm::Rules { more: &job.deciding, allowed: &job.allowed };
         let watch = deciding::Watch { stage: &staged, current: Some(&old), rules, gone };
         watch.database()?;
-        let known = rpm::keys(&old.path().join(generation::DATABASE)).map_err(LoadError::from)?;
+        let known = rpm::contents(&old.path().join(generation::DATABASE)).map_err(LoadError::from)?;
         let agreed = rpm::certificates(&job.import)?;
         let there = staged.dir(generation::DATABASE).at(staged.path())?;
-        let keys = rpm::keys(&there.proc_path()).map_err(LoadError::from)?;
-        if let Some(key) = keys.iter().find(|key| !known.contains(key) && !key.is_one_of(&agreed)) {
+        // What the process in the view says of it is said by scriptlets, too.
+        let now = rpm::contents(&there.proc_path()).map_err(LoadError::from)?;
+        let strange = |key: &&_| !known.keys.contains(key) && !rpm::DatabaseKey::is_one_of(key, &agreed);
+        if let Some(key) = now.keys.iter().find(strange) {
             return Err(TransactionError::StrangeKey(key.name.clone()));
         }
+        differs(expected, now.installed)?;
+        let tops: Vec<String> = now.tops.into_iter().collect();
         let mut undone = watch.sweep()?;
-        let kept = self.store.complete(stage, tops)?;
+        let kept = self.store.complete(stage, &tops)?;
         watch.restore(&mut undone)?;
         for path in &undone {
             talk.say(&format!(
