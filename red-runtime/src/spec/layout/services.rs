@@ -16,12 +16,49 @@ use crate::spec::shm::{self, HostShm};
 #[derive(Debug, Default)]
 pub(super) struct Others {
     services: Option<Services>,
+    memory: Option<HostShm>,
 }
 
 impl Others {
+    /// Refuses the host's shared memory where the family does not share the host's IPC. Says whether it does.
+    fn shared_memory(&mut self, judge: &mut Judge<'_, '_>, index: usize) -> bool {
+        let (real, dir, facts) = judge.source(index);
+        let shared = judge.merged.shares.get(Namespace::Ipc).value == Sharing::Host;
+        if shared || facts.is_none() {
+            return false;
+        }
+        let memory = self.memory.get_or_insert_with(|| {
+            let found = match judge.finder.host.probe(shm::PATH, None) {
+                Probe::Dir { real, .. } => Some(real),
+                _ => None,
+            };
+            HostShm::at(&judge.mounts, found.as_deref())
+        });
+        let here = judge.places[index].as_ref().is_some_and(|place| memory.touches(place));
+        let brought = judge.mounts.below(real).any(|mount| dir && memory.holds(&mount.location()));
+        if !here && !brought {
+            return false;
+        }
+        let tag = Namespace::Ipc.tag();
+        let layer = judge.layer(index).name();
+        let message =
+            format!("{layer} exports {real}, which shows the host's shared memory: `{tag}: Disabled`");
+        let help = format!(
+            "mode Devfs makes a /dev with a /dev/shm of the node's own; `{tag}: Enabled` shares the host's"
+        );
+        let diagnostic = if judge.finder.terms.rules.allow(real) {
+            Diagnostic::warning(Code::ExportKernel, message)
+        } else {
+            Diagnostic::error(Code::ExportKernel, message)
+        };
+        let diagnostic = diagnostic.at(at(judge.export(index))).help(help);
+        judge.push(diagnostic);
+        true
+    }
+
     /// Judges one export.
     pub(super) fn check(&mut self, judge: &mut Judge<'_, '_>, index: usize) {
-        if !kernel(judge, index) && !shared_memory(judge, index) {
+        if !kernel(judge, index) && !self.shared_memory(judge, index) {
             self.service(judge, index);
         }
     }
@@ -81,39 +118,6 @@ impl Others {
             }
         }
     }
-}
-
-/// Refuses the host's shared memory where the family does not share the host's IPC. Says whether it does.
-fn shared_memory(judge: &mut Judge<'_, '_>, index: usize) -> bool {
-    let (real, dir, facts) = judge.source(index);
-    let shared = judge.merged.shares.get(Namespace::Ipc).value == Sharing::Host;
-    if shared || facts.is_none() {
-        return false;
-    }
-    let found = match judge.finder.host.probe(shm::PATH, None) {
-        Probe::Dir { real, .. } => Some(real),
-        _ => None,
-    };
-    let memory = HostShm::at(&judge.mounts, found.as_deref());
-    let here = judge.places[index].as_ref().is_some_and(|place| memory.touches(place));
-    let brought = judge.mounts.below(real).any(|mount| dir && memory.holds(&mount.location()));
-    if !here && !brought {
-        return false;
-    }
-    let tag = Namespace::Ipc.tag();
-    let layer = judge.layer(index).name();
-    let message = format!("{layer} exports {real}, which shows the host's shared memory: `{tag}: Disabled`");
-    let help = format!(
-        "mode Devfs makes a /dev with a /dev/shm of the node's own; `{tag}: Enabled` shares the host's"
-    );
-    let diagnostic = if judge.finder.terms.rules.allow(real) {
-        Diagnostic::warning(Code::ExportKernel, message)
-    } else {
-        Diagnostic::error(Code::ExportKernel, message)
-    };
-    let diagnostic = diagnostic.at(at(judge.export(index))).help(help);
-    judge.push(diagnostic);
-    true
 }
 
 /// Refuses what belongs to the kernel. Says whether it does.
