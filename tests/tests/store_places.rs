@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use red_tests::broom::User;
-use red_tests::call::run;
+use red_tests::call::{built, run};
 use red_tests::packages::Small;
 use red_tests::places::{enter_root, overlay, private_root};
 use red_tests::store::Ground;
@@ -121,6 +121,17 @@ fn container(ground: &Ground) {
     for place in ["dev", "proc", "sys"] {
         rustix::mount::mount_bind_recursive(format!("/{place}"), format!("{root}/{place}"))
             .expect("a bind mount");
+    }
+    // An overlay does not have what is mounted below its layer: the build, or the test's own directory, where
+    // they are file systems of their own.
+    let programs = built("red-dnf");
+    for place in [programs.parent().expect("it is in a directory"), ground.pool.path()] {
+        let inside = format!("{root}{}", place.display());
+        let has = |dir: &Path| fs::read_dir(dir).is_ok_and(|mut names| names.next().is_some());
+        if !has(Path::new(&inside)) {
+            fs::create_dir_all(&inside).expect("there is room");
+            rustix::mount::mount_bind(place, inside.as_str()).expect("a bind mount");
+        }
     }
     enter_root(root);
 }
