@@ -29,6 +29,15 @@ impl Default for Ground {
 }
 
 impl Ground {
+    /// The core OS's layer as `red-conf create` ships it, with the database of this ground.
+    #[must_use]
+    pub fn core_os(&self) -> String {
+        include_str!("../../red-runtime/src/node/create/templates/root-normal.yaml")
+            .replace("rpmdir: /var/lib/rpm", &format!("rpmdir: {}", self.pool.join("core-db").display()))
+            .replace("name: $UUID", "name: core-os")
+            .replace("gpgcheck: true", "gpgcheck: false")
+    }
+
     /// A core OS that provides a shell and the group that packages of tests have files of (which rpmbuild adds to what
     /// they require since rpm 4.19), and nothing else.
     ///

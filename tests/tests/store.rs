@@ -10,13 +10,7 @@ use red_tests::store::{Ground, Served};
 
 /// The core OS's layer as `red-conf create` ships it, with the database of a ground.
 fn core_view(ground: &Ground) {
-    let template = include_str!("../../red-runtime/src/node/create/templates/root-normal.yaml");
-    let database = ground.pool.join("core-db");
-    let text = template
-        .replace("rpmdir: /var/lib/rpm", &format!("rpmdir: {}", database.display()))
-        .replace("name: $UUID", "name: core-os")
-        .replace("gpgcheck: true", "gpgcheck: false");
-    ground.pool.write("prefix/etc/redpak/main.yaml", text);
+    ground.pool.write("prefix/etc/redpak/main.yaml", ground.core_os());
 }
 
 fn red_wrap(ground: &Ground, node: &str, args: &[&str]) -> Said {

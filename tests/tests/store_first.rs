@@ -296,13 +296,7 @@ fn no_option_is_passed_over() {
 
 /// The core OS of a node that programs run in.
 fn core_view(ground: &Ground) {
-    let template = include_str!("../../red-runtime/src/node/create/templates/root-normal.yaml");
-    let database = ground.pool.join("core-db");
-    let text = template
-        .replace("rpmdir: /var/lib/rpm", &format!("rpmdir: {}", database.display()))
-        .replace("name: $UUID", "name: core-os")
-        .replace("gpgcheck: true", "gpgcheck: false");
-    ground.pool.write("prefix/etc/redpak/main.yaml", text);
+    ground.pool.write("prefix/etc/redpak/main.yaml", ground.core_os());
 }
 
 fn wrap_command(ground: &Ground, node: &str, args: &[&str]) -> Command {

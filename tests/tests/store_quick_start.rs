@@ -60,14 +60,8 @@ echo "all of README"
 
 /// The core OS's layer as `red-conf create` ships it, with a database of this machine.
 fn core_os(ground: &Ground) {
-    let template = include_str!("../../red-runtime/src/node/create/templates/root-normal.yaml");
-    let database = ground.pool.join("core-db");
-    let text = template
-        .replace("rpmdir: /var/lib/rpm", &format!("rpmdir: {}", database.display()))
-        .replace("name: $UUID", "name: core-os")
-        .replace("gpgcheck: true", "gpgcheck: false");
     fs::create_dir_all("/etc/redpak").expect("a root of the test's own");
-    fs::write("/etc/redpak/main.yaml", text).expect("a root of the test's own");
+    fs::write("/etc/redpak/main.yaml", ground.core_os()).expect("a root of the test's own");
 }
 
 /// Runs the steps of a quick start on a machine with nothing but the tools.

@@ -134,8 +134,8 @@ fn transact() -> Result<Done, String> {
 /// What was said by the process inside.
 #[derive(Default)]
 struct Report {
-    scaffold: Scaffold,
-    left: Option<(Vec<String>, Vec<String>, Vec<OsString>)>,
+    scaffold: Option<Scaffold>,
+    left: Option<(Vec<String>, Vec<OsString>)>,
     failed: Option<String>,
 }
 
@@ -146,8 +146,9 @@ impl Report {
             // Only this process knows that.
             Message::Event(Event::Done(_)) | Message::Begins { .. } | Message::Ends | Message::Alive => {}
             Message::Event(event) => say(&event),
-            Message::Scaffold(scaffold) => self.scaffold = scaffold,
-            Message::Left { owned, installed, gone } => self.left = Some((owned, installed, gone)),
+            // It is told before anything of a package runs; a second one is a scriptlet's.
+            Message::Scaffold(scaffold) => drop(self.scaffold.get_or_insert(scaffold)),
+            Message::Left { owned, gone } => self.left = Some((owned, gone)),
         }
     }
 
@@ -157,24 +158,18 @@ impl Report {
             return Err(message);
         }
         let ended = ended.map_err(|error| error.to_string())?;
-        let Some((owned, installed, gone)) = self.left.filter(|_| ended) else {
+        let Some((owned, gone)) = self.left.filter(|_| ended) else {
             return Err("rpm ended unexpectedly; nothing has changed".into());
         };
         let mut owned: BTreeSet<PathBuf> = owned.into_iter().map(PathBuf::from).collect();
-        let spare = self
-            .scaffold
-            .remove(upper, shown, &owned)
-            .map_err(|error| format!("the staging area: {error}"))?;
+        let scaffold = self.scaffold.unwrap_or_default();
+        let spare =
+            scaffold.remove(upper, shown, &owned).map_err(|error| format!("the staging area: {error}"))?;
         // Of the names that could have gone without a mark, and of no others.
-        let gone = gone.into_iter().filter(|name| self.scaffold.own.contains(Path::new(name))).collect();
-        owned.extend(self.scaffold.points.iter().map(|point| Path::new("/").join(point)));
+        let gone = gone.into_iter().filter(|name| scaffold.own.contains(Path::new(name))).collect();
+        owned.extend(scaffold.points.iter().map(|point| Path::new("/").join(point)));
         let found = super::outside::look(upper, &owned).map_err(|error| error.to_string())?;
-        let top = |path: &PathBuf| {
-            (path.components().count() == 2)
-                .then(|| path.file_name().map(|name| name.to_string_lossy().into_owned()))?
-        };
-        let tops = owned.iter().filter_map(top).collect();
-        Ok(Done { outside: found.outside, privileged: found.privileged, installed, tops, gone, spare })
+        Ok(Done { outside: found.outside, privileged: found.privileged, gone, spare })
     }
 }
 
@@ -367,6 +362,15 @@ fn tick() -> Timespec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_view_put_into_the_stage_is_told_once() {
+        let scaffold = |name: &str| Scaffold { dirs: vec![name.into()], ..Scaffold::default() };
+        let mut report = Report::default();
+        report.hear(Message::Scaffold(scaffold("first")));
+        report.hear(Message::Scaffold(scaffold("forged")));
+        assert_eq!(report.scaffold.unwrap().dirs, [PathBuf::from("first")]);
+    }
 
     #[test]
     fn lines_come_in_pieces_and_strange_ones_are_nobodys() {

@@ -82,8 +82,9 @@ pub(super) enum Message {
     Ends,
     /// rpm goes on.
     Alive,
-    /// rpm is done. What packages own, what is installed now, and which names of the scaffold are gone.
-    Left { owned: Vec<String>, installed: Vec<String>, gone: Vec<OsString> },
+    /// rpm is done. What packages own, and which names of the scaffold are gone. What is installed now the
+    /// one outside reads from the database.
+    Left { owned: Vec<String>, gone: Vec<OsString> },
 }
 
 /// One line of what the caller is told.
@@ -109,10 +110,6 @@ pub(crate) struct Done {
     pub(crate) outside: Vec<PathBuf>,
     /// Files in it that run as their owner, or with capabilities, whoever starts them.
     pub(crate) privileged: Vec<PathBuf>,
-    /// Names right below the root that packages own, such as `bin`.
-    pub(crate) tops: Vec<String>,
-    /// Names, versions and architectures of what is installed now.
-    pub(crate) installed: Vec<String>,
     /// Names that are gone, and what only the view needed: see [`crate::generation::Store::tidy`].
     pub(crate) gone: Vec<OsString>,
     pub(crate) spare: Vec<OsString>,

@@ -313,15 +313,12 @@ fn left(scaffold: &Scaffold) -> Result<Message, String> {
     let db = Db::open().map_err(|error| error.to_string())?;
     // A write that failed and that rpm did not tell of is found here, not by the next command.
     db.verify().map_err(|error| format!("rpm's database came out damaged ({error}); nothing has changed"))?;
-    let (mut installed, mut owned) = (Vec::new(), BTreeSet::new());
+    let mut owned = BTreeSet::new();
     for header in db.installed_packages() {
-        if header.name() != "gpg-pubkey" {
-            installed.push(check::nevra(&header));
-            owned.extend(header.files().iter().map(|file| file.path()));
-        }
+        owned.extend(header.files().iter().map(|file| file.path()));
     }
     let gone = scaffold.gone(Path::new("/"), &owned);
-    Ok(Message::Left { owned: owned.into_iter().collect(), installed, gone })
+    Ok(Message::Left { owned: owned.into_iter().collect(), gone })
 }
 
 /// Shows a program the view, and ends as it does.

@@ -46,13 +46,7 @@ impl Others {
         let help = format!(
             "mode Devfs makes a /dev with a /dev/shm of the node's own; `{tag}: Enabled` shares the host's"
         );
-        let diagnostic = if judge.finder.terms.rules.allow(real) {
-            Diagnostic::warning(Code::ExportKernel, message)
-        } else {
-            Diagnostic::error(Code::ExportKernel, message)
-        };
-        let diagnostic = diagnostic.at(at(judge.export(index))).help(help);
-        judge.push(diagnostic);
+        shows(judge, index, message, help);
         true
     }
 
@@ -151,6 +145,13 @@ fn kernel(judge: &mut Judge<'_, '_>, index: usize) -> bool {
     };
     let help = if real == "/" { instead.to_owned() } else { format!("{instead}; {exception}") };
     let message = format!("{} exports {what}", judge.layer(index).name());
+    shows(judge, index, message, help);
+    true
+}
+
+/// Says what of the kernel an export shows: an error, unless the policy names the place.
+fn shows(judge: &mut Judge<'_, '_>, index: usize, message: String, help: String) {
+    let (real, ..) = judge.source(index);
     let diagnostic = if judge.finder.terms.rules.allow(real) {
         Diagnostic::warning(Code::ExportKernel, message)
     } else {
@@ -158,7 +159,6 @@ fn kernel(judge: &mut Judge<'_, '_>, index: usize) -> bool {
     };
     let diagnostic = diagnostic.at(at(judge.export(index))).help(help);
     judge.push(diagnostic);
-    true
 }
 
 #[cfg(test)]
