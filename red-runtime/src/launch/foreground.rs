@@ -28,21 +28,22 @@ const FORWARDED: [i32; 9] = [
 /// Signals of the launcher, held back while it waits.
 pub(crate) struct Signals {
     descriptor: OwnedFd,
-    /// The mask before.
-    pub(crate) mask: SignalSet,
 }
 
 impl Signals {
-    /// Holds them back. Done before anything is started, so that none is lost; the end of children
-    /// is told even when whoever called us did not want to hear of it.
+    /// Holds them back. Done before anything is started, so that none is lost. Those that whoever called
+    /// us had us ignore are left ignored, for a launcher that nohup(1) or a shell's `&` is to outlive; the
+    /// command has every signal at its default.
     ///
     /// # Errors
     /// Descriptors ran out.
     pub(crate) fn hold() -> Result<Self, LaunchError> {
-        signal::default(libc::SIGCHLD);
-        let set = SignalSet::of(&FORWARDED);
-        let mask = set.block().doing(|| "signals")?;
-        Ok(Self { descriptor: set.descriptor().doing(|| "signals")?, mask })
+        let kept = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT];
+        let ignored = |number: &i32| kept.contains(number) && signal::is_ignored(*number);
+        let held: Vec<i32> = FORWARDED.into_iter().filter(|number| !ignored(number)).collect();
+        let set = SignalSet::of(&held);
+        set.block().doing(|| "signals")?;
+        Ok(Self { descriptor: set.descriptor().doing(|| "signals")? })
     }
 }
 

@@ -29,3 +29,4 @@ mod start;
 mod streams;
 pub(crate) mod sync;
 pub(crate) mod sysctl;
+pub(crate) mod warning;

@@ -1,7 +1,24 @@
 //! System call filters in classic BPF (seccomp(2)): instructions to put them together from, and the
 //! call that loads one.
 
+use std::os::fd::{FromRawFd, OwnedFd};
+
 use libc::sock_filter;
+
+/// One instruction of a filter.
+pub(crate) type Instruction = sock_filter;
+
+/// Flags of seccomp(2) (linux/seccomp.h); the C library's bindings lack some.
+pub(crate) mod flag {
+    /// Everything but what is allowed is logged.
+    pub(crate) const LOG: u64 = 1 << 1;
+    /// Speculation is not limited because of the filter.
+    pub(crate) const SPEC_ALLOW: u64 = 1 << 2;
+    /// The call returns a descriptor that an agent answers at.
+    pub(crate) const NEW_LISTENER: u64 = 1 << 3;
+    /// While an agent answers, only a signal that ends the process interrupts it.
+    pub(crate) const WAIT_KILLABLE_RECV: u64 = 1 << 5;
+}
 
 /// Offset of the call's number in `struct seccomp_data` (linux/seccomp.h), in bytes.
 pub(crate) const NUMBER: u32 = 0;
@@ -50,6 +67,12 @@ pub(crate) const fn fail(errno: libc::c_int) -> u32 {
     libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()
 }
 
+/// An instruction from its bytes, `struct sock_filter` (linux/filter.h).
+pub(crate) fn instruction(bytes: &[u8; 8]) -> Instruction {
+    let [a, b, jt, jf, k @ ..] = *bytes;
+    sock_filter { code: u16::from_ne_bytes([a, b]), jt, jf, k: u32::from_ne_bytes(k) }
+}
+
 /// A filter as the kernel takes it. It borrows the instructions, so that it can be made before a clone
 /// and loaded after it without allocating.
 pub(crate) struct Filter<'a> {
@@ -58,6 +81,9 @@ pub(crate) struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
+    /// Instructions that the kernel takes (linux/bpf_common.h, BPF_MAXINSNS).
+    pub(crate) const MOST: usize = 4096;
+
     /// A filter of these instructions; one of more than 65,535 is refused when it is loaded.
     pub(crate) fn new(instructions: &'a [sock_filter]) -> Self {
         let len = u16::try_from(instructions.len()).unwrap_or(0);
@@ -71,11 +97,28 @@ impl<'a> Filter<'a> {
     /// # Errors
     /// seccomp(2): EACCES without no_new_privs and CAP_SYS_ADMIN, EINVAL for a program that is none.
     pub(crate) fn load(&self) -> rustix::io::Result<()> {
+        self.load_with(0).map(drop)
+    }
+
+    /// Loads it with flags of [`flag`]. Returns the descriptor that an agent answers at, when that is asked
+    /// for; it closes on exec.
+    ///
+    /// # Errors
+    /// As of [`Filter::load`], and EBUSY where a filter of this process has a listener already.
+    pub(crate) fn load_with(&self, flags: u64) -> rustix::io::Result<Option<OwnedFd>> {
         let program = std::ptr::from_ref(&self.program);
         // SAFETY: the instructions outlive the call, for they are borrowed; the kernel checks and copies
         // them.
-        let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, program) };
-        if result == 0 { Ok(()) } else { Err(super::last()) }
+        let result =
+            unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, program) };
+        match i32::try_from(result) {
+            // SAFETY: with this flag what is returned is a fresh descriptor, which nobody else owns.
+            Ok(fd) if fd >= 0 && flags & flag::NEW_LISTENER != 0 => {
+                Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }))
+            }
+            Ok(0) => Ok(None),
+            _ => Err(super::last()),
+        }
     }
 }
 

@@ -87,7 +87,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     };
     let ours = own_terminal(&process, args.detach, &mut terms)?;
     let signals = Signals::hold()?;
-    let entered = enter::enter(&store, &args.id, &process, terms, signals.mask)?;
+    let entered = enter::enter(&store, &args.id, &process, terms)?;
     if let Some(path) = &args.pid_file {
         write_pid_file(path, entered.pid.as_raw_nonzero().get())?;
     }
@@ -154,7 +154,7 @@ pub(in crate::cli) fn in_foreground(
     };
     let ours = own_terminal(&process, false, &mut terms).map_err(lost)?;
     let signals = Signals::hold()?;
-    let entered = enter::enter(store, &record.id, &process, terms, signals.mask)?;
+    let entered = enter::enter(store, &record.id, &process, terms)?;
     wait(&entered, ours, &signals).map_err(lost)
 }
 

@@ -47,6 +47,17 @@ impl Sets {
         Ok(sets)
     }
 
+    /// Makes CAP_SYS_ADMIN effective that [`Sets::apply`] has left permitted. One system call.
+    ///
+    /// # Errors
+    /// It is not permitted.
+    pub(super) fn load_filter(&self) -> rustix::io::Result<()> {
+        let mut now = self.now;
+        now.permitted |= CapabilitySet::SYS_ADMIN;
+        now.effective |= CapabilitySet::SYS_ADMIN;
+        rustix::thread::set_capabilities(None, now)
+    }
+
     pub(super) fn drop_bounding(&self) -> Result<(), LaunchError> {
         for number in 0..64_u32 {
             let one = CapabilitySet::from_bits_retain(1 << number);
@@ -63,9 +74,22 @@ impl Sets {
         Ok(())
     }
 
-    pub(super) fn apply(&self) -> Result<(), LaunchError> {
-        rustix::thread::set_capabilities(None, self.now).doing(|| {
-            format!("capabilities {:#x}, which the launcher may not have itself", self.now.permitted.bits())
+    /// Takes the sets on. To load a filter without no_new_privs CAP_SYS_ADMIN is needed (seccomp(2)); with
+    /// `loads_filter` it stays permitted, without effect, until the command is executed: that forgets what
+    /// was permitted and works it out of the other sets (capabilities(7), "Transformation of capabilities
+    /// during execve()").
+    ///
+    /// # Errors
+    /// The launcher lacks a capability itself.
+    pub(super) fn apply(&self, loads_filter: bool) -> Result<(), LaunchError> {
+        let mut now = self.now;
+        if loads_filter {
+            now.permitted |= CapabilitySet::SYS_ADMIN;
+        }
+        rustix::thread::set_capabilities(None, now).doing(|| {
+            let why =
+                if loads_filter { " (a filter without noNewPrivileges needs CAP_SYS_ADMIN)" } else { "" };
+            format!("capabilities {:#x}, which the launcher may not have itself{why}", now.permitted.bits())
         })?;
         rustix::thread::clear_ambient_capability_set().doing(|| "clearing ambient capabilities")?;
         for one in self.ambient.iter() {
