@@ -19,6 +19,7 @@ pub(crate) mod namespaces;
 pub(crate) mod process;
 pub(crate) mod reaper;
 pub(crate) mod record;
+mod relay;
 pub(crate) mod root;
 mod seccomp;
 mod sibling;

@@ -1,25 +1,22 @@
-//! System call filters of a configuration (runtime specification, config-linux.md, "Seccomp"): compiled by
-//! libseccomp, loaded by ourselves.
+//! System call filters of a configuration (runtime specification, config-linux.md, "Seccomp").
 //!
 //! Compiling and loading are apart, so that a filter is loaded as the very last call but execve(2): a list
 //! of what is allowed then need not name calls that only we make. Only a filter that asks an agent is loaded
 //! before `create` returns, for the agent is told by then.
 
-use std::io::{Read, Seek};
+mod program;
+
 use std::os::fd::OwnedFd;
 
-use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
 use oci_spec::runtime::{
-    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag, LinuxSeccompOperator,
-    LinuxSyscall, Spec,
+    LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag, LinuxSyscall, Spec,
 };
-use rustix::fs::MemfdFlags;
 
 use super::console::connect_to;
 use super::error::{Doing, LaunchError};
-use super::process::chain;
 use super::sync::send_descriptor;
 use crate::sys::seccomp::{Filter, Instruction, flag};
+use program::{Condition, Rule};
 
 /// A connection to whoever answers for the filter of a configuration.
 ///
@@ -40,20 +37,79 @@ pub(super) struct Compiled {
 /// Compiles a filter.
 ///
 /// # Errors
-/// It says what the kernel or libseccomp has no way to do; nothing of it is left out.
+/// It says what the kernel has no way to do; nothing of it is left out.
 pub(super) fn compile(seccomp: &LinuxSeccomp) -> Result<Compiled, LaunchError> {
     if seccomp.default_action() == LinuxSeccompAction::ScmpActNotify {
         return Err(refused("defaultAction", "SCMP_ACT_NOTIFY for every call would ask for itself"));
     }
-    let context = context(seccomp).map_err(|error| match error {
-        Failed::Refused(error) => error,
-        Failed::Library(error) => LaunchError::refused("linux.seccomp", chain(&error)),
-    })?;
-    let asks = seccomp.syscalls().iter().flatten().any(asks);
+    let rules = seccomp.syscalls().as_deref().unwrap_or_default();
+    let asking = rules.iter().filter(|rule| rule.action() == LinuxSeccompAction::ScmpActNotify);
+    let asks = asking.clone().next().is_some();
+    if asking.flat_map(|rule| rule.names()).any(|name| name == "write") {
+        return Err(refused("syscalls", "SCMP_ACT_NOTIFY cannot be asked for write"));
+    }
     if asks && seccomp.listener_path().is_none() {
         return Err(refused("listenerPath", "is missing, and the filter asks whoever listens there"));
     }
-    Ok(Compiled { program: exported(&context)?, flags: flags(seccomp, asks) })
+    let default = action(seccomp.default_action(), seccomp.default_errno_ret())?;
+    let mut all = Vec::new();
+    for rule in rules {
+        let action = action(rule.action(), rule.errno_ret())?;
+        // What happens anyway is no rule of its own.
+        if action != default {
+            all.push((rule.names().as_slice(), alternatives(action, rule)?));
+        }
+    }
+    let archs = seccomp.architectures().as_deref().unwrap_or_default();
+    let program = program::program(archs, &all, default)
+        .ok_or_else(|| LaunchError::refused("linux.seccomp", "not supported on this architecture"))?;
+    if program.len() > Filter::MOST {
+        let why = format!("{} instructions; the kernel takes {}", program.len(), Filter::MOST);
+        return Err(LaunchError::refused("linux.seccomp", why));
+    }
+    Ok(Compiled { program, flags: flags(seccomp, asks) })
+}
+
+/// A rule of a configuration. All its conditions have to hold; but where several are about one argument, each
+/// is a rule by itself, as every runtime has it.
+fn alternatives(action: u32, rule: &LinuxSyscall) -> Result<Vec<Rule>, LaunchError> {
+    let all: Vec<Condition> = rule.args().iter().flatten().map(condition).collect::<Result<_, _>>()?;
+    let mut indices: Vec<u32> = all.iter().map(|one| one.index).collect();
+    indices.sort_unstable();
+    indices.dedup();
+    if indices.len() == all.len() {
+        return Ok(vec![Rule { action, all }]);
+    }
+    Ok(all.into_iter().map(|one| Rule { action, all: vec![one] }).collect())
+}
+
+fn condition(condition: &LinuxSeccompArg) -> Result<Condition, LaunchError> {
+    let index = u32::try_from(condition.index()).ok().filter(|index| *index < 6);
+    let index = index.ok_or_else(|| refused("syscalls", "args.index: a call has six arguments, 0 to 5"))?;
+    let second = condition.value_two().unwrap_or(0);
+    Ok(Condition { index, op: condition.op(), value: condition.value(), second })
+}
+
+/// What an action is to the kernel (linux/seccomp.h).
+fn action(action: LinuxSeccompAction, number: Option<u32>) -> Result<u32, LaunchError> {
+    let number = number.unwrap_or(libc::EPERM.cast_unsigned());
+    let data = || match number {
+        // Else it would be another action.
+        0..=libc::SECCOMP_RET_DATA => Ok(number),
+        _ => Err(refused("errnoRet", "is more than 65535")),
+    };
+    Ok(match action {
+        LinuxSeccompAction::ScmpActKill | LinuxSeccompAction::ScmpActKillThread => {
+            libc::SECCOMP_RET_KILL_THREAD
+        }
+        LinuxSeccompAction::ScmpActKillProcess => libc::SECCOMP_RET_KILL_PROCESS,
+        LinuxSeccompAction::ScmpActTrap => libc::SECCOMP_RET_TRAP,
+        LinuxSeccompAction::ScmpActErrno => libc::SECCOMP_RET_ERRNO | data()?,
+        LinuxSeccompAction::ScmpActTrace => libc::SECCOMP_RET_TRACE | data()?,
+        LinuxSeccompAction::ScmpActNotify => libc::SECCOMP_RET_USER_NOTIF,
+        LinuxSeccompAction::ScmpActLog => libc::SECCOMP_RET_LOG,
+        LinuxSeccompAction::ScmpActAllow => libc::SECCOMP_RET_ALLOW,
+    })
 }
 
 impl Compiled {
@@ -72,11 +128,6 @@ impl Compiled {
     }
 }
 
-/// Whether a rule asks an agent.
-fn asks(rule: &LinuxSyscall) -> bool {
-    rule.action() == LinuxSeccompAction::ScmpActNotify
-}
-
 fn refused(entry: &str, why: &str) -> LaunchError {
     LaunchError::refused(format!("linux.seccomp.{entry}"), why)
 }
@@ -92,148 +143,6 @@ fn flags(seccomp: &LinuxSeccomp, asks: bool) -> u64 {
     };
     let listener = if asks { flag::NEW_LISTENER } else { 0 };
     seccomp.flags().iter().flatten().map(one).fold(listener, std::ops::BitOr::bitor)
-}
-
-/// Why a filter is not compiled.
-enum Failed {
-    /// Of ourselves.
-    Refused(LaunchError),
-    /// Of libseccomp.
-    Library(libseccomp::error::SeccompError),
-}
-
-impl From<libseccomp::error::SeccompError> for Failed {
-    fn from(error: libseccomp::error::SeccompError) -> Self {
-        Self::Library(error)
-    }
-}
-
-fn context(seccomp: &LinuxSeccomp) -> Result<ScmpFilterContext, Failed> {
-    let default = action(seccomp.default_action(), seccomp.default_errno_ret()).map_err(Failed::Refused)?;
-    let mut context = ScmpFilterContext::new(default)?;
-    for one in seccomp.architectures().iter().flatten() {
-        context.add_arch(architecture(*one))?;
-    }
-    for rule in seccomp.syscalls().iter().flatten() {
-        if asks(rule) && rule.names().iter().any(|name| name == "write") {
-            return Err(Failed::Refused(refused("syscalls", "SCMP_ACT_NOTIFY cannot be asked for write")));
-        }
-        let action = action(rule.action(), rule.errno_ret()).map_err(Failed::Refused)?;
-        // That is what happens anyway, and libseccomp refuses to be told so.
-        if action == default {
-            continue;
-        }
-        // A name that this machine does not know is of another architecture, or of a newer kernel.
-        for call in rule.names().iter().filter_map(|name| ScmpSyscall::from_name(name).ok()) {
-            add(&mut context, action, call, rule.args().as_deref().unwrap_or_default())?;
-        }
-    }
-    Ok(context)
-}
-
-/// Adds a rule for a call. All conditions have to hold; but where several are about one argument, each is a
-/// rule by itself, as every runtime has it.
-fn add(
-    context: &mut ScmpFilterContext,
-    action: ScmpAction,
-    call: ScmpSyscall,
-    conditions: &[LinuxSeccompArg],
-) -> Result<(), Failed> {
-    let all: Vec<ScmpArgCompare> = conditions.iter().map(condition).collect::<Result<_, _>>()?;
-    let mut indices: Vec<usize> = conditions.iter().map(LinuxSeccompArg::index).collect();
-    indices.sort_unstable();
-    indices.dedup();
-    if indices.len() == all.len() {
-        context.add_rule_conditional(action, call, &all)?;
-        return Ok(());
-    }
-    for one in all {
-        context.add_rule_conditional(action, call, &[one])?;
-    }
-    Ok(())
-}
-
-/// A condition. Of a masked comparison `value` is the mask, and `valueTwo` what has to be left.
-fn condition(condition: &LinuxSeccompArg) -> Result<ScmpArgCompare, Failed> {
-    let index = u32::try_from(condition.index()).ok().filter(|index| *index < 6);
-    let index = index.ok_or_else(|| {
-        Failed::Refused(refused("syscalls", "args.index: a call has six arguments, 0 to 5"))
-    })?;
-    let (value, second) = (condition.value(), condition.value_two().unwrap_or(0));
-    Ok(match condition.op() {
-        LinuxSeccompOperator::ScmpCmpMaskedEq => {
-            ScmpArgCompare::new(index, ScmpCompareOp::MaskedEqual(value), second)
-        }
-        LinuxSeccompOperator::ScmpCmpNe => ScmpArgCompare::new(index, ScmpCompareOp::NotEqual, value),
-        LinuxSeccompOperator::ScmpCmpLt => ScmpArgCompare::new(index, ScmpCompareOp::Less, value),
-        LinuxSeccompOperator::ScmpCmpLe => ScmpArgCompare::new(index, ScmpCompareOp::LessOrEqual, value),
-        LinuxSeccompOperator::ScmpCmpEq => ScmpArgCompare::new(index, ScmpCompareOp::Equal, value),
-        LinuxSeccompOperator::ScmpCmpGe => ScmpArgCompare::new(index, ScmpCompareOp::GreaterEqual, value),
-        LinuxSeccompOperator::ScmpCmpGt => ScmpArgCompare::new(index, ScmpCompareOp::Greater, value),
-    })
-}
-
-fn action(action: LinuxSeccompAction, number: Option<u32>) -> Result<ScmpAction, LaunchError> {
-    // The kernel has 16 bits for it (seccomp(2), SECCOMP_RET_DATA).
-    let number = number.unwrap_or(libc::EPERM.cast_unsigned());
-    let short = u16::try_from(number).map_err(|_large| refused("errnoRet", "is more than 65535"));
-    Ok(match action {
-        LinuxSeccompAction::ScmpActKill | LinuxSeccompAction::ScmpActKillThread => ScmpAction::KillThread,
-        LinuxSeccompAction::ScmpActKillProcess => ScmpAction::KillProcess,
-        LinuxSeccompAction::ScmpActTrap => ScmpAction::Trap,
-        LinuxSeccompAction::ScmpActErrno => ScmpAction::Errno(i32::from(short?)),
-        LinuxSeccompAction::ScmpActTrace => ScmpAction::Trace(short?),
-        LinuxSeccompAction::ScmpActNotify => ScmpAction::Notify,
-        LinuxSeccompAction::ScmpActLog => ScmpAction::Log,
-        LinuxSeccompAction::ScmpActAllow => ScmpAction::Allow,
-    })
-}
-
-fn architecture(arch: Arch) -> ScmpArch {
-    match arch {
-        Arch::ScmpArchNative => ScmpArch::Native,
-        Arch::ScmpArchX86 => ScmpArch::X86,
-        Arch::ScmpArchX86_64 => ScmpArch::X8664,
-        Arch::ScmpArchX32 => ScmpArch::X32,
-        Arch::ScmpArchArm => ScmpArch::Arm,
-        Arch::ScmpArchAarch64 => ScmpArch::Aarch64,
-        Arch::ScmpArchMips => ScmpArch::Mips,
-        Arch::ScmpArchMips64 => ScmpArch::Mips64,
-        Arch::ScmpArchMips64n32 => ScmpArch::Mips64N32,
-        Arch::ScmpArchMipsel => ScmpArch::Mipsel,
-        Arch::ScmpArchMipsel64 => ScmpArch::Mipsel64,
-        Arch::ScmpArchMipsel64n32 => ScmpArch::Mipsel64N32,
-        Arch::ScmpArchPpc => ScmpArch::Ppc,
-        Arch::ScmpArchPpc64 => ScmpArch::Ppc64,
-        Arch::ScmpArchPpc64le => ScmpArch::Ppc64Le,
-        Arch::ScmpArchS390 => ScmpArch::S390,
-        Arch::ScmpArchS390x => ScmpArch::S390X,
-        Arch::ScmpArchRiscv64 => ScmpArch::Riscv64,
-        Arch::ScmpArchParisc => ScmpArch::Parisc,
-        Arch::ScmpArchParisc64 => ScmpArch::Parisc64,
-        Arch::ScmpArchLoongarch64 => ScmpArch::Loongarch64,
-        Arch::ScmpArchM68k => ScmpArch::M68k,
-        Arch::ScmpArchSh => ScmpArch::Sh,
-        Arch::ScmpArchSheb => ScmpArch::Sheb,
-    }
-}
-
-/// The instructions of a filter, as libseccomp writes them (seccomp_export_bpf(3)).
-fn exported(context: &ScmpFilterContext) -> Result<Vec<Instruction>, LaunchError> {
-    let what = || "the system call filter";
-    let memory = rustix::fs::memfd_create("filter", MemfdFlags::CLOEXEC).doing(what)?;
-    let mut file = std::fs::File::from(memory);
-    context.export_bpf(&file).map_err(|error| LaunchError::refused("linux.seccomp", chain(&error)))?;
-    let mut bytes = Vec::new();
-    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).doing(what)?;
-    let (all, rest) = bytes.as_chunks::<8>();
-    if all.len() > Filter::MOST || !rest.is_empty() {
-        return Err(LaunchError::refused(
-            "linux.seccomp",
-            format!("the filter has {} instructions; the kernel takes {}", all.len(), Filter::MOST),
-        ));
-    }
-    Ok(all.iter().map(crate::sys::seccomp::instruction).collect())
 }
 
 /// Hands the descriptor of a filter to the agent that answers for it. `pid` is of the process that has the

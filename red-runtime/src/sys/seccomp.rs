@@ -67,10 +67,24 @@ pub(crate) const fn fail(errno: libc::c_int) -> u32 {
     libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()
 }
 
-/// An instruction from its bytes, `struct sock_filter` (linux/filter.h).
-pub(crate) fn instruction(bytes: &[u8; 8]) -> Instruction {
-    let [a, b, jt, jf, k @ ..] = *bytes;
-    sock_filter { code: u16::from_ne_bytes([a, b]), jt, jf, k: u32::from_ne_bytes(k) }
+/// Goes over `yes` instructions when the test holds, over `no` otherwise.
+#[cfg_attr(not(feature = "launch"), allow(dead_code, reason = "of filters of configurations"))]
+pub(crate) const fn test(test: Test, number: u32, yes: u8, no: u8) -> Instruction {
+    sock_filter { code: test as u16, jt: yes, jf: no, k: number }
+}
+
+/// Goes over instructions, however many.
+#[cfg_attr(not(feature = "launch"), allow(dead_code, reason = "of filters of configurations"))]
+pub(crate) fn jump(over: usize) -> Instruction {
+    let code = u16::try_from(libc::BPF_JMP | libc::BPF_JA).unwrap_or(0);
+    // A program is shorter than that by far, and one that is longer is refused.
+    sock_filter { code, jt: 0, jf: 0, k: u32::try_from(over).unwrap_or(u32::MAX) }
+}
+
+/// Leaves of the loaded word the bits of a mask.
+#[cfg_attr(not(feature = "launch"), allow(dead_code, reason = "of filters of configurations"))]
+pub(crate) const fn and(mask: u32) -> Instruction {
+    sock_filter { code: (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16, jt: 0, jf: 0, k: mask }
 }
 
 /// A filter as the kernel takes it. It borrows the instructions, so that it can be made before a clone
