@@ -34,7 +34,7 @@ fn launch(stage: &Stage, bundle: &Path, id: &str) -> Said {
 }
 
 /// A caller that ignores and blocks what it can, and then becomes a program under a name.
-fn heedless(stage: &Stage, name: &str, args: &[&str]) -> Said {
+fn heedless(stage: &Stage, name: &str, args: &[&str]) -> Command {
     let script = "use POSIX qw(:signal_h);
         $SIG{$_} = 'IGNORE' for qw(HUP INT QUIT USR1 PIPE ALRM TERM CHLD TTOU);
         sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGINT, SIGTERM, SIGUSR2, SIGCHLD, 28));
@@ -42,7 +42,7 @@ fn heedless(stage: &Stage, name: &str, args: &[&str]) -> Said {
     let mut perl = Command::new("perl");
     perl.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").args(["-e", script]);
     perl.arg(built("red-runtime")).arg(name).arg("--root").arg(&stage.root).args(args).stdin(Stdio::null());
-    run(&mut perl)
+    perl
 }
 
 #[test]
@@ -69,9 +69,11 @@ fn every_command_starts_with_signals_at_their_default() {
     });
     let dir = dir.display().to_string();
     let plain = bundle(&stage, "r", SIGNALS, |_| {}).display().to_string();
-    heedless(&stage, "red-runtime", &["run", "--detach", "--bundle", &dir, "detached"]).good();
+    // What lives on keeps pipes open, so there are none.
+    let mut detach = heedless(&stage, "red-runtime", &["run", "--detach", "--bundle", &dir, "detached"]);
+    assert!(detach.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
     eventually("its command has started", || out("created").lines().count() == 2);
-    for (path, said) in [
+    for (path, mut call) in [
         ("run", heedless(&stage, "red-runtime", &["run", "--bundle", &plain, "r"])),
         ("exec", heedless(&stage, "red-runtime", &["exec", "detached", "sh", "-c", SIGNALS])),
         ("red-wrap", heedless(&stage, "red-wrap", &[&node, "--", "sh", "-c", SIGNALS])),
@@ -82,9 +84,10 @@ fn every_command_starts_with_signals_at_their_default() {
         ("run --redpath", heedless(&stage, "red-runtime", &["run", &node, "--", "sh", "-c", SIGNALS])),
         ("a command of a node", heedless(&stage, "red-wrap", &[&node, "--", "cat", "/etc/signals"])),
     ] {
+        let said = run(&mut call);
         assert_eq!((said.code, said.out.as_str()), (0, CLEAN), "{path}: {}", said.err);
     }
-    heedless(&stage, "red-runtime", &["delete", "--force", "detached"]).good();
+    run(&mut heedless(&stage, "red-runtime", &["delete", "--force", "detached"])).good();
     for kind in kinds.into_iter().chain(["created"]) {
         assert_eq!(out(kind), CLEAN, "{kind}");
     }
