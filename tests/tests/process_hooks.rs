@@ -202,16 +202,16 @@ fn a_hook_that_fails_or_hangs_ends_what_it_should() {
                     .arg("--root")
                     .arg(&runtime.root);
                 command
-                    .args(["create", "--bundle", bundle, "red-hooks"])
+                    .args(["create", "--bundle", bundle, "red-ends"])
                     .stdin(Stdio::null())
                     .stdout(Stdio::null());
                 let created = command.stderr(fs::File::create(&err).unwrap()).status().unwrap().success();
-                let started = created && runtime.call(&["start", "red-hooks"]).code == 0;
+                let started = created && runtime.call(&["start", "red-ends"]).code == 0;
                 let status = match created {
                     true => {
                         let mut status = String::new();
                         for _ in 0..200 {
-                            let state = runtime.call(&["state", "red-hooks"]);
+                            let state = runtime.call(&["state", "red-ends"]);
                             status = serde_json::from_str::<Value>(&state.out).map_or_else(
                                 |_| "gone".into(),
                                 |state| state["status"].as_str().unwrap_or_default().to_owned(),
@@ -223,10 +223,10 @@ fn a_hook_that_fails_or_hangs_ends_what_it_should() {
                         }
                         status
                     }
-                    false => if runtime.call(&["state", "red-hooks"]).code == 0 { "left" } else { "gone" }
+                    false => if runtime.call(&["state", "red-ends"]).code == 0 { "left" } else { "gone" }
                         .to_owned(),
                 };
-                let deleted = runtime.call(&["delete", "--force", "red-hooks"]);
+                let deleted = runtime.call(&["delete", "--force", "red-ends"]);
                 let found = (
                     created,
                     started,
@@ -248,7 +248,7 @@ fn a_hook_that_fails_or_hangs_ends_what_it_should() {
                         let why = if hangs { "took more than 1 s" } else { "failed (exit status: 3)" };
                         assert!(words.contains(&format!("{kind} hook /bin/sh: {why}")), "{what}: {words}");
                     }
-                    assert_eq!(stage.left("red-hooks"), Vec::<String>::new(), "{what}");
+                    assert_eq!(stage.left("red-ends"), Vec::<String>::new(), "{what}");
                 } else if found != wanted {
                     println!(
                         "{what}: created, started, status, next, poststop, delete: {found:?}, ours {wanted:?}"

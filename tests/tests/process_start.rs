@@ -462,6 +462,19 @@ fn small_things_of_a_process() {
         assert!(said.err.contains(err) && said.err.is_empty() == err.is_empty(), "{what}: {}", said.err);
         fs::remove_dir_all(dir).unwrap();
     }
+    // A launcher that lacks a capability gives what it has.
+    let dir = bundle(&stage, "b", "grep CapPrm /proc/self/status", |spec| {
+        for set in ["bounding", "permitted", "effective"] {
+            spec["process"]["capabilities"][set] = json!(["CAP_KILL", "CAP_NET_RAW"]);
+        }
+    });
+    let mut lacks = Command::new("setpriv");
+    lacks.args(["--bounding-set=-net_raw", "--inh-caps=-net_raw"]).arg(built("red-runtime"));
+    lacks.arg("--root").arg(&stage.root).arg("run").arg("--bundle").arg(&dir).arg("c").stdin(Stdio::null());
+    let said = run(&mut lacks);
+    assert_eq!(said.out, "CapPrm:\t0000000000000020\n", "{}", said.err);
+    assert!(said.err.contains("the launcher lacks CAP_NET_RAW"), "{}", said.err);
+    fs::remove_dir_all(dir).unwrap();
     // A further process says less than a first one.
     let dir = stage.plain("b", &["sleep", "100"], |_| {});
     stage.start(&dir, "c");

@@ -17,6 +17,7 @@ use super::process::{self, Setup};
 use super::record::{Process, Record, Store};
 use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
+use super::warning::warn;
 use crate::node::capability;
 use crate::sys;
 use crate::sys::clone::ChildToken;
@@ -200,6 +201,10 @@ fn begin(
     process::limit(entered.pid, limits)?;
     ours.say(&Message::Go).doing(|| "the process inside")?;
     let mut heard = ours.hear_within(PATIENCE).doing(|| "the process inside")?;
+    if let Some(Message::Warning(text)) = &heard {
+        warn(text);
+        heard = ours.hear_within(PATIENCE).doing(|| "the process inside")?;
+    }
     if matches!(heard, Some(Message::Asks)) {
         tell_agent(entered.pid.as_raw_nonzero().get(), &ours.take_over()?)?;
         heard = ours.hear_within(PATIENCE).doing(|| "the process inside")?;

@@ -158,7 +158,7 @@ impl LaunchError {
 /// Words for a command that is not there. One with a slash is not looked for in `$PATH` (execvp(3)).
 fn missing(program: &str) -> String {
     if program.contains('/') {
-        format!("executable file `{program}`: no such file or directory")
+        format!("executable file not found: `{program}`: no such file or directory")
     } else {
         format!("executable file not found in $PATH inside: `{program}`")
     }

@@ -25,7 +25,7 @@ pub(crate) struct Setup<'a> {
     args: Vec<CString>,
     env: Vec<CString>,
     path: String,
-    seeks_home: bool,
+    own: bool,
 }
 
 /// An executable that was found.
@@ -72,7 +72,7 @@ impl<'a> Setup<'a> {
             args: texts("process.args", args)?,
             env: texts("process.env", &last_of_each(env))?,
             path: path.to_owned(),
-            seeks_home: true,
+            own: false,
         })
     }
 
@@ -153,15 +153,20 @@ impl<'a> Setup<'a> {
         self.process.console_size().map(|size| (short(size.height()), short(size.width())))
     }
 
-    /// What a node's command has in its environment is the node's choice: its home is not looked up.
+    /// Whether it is of a node that we launch ourselves: what it has in its environment is the node's choice.
     pub(super) fn of_own_launch(mut self, own: bool) -> Self {
-        self.seeks_home = !own;
+        self.own = own;
         self
+    }
+
+    /// Whether no engine has to do with it.
+    pub(super) fn is_own(&self) -> bool {
+        self.own
     }
 
     /// Whether its home directory is to be looked up: `HOME` is missing or empty.
     pub(super) fn wants_home(&self) -> bool {
-        if !self.seeks_home {
+        if self.own {
             return false;
         }
         let home = self.env.iter().find_map(|one| one.as_bytes().strip_prefix(b"HOME="));

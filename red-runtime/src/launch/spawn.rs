@@ -16,6 +16,7 @@ use super::namespaces::{Away, Namespaces};
 use super::process::{self, Setup};
 use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
+use super::warning::warn;
 use crate::sys::clone::{Cloned, clone3};
 
 /// A container whose first process has done everything but to become the command.
@@ -186,6 +187,7 @@ fn listen(job: &Job<'_>, spawned: &Spawned, agent: Option<&OwnedFd>) -> Result<(
                     &notify,
                 )?;
             }
+            Some(Message::Warning(text)) => warn(&text),
             Some(Message::Failed(error)) => return Err(error),
             _ => return Err(LaunchError::Died("its creation")),
         }

@@ -46,6 +46,8 @@ pub(crate) enum Message {
     Failed(LaunchError),
     /// A process was made, with this number.
     Made(i32),
+    /// Something that changes nothing is to be told.
+    Warning(String),
     /// A filter asks an agent; its descriptor comes next.
     Asks,
 }
@@ -70,6 +72,7 @@ impl Sync {
             Message::Mounted => vec![b'm'],
             Message::Ready => vec![b'r'],
             Message::Asks => vec![b'a'],
+            Message::Warning(text) => format!("w{text}").into_bytes(),
             Message::Made(pid) => format!("p{pid}").into_bytes(),
             Message::Failed(error) => match error {
                 LaunchError::CommandMissing { program } => format!("n{program}").into_bytes(),
@@ -100,6 +103,7 @@ impl Sync {
             b'm' => Message::Mounted,
             b'r' => Message::Ready,
             b'a' => Message::Asks,
+            b'w' => Message::Warning(text()),
             b'p' => Message::Made(text().parse().unwrap_or(0)),
             b'n' => Message::Failed(LaunchError::CommandMissing { program: text() }),
             b'i' => {

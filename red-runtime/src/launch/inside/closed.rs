@@ -18,6 +18,7 @@ use crate::launch::console;
 use crate::launch::error::{Doing, LaunchError};
 use crate::launch::process::{Program, chain, refused};
 use crate::launch::seccomp;
+use crate::launch::sync::Message;
 
 /// A process with nothing of the host open.
 pub(in crate::launch) struct Closed<'a> {
@@ -46,9 +47,9 @@ impl<'a> Closed<'a> {
             setup.set_env("HOME", &home::of(setup.uid()));
         }
         let filter = setup.seccomp().map(seccomp::compile).transpose()?;
-        let sets = Sets::of(setup.process())?;
+        let mut sets = Sets::of(setup.process())?;
         let gains = setup.gains_privileges();
-        self.identity(&sets, gains && filter.is_some())?;
+        self.identity(&mut sets, gains && filter.is_some())?;
         let program = self.find()?;
         let filter = filter.map(|filter| Pending::new(filter, gains.then_some(sets)));
         let filter = match filter {
@@ -61,7 +62,7 @@ impl<'a> Closed<'a> {
         Ok(Ready::new(self.common, self.kept, program, filter))
     }
 
-    fn identity(&self, sets: &Sets, loads_filter: bool) -> Result<(), LaunchError> {
+    fn identity(&self, sets: &mut Sets, loads_filter: bool) -> Result<(), LaunchError> {
         let setup = &self.common.setup;
         let process = setup.process();
         let cwd = process.cwd();
@@ -77,7 +78,13 @@ impl<'a> Closed<'a> {
         }
         sets.drop_bounding()?;
         self.ids()?;
-        sets.apply(loads_filter)?;
+        // A node is given what it grants, or does not start; of others the runtime specification has what
+        // cannot be granted warned of (config.md, "capabilities").
+        let lacking = sets.apply(loads_filter, !setup.is_own())?;
+        if !lacking.is_empty() {
+            let text = format!("process.capabilities: the launcher lacks {}", lacking.join(", "));
+            self.common.sync.say(&Message::Warning(text)).doing(|| "the launcher")?;
+        }
         // A change of ids may have made it visible again (proc(5), "fs.suid_dumpable").
         hide()?;
         if !setup.gains_privileges() {
