@@ -109,6 +109,8 @@ fn a_container_is_looked_after() {
     assert_eq!((said.code, said.out.as_str()), (7, "app\n"));
     assert_eq!(podman.call(["exec", "one", "no-such-command"]).code, 127);
     assert_eq!(podman.call(["exec", "one", "/etc/passwd"]).code, 126);
+    assert_eq!(podman.call(["exec", "one", "/no/such/command"]).code, 127);
+    assert_eq!(podman.call(["exec", "--workdir", "/no/such/directory", "one", "true"]).code, 127);
     let inspect =
         |format: &str| podman.call(["inspect", "--format", format, "one"]).good().out.trim().to_owned();
     assert_eq!(inspect("{{.State.Status}}"), "running");

@@ -6,6 +6,7 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, major, minor, open, openat2};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 
 use super::error::{Doing, LaunchError};
 use super::root::assemble::Assembled;
@@ -40,10 +41,10 @@ pub(super) fn make_in(
 ///
 /// # Errors
 /// As [`make_in`]; or what the container has there is no terminal multiplexer.
-pub(super) fn make_here(socket: &OwnedFd) -> Result<Terminal, LaunchError> {
+pub(super) fn make_here(socket: &OwnedFd, size: Option<(u16, u16)>) -> Result<Terminal, LaunchError> {
     let inside = |path: &str| openat2(CWD, path, OPEN, Mode::empty(), ResolveFlags::NO_MAGICLINKS);
     let outer = inside("/dev/pts/ptmx").or_else(|_| inside("/dev/ptmx")).doing(|| "/dev/ptmx inside")?;
-    make(&outer, socket, None)
+    make(&outer, socket, size)
 }
 
 const OPEN: OFlags = OFlags::RDWR.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
@@ -60,9 +61,14 @@ fn make(outer: &OwnedFd, socket: &OwnedFd, size: Option<(u16, u16)>) -> Result<T
     unlockpt(outer).doing(|| "the terminal")?;
     let inner = ioctl_tiocgptpeer(outer, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
         .doing(|| "the terminal")?;
-    if let Some((rows, columns)) = size {
-        let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        rustix::termios::tcsetwinsize(&inner, size).doing(|| "the size of the terminal")?;
+    // Without one in the configuration that of the launcher's own terminal, if it has one: the command
+    // may ask for it as the first thing that it does.
+    let size = match size {
+        Some((ws_row, ws_col)) => Some(Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 }),
+        None => tcgetwinsize(rustix::stdio::stdin()).ok(),
+    };
+    if let Some(size) = size {
+        tcsetwinsize(&inner, size).doing(|| "the size of the terminal")?;
     }
     send_descriptor(socket, b"/dev/ptmx", outer).doing(|| "the console socket")?;
     Ok(Terminal { inner })

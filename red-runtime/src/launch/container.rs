@@ -250,7 +250,12 @@ pub(crate) fn start(store: &Store, id: &str) -> Result<(), LaunchError> {
     tried(rustix::fs::unlinkat(&directory, start::NAME, rustix::fs::AtFlags::empty()));
     let later = later(&record, store)?;
     if later.poststart().is_some() {
-        hooks::run("poststart", later.poststart().as_ref(), &record.state(Status::Running).to_string())?;
+        let state = record.state(Status::Running).to_string();
+        // One that fails ends the container; to remove it, and to run its poststop hooks, is `delete`'s.
+        hooks::run("poststart", later.poststart().as_ref(), &state, None).or_else(|error| {
+            take_down(&record)?;
+            Err(error)
+        })?;
     }
     Ok(())
 }
@@ -290,10 +295,8 @@ pub(crate) fn delete(store: &Store, id: &str, force: bool) -> Result<(), LaunchE
     // A configuration that cannot be read does not keep a container from being deleted.
     let later = later(&record, store).unwrap_or_default();
     held.forget()?;
-    if later.poststop().is_some() {
-        // The container is gone whatever they say; their failure is told all the same.
-        hooks::run("poststop", later.poststop().as_ref(), &record.state(Status::Stopped).to_string())?;
-    }
+    // The container is gone whatever they say.
+    hooks::run_poststop(later.poststop().as_ref(), || record.state(Status::Stopped).to_string());
     Ok(())
 }
 

@@ -8,14 +8,13 @@ use oci_spec::runtime::{Hooks, LinuxResources, Spec};
 use rustix::process::Pid;
 
 use super::cgroup::{self, Cgroups, Wanted};
-use super::container::take_down;
+use super::container::{Status, take_down};
 use super::error::{Doing, LaunchError};
 use super::job::{Job, Manner};
 use super::record::{Held, Process, Record, SCHEMA, Stage, Store, write_pid_file};
 use super::root::Root;
 use super::spawn::{Spawned, spawn};
-use super::start;
-use crate::sys::signal::SignalSet;
+use super::{hooks, start};
 
 /// What is to be made, and for whom.
 pub(crate) struct Request<'a> {
@@ -263,8 +262,7 @@ fn make(
         let reaper = request.terms.reaper;
         let mut job = request.job(cgroups, Manner::Created { reaper });
         job.start_socket = Some(socket);
-        let mask = SignalSet::empty().block().unwrap_or(SignalSet::empty());
-        let spawned = spawn(&mut job, mask)?;
+        let spawned = spawn(&mut job)?;
         record.cgroups.clone_from(&job.cgroups);
         let handed = tell(pidfd_socket.as_ref(), &spawned)
             .and_then(|()| hand_over(held, directory, &mut record, &spawned, pid_file.as_deref()));
@@ -339,7 +337,12 @@ fn hand_over(
 /// Takes away what was made of a container that did not come to be.
 fn undo<T>(held: Held, record: &Record, error: LaunchError) -> Result<T, LaunchError> {
     match take_down(record).and_then(|()| held.forget()) {
-        Ok(()) => Err(error),
+        Ok(()) => {
+            // Hooks may have set up something before it failed (runtime.md, "Lifecycle", steps 12 and 13).
+            let poststop = record.later.as_ref().and_then(|later| later.poststop().as_ref());
+            hooks::run_poststop(poststop, || record.state(Status::Stopped).to_string());
+            Err(error)
+        }
         // The first error is the reason; the second says what is left, and by what name.
         Err(second) => Err(LaunchError::refused(
             error.to_string(),
@@ -368,7 +371,6 @@ pub(crate) fn foreground(
     store: &Store,
     mut request: Request<'_>,
     manner: Manner,
-    mask: SignalSet,
 ) -> Result<Foreground, LaunchError> {
     let wanted = request.cgroup.take();
     let mut record = request.record(wanted.as_ref().map(Wanted::record));
@@ -386,7 +388,7 @@ pub(crate) fn foreground(
         let cgroups = prepare(&request, wanted)?;
         record.cgroups.clone_from(&cgroups);
         let mut job = request.job(cgroups, manner);
-        let spawned = spawn(&mut job, mask)?;
+        let spawned = spawn(&mut job)?;
         Ok(spawned)
     })();
     let spawned = match result {

@@ -17,10 +17,10 @@ use super::process::{self, Setup};
 use super::record::{Process, Record, Store};
 use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
+use super::warning::warn;
 use crate::node::capability;
 use crate::sys;
 use crate::sys::clone::ChildToken;
-use crate::sys::signal::SignalSet;
 
 /// How long a process that enters may take until it is its command: the container can keep it waiting
 /// (by its freezer, or a file system of its own).
@@ -136,7 +136,6 @@ pub(crate) fn enter(
     id: &str,
     process: &OciProcess,
     terms: Terms,
-    mask: SignalSet,
 ) -> Result<ExecProcess, LaunchError> {
     let record = store.read(id)?;
     let status = record.status(store);
@@ -149,13 +148,15 @@ pub(crate) fn enter(
     super::create::passed(terms.preserve)?;
     super::streams::guard()?;
     let spec = store.spec(id)?;
-    let setup = Setup::with(process, spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?;
+    let setup = Setup::with(process, spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?
+        .of_own_launch(record.redpath.is_some() && !record.engine);
     if setup.terminal() != terms.console.is_some() {
         return Err(LaunchError::refused(
             "process.terminal",
             "a terminal needs --console-socket, and the other way round",
         ));
     }
+    let agent = super::seccomp::listener(setup.seccomp())?;
     let (first, pidfd) = record.first()?;
     let place = Place::of(&record, first, &terms)?;
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
@@ -166,14 +167,17 @@ pub(crate) fn enter(
         far: ours.number(),
         console_socket: terms.console,
         passed: terms.preserve,
-        mask,
         namespaces: different(first)?,
         container: &pidfd,
         filter: record.filter,
     };
     let entered = split(inside, place.unified.as_ref())?;
     let limits = process.rlimits().as_deref().unwrap_or_default();
-    match begin(&entered, &place, limits, &ours) {
+    let told = |pid: i32, notify: &OwnedFd| {
+        let agent = agent.as_ref().ok_or(LaunchError::Died("entering"))?;
+        super::seccomp::hand_over(&spec, (pid, &record.state(status).to_string()), agent, notify)
+    };
+    match begin(&entered, &place, (limits, &ours), told) {
         Ok(()) => Ok(entered),
         Err(error) => {
             tried(pidfd_send_signal(&entered.pidfd, Signal::KILL));
@@ -187,8 +191,8 @@ pub(crate) fn enter(
 fn begin(
     entered: &ExecProcess,
     place: &Place,
-    limits: &[PosixRlimit],
-    ours: &Sync,
+    (limits, ours): (&[PosixRlimit], &Sync),
+    tell_agent: impl FnOnce(i32, &OwnedFd) -> Result<(), LaunchError>,
 ) -> Result<(), LaunchError> {
     for file in &place.procs {
         std::fs::write(file, entered.pid.as_raw_nonzero().to_string())
@@ -196,7 +200,16 @@ fn begin(
     }
     process::limit(entered.pid, limits)?;
     ours.say(&Message::Go).doing(|| "the process inside")?;
-    match ours.hear_within(PATIENCE).doing(|| "the process inside")? {
+    let mut heard = ours.hear_within(PATIENCE).doing(|| "the process inside")?;
+    if let Some(Message::Warning(text)) = &heard {
+        warn(text);
+        heard = ours.hear_within(PATIENCE).doing(|| "the process inside")?;
+    }
+    if matches!(heard, Some(Message::Asks)) {
+        tell_agent(entered.pid.as_raw_nonzero().get(), &ours.take_over()?)?;
+        heard = ours.hear_within(PATIENCE).doing(|| "the process inside")?;
+    }
+    match heard {
         Some(Message::Ready) => {}
         Some(Message::Failed(error)) => return Err(error),
         _ => return Err(LaunchError::Died("entering")),
@@ -289,7 +302,6 @@ struct Inside<'a> {
     far: i32,
     console_socket: Option<OwnedFd>,
     passed: u32,
-    mask: SignalSet,
     namespaces: i32,
     /// pidfd of the container's first process.
     container: &'a OwnedFd,
@@ -313,15 +325,15 @@ impl Inside<'_> {
     fn run(self, child: ChildToken) -> ! {
         // Its copy would keep it from hearing that the launcher is gone.
         sys::exec::let_go(self.far);
-        let Self { id, setup, sync, console_socket, passed, mask, namespaces, container, filter, .. } = self;
-        let joined = Joined { id, setup, sync: &sync, mask, console_socket, passed, filter };
+        let Self { id, setup, sync, console_socket, passed, namespaces, container, filter, .. } = self;
+        let joined = Joined { id, setup, sync: &sync, console_socket, passed, filter };
         let ready = (|| {
             sync.wait_go()?;
             let last = namespaces & libc::CLONE_NEWCGROUP;
             if last != 0 {
                 sys::namespace::join(container, last).doing(|| "entering the container's cgroups")?;
             }
-            Rooted::joined(child, joined)?.close()?.become_user(None)
+            Rooted::joined(child, joined)?.close()?.become_user()
         })();
         let error = match ready {
             Ok(ready) => ready.join(filter),

@@ -27,7 +27,7 @@ pub enum LaunchError {
         why: String,
     },
     /// There is no such command. The words are those engines look for.
-    #[error("executable file not found in $PATH inside: `{program}`")]
+    #[error("{}", missing(.program))]
     CommandMissing {
         /// What was asked for.
         program: String,
@@ -152,6 +152,15 @@ impl LaunchError {
     /// A refusal.
     pub(crate) fn refused(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Refused { what: what.into(), why: why.into() }
+    }
+}
+
+/// Words for a command that is not there. One with a slash is not looked for in `$PATH` (execvp(3)).
+fn missing(program: &str) -> String {
+    if program.contains('/') {
+        format!("executable file not found: `{program}`: no such file or directory")
+    } else {
+        format!("executable file not found in $PATH inside: `{program}`")
     }
 }
 

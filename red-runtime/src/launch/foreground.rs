@@ -1,15 +1,16 @@
 //! Waiting for a command in the foreground: its end, signals for it, its terminal.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{tcgetwinsize, tcsetwinsize};
 
 use super::container::command_of;
 use super::error::{Doing, LaunchError, tried};
+use super::relay::Relay;
 use crate::sys::signal::{self, SignalSet};
 
 /// Signals that whoever holds the launcher means for the command.
@@ -28,21 +29,22 @@ const FORWARDED: [i32; 9] = [
 /// Signals of the launcher, held back while it waits.
 pub(crate) struct Signals {
     descriptor: OwnedFd,
-    /// The mask before.
-    pub(crate) mask: SignalSet,
 }
 
 impl Signals {
-    /// Holds them back. Done before anything is started, so that none is lost; the end of children
-    /// is told even when whoever called us did not want to hear of it.
+    /// Holds them back. Done before anything is started, so that none is lost. Those that whoever called
+    /// us had us ignore are left ignored, for a launcher that nohup(1) or a shell's `&` is to outlive; the
+    /// command has every signal at its default.
     ///
     /// # Errors
     /// Descriptors ran out.
     pub(crate) fn hold() -> Result<Self, LaunchError> {
-        signal::default(libc::SIGCHLD);
-        let set = SignalSet::of(&FORWARDED);
-        let mask = set.block().doing(|| "signals")?;
-        Ok(Self { descriptor: set.descriptor().doing(|| "signals")?, mask })
+        let kept = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT];
+        let ignored = |number: &i32| kept.contains(number) && signal::is_ignored(*number);
+        let held: Vec<i32> = FORWARDED.into_iter().filter(|number| !ignored(number)).collect();
+        let set = SignalSet::of(&held);
+        set.block().doing(|| "signals")?;
+        Ok(Self { descriptor: set.descriptor().doing(|| "signals")? })
     }
 }
 
@@ -75,38 +77,26 @@ pub(crate) struct Watched<'a> {
 /// # Errors
 /// What the kernel says.
 pub(crate) fn wait(watched: &Watched<'_>, signals: &Signals) -> Result<i32, LaunchError> {
-    let relay = watched.terminal.as_ref().map(Relay::begin).transpose()?;
-    let mut input = relay.is_some();
+    let mut relay = watched.terminal.as_ref().map(Relay::begin).transpose()?;
     loop {
-        let stdin = rustix::stdio::stdin();
         let mut fds =
             vec![PollFd::new(&watched.pidfd, PollFlags::IN), PollFd::new(&signals.descriptor, PollFlags::IN)];
-        if let Some(terminal) = &watched.terminal {
-            fds.push(PollFd::new(terminal, PollFlags::IN));
-            if input {
-                fds.push(PollFd::new(&stdin, PollFlags::IN));
-            }
-        }
-        match poll(&mut fds, None) {
+        let timeout = relay.as_ref().and_then(|relay| relay.awaits(&mut fds));
+        match poll(&mut fds, timeout.as_ref()) {
             Err(Errno::INTR) => continue,
             other => other.doing(|| "waiting for the command")?,
         };
-        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let [ended, signalled] = [0, 1].map(|index: usize| !fds[index].revents().is_empty());
         drop(fds);
-        if ready[1] {
+        if signalled {
             forward(watched, signals)?;
         }
-        if let Some(relay) = &relay {
-            if ready[2] {
-                relay.output();
-            }
-            if ready.get(3).copied().unwrap_or(false) {
-                input = relay.input();
-            }
+        if let Some(relay) = &mut relay {
+            relay.pass();
         }
-        if ready[0] {
+        if ended {
             let code = status(watched.pidfd)?;
-            if let Some(relay) = &relay {
+            if let Some(relay) = &mut relay {
                 relay.drain();
             }
             return Ok(code);
@@ -153,73 +143,9 @@ fn forward(watched: &Watched<'_>, signals: &Signals) -> Result<(), LaunchError> 
     Ok(())
 }
 
-fn copy_size(terminal: &OwnedFd) {
+pub(super) fn copy_size(terminal: &OwnedFd) {
     // A size that cannot be told or taken changes nothing.
     if let Ok(size) = tcgetwinsize(rustix::stdio::stdin()) {
         tried(tcsetwinsize(terminal, size));
     }
-}
-
-/// Passes bytes between two terminals.
-struct Relay<'a> {
-    inner: &'a OwnedFd,
-    before: Termios,
-}
-
-impl<'a> Relay<'a> {
-    /// Our own terminal passes everything on untouched: the inner one has the meaning.
-    fn begin(inner: &'a OwnedFd) -> Result<Self, LaunchError> {
-        let before = tcgetattr(rustix::stdio::stdin()).doing(|| "the terminal")?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &raw).doing(|| "the terminal")?;
-        copy_size(inner);
-        Ok(Self { inner, before })
-    }
-
-    /// Input for the command; `false` at its end.
-    fn input(&self) -> bool {
-        pass(rustix::stdio::stdin(), self.inner.as_fd())
-    }
-
-    fn output(&self) -> bool {
-        pass(self.inner.as_fd(), rustix::stdio::stdout())
-    }
-
-    /// What the command has written before it ended.
-    fn drain(&self) {
-        loop {
-            let mut fds = [PollFd::new(self.inner, PollFlags::IN)];
-            let none = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-            let ready = poll(&mut fds, Some(&none)).is_ok_and(|count| count > 0);
-            if !ready || !fds[0].revents().contains(PollFlags::IN) || !self.output() {
-                return;
-            }
-        }
-    }
-}
-
-impl Drop for Relay<'_> {
-    fn drop(&mut self) {
-        // There is no better state to leave the terminal in than the one it had.
-        tried(tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &self.before));
-    }
-}
-
-fn pass(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
-    let mut buffer = [0_u8; 16 << 10];
-    let count = match rustix::io::read(from, &mut buffer) {
-        // A terminal whose other side is closed says EIO.
-        Ok(0) | Err(_) => return false,
-        Ok(count) => count,
-    };
-    let mut rest = &buffer[..count];
-    while !rest.is_empty() {
-        match rustix::io::write(to, rest) {
-            Ok(count) => rest = &rest[count..],
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            Err(_) => return false,
-        }
-    }
-    true
 }

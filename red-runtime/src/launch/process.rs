@@ -1,8 +1,9 @@
 //! A process of a configuration, checked: what `inside` makes of this process. The same for a
 //! container's first process and for one that joins later.
 
-use std::ffi::{CStr, CString};
-use std::os::unix::ffi::OsStringExt;
+use std::collections::HashSet;
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use oci_spec::runtime::{LinuxSeccomp, PosixRlimit, PosixRlimitType, Process, Spec, User};
 use rustix::io::Errno;
@@ -24,6 +25,7 @@ pub(crate) struct Setup<'a> {
     args: Vec<CString>,
     env: Vec<CString>,
     path: String,
+    own: bool,
 }
 
 /// An executable that was found.
@@ -68,8 +70,9 @@ impl<'a> Setup<'a> {
             process,
             seccomp,
             args: texts("process.args", args)?,
-            env: texts("process.env", env)?,
+            env: texts("process.env", &last_of_each(env))?,
             path: path.to_owned(),
+            own: false,
         })
     }
 
@@ -95,10 +98,11 @@ impl<'a> Setup<'a> {
     }
 
     /// Sets a variable.
-    pub(crate) fn set_env(&mut self, key: &str, value: &str) {
-        let prefix = format!("{key}=");
-        self.env.retain(|one| !one.as_bytes().starts_with(prefix.as_bytes()));
-        if let Ok(entry) = CString::new(format!("{prefix}{value}")) {
+    pub(crate) fn set_env(&mut self, key: &str, value: impl AsRef<OsStr>) {
+        let mut entry = format!("{key}=").into_bytes();
+        self.env.retain(|one| !one.as_bytes().starts_with(&entry));
+        entry.extend_from_slice(value.as_ref().as_bytes());
+        if let Ok(entry) = CString::new(entry) {
             self.env.push(entry);
         }
     }
@@ -133,10 +137,54 @@ impl<'a> Setup<'a> {
         &self.path
     }
 
+    /// Everything that becoming the command takes, made beforehand.
+    pub(super) fn image<'b>(&'b self, program: &'b Program) -> Image<'b> {
+        Image { program, made: sys::exec::Image::new(&program.0, &self.args, &self.env) }
+    }
+
+    /// Its environment.
+    pub(super) fn environment(&self) -> &[CString] {
+        &self.env
+    }
+
+    /// Rows and columns that the configuration gives its terminal.
+    pub(super) fn console_size(&self) -> Option<(u16, u16)> {
+        let short = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
+        self.process.console_size().map(|size| (short(size.height()), short(size.width())))
+    }
+
+    /// Whether it is of a node that we launch ourselves: what it has in its environment is the node's choice.
+    pub(super) fn of_own_launch(mut self, own: bool) -> Self {
+        self.own = own;
+        self
+    }
+
+    /// Whether no engine has to do with it.
+    pub(super) fn is_own(&self) -> bool {
+        self.own
+    }
+
+    /// Whether its home directory is to be looked up: `HOME` is missing or empty.
+    pub(super) fn wants_home(&self) -> bool {
+        if self.own {
+            return false;
+        }
+        let home = self.env.iter().find_map(|one| one.as_bytes().strip_prefix(b"HOME="));
+        home.is_none_or(<[u8]>::is_empty)
+    }
+}
+
+/// A command that only has to be executed.
+pub(super) struct Image<'a> {
+    program: &'a Program,
+    made: sys::exec::Image<'a>,
+}
+
+impl Image<'_> {
     /// Becomes the command. Returns only when that fails.
-    pub(crate) fn exec(&self, program: &Program) -> LaunchError {
-        let errno = sys::exec::execve(&program.0, &self.args, &self.env);
-        refused(program.0.to_string_lossy().into_owned(), errno)
+    pub(super) fn execute(&self) -> LaunchError {
+        let errno = self.made.execute();
+        refused(self.program.0.to_string_lossy().into_owned(), errno)
     }
 }
 
@@ -171,9 +219,18 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn texts(what: &str, list: &[String]) -> Result<Vec<CString>, LaunchError> {
-    let one = |text: &String| {
-        CString::new(text.as_str()).map_err(|_nul| LaunchError::refused(what, "contains a NUL byte"))
+/// Variables, each as it was said last: programs see the first of a name, and mean the last.
+fn last_of_each(env: &[String]) -> Vec<&String> {
+    let mut known = HashSet::new();
+    let key = |one: &str| one.split('=').next().unwrap_or_default().to_owned();
+    let mut kept: Vec<&String> = env.iter().rev().filter(|one| known.insert(key(one))).collect();
+    kept.reverse();
+    kept
+}
+
+fn texts<T: AsRef<str>>(what: &str, list: &[T]) -> Result<Vec<CString>, LaunchError> {
+    let one = |text: &T| {
+        CString::new(text.as_ref()).map_err(|_nul| LaunchError::refused(what, "contains a NUL byte"))
     };
     list.iter().map(one).collect()
 }

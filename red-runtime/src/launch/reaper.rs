@@ -127,10 +127,11 @@ fn begin(sync: &Sync, orders: Orders, command: &[CString]) -> Result<Never, Laun
     let failed = |errno| refused(program.to_string_lossy().into_owned(), errno);
     sync.say(&Message::Ready).doing(|| "the launcher")?;
     if !orders.reap {
-        return Err(failed(sys::exec::execve(program, args, &env)));
+        sys::reset_signals();
+        return Err(failed(sys::exec::Image::new(program, args, &env).execute()));
     }
     // What the terminal or the launcher sends is for the command.
-    let mask = SignalSet::of(&[
+    SignalSet::of(&[
         libc::SIGINT,
         libc::SIGQUIT,
         libc::SIGTERM,
@@ -141,7 +142,7 @@ fn begin(sync: &Sync, orders: Orders, command: &[CString]) -> Result<Never, Laun
     ])
     .block()
     .doing(|| "signals")?;
-    let spawned = sys::exec::spawn(program, args, &env, mask).doing(|| "the command's process")?;
+    let spawned = sys::exec::spawn(program, args, &env).doing(|| "the command's process")?;
     match spawned {
         Ok(pid) => reap(sync, pid),
         Err(errno) => Err(failed(errno)),

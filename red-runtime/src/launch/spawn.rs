@@ -16,8 +16,8 @@ use super::namespaces::{Away, Namespaces};
 use super::process::{self, Setup};
 use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
+use super::warning::warn;
 use crate::sys::clone::{Cloned, clone3};
-use crate::sys::signal::SignalSet;
 
 /// A container whose first process has done everything but to become the command.
 #[derive(Debug)]
@@ -68,9 +68,9 @@ impl Spawned {
 ///
 /// # Errors
 /// Something is refused; then no process of it is left. Its cgroups are the caller's.
-pub(crate) fn spawn(job: &mut Job<'_>, mask: SignalSet) -> Result<Spawned, LaunchError> {
+pub(crate) fn spawn(job: &mut Job<'_>) -> Result<Spawned, LaunchError> {
     let namespaces = Namespaces::of(job.spec, &job.root.namespaces)?;
-    let setup = Setup::of(job.spec)?;
+    let setup = Setup::of(job.spec)?.of_own_launch(job.own);
     super::streams::guard()?;
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
     let cgroup = unified(job)?;
@@ -82,9 +82,10 @@ pub(crate) fn spawn(job: &mut Job<'_>, mask: SignalSet) -> Result<Spawned, Launc
     let joins_later =
         job.cgroups.as_ref().is_some_and(|cgroups| cgroups.layout == Layout::V1 || cgroups.systemd.is_some());
     let wait = maps.is_some() || joins_later || !limits.is_empty() || adjust.is_some();
-    let listener = super::seccomp::listener(job.spec)?;
+    // Before anything is made: it may be that nobody listens.
+    let listener = super::seccomp::listener(setup.seccomp())?;
     let mapped_by_user = maps.is_some() && !rustix::process::geteuid().is_root();
-    let inheritance = Inheritance { sync: theirs, mask, wait, mapped_by_user, listener };
+    let inheritance = Inheritance { sync: theirs, wait, mapped_by_user };
     let made = start(job, &namespaces, setup, inheritance, (early, cgroup.as_ref()))?;
     let spawned = Spawned { pid: made.0, pidfd: made.1, sync: ours };
     let result = (|| {
@@ -96,7 +97,7 @@ pub(crate) fn spawn(job: &mut Job<'_>, mask: SignalSet) -> Result<Spawned, Launc
             }
             spawned.sync.say(&Message::Go).doing(|| "the container's first process")?;
         }
-        listen(job, &spawned)
+        listen(job, &spawned, listener.as_ref())
     })();
     match result {
         Ok(()) => Ok(spawned),
@@ -167,7 +168,7 @@ fn attend(job: &mut Job<'_>, spawned: &Spawned, maps: Option<&Maps>) -> Result<(
 }
 
 /// Listens until the process inside is ready.
-fn listen(job: &Job<'_>, spawned: &Spawned) -> Result<(), LaunchError> {
+fn listen(job: &Job<'_>, spawned: &Spawned, agent: Option<&OwnedFd>) -> Result<(), LaunchError> {
     loop {
         match spawned.sync.hear().doing(|| "the container's first process")? {
             Some(Message::Ready) => return Ok(()),
@@ -175,6 +176,18 @@ fn listen(job: &Job<'_>, spawned: &Spawned) -> Result<(), LaunchError> {
                 outside(job, spawned.pid)?;
                 spawned.sync.say(&Message::Go).doing(|| "the container's first process")?;
             }
+            Some(Message::Asks) => {
+                let notify = spawned.sync.take_over()?;
+                let agent = agent.ok_or(LaunchError::Died("its creation"))?;
+                let pid = spawned.pid.as_raw_nonzero().get();
+                super::seccomp::hand_over(
+                    job.spec,
+                    (pid, &job.state("creating", Some(pid))),
+                    agent,
+                    &notify,
+                )?;
+            }
+            Some(Message::Warning(text)) => warn(&text),
             Some(Message::Failed(error)) => return Err(error),
             _ => return Err(LaunchError::Died("its creation")),
         }
@@ -184,8 +197,8 @@ fn listen(job: &Job<'_>, spawned: &Spawned) -> Result<(), LaunchError> {
 fn outside(job: &Job<'_>, pid: Pid) -> Result<(), LaunchError> {
     let Some(all) = job.spec.hooks() else { return Ok(()) };
     let state = job.state("creating", Some(pid.as_raw_nonzero().get()));
-    hooks::run("prestart", all.prestart().as_ref(), &state)?;
-    hooks::run("createRuntime", all.create_runtime().as_ref(), &state)
+    hooks::run("prestart", all.prestart().as_ref(), &state, None)?;
+    hooks::run("createRuntime", all.create_runtime().as_ref(), &state, None)
 }
 
 /// Sets the OOM score adjustment of a process, by its PID or `self`.

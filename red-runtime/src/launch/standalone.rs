@@ -141,7 +141,7 @@ fn in_foreground(
     let terminal = wants_terminal(request.spec);
     let ours = terminal.then(|| console_socket(&mut request.terms)).transpose()?;
     let signals = Signals::hold()?;
-    let foreground = create::foreground(store, request, manner, signals.mask)?;
+    let foreground = create::foreground(store, request, manner)?;
     phases.mark("spawn");
     let terminal = match &ours {
         Some(socket) => receive_descriptor(socket).doing(|| "the terminal")?,

@@ -46,6 +46,10 @@ pub(crate) enum Message {
     Failed(LaunchError),
     /// A process was made, with this number.
     Made(i32),
+    /// Something that changes nothing is to be told.
+    Warning(String),
+    /// A filter asks an agent; its descriptor comes next.
+    Asks,
 }
 
 impl Sync {
@@ -67,6 +71,8 @@ impl Sync {
             Message::Go => vec![b'g'],
             Message::Mounted => vec![b'm'],
             Message::Ready => vec![b'r'],
+            Message::Asks => vec![b'a'],
+            Message::Warning(text) => format!("w{text}").into_bytes(),
             Message::Made(pid) => format!("p{pid}").into_bytes(),
             Message::Failed(error) => match error {
                 LaunchError::CommandMissing { program } => format!("n{program}").into_bytes(),
@@ -96,6 +102,8 @@ impl Sync {
             b'g' => Message::Go,
             b'm' => Message::Mounted,
             b'r' => Message::Ready,
+            b'a' => Message::Asks,
+            b'w' => Message::Warning(text()),
             b'p' => Message::Made(text().parse().unwrap_or(0)),
             b'n' => Message::Failed(LaunchError::CommandMissing { program: text() }),
             b'i' => {
@@ -126,6 +134,25 @@ impl Sync {
                 Err(errno) => return Err(errno),
             }
         }
+    }
+
+    /// Gives the launcher the descriptor of a filter that has just been loaded and asks an agent.
+    ///
+    /// # Errors
+    /// It was not loaded, or the launcher is gone.
+    pub(crate) fn hand_over(&self, notify: rustix::io::Result<Option<OwnedFd>>) -> Result<(), LaunchError> {
+        let failed = |errno| LaunchError::Call { what: "loading the filter of linux.seccomp".into(), errno };
+        let Some(notify) = notify.map_err(failed)? else { return Ok(()) };
+        self.say(&Message::Asks).and_then(|()| send_descriptor(&self.0, b"a", &notify)).map_err(failed)
+    }
+
+    /// Takes what [`Sync::hand_over`] gives, after its message.
+    ///
+    /// # Errors
+    /// It does not come.
+    pub(crate) fn take_over(&self) -> Result<OwnedFd, LaunchError> {
+        let failed = |errno| LaunchError::Call { what: "the filter's descriptor".into(), errno };
+        receive_descriptor(&self.0).map_err(failed)?.ok_or(LaunchError::Died("its preparation"))
     }
 
     /// Its number, for this process under another program.

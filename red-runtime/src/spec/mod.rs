@@ -2,6 +2,8 @@
 
 pub mod access;
 pub mod bundle;
+#[cfg(feature = "launch")]
+pub(crate) mod config_json;
 pub mod crossing;
 pub mod diff;
 pub mod digest;

@@ -254,6 +254,7 @@ fn checked(step: usize, result: c_int) -> Result<c_int, usize> {
 /// Takes everything away. Says at which step it failed; errno is then that step's.
 fn confine(prepared: &Prepared<'_>) -> Result<(), usize> {
     let mut byte = 0_u8;
+    super::reset_signals();
     // SAFETY: reads one byte into a live variable; plain numbers otherwise. Nobody who waits for this
     // process is left when the pipe ends without that byte.
     unsafe {

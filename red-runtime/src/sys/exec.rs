@@ -9,19 +9,45 @@ use rustix::process::Pid;
 
 use super::clone::ChildToken;
 use super::last;
-use super::signal::SignalSet;
 
 fn pointers(texts: &[CString]) -> Vec<*const c_char> {
     texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
 }
 
-/// Becomes a program. Returns only when that fails.
-pub(crate) fn execve(program: &CStr, args: &[CString], env: &[CString]) -> Errno {
-    let (argv, envp) = (pointers(args), pointers(env));
-    // SAFETY: all pointers are to null-terminated strings, the lists end with a null pointer, and
-    // all outlive the call.
-    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
-    last()
+/// A program with its arguments and environment, which it takes one system call to become.
+pub(crate) struct Image<'a> {
+    program: &'a CStr,
+    argv: Vec<*const c_char>,
+    envp: Vec<*const c_char>,
+}
+
+impl<'a> Image<'a> {
+    /// The program of that name.
+    pub(crate) fn new(program: &'a CStr, args: &'a [CString], env: &'a [CString]) -> Self {
+        Self { program, argv: pointers(args), envp: pointers(env) }
+    }
+
+    /// Becomes the program. Returns only when that fails.
+    pub(crate) fn execute(&self) -> Errno {
+        // SAFETY: all pointers are to null-terminated strings that are borrowed for as long as this lives,
+        // and the lists end with a null pointer.
+        unsafe { libc::execve(self.program.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
+        last()
+    }
+}
+
+/// Has a program that is to be started begin with every signal at its default, after `confine`.
+pub(crate) fn begin_with(
+    command: &mut std::process::Command,
+    confine: impl Fn() -> std::io::Result<()> + Send + Sync + 'static,
+) {
+    use std::os::unix::process::CommandExt;
+    let begin = move || {
+        super::reset_signals();
+        confine()
+    };
+    // SAFETY: what runs between fork and exec makes system calls only, as the callers see to.
+    unsafe { command.pre_exec(begin) };
 }
 
 /// Becomes the program that a descriptor is of. Returns only when that fails.
@@ -105,13 +131,12 @@ struct Shared<'a> {
     program: &'a CStr,
     argv: *const *const c_char,
     envp: *const *const c_char,
-    mask: SignalSet,
     errno: i32,
 }
 
-/// Starts a program as a child, without a copy of this process: the child borrows its memory until
-/// it has become the program, and this process sleeps meanwhile (clone(2), CLONE_VM, CLONE_VFORK).
-/// The inner error is why it could not become the program.
+/// Starts a program as a child, with every signal at its default and without a copy of this process: the
+/// child borrows its memory until it has become the program, and this process sleeps meanwhile (clone(2),
+/// CLONE_VM, CLONE_VFORK). The inner error is why it could not become the program.
 ///
 /// # Errors
 /// There is no process to be had.
@@ -119,10 +144,9 @@ pub(crate) fn spawn(
     program: &CStr,
     args: &[CString],
     env: &[CString],
-    mask: SignalSet,
 ) -> rustix::io::Result<Result<Pid, Errno>> {
     let (argv, envp) = (pointers(args), pointers(env));
-    let mut shared = Shared { program, argv: argv.as_ptr(), envp: envp.as_ptr(), mask, errno: 0 };
+    let mut shared = Shared { program, argv: argv.as_ptr(), envp: envp.as_ptr(), errno: 0 };
     let mut stack = vec![0_u128; 2048];
     // SAFETY: the stack belongs to the child until the call returns, for CLONE_VFORK holds this
     // process until the child has left its memory; it grows down from its end, which is aligned
@@ -146,10 +170,7 @@ extern "C" fn become_program(shared: *mut libc::c_void) -> libc::c_int {
     // looks at it. Only system calls are made.
     unsafe {
         let shared = shared.cast::<Shared<'_>>();
-        // Setting a mask that was read before cannot fail.
-        if (*shared).mask.mask().is_err() {
-            libc::_exit(127)
-        }
+        super::reset_signals();
         libc::execve((*shared).program.as_ptr(), (*shared).argv, (*shared).envp);
         (*shared).errno = *libc::__errno_location();
         libc::_exit(127)

@@ -23,6 +23,27 @@ pub(crate) mod namespace;
 #[cfg(feature = "launch")]
 pub(crate) mod signal;
 
+/// Gives every signal its default effect and blocks none. What is ignored or blocked stays so over exec
+/// (signal(7)): by whoever started this program, by this program itself, and SIGPIPE by the runtime of its
+/// language, whose programs get an error instead. Made of system calls alone, for a clone that shares memory.
+pub(crate) fn reset_signals() {
+    /// The largest number of a signal; the C library hides some of them.
+    const LAST: libc::c_int = 64;
+    // SAFETY: an all-zero kernel sigaction is SIG_DFL without flags and with an empty mask, and the set is
+    // of the size the kernel knows (rt_sigaction(2)). It is larger than any architecture's structure. That
+    // SIGKILL and SIGSTOP are refused changes nothing: nobody can ignore them.
+    unsafe {
+        let (default, none) = ([0_u64; 8], 0_u64);
+        for signal in 1..=LAST {
+            let old = std::ptr::null_mut::<libc::c_void>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, size_of::<u64>());
+        }
+        let old = std::ptr::null_mut::<libc::c_void>();
+        let none = &raw const none;
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, none, old, size_of::<u64>());
+    }
+}
+
 /// Sets SIGCHLD to its default. Of a caller that ignores it every child would be gone before it could
 /// be waited for (waitpid(2), "ECHILD"), and what a program ignores stays ignored over exec.
 pub(crate) fn keep_children() {

@@ -1,7 +1,24 @@
 //! System call filters in classic BPF (seccomp(2)): instructions to put them together from, and the
 //! call that loads one.
 
+use std::os::fd::{FromRawFd, OwnedFd};
+
 use libc::sock_filter;
+
+/// One instruction of a filter.
+pub(crate) type Instruction = sock_filter;
+
+/// Flags of seccomp(2) (linux/seccomp.h); the C library's bindings lack some.
+pub(crate) mod flag {
+    /// Everything but what is allowed is logged.
+    pub(crate) const LOG: u64 = 1 << 1;
+    /// Speculation is not limited because of the filter.
+    pub(crate) const SPEC_ALLOW: u64 = 1 << 2;
+    /// The call returns a descriptor that an agent answers at.
+    pub(crate) const NEW_LISTENER: u64 = 1 << 3;
+    /// While an agent answers, only a signal that ends the process interrupts it.
+    pub(crate) const WAIT_KILLABLE_RECV: u64 = 1 << 5;
+}
 
 /// Offset of the call's number in `struct seccomp_data` (linux/seccomp.h), in bytes.
 pub(crate) const NUMBER: u32 = 0;
@@ -50,6 +67,26 @@ pub(crate) const fn fail(errno: libc::c_int) -> u32 {
     libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()
 }
 
+/// Goes over `yes` instructions when the test holds, over `no` otherwise.
+#[cfg_attr(not(feature = "launch"), allow(dead_code, reason = "of filters of configurations"))]
+pub(crate) const fn test(test: Test, number: u32, yes: u8, no: u8) -> Instruction {
+    sock_filter { code: test as u16, jt: yes, jf: no, k: number }
+}
+
+/// Goes over instructions, however many.
+#[cfg_attr(not(feature = "launch"), allow(dead_code, reason = "of filters of configurations"))]
+pub(crate) fn jump(over: usize) -> Instruction {
+    let code = u16::try_from(libc::BPF_JMP | libc::BPF_JA).unwrap_or(0);
+    // A program is shorter than that by far, and one that is longer is refused.
+    sock_filter { code, jt: 0, jf: 0, k: u32::try_from(over).unwrap_or(u32::MAX) }
+}
+
+/// Leaves of the loaded word the bits of a mask.
+#[cfg_attr(not(feature = "launch"), allow(dead_code, reason = "of filters of configurations"))]
+pub(crate) const fn and(mask: u32) -> Instruction {
+    sock_filter { code: (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16, jt: 0, jf: 0, k: mask }
+}
+
 /// A filter as the kernel takes it. It borrows the instructions, so that it can be made before a clone
 /// and loaded after it without allocating.
 pub(crate) struct Filter<'a> {
@@ -58,6 +95,9 @@ pub(crate) struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
+    /// Instructions that the kernel takes (linux/bpf_common.h, BPF_MAXINSNS).
+    pub(crate) const MOST: usize = 4096;
+
     /// A filter of these instructions; one of more than 65,535 is refused when it is loaded.
     pub(crate) fn new(instructions: &'a [sock_filter]) -> Self {
         let len = u16::try_from(instructions.len()).unwrap_or(0);
@@ -71,11 +111,28 @@ impl<'a> Filter<'a> {
     /// # Errors
     /// seccomp(2): EACCES without no_new_privs and CAP_SYS_ADMIN, EINVAL for a program that is none.
     pub(crate) fn load(&self) -> rustix::io::Result<()> {
+        self.load_with(0).map(drop)
+    }
+
+    /// Loads it with flags of [`flag`]. Returns the descriptor that an agent answers at, when that is asked
+    /// for; it closes on exec.
+    ///
+    /// # Errors
+    /// As of [`Filter::load`], and EBUSY where a filter of this process has a listener already.
+    pub(crate) fn load_with(&self, flags: u64) -> rustix::io::Result<Option<OwnedFd>> {
         let program = std::ptr::from_ref(&self.program);
         // SAFETY: the instructions outlive the call, for they are borrowed; the kernel checks and copies
         // them.
-        let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, program) };
-        if result == 0 { Ok(()) } else { Err(super::last()) }
+        let result =
+            unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, program) };
+        match i32::try_from(result) {
+            // SAFETY: with this flag what is returned is a fresh descriptor, which nobody else owns.
+            Ok(fd) if fd >= 0 && flags & flag::NEW_LISTENER != 0 => {
+                Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }))
+            }
+            Ok(0) => Ok(None),
+            _ => Err(super::last()),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) struct SignalSet(libc::sigset_t);
 
 impl SignalSet {
     /// No signal.
-    pub(crate) fn empty() -> Self {
+    fn empty() -> Self {
         // SAFETY: sigemptyset(3) initialises what is passed to it; all-zero is a valid start.
         unsafe {
             let mut set = std::mem::zeroed();
@@ -31,26 +31,14 @@ impl SignalSet {
         set
     }
 
-    /// Makes it the mask of this process, and returns the old one.
+    /// Adds it to the mask of this process.
     ///
     /// # Errors
     /// None for a valid set.
-    pub(crate) fn mask(self) -> rustix::io::Result<Self> {
-        let mut old = Self::empty();
-        // SAFETY: both sets are initialised and live.
-        let result = unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.0, &raw mut old.0) };
-        if result == 0 { Ok(old) } else { Err(last()) }
-    }
-
-    /// Adds it to the mask of this process, and returns the old one.
-    ///
-    /// # Errors
-    /// None for a valid set.
-    pub(crate) fn block(self) -> rustix::io::Result<Self> {
-        let mut old = Self::empty();
-        // SAFETY: both sets are initialised and live.
-        let result = unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const self.0, &raw mut old.0) };
-        if result == 0 { Ok(old) } else { Err(last()) }
+    pub(crate) fn block(self) -> rustix::io::Result<()> {
+        // SAFETY: the set is initialised and live; nobody asks for the old one.
+        let result = unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const self.0, std::ptr::null_mut()) };
+        if result == 0 { Ok(()) } else { Err(last()) }
     }
 
     /// A descriptor that the blocked signals of the set are read from; it closes on exec.
@@ -97,10 +85,14 @@ pub(crate) fn next(descriptor: &OwnedFd) -> rustix::io::Result<Option<Received>>
     }
 }
 
-/// Gives a signal back its default effect.
-pub(crate) fn default(signal: i32) {
-    // SAFETY: SIG_DFL is always a valid disposition; a number that is no signal changes nothing.
-    unsafe { libc::signal(signal, libc::SIG_DFL) };
+/// Whether whoever started this process had a signal ignored, as nohup(1) does with SIGHUP and a shell
+/// without job control with SIGINT and SIGQUIT of what it runs in the background.
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    // SAFETY: an all-zero sigaction is a valid place for the answer; nothing is changed.
+    unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// Sends a signal to a process by its descriptor, whatever the number (real-time signals too).

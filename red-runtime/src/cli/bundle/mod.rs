@@ -19,6 +19,7 @@ use crate::launch::error::LaunchError;
 use crate::launch::record::Store;
 use crate::launch::root::{Root, layout, oci};
 use crate::launch::smack;
+use crate::launch::warning::warn;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::expand::Launch;
 use crate::node::family::Family;
@@ -28,6 +29,7 @@ use crate::node::place::PlaceError;
 use crate::node::source::Sources;
 use crate::policy::{self, Policy, Starter};
 use crate::spec::bundle::{self, BundleError};
+use crate::spec::config_json;
 use crate::spec::engine::{self, Combined, EngineFacts};
 use crate::spec::host::SystemHost;
 use crate::spec::identity::Caller;
@@ -93,8 +95,9 @@ impl Loaded {
         std::fs::File::open(&path)
             .and_then(|file| file.take(LARGEST).read_to_string(&mut text))
             .map_err(|error| refused(format!("config.json: {}", error.to_string().to_lowercase())))?;
-        let spec: Spec = serde_json::from_str(&text)
+        let (spec, left_out) = config_json::spec(&text)
             .map_err(|source| LaunchError::Json { path: path.display().to_string(), source })?;
+        left_out.iter().for_each(|one| warn(one));
         let selection = choice::choose(&spec, &bundle)?;
         store.prepare()?;
         let policy = policy(store)?;

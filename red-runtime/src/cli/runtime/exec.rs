@@ -15,7 +15,9 @@ use crate::launch::error::LaunchError;
 use crate::launch::foreground::{self, Signals, Watched};
 use crate::launch::record::{Record, Store, write_pid_file};
 use crate::launch::sync::receive_descriptor;
+use crate::launch::warning::warn;
 use crate::node::capability::{self, CAPABILITIES};
+use crate::spec::config_json;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -87,7 +89,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     };
     let ours = own_terminal(&process, args.detach, &mut terms)?;
     let signals = Signals::hold()?;
-    let entered = enter::enter(&store, &args.id, &process, terms, signals.mask)?;
+    let entered = enter::enter(&store, &args.id, &process, terms)?;
     if let Some(path) = &args.pid_file {
         write_pid_file(path, entered.pid.as_raw_nonzero().get())?;
     }
@@ -154,7 +156,7 @@ pub(in crate::cli) fn in_foreground(
     };
     let ours = own_terminal(&process, false, &mut terms).map_err(lost)?;
     let signals = Signals::hold()?;
-    let entered = enter::enter(store, &record.id, &process, terms, signals.mask)?;
+    let entered = enter::enter(store, &record.id, &process, terms)?;
     wait(&entered, ours, &signals).map_err(lost)
 }
 
@@ -162,8 +164,10 @@ fn from_file(path: &std::path::Path) -> Result<Process, RunError> {
     use std::io::Read;
     let mut text = String::new();
     std::fs::File::open(path)?.take(4 << 20).read_to_string(&mut text)?;
-    let process = serde_json::from_str(&text);
-    Ok(process.map_err(|source| LaunchError::Json { path: path.display().to_string(), source })?)
+    let (process, left_out) = config_json::process(&text)
+        .map_err(|source| LaunchError::Json { path: path.display().to_string(), source })?;
+    left_out.iter().for_each(|one| warn(one));
+    Ok(process)
 }
 
 impl Args {

@@ -47,6 +47,17 @@ impl Sets {
         Ok(sets)
     }
 
+    /// Makes CAP_SYS_ADMIN effective that [`Sets::apply`] has left permitted. One system call.
+    ///
+    /// # Errors
+    /// It is not permitted.
+    pub(super) fn load_filter(&self) -> rustix::io::Result<()> {
+        let mut now = self.now;
+        now.permitted |= CapabilitySet::SYS_ADMIN;
+        now.effective |= CapabilitySet::SYS_ADMIN;
+        rustix::thread::set_capabilities(None, now)
+    }
+
     pub(super) fn drop_bounding(&self) -> Result<(), LaunchError> {
         for number in 0..64_u32 {
             let one = CapabilitySet::from_bits_retain(1 << number);
@@ -63,15 +74,48 @@ impl Sets {
         Ok(())
     }
 
-    pub(super) fn apply(&self) -> Result<(), LaunchError> {
-        rustix::thread::set_capabilities(None, self.now).doing(|| {
-            format!("capabilities {:#x}, which the launcher may not have itself", self.now.permitted.bits())
-        })?;
+    /// Takes the sets on. To load a filter without no_new_privs CAP_SYS_ADMIN is needed (seccomp(2)); with
+    /// `loads_filter` it stays permitted, without effect, until the command is executed: that forgets what
+    /// was permitted and works it out of the other sets (capabilities(7), "Transformation of capabilities
+    /// during execve()"). With `as_far_as` what the launcher lacks itself is left out, and returned.
+    ///
+    /// # Errors
+    /// The launcher lacks a capability itself.
+    pub(super) fn apply(
+        &mut self,
+        loads_filter: bool,
+        as_far_as: bool,
+    ) -> Result<Vec<&'static str>, LaunchError> {
+        let set = |now: CapabilitySets| {
+            let extra = if loads_filter { CapabilitySet::SYS_ADMIN } else { CapabilitySet::empty() };
+            rustix::thread::set_capabilities(None, CapabilitySets { permitted: now.permitted | extra, ..now })
+        };
+        let why = if loads_filter { " (a filter without noNewPrivileges needs CAP_SYS_ADMIN)" } else { "" };
+        let bits = self.now.permitted.bits();
+        let what = || format!("capabilities {bits:#x}, which the launcher may not have itself{why}");
+        let mut lacking = CapabilitySet::empty();
+        match set(self.now) {
+            Err(Errno::PERM) if as_far_as => {
+                let own = rustix::thread::capabilities(None).doing(what)?.permitted;
+                lacking = self.now.permitted - own;
+                let now = self.now;
+                self.now = CapabilitySets {
+                    effective: now.effective & own,
+                    permitted: now.permitted & own,
+                    inheritable: now.inheritable & own,
+                };
+                self.ambient &= own;
+                set(self.now).doing(what)?;
+            }
+            other => other.doing(what)?,
+        }
         rustix::thread::clear_ambient_capability_set().doing(|| "clearing ambient capabilities")?;
         for one in self.ambient.iter() {
             rustix::thread::configure_capability_in_ambient_set(one, true)
                 .doing(|| "ambient capabilities")?;
         }
-        Ok(())
+        let all = CAPABILITIES.iter().zip(0_u32..);
+        let names = all.filter(|(_, number)| lacking.bits() & (1 << number) != 0);
+        Ok(names.map(|((name, _), _)| *name).collect())
     }
 }

@@ -12,12 +12,13 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 
 use super::capabilities::Sets;
-use super::{Common, Kept, Ready, hide};
+use super::ready::Pending;
+use super::{Common, Kept, Ready, hide, home};
 use crate::launch::console;
 use crate::launch::error::{Doing, LaunchError};
-use crate::launch::job::Job;
 use crate::launch::process::{Program, chain, refused};
 use crate::launch::seccomp;
+use crate::launch::sync::Message;
 
 /// A process with nothing of the host open.
 pub(in crate::launch) struct Closed<'a> {
@@ -31,24 +32,37 @@ impl<'a> Closed<'a> {
     }
 
     /// Gives up everything that the command does not get, goes to its working directory and finds
-    /// it. Afterwards only the system call filter is missing, unless privileges may be gained: then
-    /// it is loaded while it still can be, and handed to the agent of `job` that answers for it.
+    /// it. Afterwards only the system call filter is missing, unless it asks an agent: then it is loaded
+    /// now, and the launcher hands it over.
     ///
     /// # Errors
     /// A path is missing or leads out of the root, or the kernel refuses a step; none is passed over.
-    pub(in crate::launch) fn become_user(mut self, job: Option<&Job<'_>>) -> Result<Ready<'a>, LaunchError> {
+    pub(in crate::launch) fn become_user(mut self) -> Result<Ready<'a>, LaunchError> {
         if let Some(socket) = self.kept.console_socket.take() {
-            console::make_here(&socket)?.take(self.common.setup.uid())?;
+            let size = self.common.setup.console_size();
+            console::make_here(&socket, size)?.take(self.common.setup.uid())?;
         }
-        let early = self.identity()?;
-        seccomp::hand_over(job, self.kept.listener.as_ref(), early)?;
-        self.common.mask.mask().doing(|| "the signal mask")?;
+        let setup = &mut self.common.setup;
+        if setup.wants_home() {
+            setup.set_env("HOME", &home::of(setup.uid()));
+        }
+        let filter = setup.seccomp().map(seccomp::compile).transpose()?;
+        let mut sets = Sets::of(setup.process())?;
+        let gains = setup.gains_privileges();
+        self.identity(&mut sets, gains && filter.is_some())?;
         let program = self.find()?;
-        Ok(Ready::new(self.common, self.kept, program))
+        let filter = filter.map(|filter| Pending::new(filter, gains.then_some(sets)));
+        let filter = match filter {
+            Some(filter) if filter.asks() => {
+                self.common.sync.hand_over(filter.load())?;
+                None
+            }
+            filter => filter,
+        };
+        Ok(Ready::new(self.common, self.kept, program, filter))
     }
 
-    /// Returns the descriptor of a filter that had to be loaded already and asks somebody.
-    fn identity(&self) -> Result<Option<OwnedFd>, LaunchError> {
+    fn identity(&self, sets: &mut Sets, loads_filter: bool) -> Result<(), LaunchError> {
         let setup = &self.common.setup;
         let process = setup.process();
         let cwd = process.cwd();
@@ -62,12 +76,15 @@ impl<'a> Closed<'a> {
                 format!("`{label}`: SELinux is not supported"),
             ));
         }
-        let sets = Sets::of(process)?;
-        // A filter is for those who cannot gain privileges, or who have them (seccomp(2)).
-        let notify = if setup.gains_privileges() { seccomp::load(setup.seccomp())? } else { None };
         sets.drop_bounding()?;
         self.ids()?;
-        sets.apply()?;
+        // A node is given what it grants, or does not start; of others the runtime specification has what
+        // cannot be granted warned of (config.md, "capabilities").
+        let lacking = sets.apply(loads_filter, !setup.is_own())?;
+        if !lacking.is_empty() {
+            let text = format!("process.capabilities: the launcher lacks {}", lacking.join(", "));
+            self.common.sync.say(&Message::Warning(text)).doing(|| "the launcher")?;
+        }
         // A change of ids may have made it visible again (proc(5), "fs.suid_dumpable").
         hide()?;
         if !setup.gains_privileges() {
@@ -78,7 +95,7 @@ impl<'a> Closed<'a> {
         reachable(cwd)?;
         let umask = process.user().umask().unwrap_or(0o022);
         rustix::process::umask(Mode::from_raw_mode(umask & 0o777));
-        Ok(notify)
+        Ok(())
     }
 
     fn ids(&self) -> Result<(), LaunchError> {
@@ -129,7 +146,7 @@ impl<'a> Closed<'a> {
 
 /// Opens a path of the container as it will see it. The root is the container's by now, and magic
 /// links are refused, so nothing but what the container's own mounts hold can be reached.
-fn open_inside(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_inside(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     openat2(CWD, path, flags | OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
 }
 
@@ -141,6 +158,8 @@ fn cwd_refused(cwd: &Path, errno: Errno) -> LaunchError {
     let what = format!("working directory {}", cwd.display());
     match errno {
         Errno::LOOP => LaunchError::refused(what, MAGIC),
+        // It is the user's, as a command is: podman makes 127 of these words.
+        Errno::NOENT => LaunchError::refused(what, "no such file or directory"),
         errno => LaunchError::Call { what, errno },
     }
 }

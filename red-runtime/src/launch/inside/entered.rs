@@ -2,39 +2,34 @@
 
 use std::os::fd::OwnedFd;
 
-use oci_spec::runtime::Hooks;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, Stat, fstat, open};
+use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::{Common, Kept, Rooted, hide, report_and_exit};
+use super::{Closed, Common, Kept, Rooted, hide, report_and_exit};
 use crate::launch::console::{self, Terminal};
 use crate::launch::error::{Doing, LaunchError, tried};
 use crate::launch::job::{Job, Manner};
 use crate::launch::namespaces::Namespaces;
 use crate::launch::process::Setup;
 use crate::launch::reaper::Sealed;
-use crate::launch::root::What;
 use crate::launch::root::assemble::{self, Assembled, Terms};
+use crate::launch::root::{Base, What};
 use crate::launch::sync::{Message, Sync};
 use crate::launch::{cgroup, hooks, smack, sysctl};
 use crate::sys;
 use crate::sys::clone::ChildToken;
 use crate::sys::mount_attr::{self, MountAttr, flag};
-use crate::sys::signal::SignalSet;
 
 /// What the launcher gives to the process inside besides the job.
 pub(in crate::launch) struct Inheritance {
     /// The conversation with the launcher.
     pub(in crate::launch) sync: Sync,
-    /// Signals as they were before the launcher blocked some.
-    pub(in crate::launch) mask: SignalSet,
     /// Whether the launcher has something to do first: mapping ids, joining cgroups.
     pub(in crate::launch) wait: bool,
     /// Whether ids are mapped by an ordinary user or its helpers, who have to look at this process.
     pub(in crate::launch) mapped_by_user: bool,
-    /// A socket to whoever answers for the command's system calls, connected.
-    pub(in crate::launch) listener: Option<OwnedFd>,
 }
 
 /// A fresh process in its namespaces.
@@ -56,16 +51,16 @@ impl<'a> Entered<'a> {
         setup: Setup<'_>,
         inheritance: Inheritance,
     ) -> ! {
-        let Inheritance { sync, mask, wait, mapped_by_user, listener } = inheritance;
-        let kept = Kept { start_socket: job.start_socket.take(), listener, ..Kept::default() };
+        let Inheritance { sync, wait, mapped_by_user } = inheritance;
+        let kept = Kept { start_socket: job.start_socket.take(), ..Kept::default() };
         let (console_socket, streams) = (job.console.take(), job.streams.take());
-        let common = Common { child, setup, sync: &sync, mask, passed: job.preserve };
+        let common = Common { child, setup, sync: &sync, passed: job.preserve };
         let entered = Entered { common, job, namespaces, console_socket, kept };
         let ready = entered
             .begin(wait, mapped_by_user, streams)
             .and_then(Entered::assemble)
             .and_then(Rooted::close)
-            .and_then(|closed| closed.become_user(Some(job)));
+            .and_then(Closed::become_user);
         match ready {
             Ok(ready) => ready.start(job),
             Err(error) => report_and_exit(&sync, error),
@@ -121,8 +116,9 @@ impl<'a> Entered<'a> {
     pub(super) fn assemble(self) -> Result<Rooted<'a>, LaunchError> {
         let Entered { common, job, namespaces, console_socket, mut kept } = self;
         let assembled = world(job, namespaces)?;
-        let terminal = console_socket.map(|socket| terminal(job, &assembled, &socket)).transpose()?;
-        run_hooks_before_pivot(job, common.sync)?;
+        let size = common.setup.console_size();
+        let terminal = console_socket.map(|socket| terminal(size, &assembled, &socket)).transpose()?;
+        run_hooks_before_pivot(job, common.sync, &assembled)?;
         kept.exe = job.ours().then(Sealed::new).transpose()?;
         if let Some(label) = &job.smack {
             smack::take(label)?;
@@ -138,22 +134,14 @@ fn own_session(job: &Job<'_>, setup: &Setup<'_>) -> bool {
     asked || job.of_engine() || setup.terminal()
 }
 
-fn terminal(job: &Job<'_>, assembled: &Assembled, socket: &OwnedFd) -> Result<Terminal, LaunchError> {
-    let size = job.spec.process().as_ref().and_then(|process| process.console_size());
-    // Without one in the configuration that of the launcher's own terminal, if it has one: the command
-    // may ask for it as the first thing that it does.
-    let own = || rustix::termios::tcgetwinsize(rustix::stdio::stdin()).ok();
-    let size = match size {
-        Some(size) => Some((short(size.height()), short(size.width()))),
-        None => own().map(|size| (size.ws_row, size.ws_col)),
-    };
+fn terminal(
+    size: Option<(u16, u16)>,
+    assembled: &Assembled,
+    socket: &OwnedFd,
+) -> Result<Terminal, LaunchError> {
     let terminal = console::make_in(assembled, socket, size)?;
     assembled.console(&terminal.inner)?;
     Ok(terminal)
-}
-
-fn short(number: u64) -> u16 {
-    u16::try_from(number).unwrap_or(u16::MAX)
 }
 
 /// Everything around the process: namespaces, host name, kernel settings, mounts.
@@ -168,10 +156,11 @@ fn world(job: &Job<'_>, namespaces: &Namespaces) -> Result<Assembled, LaunchErro
     }
     // In a namespace of others the name is theirs.
     let own_name = namespaces.makes(libc::CLONE_NEWUTS);
-    if let Some(name) = spec.hostname().as_ref().filter(|_| own_name) {
+    let given = |name: &&String| own_name && !name.is_empty();
+    if let Some(name) = spec.hostname().as_ref().filter(given) {
         rustix::system::sethostname(name.as_bytes()).doing(|| format!("host name `{name}`"))?;
     }
-    if let Some(name) = spec.domainname().as_ref().filter(|_| own_name) {
+    if let Some(name) = spec.domainname().as_ref().filter(given) {
         rustix::system::setdomainname(name.as_bytes()).doing(|| format!("domain name `{name}`"))?;
     }
     if namespaces.makes(libc::CLONE_NEWNET) {
@@ -194,24 +183,54 @@ fn world(job: &Job<'_>, namespaces: &Namespaces) -> Result<Assembled, LaunchErro
 
 /// Hooks of the runtime's namespace run outside, those of the container's namespace here, all
 /// before the root is changed (config.md, "createRuntime", "createContainer").
-fn run_hooks_before_pivot(job: &Job<'_>, sync: &Sync) -> Result<(), LaunchError> {
+fn run_hooks_before_pivot(job: &Job<'_>, sync: &Sync, assembled: &Assembled) -> Result<(), LaunchError> {
     let Some(hooks) = job.spec.hooks() else { return Ok(()) };
-    if outside(hooks) {
+    let some = |list: &Option<Vec<_>>| list.as_ref().is_some_and(|list: &Vec<_>| !list.is_empty());
+    let outside = some(hooks.prestart()) || some(hooks.create_runtime());
+    let own = hooks.create_container().as_ref().filter(|list| !list.is_empty());
+    if !outside && own.is_none() {
+        return Ok(());
+    }
+    show_root(job, assembled)?;
+    if outside {
         sync.say(&Message::Mounted).doing(|| "the launcher")?;
         sync.wait_go()?;
     }
-    let own = hooks.create_container().as_ref();
     if own.is_some() {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
-        hooks::run("createContainer", own, &job.state("creating", Some(pid)))?;
+        hooks::run("createContainer", own, &job.state("creating", Some(pid)), None)?;
+    }
+    if job.no_pivot {
+        // Where chroot(2) leaves nothing of the host's root above it.
+        move_root(assembled, open("/", AT, Mode::empty()).doing(|| "the root")?)?;
     }
     Ok(())
 }
 
-/// Whether there are hooks that the launcher runs while the container is made.
-fn outside(hooks: &Hooks) -> bool {
-    let some = |list: &Option<Vec<_>>| list.as_ref().is_some_and(|list: &Vec<_>| !list.is_empty());
-    some(hooks.prestart()) || some(hooks.create_runtime())
+/// Moves the root that was put together from above the host's to the path that the configuration names.
+/// Hooks find it there with everything that is mounted in it, and what they mount there is the container's
+/// (config.md, "createRuntime": before pivot_root). Whoever enters this namespace has the host's root.
+fn show_root(job: &Job<'_>, assembled: &Assembled) -> Result<(), LaunchError> {
+    let named = job.spec.root().as_ref().map(|root| job.bundle.join(root.path()));
+    let Some(path) = named else { return Ok(()) };
+    let what = || format!("root {}", path.display());
+    let place = match open(&path, AT, Mode::empty()) {
+        Ok(place) => place,
+        // A node's need not be there; then no hook can look for it.
+        Err(Errno::NOENT) if matches!(job.root.base, Base::Skeleton { .. }) => return Ok(()),
+        Err(errno) => return Err(errno).doing(what),
+    };
+    let id = |stat: Stat| (stat.st_dev, stat.st_ino);
+    if id(fstat(&place).doing(what)?) == id(rustix::fs::stat("/").doing(what)?) {
+        return Ok(());
+    }
+    move_root(assembled, place)
+}
+
+const AT: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+fn move_root(assembled: &Assembled, place: OwnedFd) -> Result<(), LaunchError> {
+    assemble::attach_at(assembled.root(), place).doing(|| "showing the root to hooks")
 }
 
 /// Makes the root this process's own and forgets the host's.

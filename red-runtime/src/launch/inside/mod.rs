@@ -14,7 +14,8 @@
 //!   directory. Only now are paths of the configuration used: terminal, working directory, command
 //!   (CVE-2024-21626 is what happens when one is used earlier).
 //! - [`Ready`]: the identity, capabilities and limits of the command, which is found. It waits to be
-//!   started, runs the hooks that run inside, loads the system call filter, and becomes the command.
+//!   started, runs the hooks that run inside, loads the system call filter last of all, and becomes the
+//!   command.
 //!
 //! Fields are private to each stage's module, so a stage can only be had from the one before it,
 //! and a change of the order does not compile.
@@ -22,6 +23,7 @@
 mod capabilities;
 mod closed;
 mod entered;
+mod home;
 mod ready;
 mod rooted;
 #[cfg(test)]
@@ -41,15 +43,12 @@ use super::reaper::Sealed;
 use super::sync::{Message, Sync};
 use crate::sys;
 use crate::sys::clone::ChildToken;
-use crate::sys::signal::SignalSet;
 
 /// What a process needs in every stage.
 struct Common<'a> {
     child: ChildToken,
     setup: Setup<'a>,
     sync: &'a Sync,
-    /// Signal mask of the command.
-    mask: SignalSet,
     /// Descriptors after the standard streams that are the command's.
     passed: u32,
 }
@@ -60,8 +59,6 @@ struct Common<'a> {
 struct Kept {
     /// Socket at which the first process waits to be started.
     start_socket: Option<OwnedFd>,
-    /// Socket to the agent that answers for the command's system calls.
-    listener: Option<OwnedFd>,
     /// Socket that a terminal made inside is sent to.
     console_socket: Option<OwnedFd>,
     /// The runtime's own executable, read-only.
@@ -72,7 +69,7 @@ struct Kept {
 
 impl Kept {
     fn numbers(&self) -> Vec<RawFd> {
-        let single = [&self.start_socket, &self.listener, &self.console_socket];
+        let single = [&self.start_socket, &self.console_socket];
         let single = single.into_iter().flatten().chain(self.exe.as_ref().map(Sealed::file));
         single.chain(&self.locks).map(AsRawFd::as_raw_fd).collect()
     }

@@ -1,28 +1,57 @@
 //! The last stage: the process is who its command will be, and the command is found.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use rustix::io::FdFlags;
 use rustix::process::set_parent_process_death_signal;
 
+use super::capabilities::Sets;
 use super::{Common, Kept, Never, report_and_exit};
 use crate::launch::error::{Doing, LaunchError};
 use crate::launch::job::{Job, Manner};
-use crate::launch::process::Program;
+use crate::launch::process::{Program, Setup};
 use crate::launch::reaper::Orders;
+use crate::launch::seccomp::Compiled;
 use crate::launch::sync::{Message, Sync};
-use crate::launch::{filter, hooks, seccomp, start};
+use crate::launch::{filter, hooks, start};
+use crate::sys;
+
+/// A filter that is loaded right before the command is executed.
+#[derive(Debug)]
+pub(super) struct Pending {
+    compiled: Compiled,
+    /// Capabilities of a process that may gain privileges.
+    sets: Option<Sets>,
+}
+
+impl Pending {
+    pub(super) fn new(compiled: Compiled, sets: Option<Sets>) -> Self {
+        Self { compiled, sets }
+    }
+
+    pub(super) fn asks(&self) -> bool {
+        self.compiled.asks()
+    }
+
+    /// Loads the filter; nothing is allocated, and the last call is the one that loads it.
+    pub(super) fn load(&self) -> rustix::io::Result<Option<OwnedFd>> {
+        self.sets.as_ref().map_or(Ok(()), Sets::load_filter)?;
+        self.compiled.load()
+    }
+}
 
 /// A process that only has to become its command.
 pub(in crate::launch) struct Ready<'a> {
     common: Common<'a>,
     kept: Kept,
     program: Program,
+    filter: Option<Arc<Pending>>,
 }
 
 impl<'a> Ready<'a> {
-    pub(super) fn new(common: Common<'a>, kept: Kept, program: Program) -> Self {
-        Self { common, kept, program }
+    pub(super) fn new(common: Common<'a>, kept: Kept, program: Program, filter: Option<Pending>) -> Self {
+        Self { common, kept, program, filter: filter.map(Arc::new) }
     }
 
     /// Becomes the command of a container's first process, once it is started. Never returns:
@@ -61,40 +90,59 @@ impl<'a> Ready<'a> {
     }
 
     fn command(self, job: &Job<'_>, reporter: &Sync) -> Result<Never, LaunchError> {
-        let Self { common, kept, program } = self;
+        let Self { common, kept, program, filter } = self;
+        let setup = &common.setup;
         let list = job.spec.hooks().as_ref().and_then(|hooks| hooks.start_container().as_ref());
         if list.is_some() {
-            hooks::run("startContainer", list, &job.state("created", Some(own_pid())))?;
+            let filter = filter.clone();
+            let inside = hooks::Inside {
+                environment: setup.environment(),
+                confine: Arc::new(move || filter.as_ref().map_or(Ok(()), |filter| filter.load().map(drop))),
+            };
+            let state = job.state("created", Some(own_pid()));
+            hooks::run("startContainer", list, &state, Some(&inside))?;
         }
-        let setup = &common.setup;
-        let notify = if setup.gains_privileges() { None } else { seccomp::load(setup.seccomp())? };
-        seccomp::hand_over(Some(job), kept.listener.as_ref(), notify)?;
         if job.filter {
             filter::load()?;
         }
         let die_with_parent = matches!(job.manner, Manner::Foreground { die_with_parent: true, .. });
         let orders = Orders { reap: job.reaps(), die_with_parent, preserve: common.passed };
-        Err(match &kept.exe {
-            Some(exe) => setup.exec_under(exe, orders, reporter, &program),
-            None => setup.exec(&program),
-        })
+        match &kept.exe {
+            // The first process is ours, and gives signals back to the command itself.
+            Some(exe) => {
+                load(filter.as_deref())?;
+                Err(setup.exec_under(exe, orders, reporter, &program))
+            }
+            None => Err(execute(setup, &program, filter.as_deref())),
+        }
     }
 
     /// Becomes a further command of a container, under the standard filter where its first process
     /// is. Returns only when that fails.
     pub(in crate::launch) fn join(self, standard_filter: bool) -> LaunchError {
-        let Self { common, program, .. } = self;
-        let setup = &common.setup;
-        let loaded = common.sync.say(&Message::Ready).doing(|| "the launcher").and_then(|()| {
-            let notify = if setup.gains_privileges() { None } else { seccomp::load(setup.seccomp())? };
-            seccomp::hand_over(None, None::<&OwnedFd>, notify)?;
-            if standard_filter { filter::load() } else { Ok(()) }
-        });
-        match loaded {
-            Ok(()) => setup.exec(&program),
+        let Self { common, program, filter, .. } = self;
+        let loaded = common.sync.say(&Message::Ready).doing(|| "the launcher");
+        match loaded.and_then(|()| if standard_filter { filter::load() } else { Ok(()) }) {
+            Ok(()) => execute(&common.setup, &program, filter.as_deref()),
             Err(error) => error,
         }
     }
+}
+
+/// Becomes the command. Returns only when that fails. Everything is made beforehand, so that the only call
+/// that the filter sees is the one that executes the command.
+fn execute(setup: &Setup<'_>, program: &Program, filter: Option<&Pending>) -> LaunchError {
+    let image = setup.image(program);
+    sys::reset_signals();
+    match load(filter) {
+        Ok(()) => image.execute(),
+        Err(error) => error,
+    }
+}
+
+fn load(filter: Option<&Pending>) -> Result<(), LaunchError> {
+    let Some(filter) = filter else { return Ok(()) };
+    filter.load().map(drop).doing(|| "loading the filter of linux.seccomp")
 }
 
 fn own_pid() -> i32 {

@@ -14,7 +14,6 @@ use crate::launch::process::Setup;
 use crate::launch::sync::Sync;
 use crate::sys;
 use crate::sys::clone::ChildToken;
-use crate::sys::signal::SignalSet;
 
 /// A process in the container's root.
 pub(in crate::launch) struct Rooted<'a> {
@@ -30,8 +29,6 @@ pub(in crate::launch) struct Joined<'a> {
     pub(in crate::launch) setup: Setup<'a>,
     /// Its end of the conversation with the launcher.
     pub(in crate::launch) sync: &'a Sync,
-    /// Its signal mask.
-    pub(in crate::launch) mask: SignalSet,
     /// Socket that its terminal is sent to.
     pub(in crate::launch) console_socket: Option<OwnedFd>,
     /// Descriptors after the standard streams that are its own.
@@ -65,11 +62,11 @@ impl<'a> Rooted<'a> {
     /// # Errors
     /// prctl(2) or setsid(2) fails.
     pub(in crate::launch) fn joined(child: ChildToken, joined: Joined<'a>) -> Result<Self, LaunchError> {
-        let Joined { id, setup, sync, mask, console_socket, passed, filter } = joined;
+        let Joined { id, setup, sync, console_socket, passed, filter } = joined;
         rustix::process::setsid().doing(|| "a session of its own")?;
         keyring(id, filter)?;
         let kept = Kept { console_socket, ..Kept::default() };
-        Ok(Self { common: Common { child, setup, sync, mask, passed }, kept })
+        Ok(Self { common: Common { child, setup, sync, passed }, kept })
     }
 
     /// Closes everything of the host.

@@ -22,7 +22,6 @@ use crate::spec::layout::Entry;
 use crate::sys;
 use crate::sys::clone::{ChildToken, Cloned, clone3};
 use crate::sys::mount_attr::MountAttr;
-use crate::sys::signal::SignalSet;
 
 /// Runs the body in a process of its own, as root of new user and mount namespaces.
 fn isolated(name: &str, body: impl FnOnce(ChildToken)) {
@@ -91,7 +90,6 @@ fn rooted<'a>(child: ChildToken, process: &'a Process, sync: &'a Sync, passed: u
         id: "stage-test",
         setup: Setup::with(process, None).unwrap(),
         sync,
-        mask: SignalSet::empty(),
         console_socket: None,
         passed,
         filter: false,
@@ -114,7 +112,7 @@ fn pass(path: &str, number: i32) {
 fn refusal(process: &Process, passed: u32) -> String {
     let (ours, sync) = Sync::pair().unwrap();
     match clone3(0, None).unwrap() {
-        Cloned::Child(child) => match closed(child, process, &sync, passed).become_user(None) {
+        Cloned::Child(child) => match closed(child, process, &sync, passed).become_user() {
             Ok(_) => sys::exec::leave(0),
             Err(error) => super::report_and_exit(&sync, error),
         },
@@ -268,13 +266,7 @@ fn the_root_is_entered_before_anything_is_closed_or_found() {
         let (ours, sync) = Sync::pair().unwrap();
         let state = directory("/etc");
         let namespaces = Namespaces::default();
-        let common = Common {
-            child,
-            setup: Setup::of(&spec).unwrap(),
-            sync: &sync,
-            mask: SignalSet::empty(),
-            passed: 0,
-        };
+        let common = Common { child, setup: Setup::of(&spec).unwrap(), sync: &sync, passed: 0 };
         let entered =
             Entered::at(common, &job, &namespaces, Kept::default()).begin(false, false, None).unwrap();
         // The launcher's descriptors are gone before the first mount is made.
@@ -283,7 +275,7 @@ fn the_root_is_entered_before_anything_is_closed_or_found() {
         assert!(Path::new("/work").is_dir() && !Path::new("/etc").exists());
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(mounts.lines().next().unwrap().contains("red-root"), "{mounts}");
-        let ready = rooted.close().unwrap().become_user(Some(&job)).unwrap();
+        let ready = rooted.close().unwrap().become_user().unwrap();
         assert_eq!(open_numbers(), [sync.number()]);
         assert_eq!(std::env::current_dir().unwrap(), Path::new("/work"));
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -299,7 +291,7 @@ fn the_standard_filter_loads_once_nothing_is_to_be_gained() {
     isolated("the_standard_filter_loads_once_nothing_is_to_be_gained", |child| {
         let process = process(&["true"], "/", &["PATH=/usr/bin:/bin"]);
         let (ours, sync) = Sync::pair().unwrap();
-        let ready = closed(child, &process, &sync, 0).become_user(None).unwrap();
+        let ready = closed(child, &process, &sync, 0).become_user().unwrap();
         crate::launch::filter::load().unwrap();
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         assert!(status.contains("Seccomp:\t2"), "{status}");
@@ -316,7 +308,7 @@ fn errors_of_a_stage_name_what_was_asked_for() {
         assert!(said.starts_with("working directory /no/such/place"), "{said}");
         let (ours, sync) = Sync::pair().unwrap();
         let missing = process(&["no-such-command"], "/", &["PATH=/bin"]);
-        let error = closed(child, &missing, &sync, 0).become_user(None).err().unwrap();
+        let error = closed(child, &missing, &sync, 0).become_user().err().unwrap();
         assert!(matches!(error, LaunchError::CommandMissing { .. }), "{error}");
         std::mem::forget(ours);
     });

@@ -1,0 +1,346 @@
+//! A filter as a program of the kernel's (seccomp(2)): by ABI, by the number of the call, by its arguments.
+//!
+//! libseccomp knows the numbers; the program is ours. Where rules about one call overlap, libseccomp 2.5
+//! leaves some of them out, and a rule that denies something is not to be lost.
+
+use std::collections::BTreeMap;
+
+use libseccomp::{ScmpArch, ScmpSyscall};
+use oci_spec::runtime::{Arch, LinuxSeccompOperator};
+
+use crate::sys::seccomp::{ARCHITECTURE, NUMBER};
+use crate::sys::seccomp::{Instruction, Test, and, argument, finish, jump, load, test};
+
+/// A rule about one call.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Rule {
+    /// What is returned to the kernel (`SECCOMP_RET_…`).
+    pub(super) action: u32,
+    /// Conditions, all of which have to hold.
+    pub(super) all: Vec<Condition>,
+}
+
+/// A condition on an argument.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Condition {
+    /// Which argument, from 0 on.
+    pub(super) index: u32,
+    /// How it is compared.
+    pub(super) op: LinuxSeccompOperator,
+    /// With what; the mask of a masked comparison.
+    pub(super) value: u64,
+    /// What has to be left of a masked comparison.
+    pub(super) second: u64,
+}
+
+/// Numbers of calls that have an ABI of 32 bits on a machine of 64 (asm/unistd_x32.h).
+const X32: u32 = 0x4000_0000;
+
+/// An ABI: what libseccomp calls it, what the kernel does (linux/audit.h), and whether its arguments have
+/// 32 bits.
+struct Abi {
+    arch: ScmpArch,
+    audit: u32,
+    narrow: bool,
+}
+
+/// The ABI of a name, if it is one of a machine that this runs on.
+fn abi(arch: ScmpArch) -> Option<Abi> {
+    let (audit, narrow) = match arch {
+        ScmpArch::X8664 => (0xc000_003e, false),
+        ScmpArch::X32 => (0xc000_003e, true),
+        ScmpArch::X86 => (0x4000_0003, true),
+        ScmpArch::Aarch64 => (0xc000_00b7, false),
+        ScmpArch::Arm => (0x4000_0028, true),
+        ScmpArch::Riscv64 => (0xc000_00f3, false),
+        ScmpArch::Loongarch64 => (0xc000_0102, false),
+        _ => return None,
+    };
+    Some(Abi { arch, audit, narrow })
+}
+
+fn named(arch: Arch) -> Option<ScmpArch> {
+    Some(match arch {
+        Arch::ScmpArchNative => ScmpArch::native(),
+        Arch::ScmpArchX86 => ScmpArch::X86,
+        Arch::ScmpArchX86_64 => ScmpArch::X8664,
+        Arch::ScmpArchX32 => ScmpArch::X32,
+        Arch::ScmpArchArm => ScmpArch::Arm,
+        Arch::ScmpArchAarch64 => ScmpArch::Aarch64,
+        Arch::ScmpArchRiscv64 => ScmpArch::Riscv64,
+        Arch::ScmpArchLoongarch64 => ScmpArch::Loongarch64,
+        _ => return None,
+    })
+}
+
+/// What happens to a call.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Fate {
+    /// Always the same.
+    Always(u32),
+    /// The first rule whose conditions hold decides.
+    Depends { rules: Vec<Rule>, narrow: bool },
+}
+
+/// The whole program: `rules` in the order of the configuration, each with the names of its calls; of an ABI
+/// that is not named no call is left. `None` on a machine whose ABI is not known here.
+pub(super) fn program(
+    archs: &[Arch],
+    rules: &[(&[String], Vec<Rule>)],
+    default: u32,
+) -> Option<Vec<Instruction>> {
+    let own = ScmpArch::native();
+    abi(own)?;
+    // An ABI of another machine is never seen on this one.
+    let mut abis: Vec<Abi> = vec![abi(own)?];
+    for abi in archs.iter().copied().filter_map(named).filter_map(abi) {
+        if abis.iter().all(|known| known.arch != abi.arch) {
+            abis.push(abi);
+        }
+    }
+    let mut parts: BTreeMap<u32, BTreeMap<u32, Fate>> = BTreeMap::new();
+    for abi in &abis {
+        let calls = parts.entry(abi.audit).or_default();
+        for (number, rules) in calls_of(abi, rules) {
+            calls.insert(number, fate(rules, abi.narrow));
+        }
+    }
+    let mut program = vec![load(ARCHITECTURE)];
+    for (audit, calls) in parts {
+        let split = own == ScmpArch::X8664 && audit == 0xc000_003e;
+        let other = if split && !abis.iter().any(|abi| abi.arch == ScmpArch::X32) {
+            Some(libc::SECCOMP_RET_KILL_THREAD)
+        } else {
+            None
+        };
+        let mut part = vec![load(NUMBER)];
+        part.extend(search(&ranges(calls, default, other), default));
+        program.push(test(Test::Equal, audit, 0, 1));
+        // Over the jump that is taken otherwise.
+        program.push(jump(1));
+        program.push(jump(part.len()));
+        program.extend(part);
+    }
+    program.push(finish(libc::SECCOMP_RET_KILL_THREAD));
+    Some(program)
+}
+
+/// Rules by the number of the call in an ABI.
+fn calls_of(abi: &Abi, rules: &[(&[String], Vec<Rule>)]) -> BTreeMap<u32, Vec<Rule>> {
+    let mut calls: BTreeMap<u32, Vec<Rule>> = BTreeMap::new();
+    for (names, rules) in rules {
+        // A name that is not known is of another architecture, or of a newer kernel.
+        let known = |name: &String| ScmpSyscall::from_name_by_arch(name, abi.arch).ok();
+        for number in names.iter().filter_map(known).map(ScmpSyscall::as_raw_syscall) {
+            if let Ok(number) = u32::try_from(number) {
+                calls.entry(number).or_default().extend_from_slice(rules);
+            } else if abi.arch == ScmpArch::X86 {
+                if let Some((_, direct)) = DIRECT.iter().find(|(multiplexed, _)| *multiplexed == number) {
+                    calls.entry(*direct).or_default().extend_from_slice(rules);
+                }
+                if let Some((call, which)) = multiplexed(number) {
+                    // Its own arguments are in memory, where no filter looks.
+                    let actions = rules.iter().map(|rule| Rule { action: rule.action, all: vec![which] });
+                    calls.entry(call).or_default().extend(actions);
+                }
+            }
+        }
+    }
+    calls
+}
+
+/// The call that one is part of, and the condition that says which part. libseccomp numbers them by that
+/// (seccomp_syscall_resolve_name(3), "pseudo syscall numbers").
+fn multiplexed(number: i32) -> Option<(u32, Condition)> {
+    // socketcall(2), and ipc(2), of whose first argument the upper half is a version.
+    let (call, mask, part) = match number {
+        -120..=-101 => (102, u64::from(u32::MAX), -100 - number),
+        -224..=-201 => (117, 0xffff, -200 - number),
+        _ => return None,
+    };
+    let second = u64::from(part.unsigned_abs());
+    Some((call, Condition { index: 0, op: LinuxSeccompOperator::ScmpCmpMaskedEq, value: mask, second }))
+}
+
+/// Numbers of the i386 ABI of calls that were part of another one before Linux 4.3 and 5.1
+/// (arch/x86/entry/syscalls/syscall_32.tbl), by those that libseccomp gives them.
+const DIRECT: [(i32, u32); 27] = [
+    (-101, 359),
+    (-108, 360),
+    (-102, 361),
+    (-103, 362),
+    (-104, 363),
+    (-118, 364),
+    (-115, 365),
+    (-114, 366),
+    (-106, 367),
+    (-107, 368),
+    (-111, 369),
+    (-116, 370),
+    (-112, 371),
+    (-117, 372),
+    (-113, 373),
+    (-119, 337),
+    (-120, 345),
+    (-202, 393),
+    (-203, 394),
+    (-223, 395),
+    (-224, 396),
+    (-221, 397),
+    (-222, 398),
+    (-213, 399),
+    (-211, 400),
+    (-212, 401),
+    (-214, 402),
+];
+
+/// What rules say of a call. One without conditions decides for all of it, as every runtime has it.
+fn fate(rules: Vec<Rule>, narrow: bool) -> Fate {
+    match rules.iter().find(|rule| rule.all.is_empty()) {
+        Some(rule) => Fate::Always(rule.action),
+        None => Fate::Depends { rules, narrow },
+    }
+}
+
+/// Every number there is, as ranges with one fate: where each begins. `other` is that of the ABI that shares
+/// its numbers' space, where it is not named.
+fn ranges(calls: BTreeMap<u32, Fate>, default: u32, other: Option<u32>) -> Vec<(u32, Fate)> {
+    let mut ranges: Vec<(u32, Fate)> = vec![(0, Fate::Always(default))];
+    let mut add = |number: u32, fate: Fate| match ranges.last_mut() {
+        Some((begin, last)) if *begin == number => *last = fate,
+        Some((_, last)) if *last == fate && matches!(fate, Fate::Always(_)) => {}
+        _ => ranges.push((number, fate)),
+    };
+    for (number, fate) in calls {
+        add(number, fate);
+        add(number + 1, Fate::Always(default));
+    }
+    if let Some(action) = other {
+        add(X32, Fate::Always(action));
+        // A tracer has a call left out by this number (seccomp(2), SECCOMP_RET_TRACE).
+        add(u32::MAX, Fate::Always(default));
+    }
+    merged(ranges)
+}
+
+/// The same without a begin where nothing changes.
+fn merged(ranges: Vec<(u32, Fate)>) -> Vec<(u32, Fate)> {
+    let mut all: Vec<(u32, Fate)> = Vec::with_capacity(ranges.len());
+    for (number, fate) in ranges {
+        if all.last().is_none_or(|(_, last)| *last != fate || matches!(fate, Fate::Depends { .. })) {
+            all.push((number, fate));
+        }
+    }
+    all
+}
+
+/// Looks for the range of the loaded number, by halves.
+fn search(ranges: &[(u32, Fate)], default: u32) -> Vec<Instruction> {
+    match ranges {
+        [] => vec![finish(default)],
+        [(_, Fate::Always(action))] => vec![finish(*action)],
+        [(_, Fate::Depends { rules, narrow })] => {
+            let mut all: Vec<Instruction> = rules.iter().flat_map(|rule| decide(rule, *narrow)).collect();
+            all.push(finish(default));
+            all
+        }
+        _ => {
+            let (lower, upper) = ranges.split_at(ranges.len() / 2);
+            let lower = search(lower, default);
+            let mut all = vec![test(Test::AtLeast, upper[0].0, 0, 1), jump(lower.len())];
+            all.extend(lower);
+            all.extend(search(upper, default));
+            all
+        }
+    }
+}
+
+/// Where a comparison goes.
+#[derive(Clone, Copy)]
+enum To {
+    /// To the next instruction.
+    Next,
+    /// Behind the condition: it holds.
+    Holds,
+    /// Behind the rule: it does not.
+    Fails,
+}
+
+/// A step of a condition.
+enum Step {
+    Load(u32),
+    And(u32),
+    Test(Test, u32, To, To),
+}
+
+/// Returns the action of a rule if all its conditions hold, and goes on behind it otherwise.
+fn decide(rule: &Rule, narrow: bool) -> Vec<Instruction> {
+    let conditions: Vec<Vec<Step>> = rule.all.iter().map(|one| steps(one, narrow)).collect();
+    // At most six conditions of six steps: every distance fits.
+    let mut left: usize = conditions.iter().map(Vec::len).sum();
+    let mut all = Vec::new();
+    for condition in conditions {
+        let length = condition.len();
+        for (at, step) in condition.into_iter().enumerate() {
+            left -= 1;
+            let behind = length - at - 1;
+            let distance = |to: To| match to {
+                To::Next => 0,
+                To::Holds => behind,
+                To::Fails => left + 1,
+            };
+            let short = |to: To| u8::try_from(distance(to)).unwrap_or(u8::MAX);
+            all.push(match step {
+                Step::Load(offset) => load(offset),
+                Step::And(mask) => and(mask),
+                Step::Test(kind, number, yes, no) => test(kind, number, short(yes), short(no)),
+            });
+        }
+    }
+    all.push(finish(rule.action));
+    all
+}
+
+fn halves(number: u64) -> (u32, u32) {
+    (u32::try_from(number >> 32).unwrap_or(0), u32::try_from(number & 0xffff_ffff).unwrap_or(0))
+}
+
+/// The steps of a condition: first the upper half of the argument, where the ABI has one.
+fn steps(condition: &Condition, narrow: bool) -> Vec<Step> {
+    use LinuxSeccompOperator as Op;
+    use To::{Fails, Holds, Next};
+    let little = cfg!(target_endian = "little");
+    let low_at = argument(condition.index) + if little { 0 } else { 4 };
+    let high_at = argument(condition.index) + if little { 4 } else { 0 };
+    let (mask, value) = match condition.op {
+        Op::ScmpCmpMaskedEq => (condition.value, condition.second & condition.value),
+        _ => (u64::MAX, condition.value),
+    };
+    let ((mask_high, mask_low), (high, low)) = (halves(mask), halves(value));
+    // Less and less-or-equal are the others, turned round.
+    let (kind, yes, no) = match condition.op {
+        Op::ScmpCmpEq | Op::ScmpCmpMaskedEq => (Test::Equal, Holds, Fails),
+        Op::ScmpCmpNe => (Test::Equal, Fails, Holds),
+        Op::ScmpCmpGt => (Test::Above, Holds, Fails),
+        Op::ScmpCmpLe => (Test::Above, Fails, Holds),
+        Op::ScmpCmpGe => (Test::AtLeast, Holds, Fails),
+        Op::ScmpCmpLt => (Test::AtLeast, Fails, Holds),
+    };
+    let mut all = Vec::new();
+    if !narrow {
+        all.push(Step::Load(high_at));
+        if mask_high != u32::MAX {
+            all.push(Step::And(mask_high));
+        }
+        if kind != Test::Equal {
+            all.push(Step::Test(Test::Above, high, yes, Next));
+        }
+        all.push(Step::Test(Test::Equal, high, Next, no));
+    }
+    all.push(Step::Load(low_at));
+    if mask_low != u32::MAX {
+        all.push(Step::And(mask_low));
+    }
+    all.push(Step::Test(kind, low, yes, no));
+    all
+}
