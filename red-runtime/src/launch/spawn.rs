@@ -159,7 +159,9 @@ fn attend(job: &mut Job<'_>, spawned: &Spawned, maps: Option<&Maps>) -> Result<(
         if let Some(resources) = job.resources {
             cgroup::apply(cgroups, resources)?;
         }
-        cgroup::filter_devices(cgroups, job.resources)?;
+        if !job.later_filter {
+            cgroup::filter_devices(cgroups, job.resources)?;
+        }
     } else if cgroups.layout == Layout::V1 {
         cgroups.join(spawned.pid)?;
     }
@@ -170,7 +172,12 @@ fn attend(job: &mut Job<'_>, spawned: &Spawned, maps: Option<&Maps>) -> Result<(
 fn listen(job: &Job<'_>, spawned: &Spawned) -> Result<(), LaunchError> {
     loop {
         match spawned.sync.hear().doing(|| "the container's first process")? {
-            Some(Message::Ready) => return Ok(()),
+            Some(Message::Ready) => {
+                return match &job.cgroups {
+                    Some(cgroups) if job.later_filter => cgroup::filter_devices(cgroups, job.resources),
+                    _ => Ok(()),
+                };
+            }
             Some(Message::Mounted) => {
                 outside(job, spawned.pid)?;
                 spawned.sync.say(&Message::Go).doing(|| "the container's first process")?;

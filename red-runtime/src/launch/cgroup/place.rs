@@ -59,7 +59,7 @@ impl Wanted {
             return Ok(None);
         }
         let asked = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
-        let asked = asked.map(|path| path.to_string_lossy().into_owned());
+        let asked = asked.map(|path| path.to_string_lossy().into_owned()).filter(|path| !path.is_empty());
         if let (true, Some(path)) = (systemd, &asked) {
             return Self::scope(layout, path, id).map(Some);
         }

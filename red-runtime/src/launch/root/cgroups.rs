@@ -6,7 +6,8 @@ use std::path::Path;
 use rustix::fs::symlinkat;
 use rustix::io::Errno;
 
-use super::assemble::{Terms, attach_at, clone_tree, fresh};
+use super::assemble::{Terms, attach_at, clone_tree};
+use super::fresh::fresh;
 use super::place::{Kind, Links, Places, host};
 use crate::launch::error::{Doing, LaunchError};
 use crate::sys::mount_attr::flag;

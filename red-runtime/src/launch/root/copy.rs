@@ -9,7 +9,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat, openat,
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat, mknodat, openat,
     readlinkat, symlinkat,
 };
 use rustix::io::Errno;
@@ -18,8 +18,8 @@ use rustix::io::Errno;
 /// limit of them holds already.
 const DEPTH: usize = 128;
 
-/// Copies what is in a directory: directories, files and links, with modes and owners. Devices, FIFOs
-/// and sockets are left out.
+/// Copies what is in a directory: directories, files, links and FIFOs, with modes and owners. Devices and
+/// sockets are left out.
 ///
 /// # Errors
 /// A call failed, or the directory is deeper than [`DEPTH`] (`ENAMETOOLONG`).
@@ -70,6 +70,7 @@ fn entry(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, depth: usize) ->
             chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
         }
         FileType::RegularFile => file(&found, from, to, name),
+        FileType::Fifo => fifo(&found, to, name),
         _ => Ok(()),
     }
 }
@@ -81,6 +82,14 @@ fn directory(found: &OwnedFd, to: BorrowedFd<'_>, name: &CStr, depth: usize) -> 
     let target = openat(to, name, flags, Mode::empty())?;
     contents(source.as_fd(), target.as_fd(), depth - 1)?;
     same_as(&source, &target)
+}
+
+fn fifo(found: &OwnedFd, to: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {
+    let stat = fstat(found)?;
+    // The launcher has no mask of its own by now.
+    mknodat(to, name, FileType::Fifo, Mode::from_raw_mode(stat.st_mode & 0o7777), 0)?;
+    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
 }
 
 fn file(found: &OwnedFd, from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {

@@ -150,8 +150,10 @@ fn options(words: &[String], destination: &str) -> Result<Options, LaunchError> 
     let mut options = Options::default();
     for word in words {
         match word.as_str() {
-            "defaults" | "async" | "auto" | "noauto" | "remount" | "nomand" | "mand" | "silent" | "loud"
-            | "newinstance" => {}
+            // Engines write an empty one where they have none. `norelatime` takes nothing but `relatime`
+            // back, which is the kernel's own choice (mount(2), MS_RELATIME).
+            "" | "defaults" | "async" | "auto" | "noauto" | "remount" | "nomand" | "mand" | "silent"
+            | "loud" | "newinstance" | "norelatime" | "rnorelatime" => {}
             "bind" => options.bind = true,
             "rbind" => (options.bind, options.all) = (true, true),
             "tmpcopyup" => options.copy_up = true,
@@ -242,7 +244,7 @@ fn change(word: &str) -> Option<Change> {
         "nosymfollow" => Change::Set(flag::NOSYMFOLLOW),
         "symfollow" => Change::Clear(flag::NOSYMFOLLOW),
         "noatime" => Change::Atime(flag::NOATIME),
-        "strictatime" | "norelatime" => Change::Atime(flag::STRICTATIME),
+        "strictatime" => Change::Atime(flag::STRICTATIME),
         "relatime" | "atime" | "nostrictatime" => Change::Atime(0),
         _ => return None,
     })
