@@ -209,6 +209,7 @@ fn check(store: &Store, request: &Request<'_>) -> Result<Option<Wanted>, LaunchE
         }
         _ => {}
     }
+    super::settings::check(request.spec)?;
     super::process::Setup::of(request.spec)?;
     passed(request.terms.preserve)?;
     let wanted = match &request.cgroup {

@@ -15,6 +15,8 @@ use super::inside::{Joined, Rooted, report_and_exit};
 use super::namespaces::name;
 use super::process::{self, Setup};
 use super::record::{Process, Record, Store};
+use super::schedule::Schedule;
+use super::settings;
 use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
 use crate::node::capability;
@@ -149,7 +151,10 @@ pub(crate) fn enter(
     super::create::passed(terms.preserve)?;
     super::streams::guard()?;
     let spec = store.spec(id)?;
-    let setup = Setup::with(process, spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?;
+    settings::check_process(process)?;
+    let schedule = Schedule::of(process)?;
+    let setup = Setup::with(process, spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?
+        .in_domain(settings::personality(&spec)?);
     if setup.terminal() != terms.console.is_some() {
         return Err(LaunchError::refused(
             "process.terminal",
@@ -173,7 +178,7 @@ pub(crate) fn enter(
     };
     let entered = split(inside, place.unified.as_ref())?;
     let limits = process.rlimits().as_deref().unwrap_or_default();
-    match begin(&entered, &place, limits, &ours) {
+    match begin(&entered, &place, (limits, schedule), &ours) {
         Ok(()) => Ok(entered),
         Err(error) => {
             tried(pidfd_send_signal(&entered.pidfd, Signal::KILL));
@@ -187,7 +192,7 @@ pub(crate) fn enter(
 fn begin(
     entered: &ExecProcess,
     place: &Place,
-    limits: &[PosixRlimit],
+    (limits, schedule): (&[PosixRlimit], Schedule),
     ours: &Sync,
 ) -> Result<(), LaunchError> {
     for file in &place.procs {
@@ -195,6 +200,7 @@ fn begin(
             .doing(|| format!("cgroup {}", file.display()))?;
     }
     process::limit(entered.pid, limits)?;
+    schedule.give(entered.pid)?;
     ours.say(&Message::Go).doing(|| "the process inside")?;
     match ours.hear_within(PATIENCE).doing(|| "the process inside")? {
         Some(Message::Ready) => {}

@@ -21,6 +21,8 @@ pub(crate) mod exec;
 #[cfg(feature = "launch")]
 pub(crate) mod namespace;
 #[cfg(feature = "launch")]
+pub(crate) mod schedule;
+#[cfg(feature = "launch")]
 pub(crate) mod signal;
 
 /// Sets SIGCHLD to its default. Of a caller that ignores it every child would be gone before it could

@@ -62,6 +62,9 @@ impl<'a> Closed<'a> {
                 format!("`{label}`: SELinux is not supported"),
             ));
         }
+        if let Some(domain) = setup.domain() {
+            crate::sys::schedule::set_personality(domain).doing(|| "linux.personality")?;
+        }
         let sets = Sets::of(process)?;
         // A filter is for those who cannot gain privileges, or who have them (seccomp(2)).
         let notify = if setup.gains_privileges() { seccomp::load(setup.seccomp())? } else { None };

@@ -183,6 +183,7 @@ fn world(job: &Job<'_>, namespaces: &Namespaces) -> Result<Assembled, LaunchErro
         bind_devices: namespaces.has_user(),
         cgroups: &cgroups,
         cgroup_namespace: namespaces.makes(libc::CLONE_NEWCGROUP) || namespaces.joins(libc::CLONE_NEWCGROUP),
+        own_net: namespaces.separate().net,
         root_inside: if namespaces.has_user() { RootInside::of(spec) } else { None },
     };
     let assembled = assemble::assemble(job.root, &terms)?;
@@ -226,6 +227,7 @@ fn enter(job: &Job<'_>, assembled: Assembled) -> Result<Vec<OwnedFd>, LaunchErro
     assembled.seal(job.root.readonly)?;
     rustix::process::fchdir(assembled.root()).doing(|| "the root")?;
     if job.no_pivot {
+        assembled.hide_hosts()?;
         rustix::process::chroot(".").doing(|| "the root")?;
     } else {
         // Both in one place: the old root comes to lie on top of the new one, and is taken away

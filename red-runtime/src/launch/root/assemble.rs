@@ -29,6 +29,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) cgroups: &'a str,
     /// Whether there is a cgroup namespace.
     pub(crate) cgroup_namespace: bool,
+    /// Whether the network is not the host's.
+    pub(crate) own_net: bool,
     /// Whom the process has to become before it makes anything.
     pub(crate) root_inside: Option<RootInside>,
 }
@@ -207,7 +209,7 @@ impl<'a> Builder<'a> {
                 self.bind(mount, source, opened, *all)
             }
             What::New { fstype, source, options, copy_up } => {
-                self.new_file_system(mount, (fstype, source, options), *copy_up)
+                self.new_file_system(mount, (fstype, source, options), *copy_up, terms)
             }
             What::File(contents) => self.file(mount, contents),
             What::Cgroups => {
@@ -251,6 +253,7 @@ impl<'a> Builder<'a> {
         mount: &Mount,
         (fstype, source, options): (&str, &str, &[String]),
         copy_up: bool,
+        terms: &Terms<'_>,
     ) -> Result<(), LaunchError> {
         let destination = mount.destination.as_str();
         let late =
@@ -263,6 +266,12 @@ impl<'a> Builder<'a> {
         };
         let tree = match made {
             // A user namespace may show only the network it owns in /sys.
+            Err(LaunchError::Call { errno: Errno::PERM, .. }) if fstype == "sysfs" && terms.own_net => {
+                return Err(LaunchError::refused(
+                    format!("mount {destination}"),
+                    "the network namespace belongs to another user namespace, and the host's /sys would show the host's network; join that user namespace too",
+                ));
+            }
             Err(LaunchError::Call { errno: Errno::PERM, .. }) if fstype == "sysfs" => {
                 let tree = clone_tree(host("/sys")?, true).doing(|| "mount /sys")?;
                 self.attach(&tree, &read_only(mount), Kind::Dir)?;

@@ -10,6 +10,7 @@ mod copy;
 mod cover;
 pub(super) mod devices;
 mod fresh;
+mod hosts;
 pub(super) mod ids;
 pub(crate) mod layout;
 pub(crate) mod oci;
