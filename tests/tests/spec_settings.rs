@@ -344,3 +344,48 @@ fn an_account_file_stands_in_what_a_leaf_exports_or_it_is_said_beforehand() {
         }
     }
 }
+
+#[test]
+fn a_place_is_where_its_path_leads() {
+    let engine = engine();
+    let at = |path: &str| json!({"destination": path, "type": "tmpfs", "source": "tmpfs"});
+    let said = plain(&engine, "ls -d /b /c/d; grep -c ' /[bc].* tmpfs ' /proc/self/mountinfo", |spec| {
+        let mounts = spec["mounts"].as_array_mut().expect("a list");
+        mounts.extend([at("/a/../b"), at("/../c/./x/../d")]);
+    });
+    assert_eq!(said.good().out, "/b\n/c/d\n2\n");
+    // What is judged is where it stands.
+    for (path, words) in [("/x/../proc/sys", "lies in /proc"), ("/x/..", "would cover the root")] {
+        let said = refusal(&engine, |spec| spec["mounts"].as_array_mut().expect("a list").push(at(path)));
+        assert!(said.contains(words), "{path}: {said}");
+    }
+    let dir = engine.stage.pool.mkdir("dir");
+    for path in ["/x/../usr/bin", "/tmp/../usr"] {
+        let volume = red_tests::engine::volume(&dir, path, &["rbind"]);
+        let said = engine.refusal(|spec| red_tests::engine::add(spec, volume));
+        assert!(said.contains("would cover"), "{path}: {said}");
+    }
+}
+
+#[test]
+fn sockets_of_a_service_manager_reach_a_bundle() {
+    let engine = engine();
+    let script = "echo $LISTEN_FDS $LISTEN_FDNAMES; test $LISTEN_PID = $$ && cat <&3; ls /proc/self/fd | grep -c '^4$'";
+    let bundle = engine.stage.plain("p", &["sh", "-c", script], |_| {});
+    let file = engine.stage.pool.write("handed", "contents\n");
+    let start = |variables: &str| {
+        let script = format!(
+            "exec 3<{} 4</dev/null; export {variables}; exec {} --root {} run --bundle {} c",
+            file.display(),
+            built("red-runtime").display(),
+            engine.stage.root.display(),
+            bundle.display()
+        );
+        run(Command::new("bash").args(["-c", &script]))
+    };
+    let said = start("LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web");
+    assert!(said.out.starts_with("1 web\ncontents\n"), "{}{}", said.out, said.err);
+    // Those of another process are none of ours.
+    let said = start("LISTEN_PID=1 LISTEN_FDS=1");
+    assert!(said.out.starts_with('\n') && !said.out.contains("contents"), "{}{}", said.out, said.err);
+}

@@ -1,5 +1,6 @@
 //! Limits that nobody would apply, and so are refused; and those that libcgroups leaves out.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxPids, LinuxResources};
@@ -206,11 +207,43 @@ pub(super) fn oom_killer_off(cgroups: &Cgroups, resources: &LinuxResources) -> b
     })
 }
 
-/// Sets what libcgroups leaves out on version 1.
+/// Files of `unified` that libcgroups makes properties of a scope of.
+const PROPERTIES: [&str; 9] = [
+    "cpu.max",
+    "cpu.weight",
+    "cpuset.cpus",
+    "cpuset.mems",
+    "memory.high",
+    "memory.low",
+    "memory.max",
+    "memory.min",
+    "pids.max",
+];
+
+/// Writes files of `unified` that systemd has no property for: of a scope they would be left out in silence.
+fn files(directory: &Path, unified: &HashMap<String, String>) -> Result<(), LaunchError> {
+    let mut all: Vec<_> = unified.iter().filter(|(file, _)| !PROPERTIES.contains(&file.as_str())).collect();
+    all.sort();
+    for (file, value) in all {
+        let path = directory.join(file);
+        if !path.exists() {
+            return refused(&format!("unified `{file}`"), "the cgroup has no such file here");
+        }
+        write(&path, value)?;
+    }
+    Ok(())
+}
+
+/// Sets what libcgroups leaves out.
 ///
 /// # Errors
 /// The kernel refuses a value, or has no such file.
 pub(super) fn rest(cgroups: &Cgroups, resources: &LinuxResources) -> Result<(), LaunchError> {
+    if let (true, Some(unified), Some(leaf)) =
+        (cgroups.systemd.is_some(), resources.unified(), cgroups.unified())
+    {
+        files(&leaf, unified)?;
+    }
     if cgroups.layout != Layout::V1 {
         return Ok(());
     }
@@ -268,6 +301,25 @@ mod tests {
         let names: Vec<&str> =
             asked(Layout::V2, &all).into_iter().map(|(_, controller)| controller).collect();
         assert_eq!(names, ["memory", "pids", "cpu", "cpuset", "io", "hugetlb"]);
+    }
+
+    #[test]
+    fn a_file_that_no_cgroup_has_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("memory.oom.group"), "0\n").unwrap();
+        let set = |file: &str| {
+            let unified = HashMap::from([(file.to_owned(), "1".to_owned())]);
+            files(dir.path(), &unified).map_err(|error| error.to_string())
+        };
+        assert_eq!(set("memory.oom.group"), Ok(()));
+        let text = std::fs::read_to_string(dir.path().join("memory.oom.group")).unwrap();
+        assert!(text.starts_with('1'), "{text}");
+        assert!(
+            set("memory.nosuch")
+                .unwrap_err()
+                .contains("unified `memory.nosuch`: the cgroup has no such file")
+        );
+        assert_eq!(set("memory.high"), Ok(()), "systemd has a property for it");
     }
 
     #[test]

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_directories_files_and_links_and_nothing_else() {
+    fn copies_directories_files_links_and_fifos_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         fs::create_dir_all(from.join("a/b")).unwrap();
@@ -142,13 +142,15 @@ mod tests {
         symlink(dir.path().join("secret"), from.join("link")).unwrap();
         symlink(dir.path(), from.join("a/up")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, from.join("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(from.join("socket")).unwrap());
         copy(open(&from), open(&to)).unwrap();
         assert_eq!(fs::read_to_string(to.join("a/b/file")).unwrap(), "contents");
         assert_eq!(fs::metadata(to.join("a/b/file")).unwrap().mode() & 0o7777, 0o4750);
         assert_eq!(fs::metadata(to.join("a")).unwrap().mode() & 0o7777, 0o1777);
         assert_eq!(fs::read_link(to.join("link")).unwrap(), dir.path().join("secret"));
         assert!(fs::symlink_metadata(to.join("a/up")).unwrap().is_symlink(), "not what it leads to");
-        assert!(fs::symlink_metadata(to.join("fifo")).is_err());
+        assert_eq!(fs::symlink_metadata(to.join("fifo")).unwrap().mode(), libc::S_IFIFO | 0o400);
+        assert!(fs::symlink_metadata(to.join("socket")).is_err());
     }
 
     /// What a name was when it was looked at is what is read, whatever it is by the time it is opened.
