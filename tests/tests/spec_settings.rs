@@ -248,12 +248,18 @@ fn a_missing_controller_is_named() {
             bundle.display()
         );
         let said = run(Command::new("unshare").args(["-m", "sh", "-c", &script]));
-        let words = format!("controller `{controller}` is not available here (there are: ");
+        let words = format!("controller `{controller}` is missing; controllers that are available here: ");
         assert!(said.code == 1 && said.err.contains(&words), "{hierarchy}: {}{}", said.out, said.err);
         let low = said.err.to_lowercase();
         assert!(!low.contains("no such file") && !low.contains("not found"), "{}", said.err);
-        // Without a limit of it nothing is missed.
-        fs::write(&config, &text).expect("it is ours");
+        // Without a limit of it nothing is missed, nor where its cgroups are shown.
+        let mut spec: Value = serde_json::from_str(&text).expect("it is JSON");
+        spec["linux"]["resources"] =
+            json!({"memory": {"swap": -1}, "cpu": {}, "blockIO": {}, "pids": {"limit": 0}});
+        for (at, kind) in [("/sys", "sysfs"), ("/sys/fs/cgroup", "cgroup")] {
+            red_tests::engine::add(&mut spec, json!({"destination": at, "type": kind, "source": kind}));
+        }
+        fs::write(&config, spec.to_string()).expect("it is ours");
         assert_eq!(run(Command::new("unshare").args(["-m", "sh", "-c", &script])).good().out, "ran\n");
     }
 }

@@ -86,9 +86,9 @@ pub(crate) fn apply(cgroups: &Cgroups, resources: &LinuxResources) -> Result<(),
     if !limits(resources) {
         return Ok(());
     }
-    support::check(cgroups, resources)?;
     let mut rest = resources.clone();
     rest.set_devices(None);
+    support::check(cgroups, &mut rest)?;
     let options = ControllerOpt {
         resources: &rest,
         disable_oom_killer: support::oom_killer_off(cgroups, resources),

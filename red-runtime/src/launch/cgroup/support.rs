@@ -8,11 +8,12 @@ use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, Linux
 use super::{Cgroups, Layout, write};
 use crate::launch::error::LaunchError;
 
-/// Whether every limit has a place here: the version of cgroups has it, and its controller is there.
+/// Whether every limit has a place here: the version of cgroups has it, and its controller is there. What asks
+/// for nothing of a controller that is missing is taken away, for libcgroups would want the controller.
 ///
 /// # Errors
 /// One has none, and is named.
-pub(super) fn check(cgroups: &Cgroups, resources: &LinuxResources) -> Result<(), LaunchError> {
+pub(super) fn check(cgroups: &Cgroups, resources: &mut LinuxResources) -> Result<(), LaunchError> {
     match cgroups.layout {
         Layout::V1 => first(resources)?,
         Layout::V2 => second(resources)?,
@@ -25,11 +26,36 @@ pub(super) fn check(cgroups: &Cgroups, resources: &LinuxResources) -> Result<(),
     for (field, controller) in asked(cgroups.layout, resources) {
         if !there.has(controller) {
             let all = there.names();
-            let why = format!("controller `{controller}` is not available here (there are: {all})");
+            let why =
+                format!("controller `{controller}` is missing; controllers that are available here: {all}");
             return refused(field, &why);
         }
     }
+    without_missing(cgroups.layout, &there, resources);
     Ok(())
+}
+
+fn without_missing(layout: Layout, there: &Controllers, resources: &mut LinuxResources) {
+    let io = if layout == Layout::V2 { "io" } else { "blkio" };
+    if resources.memory().is_some() && !there.has("memory") {
+        resources.set_memory(None);
+    }
+    if resources.pids().is_some() && !there.has("pids") {
+        resources.set_pids(None);
+    }
+    if let Some(mut cpu) = resources.cpu().clone() {
+        if !there.has("cpu") {
+            // Sets of processors are another controller's.
+            let sets = (cpu.cpus().clone(), cpu.mems().clone());
+            cpu = LinuxCpu::default();
+            cpu.set_cpus(sets.0);
+            cpu.set_mems(sets.1);
+        }
+        resources.set_cpu((cpu != LinuxCpu::default()).then_some(cpu));
+    }
+    if resources.block_io().is_some() && !there.has(io) {
+        resources.set_block_io(None);
+    }
 }
 
 fn refused<T>(field: &str, why: &str) -> Result<T, LaunchError> {
@@ -326,7 +352,7 @@ mod tests {
     fn what_the_other_version_has_is_refused() {
         let at = |layout, value: serde_json::Value| {
             let cgroups = Cgroups { layout, path: "/red-nothing".into(), made: Vec::new(), systemd: None };
-            check(&cgroups, &resources(value)).map_err(|error| error.to_string())
+            check(&cgroups, &mut resources(value)).map_err(|error| error.to_string())
         };
         assert!(at(Layout::V1, json!({"unified": {"memory.high": "1"}})).unwrap_err().contains("version 2"));
         for value in [
@@ -342,7 +368,16 @@ mod tests {
             let said = at(layout, json!({"rdma": {"mlx5_0": {"hcaHandles": 1}}})).unwrap_err();
             assert!(said.contains("linux.resources.rdma"), "{said}");
         }
+        let cgroups =
+            Cgroups { layout: Layout::V1, path: "/red-nothing".into(), made: Vec::new(), systemd: None };
+        let mut nothing =
+            resources(json!({"memory": {"limit": -1}, "pids": {"limit": 0}, "cpu": {}, "blockIO": {}}));
+        check(&cgroups, &mut nothing).unwrap();
+        assert_eq!(nothing, LinuxResources::default());
         let said = at(Layout::V1, json!({"pids": {"limit": 5}})).unwrap_err();
-        assert!(said.contains("controller `pids` is not available here (there are: none)"), "{said}");
+        assert!(
+            said.contains("controller `pids` is missing; controllers that are available here: none"),
+            "{said}"
+        );
     }
 }

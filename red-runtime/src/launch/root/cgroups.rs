@@ -63,7 +63,8 @@ fn hierarchies(text: &str) -> Vec<Hierarchy> {
             "" => "unified",
             named => named.strip_prefix("name=").unwrap_or(named),
         };
-        if Path::new(HOST).join(name).is_dir() {
+        // A hierarchy can be there without being mounted where this process looks.
+        if Path::new(HOST).join(name).join("cgroup.procs").exists() {
             let controllers =
                 controllers.split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect();
             all.push(Hierarchy { name: name.to_owned(), controllers, path: path.to_owned() });
