@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use oci_spec::runtime::Hook;
 use rustix::fs::{Mode, OFlags, Stat, fstat, open};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
@@ -115,10 +116,12 @@ impl<'a> Entered<'a> {
     /// Puts the root together and makes it this process's own.
     pub(super) fn assemble(self) -> Result<Rooted<'a>, LaunchError> {
         let Entered { common, job, namespaces, console_socket, mut kept } = self;
+        // Opened with the launcher's ids: those of the container may not get there.
+        let place = place_for_hooks(job)?;
         let assembled = world(job, namespaces)?;
         let size = common.setup.console_size();
         let terminal = console_socket.map(|socket| terminal(size, &assembled, &socket)).transpose()?;
-        run_hooks_before_pivot(job, common.sync, &assembled)?;
+        run_hooks_before_pivot(job, common.sync, &assembled, place)?;
         kept.exe = job.ours().then(Sealed::new).transpose()?;
         if let Some(label) = &job.smack {
             smack::take(label)?;
@@ -187,15 +190,19 @@ fn world(job: &Job<'_>, namespaces: &Namespaces) -> Result<Assembled, LaunchErro
 
 /// Hooks of the runtime's namespace run outside, those of the container's namespace here, all
 /// before the root is changed (config.md, "createRuntime", "createContainer").
-fn run_hooks_before_pivot(job: &Job<'_>, sync: &Sync, assembled: &Assembled) -> Result<(), LaunchError> {
-    let Some(hooks) = job.spec.hooks() else { return Ok(()) };
-    let some = |list: &Option<Vec<_>>| list.as_ref().is_some_and(|list: &Vec<_>| !list.is_empty());
-    let outside = some(hooks.prestart()) || some(hooks.create_runtime());
-    let own = hooks.create_container().as_ref().filter(|list| !list.is_empty());
+fn run_hooks_before_pivot(
+    job: &Job<'_>,
+    sync: &Sync,
+    assembled: &Assembled,
+    place: Option<OwnedFd>,
+) -> Result<(), LaunchError> {
+    let (outside, own) = hooks_before_pivot(job);
     if !outside && own.is_none() {
         return Ok(());
     }
-    show_root(job, assembled)?;
+    if let Some(place) = place {
+        move_root(assembled, place)?;
+    }
     if outside {
         sync.say(&Message::Mounted).doing(|| "the launcher")?;
         sync.wait_go()?;
@@ -211,24 +218,34 @@ fn run_hooks_before_pivot(job: &Job<'_>, sync: &Sync, assembled: &Assembled) -> 
     Ok(())
 }
 
-/// Moves the root that was put together from above the host's to the path that the configuration names.
-/// Hooks find it there with everything that is mounted in it, and what they mount there is the container's
-/// (config.md, "createRuntime": before pivot_root). Whoever enters this namespace has the host's root.
-fn show_root(job: &Job<'_>, assembled: &Assembled) -> Result<(), LaunchError> {
+/// Whether hooks of the runtime's namespaces run before the root is changed, and those of the container's.
+fn hooks_before_pivot<'j>(job: &'j Job<'_>) -> (bool, Option<&'j Vec<Hook>>) {
+    let Some(hooks) = job.spec.hooks() else { return (false, None) };
+    let some = |list: &Option<Vec<Hook>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    let outside = some(hooks.prestart()) || some(hooks.create_runtime());
+    (outside, hooks.create_container().as_ref().filter(|list| !list.is_empty()))
+}
+
+/// Where hooks look for the root: at the path that the configuration names. The root that is put together is
+/// moved there from above the host's, so that hooks find it with everything that is mounted in it, and what they
+/// mount there is the container's (config.md, "createRuntime": before pivot_root). Whoever enters this
+/// namespace has the host's root.
+fn place_for_hooks(job: &Job<'_>) -> Result<Option<OwnedFd>, LaunchError> {
+    if matches!(hooks_before_pivot(job), (false, None)) {
+        return Ok(None);
+    }
     let named = job.spec.root().as_ref().map(|root| job.bundle.join(root.path()));
-    let Some(path) = named else { return Ok(()) };
+    let Some(path) = named else { return Ok(None) };
     let what = || format!("root {}", path.display());
     let place = match open(&path, AT, Mode::empty()) {
         Ok(place) => place,
         // A node's need not be there; then no hook can look for it.
-        Err(Errno::NOENT) if matches!(job.root.base, Base::Skeleton { .. }) => return Ok(()),
+        Err(Errno::NOENT) if matches!(job.root.base, Base::Skeleton { .. }) => return Ok(None),
         Err(errno) => return Err(errno).doing(what),
     };
     let id = |stat: Stat| (stat.st_dev, stat.st_ino);
-    if id(fstat(&place).doing(what)?) == id(rustix::fs::stat("/").doing(what)?) {
-        return Ok(());
-    }
-    move_root(assembled, place)
+    let same = id(fstat(&place).doing(what)?) == id(rustix::fs::stat("/").doing(what)?);
+    Ok(Some(place).filter(|_| !same))
 }
 
 const AT: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
