@@ -192,7 +192,10 @@ fn errors_are_one_json_object() {
             json!({"mounts": [{"destination": "/x", "type": "bind", "source": "/usr", "options": ["rbind", "idmap"]}]}),
             "idmapped",
         ),
-        (json!({"mounts": [{"destination": "/a/../..", "type": "tmpfs", "source": "tmpfs"}]}), "cover the root"),
+        (
+            json!({"mounts": [{"destination": "/a/../..", "type": "tmpfs", "source": "tmpfs"}]}),
+            "cover the root",
+        ),
         (json!({"process": {"selinuxLabel": "x"}}), "SELinux"),
     ] {
         let bundle = stage.plain(&format!("b{}", words.len()), &["true"], |spec| merge(spec, &change));
