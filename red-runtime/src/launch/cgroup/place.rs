@@ -17,6 +17,8 @@ pub(crate) struct Wanted {
     pub(crate) path: String,
     /// Directories that are missing, outer ones first.
     pub(crate) missing: Vec<PathBuf>,
+    /// Directories of the container itself that are there already.
+    pub(crate) standing: Vec<PathBuf>,
     /// `slice:prefix:name` when systemd makes it.
     pub(crate) systemd: Option<String>,
     /// Whether a launch goes on without them when they cannot be made.
@@ -83,6 +85,7 @@ impl Wanted {
             layout,
             path: format!("/{id}"),
             missing: Vec::new(),
+            standing: Vec::new(),
             systemd: Some(path.to_owned()),
             optional: false,
         })
@@ -108,7 +111,7 @@ impl Wanted {
             return bad("it leads upwards");
         }
         let user = rustix::process::geteuid().as_raw();
-        let mut missing = Vec::new();
+        let (mut missing, mut standing) = (Vec::new(), Vec::new());
         for mount in hierarchies(layout) {
             let leaf = mount.join(&clean[1..]);
             let there = std::fs::symlink_metadata(&leaf).ok();
@@ -130,6 +133,7 @@ impl Wanted {
                 if super::members::has_children(&leaf) {
                     return bad(&format!("{} has cgroups of others in it", leaf.display()));
                 }
+                standing.push(leaf);
             }
             let below = Path::new(&clean[1..]);
             let mut steps: Vec<PathBuf> = below
@@ -140,7 +144,7 @@ impl Wanted {
             steps.reverse();
             missing.extend(steps.into_iter().filter(|step| !step.exists()));
         }
-        Ok(Self { layout, path: clean, missing, systemd: None, optional })
+        Ok(Self { layout, path: clean, missing, standing, systemd: None, optional })
     }
 
     /// What will be recorded before anything is made.
@@ -175,8 +179,7 @@ impl Wanted {
             }
         }
         if self.layout == Layout::V1 {
-            let leaves = hierarchies(self.layout).into_iter().map(|mount| mount.join(&self.path[1..]));
-            leaves.filter(|leaf| !self.missing.contains(leaf)).try_for_each(|leaf| prepare(&leaf))?;
+            self.standing.iter().try_for_each(|leaf| prepare(leaf))?;
         }
         if self.layout == Layout::V2 && self.systemd.is_none() {
             delegate(&self.path);
@@ -215,12 +218,13 @@ fn prepare(directory: &Path) -> Result<(), LaunchError> {
         let v1 = !directory.join("cgroup.controllers").exists();
         if empty && v1 {
             let parent = directory.parent().unwrap_or(directory);
-            // The topmost one has everything, and what lies above it is no cgroup.
-            if parent.join(name).exists() {
-                prepare(parent)?;
-            }
             let above = parent.join(name);
-            let text = std::fs::read_to_string(&above).doing(|| above.display().to_string())?;
+            let read = || std::fs::read_to_string(&above).doing(|| above.display().to_string());
+            let mut text = read()?;
+            if text.trim().is_empty() {
+                prepare(parent)?;
+                text = read()?;
+            }
             write(&file, text.trim())?;
         }
     }

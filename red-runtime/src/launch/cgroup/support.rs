@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxPids, LinuxResources};
 
-use super::{Cgroups, Layout, write};
+use super::{Cgroups, Layout, MOUNT, write};
 use crate::launch::error::LaunchError;
 
 /// Whether every limit has a place here: the version of cgroups has it, and its controller is there. What asks
@@ -173,7 +173,7 @@ const FILES: [(&str, &str); 8] = [
 
 /// Controllers that a container's cgroup has.
 enum Controllers {
-    First(Vec<PathBuf>),
+    First(Cgroups),
     Second(String),
     /// systemd has not made the cgroup yet.
     Unknown,
@@ -186,13 +186,18 @@ impl Controllers {
                 std::fs::read_to_string(leaf.join("cgroup.controllers")).map_or(Self::Unknown, Self::Second)
             }
             None if cgroups.systemd.is_some() => Self::Unknown,
-            None => Self::First(cgroups.leaves()),
+            None => Self::First(cgroups.clone()),
         }
     }
 
     fn has(&self, controller: &str) -> bool {
         match self {
-            Self::First(leaves) => leaves.iter().any(|leaf| has_files(leaf, controller)),
+            // A hierarchy has the name of its controller, or of several.
+            Self::First(cgroups) => {
+                let usual = Path::new(MOUNT).join(controller).join(cgroups.path.trim_start_matches('/'));
+                has_files(&usual, controller)
+                    || cgroups.leaves().iter().any(|leaf| has_files(leaf, controller))
+            }
             Self::Second(all) => all.split_ascii_whitespace().any(|one| one == controller),
             Self::Unknown => true,
         }
