@@ -76,6 +76,11 @@ fn said(stage: &Stage, name: &str) -> String {
     fs::read_to_string(stage.pool.join("out").join(name)).unwrap_or_default()
 }
 
+/// Says what a peer does otherwise; that is no fault of either.
+fn note(text: &str) {
+    drop(std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes()));
+}
+
 #[test]
 fn every_hook_runs_where_it_should_and_sees_what_it_should() {
     let stage = Stage::new();
@@ -127,7 +132,7 @@ fn every_hook_runs_where_it_should_and_sees_what_it_should() {
             if ours {
                 assert_eq!(found, wanted, "{kind}");
             } else if found != wanted {
-                println!("{}: {kind} hook: {found:?}, ours {wanted:?}", runtime.program.display());
+                note(&format!("{}: {kind} hook: {found:?}, ours {wanted:?}", runtime.program.display()));
             }
         }
         remove(&stage, &dir);
@@ -251,9 +256,9 @@ fn a_hook_that_fails_or_hangs_ends_what_it_should() {
                     }
                     assert_eq!(stage.left("red-ends"), Vec::<String>::new(), "{what}");
                 } else if found != wanted {
-                    println!(
+                    note(&format!(
                         "{what}: created, started, status, next, poststop, delete: {found:?}, ours {wanted:?}"
-                    );
+                    ));
                 }
                 remove(&stage, &dir);
             }
