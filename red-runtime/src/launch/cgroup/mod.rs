@@ -8,6 +8,7 @@ mod limits;
 mod members;
 mod names;
 mod place;
+mod support;
 mod tree;
 
 use std::path::{Path, PathBuf};

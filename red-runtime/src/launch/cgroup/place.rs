@@ -59,7 +59,7 @@ impl Wanted {
             return Ok(None);
         }
         let asked = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
-        let asked = asked.map(|path| path.to_string_lossy().into_owned());
+        let asked = asked.map(|path| path.to_string_lossy().into_owned()).filter(|path| !path.is_empty());
         if let (true, Some(path)) = (systemd, &asked) {
             return Self::scope(layout, path, id).map(Some);
         }
@@ -111,7 +111,15 @@ impl Wanted {
         let mut missing = Vec::new();
         for mount in hierarchies(layout) {
             let leaf = mount.join(&clean[1..]);
-            if let Ok(facts) = std::fs::symlink_metadata(&leaf) {
+            let there = std::fs::symlink_metadata(&leaf).ok();
+            // Only there somebody else can have stopped what is above; of our own cgroups nobody does.
+            if there.is_some() || !clean.starts_with("/red-runtime/") {
+                running(&mount, &clean[1..]).map_err(|above| {
+                    let why = format!("{} is frozen, and nothing would run in it", above.display());
+                    LaunchError::refused(format!("linux.cgroupsPath `{path}`"), why)
+                })?;
+            }
+            if let Some(facts) = there {
                 if facts.uid() != user {
                     return bad(&format!("{} belongs to user {}", leaf.display(), facts.uid()));
                 }
@@ -166,6 +174,10 @@ impl Wanted {
                 Err(error) => return Err(error).doing(|| format!("cgroup {}", step.display())),
             }
         }
+        if self.layout == Layout::V1 {
+            let leaves = hierarchies(self.layout).into_iter().map(|mount| mount.join(&self.path[1..]));
+            leaves.filter(|leaf| !self.missing.contains(leaf)).try_for_each(|leaf| prepare(&leaf))?;
+        }
         if self.layout == Layout::V2 && self.systemd.is_none() {
             delegate(&self.path);
         }
@@ -179,14 +191,35 @@ pub(crate) fn default_path(id: &str, scope: &str) -> String {
     format!("/red-runtime/{id}{scope}")
 }
 
-/// A fresh cpuset of version 1 is empty, and nothing can run in it (cpuset(7)).
+/// Whether nothing between a hierarchy and a cgroup, itself included, is frozen; or what is.
+fn running(mount: &Path, path: &str) -> Result<(), PathBuf> {
+    let above = Path::new(path).ancestors().filter(|above| !above.as_os_str().is_empty());
+    let Some(nearest) = above.map(|above| mount.join(above)).find(|above| above.exists()) else {
+        return Ok(());
+    };
+    let says = |file: &str, words: &[&str]| {
+        let text = std::fs::read_to_string(nearest.join(file)).unwrap_or_default();
+        text.lines().any(|line| words.contains(&line))
+    };
+    // Both tell of those above too (freezer-subsystem.rst; cgroup-v2.rst, "cgroup.events").
+    let frozen = says("freezer.state", &["FROZEN", "FREEZING"]) || says("cgroup.events", &["frozen 1"]);
+    if frozen { Err(nearest) } else { Ok(()) }
+}
+
+/// A fresh cpuset of version 1 is empty, and nothing can run in it (cpuset(7)). It can have what its parent
+/// has, which somebody may have made beforehand and left empty.
 fn prepare(directory: &Path) -> Result<(), LaunchError> {
     for name in ["cpuset.cpus", "cpuset.mems"] {
         let file = directory.join(name);
         let empty = std::fs::read_to_string(&file).is_ok_and(|text| text.trim().is_empty());
         let v1 = !directory.join("cgroup.controllers").exists();
         if empty && v1 {
-            let above = directory.parent().unwrap_or(directory).join(name);
+            let parent = directory.parent().unwrap_or(directory);
+            // The topmost one has everything, and what lies above it is no cgroup.
+            if parent.join(name).exists() {
+                prepare(parent)?;
+            }
+            let above = parent.join(name);
             let text = std::fs::read_to_string(&above).doing(|| above.display().to_string())?;
             write(&file, text.trim())?;
         }

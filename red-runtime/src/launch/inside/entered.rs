@@ -15,12 +15,12 @@ use crate::launch::namespaces::Namespaces;
 use crate::launch::process::Setup;
 use crate::launch::reaper::Sealed;
 use crate::launch::root::assemble::{self, Assembled, Terms};
+use crate::launch::root::ids::RootInside;
 use crate::launch::root::{Base, What};
 use crate::launch::sync::{Message, Sync};
 use crate::launch::{cgroup, hooks, smack, sysctl};
 use crate::sys;
 use crate::sys::clone::ChildToken;
-use crate::sys::mount_attr::{self, MountAttr, flag};
 
 /// What the launcher gives to the process inside besides the job.
 pub(in crate::launch) struct Inheritance {
@@ -166,14 +166,18 @@ fn world(job: &Job<'_>, namespaces: &Namespaces) -> Result<Assembled, LaunchErro
     if namespaces.makes(libc::CLONE_NEWNET) {
         sys::namespace::loopback_up().doing(|| "the loopback device")?;
     }
-    sysctl::apply(&sysctl::check(spec, namespaces.separate())?)?;
+    let sysctls = sysctl::check(spec, namespaces.separate())?;
     rustix::process::umask(Mode::empty());
     let terms = Terms {
         bind_devices: namespaces.has_user(),
         cgroups: &cgroups,
         cgroup_namespace: namespaces.makes(libc::CLONE_NEWCGROUP) || namespaces.joins(libc::CLONE_NEWCGROUP),
+        own_net: namespaces.separate().net,
+        root_inside: if namespaces.has_user() { RootInside::of(spec) } else { None },
     };
     let assembled = assemble::assemble(job.root, &terms)?;
+    // Those of IPC are root's in the user namespace, which the process is only now.
+    sysctl::apply(&sysctls)?;
     if let Some(linux) = spec.linux() {
         assembled.freeze(linux.readonly_paths().as_deref().unwrap_or_default())?;
         assembled.mask(linux.masked_paths().as_deref().unwrap_or_default())?;
@@ -239,13 +243,10 @@ fn enter(job: &Job<'_>, assembled: Assembled) -> Result<Vec<OwnedFd>, LaunchErro
     if let Some(cwd) = cwd.as_deref().and_then(std::path::Path::to_str) {
         assembled.make_cwd(cwd);
     }
-    if job.root.readonly {
-        // The root alone: what is mounted on it has flags of its own.
-        let attr = MountAttr { set: flag::RDONLY, ..MountAttr::default() };
-        mount_attr::set(assembled.root(), false, attr).doing(|| "a read-only root")?;
-    }
+    assembled.seal(job.root.readonly)?;
     rustix::process::fchdir(assembled.root()).doing(|| "the root")?;
     if job.no_pivot {
+        assembled.hide_hosts()?;
         rustix::process::chroot(".").doing(|| "the root")?;
     } else {
         // Both in one place: the old root comes to lie on top of the new one, and is taken away

@@ -1,22 +1,22 @@
 //! Puts a root together. Runs in the container's own mount namespace, before it has a root.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat, fstat, mknodat, openat, symlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount,
-    open_tree,
+    MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, move_mount, open_tree,
 };
 
 use super::copy::copy;
+use super::fresh::fresh;
+use super::ids::{self, RootInside};
 use super::place::{Kind, Links, Places, host, split};
 use super::skeleton::{make, skeleton, write_all};
 use super::sources::Opener;
-use super::{Base, CheckedRoot, DeviceNode, Mount, Otherwise, Root, What, cgroups, devices};
+use super::{Base, CheckedRoot, DeviceNode, Mount, Otherwise, Root, Source, What, cgroups, devices};
 use crate::launch::error::{Doing, LaunchError};
 use crate::spec::layout::Entry;
 use crate::sys::mount_attr::{self, MountAttr, flag};
@@ -29,6 +29,10 @@ pub(crate) struct Terms<'a> {
     pub(crate) cgroups: &'a str,
     /// Whether there is a cgroup namespace.
     pub(crate) cgroup_namespace: bool,
+    /// Whether the network is not the host's.
+    pub(crate) own_net: bool,
+    /// Whom the process has to become before it makes anything.
+    pub(crate) root_inside: Option<RootInside>,
 }
 
 /// A root that is attached, and not yet entered.
@@ -36,12 +40,29 @@ pub(crate) struct Assembled {
     pub(super) places: Places,
     /// Files that locks are held on. They stay open while the container lives.
     pub(crate) locks: Vec<OwnedFd>,
+    /// New file systems that are read-only in the end.
+    late: Vec<OwnedFd>,
 }
 
 impl Assembled {
     /// The root's topmost directory.
     pub(crate) fn root(&self) -> &OwnedFd {
         &self.places.root
+    }
+
+    /// Makes read-only what had to be filled first, and with `root` the root too: the root alone, for what
+    /// is mounted on it has flags of its own.
+    ///
+    /// # Errors
+    /// What mount_setattr(2) says.
+    pub(crate) fn seal(&self, root: bool) -> Result<(), LaunchError> {
+        let attr = MountAttr { set: flag::RDONLY, ..MountAttr::default() };
+        let last = root.then_some(&self.places.root);
+        self.late
+            .iter()
+            .chain(last)
+            .try_for_each(|mount| mount_attr::set(mount, false, attr))
+            .doing(|| "a read-only root")
     }
 }
 
@@ -51,10 +72,20 @@ impl Assembled {
 /// Something is missing or refused; what was made so far goes with the mount namespace.
 pub(crate) fn assemble(root: &Root, terms: &Terms<'_>) -> Result<Assembled, LaunchError> {
     detach_from_host(root)?;
-    let mut builder = Builder::on(root)?;
+    let base = match &root.base {
+        Base::Directory(path) => Some(directory(path, root.checked)?),
+        Base::Skeleton { .. } => None,
+    };
     let mut opener = Opener::new(&root.nodes);
-    for mount in &root.mounts {
-        match builder.mount(mount, &mut opener, terms) {
+    let mut early = Early::default();
+    if let Some(inside) = terms.root_inside {
+        early = Early::open(root, &mut opener)?;
+        ids::become_root(inside)?;
+    }
+    let mut builder = Builder::on(root, base)?;
+    for (index, mount) in root.mounts.iter().enumerate() {
+        let opened = early.sources.remove(&index);
+        match builder.mount(mount, &mut opener, opened, terms) {
             Err(LaunchError::Call { errno: Errno::NOENT | Errno::NOTDIR | Errno::ISDIR, .. })
                 if mount.otherwise == Otherwise::Skip => {}
             other => other?,
@@ -64,10 +95,40 @@ pub(crate) fn assemble(root: &Root, terms: &Terms<'_>) -> Result<Assembled, Laun
     for (path, entry) in &root.within {
         builder.within(path, entry)?;
     }
-    for path in &root.host_locks {
-        builder.locks.push(opener.lock(path)?);
+    if early.locks.is_empty() {
+        early.locks = locks(root, &mut opener)?;
     }
-    Ok(Assembled { places: builder.places, locks: builder.locks })
+    builder.locks.append(&mut early.locks);
+    Ok(Assembled { places: builder.places, locks: builder.locks, late: builder.late })
+}
+
+/// What is opened with the launcher's ids, before the process takes those of the container, which may not
+/// enter every directory of the host.
+#[derive(Default)]
+struct Early {
+    sources: HashMap<usize, (OwnedFd, bool)>,
+    locks: Vec<OwnedFd>,
+}
+
+impl Early {
+    fn open(root: &Root, opener: &mut Opener<'_>) -> Result<Self, LaunchError> {
+        let mut early = Self::default();
+        for (index, mount) in root.mounts.iter().enumerate() {
+            let What::Bind { source, .. } = &mount.what else { continue };
+            match opener.open(source) {
+                Ok(opened) => drop(early.sources.insert(index, opened)),
+                // It says so when it is needed, or is left out.
+                Err(LaunchError::Call { errno: Errno::NOENT | Errno::NOTDIR, .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        early.locks = locks(root, opener)?;
+        Ok(early)
+    }
+}
+
+fn locks(root: &Root, opener: &mut Opener<'_>) -> Result<Vec<OwnedFd>, LaunchError> {
+    root.host_locks.iter().map(|path| opener.lock(path)).collect()
 }
 
 /// Whatever is mounted from here on stays in this namespace. What the host mounts later is seen
@@ -83,29 +144,31 @@ fn detach_from_host(root: &Root) -> Result<(), LaunchError> {
 struct Builder<'a> {
     places: Places,
     locks: Vec<OwnedFd>,
+    root: &'a Root,
     /// Nothing is made in the base.
     kept: bool,
     /// What the skeleton has, by path.
     skeleton: Option<&'a BTreeMap<String, Entry>>,
     /// Where something is mounted by now.
     mounted: HashSet<String>,
-    /// File systems that are not mounted anew.
-    deciding: &'a [u64],
+    /// New file systems that become read-only once everything stands in them.
+    late: Vec<OwnedFd>,
 }
 
 impl<'a> Builder<'a> {
     /// Makes the base and attaches it over the host's root.
-    fn on(root: &'a Root) -> Result<Self, LaunchError> {
+    fn on(root: &'a Root, base: Option<(OwnedFd, u64)>) -> Result<Self, LaunchError> {
         let mut locks = Vec::new();
-        let (base, device) = match &root.base {
-            Base::Skeleton { entries, owner } => {
+        let (base, device) = match (&root.base, base) {
+            (Base::Skeleton { entries, owner }, _) => {
                 let options = ["mode=0755".to_owned()];
                 let base = fresh("tmpfs", "red-root", &options, flag::NOSUID | flag::NODEV)?;
                 skeleton(&base, entries, *owner, &mut locks)?;
                 let device = fstat(&base).doing(|| "the root")?.st_dev;
                 (base, device)
             }
-            Base::Directory(path) => directory(path, root.checked)?,
+            (Base::Directory(_), Some(base)) => base,
+            (Base::Directory(path), None) => directory(path, root.checked)?,
         };
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         move_mount(&base, "", CWD, "/", flags).doing(|| "the root")?;
@@ -118,7 +181,7 @@ impl<'a> Builder<'a> {
         if kept {
             places.ours.clear();
         }
-        Ok(Self { kept, places, locks, skeleton, mounted: HashSet::new(), deciding: &root.deciding })
+        Ok(Self { root, kept, places, locks, skeleton, mounted: HashSet::new(), late: Vec::new() })
     }
 
     /// Whether a path is a directory or file of the skeleton with nothing mounted on the way to it:
@@ -136,49 +199,17 @@ impl<'a> Builder<'a> {
         &mut self,
         mount: &Mount,
         opener: &mut Opener<'_>,
+        opened: Option<(OwnedFd, bool)>,
         terms: &Terms<'_>,
     ) -> Result<(), LaunchError> {
         let destination = mount.destination.as_str();
         match &mount.what {
             What::Bind { source, all } => {
-                let (source, is_dir) = opener.open(source)?;
-                let kind = if is_dir { Kind::Dir } else { Kind::File };
-                let tree = clone_tree(&source, *all && is_dir).doing(|| format!("mount {destination}"))?;
-                if destination == "/proc" && !is_proc(&tree)? {
-                    return Err(LaunchError::refused("mount /proc", "is not of type proc"));
-                }
-                self.attach(&tree, mount, kind)?;
-                if mount.held {
-                    self.places.hold(destination, tree);
-                } else {
-                    self.places.anchor(destination, tree, false);
-                }
-                Ok(())
+                let opened = opened.map_or_else(|| opener.open(source), Ok)?;
+                self.bind(mount, source, opened, *all)
             }
             What::New { fstype, source, options, copy_up } => {
-                let tree = match fresh(fstype, source, options, mount.attr.set) {
-                    // A user namespace may show only the network it owns in /sys.
-                    Err(LaunchError::Call { errno: Errno::PERM, .. }) if fstype == "sysfs" => {
-                        let tree = clone_tree(host("/sys")?, true).doing(|| "mount /sys")?;
-                        self.attach(&tree, &read_only(mount), Kind::Dir)?;
-                        self.places.anchor(destination, tree, true);
-                        return Ok(());
-                    }
-                    // Queues of another user namespace cannot be shown in this one.
-                    Err(LaunchError::Call { errno: Errno::PERM, .. })
-                        if fstype == "mqueue" && mount.otherwise == Otherwise::Skip =>
-                    {
-                        return Ok(());
-                    }
-                    tree => tree?,
-                };
-                if *copy_up {
-                    self.copy_up(mount, &tree)?;
-                }
-                self.places.ours.push(self.device_of(mount, &tree)?);
-                self.attach(&tree, mount, Kind::Dir)?;
-                self.places.anchor(destination, tree, matches!(&**fstype, "proc" | "sysfs"));
-                Ok(())
+                self.new_file_system(mount, (fstype, source, options), *copy_up, terms)
             }
             What::File(contents) => self.file(mount, contents),
             What::Cgroups => {
@@ -190,12 +221,115 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn bind(
+        &mut self,
+        mount: &Mount,
+        source: &Source,
+        (opened, is_dir): (OwnedFd, bool),
+        all: bool,
+    ) -> Result<(), LaunchError> {
+        let destination = mount.destination.as_str();
+        let kind = if is_dir { Kind::Dir } else { Kind::File };
+        let tree = clone_tree(&opened, all && is_dir).doing(|| format!("mount {destination}"))?;
+        if destination == "/proc" && !is_proc(&tree)? {
+            return Err(LaunchError::refused("mount /proc", "is not of type proc"));
+        }
+        self.attach(&tree, mount, kind)?;
+        if mount.held {
+            self.places.hold(destination, tree);
+            return Ok(());
+        }
+        // A node's directories are opened straight; what an engine names is a volume.
+        let volume = !matches!(source, Source::Straight(..));
+        if volume && is_dir && !self.kept {
+            self.places.volumes.push(destination.to_owned());
+        }
+        self.places.anchor(destination, tree, false);
+        Ok(())
+    }
+
+    fn new_file_system(
+        &mut self,
+        mount: &Mount,
+        (fstype, source, options): (&str, &str, &[String]),
+        copy_up: bool,
+        terms: &Terms<'_>,
+    ) -> Result<(), LaunchError> {
+        let destination = mount.destination.as_str();
+        let late =
+            (mount.attr.set | mount.recursive.set) & flag::RDONLY != 0 && self.is_filled(mount, fstype);
+        let writable = late.then(|| writable(mount));
+        let now = writable.as_ref().unwrap_or(mount);
+        let made = match self.covered_mode(mount, fstype, options) {
+            Some(mode) => fresh(fstype, source, &[options, &[mode]].concat(), now.attr.set),
+            None => fresh(fstype, source, options, now.attr.set),
+        };
+        let tree = match made {
+            // A user namespace may show only the network it owns in /sys.
+            Err(LaunchError::Call { errno: Errno::PERM, .. }) if fstype == "sysfs" && terms.own_net => {
+                return Err(LaunchError::refused(
+                    format!("mount {destination}"),
+                    "the network namespace belongs to another user namespace, and the host's /sys would show the host's network; join that user namespace too",
+                ));
+            }
+            Err(LaunchError::Call { errno: Errno::PERM, .. }) if fstype == "sysfs" => {
+                let tree = clone_tree(host("/sys")?, true).doing(|| "mount /sys")?;
+                self.attach(&tree, &read_only(mount), Kind::Dir)?;
+                self.places.anchor(destination, tree, true);
+                return Ok(());
+            }
+            // Queues of another user namespace cannot be shown in this one.
+            Err(LaunchError::Call { errno: Errno::PERM, .. })
+                if fstype == "mqueue" && mount.otherwise == Otherwise::Skip =>
+            {
+                return Ok(());
+            }
+            tree => tree?,
+        };
+        if copy_up {
+            self.copy_up(mount, &tree)?;
+        }
+        self.places.ours.push(self.device_of(mount, &tree)?);
+        self.attach(&tree, now, Kind::Dir)?;
+        if late {
+            self.late
+                .push(rustix::io::fcntl_dupfd_cloexec(&tree, 0).doing(|| format!("mount {destination}"))?);
+        }
+        self.places.anchor(destination, tree, matches!(fstype, "proc" | "sysfs"));
+        Ok(())
+    }
+
+    /// Whether something is made in a new file system later: mount points, devices, links. Those of the
+    /// kernel's have them all.
+    fn is_filled(&self, mount: &Mount, fstype: &str) -> bool {
+        let below = |path: &str| {
+            path.strip_prefix(mount.destination.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        };
+        !matches!(fstype, "proc" | "sysfs" | "mqueue" | "devpts")
+            && (self.root.mounts.iter().any(|other| below(&other.destination))
+                || self.root.devices.iter().any(|device| below(&device.path))
+                || self.root.within.keys().any(|path| below(path)))
+    }
+
+    /// The mode of a tmpfs that says none: that of the directory which it covers. What stands in the
+    /// skeleton only is a place for the mount.
+    fn covered_mode(&self, mount: &Mount, fstype: &str, options: &[String]) -> Option<String> {
+        if fstype != "tmpfs" || options.iter().any(|option| option.starts_with("mode=")) {
+            return None;
+        }
+        let covered = self.places.open(&mount.destination, OFlags::PATH | OFlags::DIRECTORY).ok()?;
+        if self.skeleton.is_some() && self.places.is_ours(&covered).ok()? {
+            return None;
+        }
+        Some(format!("mode={:o}", fstat(&covered).ok()?.st_mode & 0o7777))
+    }
+
     /// The device number of a new file system. One that holds what decides is mounted already, and would
     /// be writable.
     fn device_of(&self, mount: &Mount, tree: &OwnedFd) -> Result<u64, LaunchError> {
         let what = format!("mount {}", mount.destination);
         let device = fstat(tree).doing(|| what.as_str())?.st_dev;
-        if self.deciding.contains(&device) && mount.attr.set & flag::RDONLY == 0 {
+        if self.root.deciding.contains(&device) && mount.attr.set & flag::RDONLY == 0 {
             let why = "its file system holds what decides for others, and would be writable; mount it `ro`";
             return Err(LaunchError::refused(what, why));
         }
@@ -246,8 +380,30 @@ impl<'a> Builder<'a> {
                 format!("mount point {destination}"),
                 "is missing, and nothing is made in a root that holds what decides for others",
             )),
+            Err(Errno::ROFS) => Err(LaunchError::refused(
+                format!("mount point {destination}"),
+                format!(
+                    "is missing, and cannot be made in {}, which is read-only; make it there beforehand, or mount elsewhere",
+                    self.above(destination)
+                ),
+            )),
+            Err(Errno::NOENT) if self.skeleton.is_some() && mount.otherwise == Otherwise::Fail => {
+                Err(LaunchError::refused(
+                    format!("mount point {destination}"),
+                    format!(
+                        "is missing, and nothing is made in {}, which a node exports; make it there beforehand, or mount elsewhere",
+                        self.above(destination)
+                    ),
+                ))
+            }
             point => point.doing(|| format!("mount point {destination}")),
         }
+    }
+
+    /// The mount that a path lies in, by its name.
+    fn above<'p>(&self, path: &'p str) -> &'p str {
+        let all = Path::new(path).ancestors().skip(1).filter_map(Path::to_str);
+        all.into_iter().find(|above| self.mounted.contains(*above)).unwrap_or("/")
     }
 
     fn remount(&self, destination: &str, attr: MountAttr) -> Result<(), LaunchError> {
@@ -261,7 +417,7 @@ impl<'a> Builder<'a> {
         let destination = mount.destination.as_str();
         let what = || format!("file {destination}");
         let point = self.point(mount, Kind::File)?;
-        let ours = self.places.may_write(&point).is_ok();
+        let ours = self.places.is_ours(&point).doing(what)?;
         let (parent, name) = if ours {
             let (parent, name) = split(destination);
             (self.places.open(parent, OFlags::PATH | OFlags::DIRECTORY).doing(what)?, name)
@@ -288,16 +444,16 @@ impl<'a> Builder<'a> {
         let destination = mount.destination.as_str();
         let what = || format!("copy of {destination}");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let old = match self.point(mount, Kind::Dir) {
-            Err(LaunchError::Call { errno: Errno::NOENT, .. }) => return Ok(()),
-            point => openat(point?, ".", flags, Mode::empty()).doing(what)?,
+        let old = match self.places.open(destination, OFlags::PATH | OFlags::DIRECTORY) {
+            Err(Errno::NOENT) => return Ok(()),
+            _ => openat(self.point(mount, Kind::Dir)?, ".", flags, Mode::empty()).doing(what)?,
         };
         copy(old, openat(tree, ".", flags, Mode::empty()).doing(what)?).doing(what)
     }
 
     fn devices(&self, nodes: &[DeviceNode], terms: &Terms<'_>) -> Result<(), LaunchError> {
         for device in nodes {
-            self.device(device, terms.bind_devices).doing(|| format!("device {}", device.path))?;
+            device.make(&self.places, terms.bind_devices)?;
         }
         if nodes.iter().any(|device| device.path == "/dev/null") {
             let dev = self.places.directory("/dev").doing(|| "/dev")?;
@@ -311,48 +467,12 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn device(&self, device: &DeviceNode, bind: bool) -> rustix::io::Result<()> {
-        let (parent, name) = split(&device.path);
-        let parent = self.places.directory(parent)?;
-        // The root itself carries `nodev`, which would make a node in it useless.
-        let nodev =
-            !bind && rustix::fs::fstatvfs(&parent)?.f_flag.contains(rustix::fs::StatVfsMountFlags::NODEV);
-        if bind || nodev {
-            return self.bind_device(device);
-        }
-        let kind = rustix::fs::FileType::from_raw_mode(device.kind);
-        let number = rustix::fs::makedev(device.number.0, device.number.1);
-        match mknodat(&parent, name, kind, Mode::from_raw_mode(device.mode), number) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => return Ok(()),
-            Err(Errno::PERM) => return self.bind_device(device),
-            Err(errno) => return Err(errno),
-        }
-        if device.owner == (0, 0) {
-            return Ok(());
-        }
-        let (uid, gid) = (Uid::from_raw(device.owner.0), Gid::from_raw(device.owner.1));
-        chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-    }
-
-    fn bind_device(&self, device: &DeviceNode) -> rustix::io::Result<()> {
-        let source = rustix::fs::open(&*device.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        let stat = fstat(&source)?;
-        let number = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
-        if number != device.number {
-            return Err(Errno::NODEV);
-        }
-        let point = self.places.mount_point(&device.path, Kind::File, Links::Follow)?;
-        let tree = clone_tree(&source, false)?;
-        // It can be read and written to all the same, but its mode and owner are the host's.
-        mount_attr::set(&tree, false, MountAttr { set: flag::RDONLY, ..MountAttr::default() })?;
-        attach_at(&tree, &point)
-    }
-
     fn within(&mut self, path: &str, entry: &Entry) -> Result<(), LaunchError> {
         let (parent, name) = split(path);
         let parent = self.places.directory(parent).doing(|| path)?;
-        self.places.may_write(&parent).doing(|| path)?;
+        if !self.places.is_ours(&parent).doing(|| path)? {
+            return Err(Errno::NOENT).doing(|| path);
+        }
         make(&parent, name, entry, (0, 0), &mut self.locks).doing(|| path)
     }
 }
@@ -363,6 +483,14 @@ fn is_proc(mount: &OwnedFd) -> Result<bool, LaunchError> {
     #[allow(clippy::useless_conversion, reason = "the type of the field differs between architectures")]
     let fs = i64::try_from(rustix::fs::fstatfs(mount).doing(|| "mount /proc")?.f_type);
     Ok(fs.is_ok_and(|fs| fs == PROC))
+}
+
+/// The same without what keeps it from being filled.
+fn writable(mount: &Mount) -> Mount {
+    let mut mount = mount.clone();
+    mount.attr.set &= !flag::RDONLY;
+    mount.recursive.set &= !flag::RDONLY;
+    mount
 }
 
 fn read_only(mount: &Mount) -> Mount {
@@ -384,29 +512,6 @@ pub(in crate::launch) fn clone_tree(source: impl AsFd, all: bool) -> rustix::io:
 pub(in crate::launch) fn attach_at(tree: impl AsFd, point: impl AsFd) -> rustix::io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(tree, "", point, "", flags)
-}
-
-/// A new file system, mounted nowhere yet.
-pub(super) fn fresh(
-    fstype: &str,
-    source: &str,
-    options: &[String],
-    flags: u64,
-) -> Result<OwnedFd, LaunchError> {
-    let what = || format!("file system {fstype}");
-    let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).doing(what)?;
-    let source = if source.is_empty() { fstype } else { source };
-    fsconfig_set_string(&context, "source", source).doing(what)?;
-    for option in options {
-        match option.split_once('=') {
-            Some((key, value)) => fsconfig_set_string(&context, key, value),
-            None => fsconfig_set_flag(&context, option.as_str()),
-        }
-        .doing(|| format!("option `{option}` of a {fstype}"))?;
-    }
-    fsconfig_create(&context).doing(what)?;
-    let flags = MountAttrFlags::from_bits_retain(u32::try_from(flags).unwrap_or(0));
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags).doing(what)
 }
 
 /// The root directory of a plain bundle, with everything mounted in it. `/dev`, `/proc` and `/sys`

@@ -9,6 +9,9 @@ pub(super) mod cgroups;
 mod copy;
 mod cover;
 pub(super) mod devices;
+mod fresh;
+mod hosts;
+pub(super) mod ids;
 pub(crate) mod layout;
 pub(crate) mod oci;
 mod place;
@@ -185,4 +188,6 @@ pub(crate) struct DeviceNode {
     pub(crate) mode: u32,
     /// Owner and group.
     pub(crate) owner: (u32, u32),
+    /// Whether the mode was asked for.
+    pub(crate) asked: bool,
 }
