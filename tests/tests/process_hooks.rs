@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use red_tests::call::{Said, built, run};
+use red_tests::engine::Engine;
 use red_tests::stage::Stage;
 use serde_json::{Value, json};
 
@@ -75,6 +76,11 @@ fn said(stage: &Stage, name: &str) -> String {
     fs::read_to_string(stage.pool.join("out").join(name)).unwrap_or_default()
 }
 
+/// Says what a peer does otherwise; that is no fault of either.
+fn note(text: &str) {
+    drop(std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes()));
+}
+
 #[test]
 fn every_hook_runs_where_it_should_and_sees_what_it_should() {
     let stage = Stage::new();
@@ -126,7 +132,7 @@ fn every_hook_runs_where_it_should_and_sees_what_it_should() {
             if ours {
                 assert_eq!(found, wanted, "{kind}");
             } else if found != wanted {
-                println!("{}: {kind} hook: {found:?}, ours {wanted:?}", runtime.program.display());
+                note(&format!("{}: {kind} hook: {found:?}, ours {wanted:?}", runtime.program.display()));
             }
         }
         remove(&stage, &dir);
@@ -269,9 +275,9 @@ fn a_hook_that_fails_or_hangs_ends_what_it_should() {
                     }
                     assert_eq!(stage.left("red-ends"), Vec::<String>::new(), "{what}");
                 } else if found != wanted {
-                    println!(
+                    note(&format!(
                         "{what}: created, started, status, next, poststop, delete: {found:?}, ours {wanted:?}"
-                    );
+                    ));
                 }
                 remove(&stage, &dir);
             }
@@ -304,6 +310,18 @@ fn a_hook_need_not_read_its_state_however_long_that_is() {
     });
     let ended = runtimes(&stage).remove(0).run(&dir);
     assert!(ended.code == 1 && ended.err.contains("took more than 1 s"), "{}", ended.err);
+    remove(&stage, &dir);
+    // Nor does what it has started keep whoever reads our stderr.
+    let name = stage.pool.join("sleeper").display().to_string();
+    std::os::unix::fs::symlink("/bin/sleep", &name).unwrap();
+    let dir = bundle(&stage, "true", |spec| {
+        let script = format!("sh -c '{name} 1000; true'; true");
+        spec["hooks"]["createRuntime"] =
+            json!([{"path": "/bin/sh", "args": ["sh", "-c", script], "timeout": 1}]);
+    });
+    let ended = runtimes(&stage).remove(0).run(&dir);
+    assert!(ended.code == 1 && ended.err.contains("took more than 1 s"), "{}", ended.err);
+    assert_eq!(run(Command::new("pgrep").args(["-f", &name])).out, "");
     remove(&stage, &dir);
     // One that reads all of it has all of it.
     let dir = bundle(&stage, "true", |spec| {
@@ -395,4 +413,33 @@ fn a_missing_hook_is_never_a_missing_command() {
         assert!(!ended.err.to_lowercase().contains("no such file"), "{}", ended.err);
         remove(&stage, &dir);
     }
+}
+
+/// The root of a node is put together elsewhere, and shown where the engine's configuration has it.
+#[test]
+fn hooks_see_the_root_of_a_node_and_not_its_directory() {
+    let engine = Engine::new(Stage::new());
+    let leaf = engine.stage.leaf.clone();
+    let before: Vec<_> = fs::read_dir(&leaf).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let here = format!(
+        "ls {0}/usr/bin/env {0}/nodes/app/private >/dev/null && mount -t tmpfs hooked {0}/tmp && touch {0}/tmp/made",
+        leaf.display()
+    );
+    for (kind, script) in [
+        ("createContainer", here.clone()),
+        (
+            "createRuntime",
+            format!(
+                "PID=$(grep -o '\"pid\": *[0-9]*' | grep -o '[0-9]*$'); nsenter --mount=/proc/$PID/ns/mnt sh -c '{here}'"
+            ),
+        ),
+    ] {
+        let dir = engine.node("b", &["sh", "-c", "ls /tmp /nodes/app; echo $WHO"], |spec| {
+            spec["hooks"][kind] = json!([{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin:/usr/sbin"]}]);
+        });
+        let said = engine.run(&dir);
+        assert_eq!(said.out, "/nodes/app:\nprivate\n\n/tmp:\nmade\napp\n", "{kind}: {}", said.err);
+    }
+    let after: Vec<_> = fs::read_dir(&leaf).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(before, after, "nothing is made in the node");
 }

@@ -16,7 +16,7 @@ use oci_spec::runtime::Hook;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::error::{LaunchError, tried};
 use super::warning::warn;
@@ -69,12 +69,36 @@ fn one(kind: &'static str, hook: &Hook, state: &str, inside: Option<&Inside<'_>>
         command(hook, inside).spawn().map_err(|error| failed(said("cannot be started", &error)))?;
     let result = talk(&mut child, hook, state);
     if result.is_err() {
-        // It may have ended meanwhile; then there is nothing to kill.
+        // What it has started goes first, for it holds our stderr, which an engine reads to the end. All may
+        // have ended meanwhile; then there is nothing to kill.
+        i32::try_from(child.id()).iter().for_each(|pid| end_children(*pid, DEEPEST));
         tried(child.kill());
     }
     let status = child.wait().map_err(|error| failed(said("cannot be waited for", &error)))?;
     result.map_err(failed)?;
     if status.success() { Ok(()) } else { Err(failed(format!("failed ({status})"))) }
+}
+
+/// How deep below a hook processes are ended.
+const DEEPEST: u32 = 16;
+
+/// Ends what a process has started, where `/proc` tells.
+fn end_children(parent: i32, deeper: u32) {
+    let listed = || {
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+        children.unwrap_or_default()
+    };
+    for word in listed().split_ascii_whitespace() {
+        let Some(pid) = word.parse().ok().and_then(Pid::from_raw) else { continue };
+        let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+        // Opened first: what is a child still is what the descriptor is of.
+        if listed().split_ascii_whitespace().any(|other| other == word) {
+            if deeper > 0 {
+                end_children(pid.as_raw_nonzero().get(), deeper - 1);
+            }
+            tried(pidfd_send_signal(&pidfd, Signal::KILL));
+        }
+    }
 }
 
 fn said(what: &str, error: &std::io::Error) -> String {

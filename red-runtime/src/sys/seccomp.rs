@@ -9,6 +9,7 @@ use libc::sock_filter;
 pub(crate) type Instruction = sock_filter;
 
 /// Flags of seccomp(2) (linux/seccomp.h); the C library's bindings lack some.
+#[cfg_attr(not(feature = "launch"), allow(dead_code, reason = "of filters of configurations"))]
 pub(crate) mod flag {
     /// Everything but what is allowed is logged.
     pub(crate) const LOG: u64 = 1 << 1;
@@ -95,6 +96,7 @@ pub(crate) struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
+    #[cfg_attr(not(feature = "launch"), allow(dead_code, reason = "of filters of configurations"))]
     /// Instructions that the kernel takes (linux/bpf_common.h, BPF_MAXINSNS).
     pub(crate) const MOST: usize = 4096;
 
@@ -126,8 +128,8 @@ impl<'a> Filter<'a> {
         let result =
             unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, program) };
         match i32::try_from(result) {
-            // SAFETY: with this flag what is returned is a fresh descriptor, which nobody else owns.
             Ok(fd) if fd >= 0 && flags & flag::NEW_LISTENER != 0 => {
+                // SAFETY: with this flag what is returned is a fresh descriptor, which nobody else owns.
                 Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }))
             }
             Ok(0) => Ok(None),

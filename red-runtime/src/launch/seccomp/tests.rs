@@ -25,7 +25,7 @@ impl Call {
             16..64 => {
                 let arg = self.args[(offset as usize - 16) / 8];
                 // Little-endian machines have the lower half first.
-                if offset % 8 == 0 { arg as u32 } else { (arg >> 32) as u32 }
+                if offset.is_multiple_of(8) { arg as u32 } else { (arg >> 32) as u32 }
             }
             _ => 0,
         }
