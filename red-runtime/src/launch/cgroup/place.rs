@@ -142,6 +142,7 @@ impl Wanted {
             path: self.path.clone(),
             made: self.missing.clone(),
             systemd: self.systemd.clone(),
+            inodes: std::collections::BTreeMap::new(),
         }
     }
 
