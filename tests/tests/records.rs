@@ -218,6 +218,13 @@ fn what_a_record_names_and_was_not_made_by_us_is_neither_killed_nor_removed() {
                 move |cgroups| cgroups["path"] = json!(format!("/red-runtime/..{theirs}"))
             }),
         ),
+        (
+            "the unit of somebody else",
+            Box::new({
+                let theirs = theirs.clone();
+                move |cgroups| cgroups["systemd"] = json!(theirs)
+            }),
+        ),
         ("elsewhere", Box::new(|cgroups| cgroups["made"] = json!(["/tmp", "/etc"]))),
     ];
     for (name, change) in &changes {

@@ -140,7 +140,8 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
         // Said beforehand it keeps nobody waiting. Hooks come in between, and are waited for first.
         let early = job.spec.hooks().is_none();
         if early && !job.of_engine() {
-            go()?;
+            // It may have failed by now; then it has said why.
+            tried(go());
         }
         listen(job, &spawned, listener.as_ref())?;
         if early || job.of_engine() { Ok(()) } else { go() }

@@ -101,7 +101,14 @@ impl Sync {
     /// `ETIMEDOUT` when there is a limit and it is over, or what recv(2) says.
     pub(crate) fn hear(&self) -> rustix::io::Result<Option<Message>> {
         let mut bytes = [0_u8; LONGEST];
-        let (count, _) = match retry_on_intr(|| recv(&self.0, &mut bytes, RecvFlags::empty())) {
+        let mut received = || retry_on_intr(|| recv(&self.0, &mut bytes, RecvFlags::empty()));
+        // Told once by a socket whose other end closed before it had read everything, ahead of what that end
+        // had said before (unix_release_sock in net/unix/af_unix.c).
+        let once = match received() {
+            Err(Errno::CONNRESET) => received(),
+            other => other,
+        };
+        let (count, _) = match once {
             Err(Errno::CONNRESET) => return Ok(None),
             // The limit is over (socket(7), SO_RCVTIMEO).
             Err(Errno::AGAIN) => return Err(Errno::TIMEDOUT),

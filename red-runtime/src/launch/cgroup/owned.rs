@@ -29,6 +29,14 @@ impl Cgroups {
         if let Some(other) = self.made.iter().find(|made| !leads(made)) {
             return Some(format!("{} is not on the way to cgroup {}", other.display(), self.path));
         }
+        if let Some(systemd) = &self.systemd {
+            // It is stopped by its name, and where there is no systemd taken for a path.
+            let scope = unit(systemd);
+            let there = |unit: &String| self.inodes.is_empty() || parts.contains(unit);
+            if !scope.as_ref().is_some_and(there) {
+                return Some(format!("`{systemd}` is not the unit of cgroup {}", self.path));
+            }
+        }
         for (leaf, known) in &self.inodes {
             if below(self.layout, leaf).as_ref() != Some(&parts) {
                 return Some(format!("{} is not cgroup {}", leaf.display(), self.path));
@@ -49,6 +57,18 @@ impl Cgroups {
                 .any(|path| path == self.path || path.starts_with(&below))
         })
     }
+}
+
+/// The unit that systemd makes of `slice:prefix:name`.
+fn unit(systemd: &str) -> Option<String> {
+    let parts: Vec<&str> = systemd.split(':').collect();
+    let [_, prefix, name] = parts.as_slice() else { return None };
+    let fits = !name.is_empty() && !systemd.contains('/') && !systemd.contains(char::is_control);
+    fits.then(|| match (name.ends_with(".slice"), prefix.is_empty()) {
+        (true, _) => (*name).to_owned(),
+        (false, true) => format!("{name}.scope"),
+        (false, false) => format!("{prefix}-{name}.scope"),
+    })
 }
 
 /// Names on the way to a cgroup. `None` for what is no plain absolute path.
@@ -118,6 +138,33 @@ mod tests {
             assert!(doubt(Layout::V1, path, &[made]).is_some(), "{path} {made}");
         }
         assert!(doubt(Layout::V2, "/red/c", &["/sys/fs/cgroup/pids/red"]).is_some());
+    }
+
+    #[test]
+    fn a_unit_is_that_of_the_cgroup() {
+        let of = |systemd: &str, made: bool| {
+            let mut cgroups = unidentified(Layout::V2, "/machine.slice/libpod-abc.scope".into(), Vec::new());
+            cgroups.systemd = Some(systemd.to_owned());
+            if made {
+                cgroups.inodes.insert("/sys/fs/cgroup/machine.slice/libpod-abc.scope".into(), 7);
+            }
+            cgroups.doubt()
+        };
+        assert_eq!(of("machine.slice:libpod:abc", true), None);
+        assert_eq!(of("machine.slice:libpod:abc", false), None);
+        for other in [
+            "machine.slice:libpod:other",
+            "system.slice::ssh",
+            "/redtest",
+            "",
+            "a:b",
+            "a:b:",
+            "a:b:../x",
+            "a:/b:c",
+        ] {
+            assert!(of(other, true).is_some(), "{other}");
+        }
+        assert!(of("/redtest", false).is_some());
     }
 
     #[test]
