@@ -170,6 +170,25 @@ fn what_a_hook_mounts_or_makes_before_the_start_is_in_the_container() {
     assert!(!mounts.contains("hooked"), "{mounts}");
 }
 
+/// The root is put together by whom the user namespace calls root, who may not get to the bundle.
+#[test]
+fn hooks_find_the_root_where_only_the_launcher_may_look() {
+    let stage = Stage::new();
+    let script = "nsenter --mount=/proc/$PID/ns/mnt ls $ROOT/usr/bin/env >$OUT/entered";
+    let dir = bundle(&stage, "cat /proc/self/uid_map", |spec| {
+        spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+        for map in ["uidMappings", "gidMappings"] {
+            spec["linux"][map] = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+        }
+        spec["hooks"]["createRuntime"] = json!([hook(&stage, "createRuntime", script)]);
+    });
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
+    let [ours, ..] = &runtimes(&stage)[..] else { panic!("there is no runtime") };
+    let ended = ours.run(&dir);
+    assert!(ended.out.contains("100000"), "{} {}", ended.out, ended.err);
+    assert!(said(&stage, "entered").contains("/usr/bin/env"), "{}", ended.err);
+}
+
 #[test]
 fn a_hook_that_fails_or_hangs_ends_what_it_should() {
     let stage = Stage::new();

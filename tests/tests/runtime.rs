@@ -185,14 +185,17 @@ fn errors_are_one_json_object() {
         (json!({"process": {"args": []}}), "no command"),
         (json!({"process": {"args": ["true"], "cwd": "relative"}}), "absolute"),
         (json!({"linux": {"cgroupsPath": "/"}}), "cgroup of everything"),
-        (json!({"linux": {"cgroupsPath": ""}}), "cgroup of everything"),
+        (json!({"linux": {"cgroupsPath": "/./"}}), "cgroup of everything"),
         (json!({"linux": {"cgroupsPath": "/red-test/../.."}}), "upwards"),
         (json!({"linux": {"namespaces": []}}), "no mount namespace"),
         (
             json!({"mounts": [{"destination": "/x", "type": "bind", "source": "/usr", "options": ["rbind", "idmap"]}]}),
             "idmapped",
         ),
-        (json!({"mounts": [{"destination": "/a/../../x", "type": "tmpfs", "source": "tmpfs"}]}), "`..`"),
+        (
+            json!({"mounts": [{"destination": "/a/../..", "type": "tmpfs", "source": "tmpfs"}]}),
+            "cover the root",
+        ),
         (json!({"process": {"selinuxLabel": "x"}}), "SELinux"),
     ] {
         let bundle = stage.plain(&format!("b{}", words.len()), &["true"], |spec| merge(spec, &change));

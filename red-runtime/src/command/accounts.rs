@@ -14,17 +14,15 @@ use crate::spec::host::{Account, Subordinate};
 pub(crate) type Line = Vec<String>;
 
 /// Finds the line whose name or number (third field) is `key`.
-pub(crate) fn find(file: &str, key: &str) -> Option<(Line, String)> {
+pub(crate) fn find(file: &str, key: &str) -> Option<Line> {
     let text = std::fs::read_to_string(file).ok()?;
-    find_in(&text, key)
+    find_in(&text, key).map(|line| line.split(':').map(str::to_owned).collect())
 }
 
-fn find_in(text: &str, key: &str) -> Option<(Line, String)> {
+/// The same in the text of a file, the line as it stands.
+pub(super) fn find_in<'t>(text: &'t str, key: &str) -> Option<&'t str> {
     let field = |index: usize| {
-        text.lines().find_map(|line| {
-            let fields: Line = line.split(':').map(str::to_owned).collect();
-            (fields.len() > 3 && fields[index] == key).then(|| (fields, line.to_owned()))
-        })
+        text.lines().find(|line| line.split(':').nth(index) == Some(key) && line.split(':').nth(3).is_some())
     };
     // As getpwnam(3) has it: a name made of digits comes before a number.
     field(0).or_else(|| key.parse::<u32>().ok().and_then(|_| field(2)))
@@ -64,7 +62,7 @@ fn asked(database: &str, key: &str) -> Option<Line> {
 /// A user by name or number. A number without an account is that user, without a group.
 pub(crate) fn user(name: &str) -> Option<Account> {
     let number = name.parse::<u32>().ok().filter(|number| *number != u32::MAX);
-    let line = find("/etc/passwd", name).map(|(line, _)| line).or_else(|| asked("passwd", name));
+    let line = find("/etc/passwd", name).or_else(|| asked("passwd", name));
     let account = line
         .and_then(|line| Some(Account { uid: line.get(2)?.parse().ok()?, gid: line.get(3)?.parse().ok() }));
     account.or(number.map(|uid| Account { uid, gid: None }))
@@ -74,12 +72,12 @@ pub(crate) fn user(name: &str) -> Option<Account> {
 #[cfg(feature = "launch")]
 pub(crate) fn name_of(uid: u32) -> String {
     let number = uid.to_string();
-    find("/etc/passwd", &number).and_then(|(line, _)| line.into_iter().next()).unwrap_or(number)
+    find("/etc/passwd", &number).and_then(|line| line.into_iter().next()).unwrap_or(number)
 }
 
 /// The home directory of a user.
 pub(crate) fn home_of(uid: u32) -> Option<std::path::PathBuf> {
-    let (line, _) = find("/etc/passwd", &uid.to_string())?;
+    let line = find("/etc/passwd", &uid.to_string())?;
     line.get(5).map(std::path::PathBuf::from)
 }
 
@@ -88,7 +86,7 @@ pub(crate) fn group(name: &str) -> Option<u32> {
     if let Ok(number) = name.parse::<u32>() {
         return (number != u32::MAX).then_some(number);
     }
-    let line = find("/etc/group", name).map(|(line, _)| line).or_else(|| asked("group", name))?;
+    let line = find("/etc/group", name).or_else(|| asked("group", name))?;
     line.get(2)?.parse().ok()
 }
 
@@ -100,7 +98,7 @@ pub(crate) fn subordinate(uid: u32) -> Option<Subordinate> {
         return None;
     }
     let number = uid.to_string();
-    let name = find("/etc/passwd", &number).and_then(|(line, _)| line.first().cloned());
+    let name = find("/etc/passwd", &number).and_then(|line| line.first().cloned());
     let range = |file: &str| {
         let text = std::fs::read_to_string(file).ok()?;
         range_in(&text, &number, name.as_deref())
@@ -130,8 +128,8 @@ mod tests {
 
     #[test]
     fn finds_by_name_and_number() {
-        assert_eq!(find_in(PASSWD, "user").unwrap().0[2], "12");
-        assert_eq!(find_in(PASSWD, "0").unwrap().0[0], "root");
+        assert_eq!(find_in(PASSWD, "user"), Some("user:x:12:13::/:/bin/sh"));
+        assert_eq!(find_in(PASSWD, "0"), Some("root:x:0:0:root:/root:/bin/bash"));
         assert!(find_in(PASSWD, "broken").is_none());
         assert!(find_in(PASSWD, "nobody").is_none());
     }
@@ -146,6 +144,6 @@ mod tests {
 
     #[test]
     fn a_name_of_digits_comes_before_a_number() {
-        assert_eq!(find_in(PASSWD, "12").unwrap().0[2], "7");
+        assert_eq!(find_in(PASSWD, "12"), Some("12:x:7:7::/:/bin/sh"));
     }
 }

@@ -45,10 +45,12 @@ fn entries(database: &str, keys: &[&str]) -> Option<Vec<u8>> {
     if keys.iter().any(|key| key.starts_with('-')) {
         return None;
     }
-    let file = format!("/etc/{database}");
-    let line = |key: &&str| accounts::find(&file, key).map(|(_, line)| line + "\n");
-    let lines: Option<String> = if files_first(database) { keys.iter().map(line).collect() } else { None };
-    lines.map(String::into_bytes)
+    if !files_first(database) {
+        return None;
+    }
+    let text = std::fs::read_to_string(format!("/etc/{database}")).ok()?;
+    let line = |key: &&str| Some(format!("{}\n", accounts::find_in(&text, key)?));
+    keys.iter().map(line).collect::<Option<String>>().map(String::into_bytes)
 }
 
 /// The output of a command that asks for accounts which only the host's name services know. It starts a

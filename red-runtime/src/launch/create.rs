@@ -13,6 +13,7 @@ use super::error::{Doing, LaunchError};
 use super::job::{Job, Manner};
 use super::record::{Held, Process, Record, SCHEMA, Stage, Store, write_pid_file};
 use super::root::Root;
+use super::root::devices::need_room;
 use super::spawn::{Spawned, spawn};
 use super::{hooks, start};
 
@@ -160,6 +161,7 @@ impl Request<'_> {
             root: self.root,
             cgroups,
             resources: self.resources,
+            later_filter: later_filter(self),
             manner,
             console: self.terms.console.take(),
             streams: self.terms.streams.take(),
@@ -205,6 +207,7 @@ fn check(store: &Store, request: &Request<'_>) -> Result<Option<Wanted>, LaunchE
         }
         _ => {}
     }
+    super::settings::check(request.spec)?;
     super::process::Setup::of(request.spec)?;
     passed(request.terms.preserve)?;
     let wanted = match &request.cgroup {
@@ -281,6 +284,13 @@ fn without_others(mut record: Record, error: &LaunchError) -> Record {
     record
 }
 
+/// Whether the device filter is set only when the root is complete: devices of the configuration need not
+/// be among those that its rules let the container make. Only a container that waits to be started waits
+/// for that.
+fn later_filter(request: &Request<'_>) -> bool {
+    !request.terms.own && need_room(request.spec)
+}
+
 /// Cgroups with their limits, before anything runs in them.
 fn prepare(request: &Request<'_>, wanted: Option<Wanted>) -> Result<Option<Cgroups>, LaunchError> {
     let Some(wanted) = wanted else { return Ok(None) };
@@ -300,7 +310,9 @@ fn prepare(request: &Request<'_>, wanted: Option<Wanted>) -> Result<Option<Cgrou
             if let Some(resources) = resources {
                 cgroup::apply(cgroups, resources)?;
             }
-            cgroup::filter_devices(cgroups, resources)?;
+            if !later_filter(request) {
+                cgroup::filter_devices(cgroups, resources)?;
+            }
         }
         (None, Some(resources)) if cgroup::limits(resources) => {
             return Err(LaunchError::Cgroup {

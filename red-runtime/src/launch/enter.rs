@@ -15,6 +15,8 @@ use super::inside::{Joined, Rooted, report_and_exit};
 use super::namespaces::name;
 use super::process::{self, Setup};
 use super::record::{Process, Record, Store};
+use super::schedule::Schedule;
+use super::settings;
 use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
 use super::warning::warn;
@@ -154,7 +156,10 @@ pub(crate) fn enter(
     super::create::passed(terms.preserve)?;
     super::streams::guard()?;
     let spec = store.spec(id)?;
+    settings::check_process(process)?;
+    let schedule = Schedule::of(process)?;
     let setup = Setup::with(process, spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?
+        .in_domain(settings::personality(&spec)?)
         .of_own_launch(record.redpath.is_some() && !record.engine);
     if setup.terminal() != terms.console.is_some() {
         return Err(LaunchError::refused(
@@ -184,7 +189,7 @@ pub(crate) fn enter(
         let agent = agent.as_ref().ok_or(LaunchError::Died("entering"))?;
         super::seccomp::hand_over(&spec, (pid, &record.state(status).to_string()), agent, notify)
     };
-    match begin(&entered, &place, (limits, &ours, patience), told) {
+    match begin(&entered, &place, (limits, schedule, (&ours, patience)), told) {
         Ok(()) => Ok(entered),
         Err(error) => {
             tried(pidfd_send_signal(&entered.pidfd, Signal::KILL));
@@ -198,7 +203,7 @@ pub(crate) fn enter(
 fn begin(
     entered: &ExecProcess,
     place: &Place,
-    (limits, ours, patience): (&[PosixRlimit], &Sync, Duration),
+    (limits, schedule, (ours, patience)): (&[PosixRlimit], Schedule, (&Sync, Duration)),
     tell_agent: impl FnOnce(i32, &OwnedFd) -> Result<(), LaunchError>,
 ) -> Result<(), LaunchError> {
     for file in &place.procs {
@@ -206,6 +211,7 @@ fn begin(
             .doing(|| format!("cgroup {}", file.display()))?;
     }
     process::limit(entered.pid, limits)?;
+    schedule.give(entered.pid)?;
     ours.say(&Message::Go).doing(|| "the process inside")?;
     let mut heard = ours.hear_within(patience).doing(|| "the process inside")?;
     if let Some(Message::Warning(text)) = &heard {

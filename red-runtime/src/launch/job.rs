@@ -24,6 +24,8 @@ pub(crate) struct Job<'a> {
     pub(crate) cgroups: Option<Cgroups>,
     /// Limits of its cgroup, unless the chain of its family has them.
     pub(crate) resources: Option<&'a LinuxResources>,
+    /// Whether the device filter is set once its root is complete.
+    pub(crate) later_filter: bool,
     /// How its first process stands to whoever started it.
     pub(crate) manner: Manner,
     /// Socket at which its first process waits to be started.

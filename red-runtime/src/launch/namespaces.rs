@@ -55,7 +55,7 @@ pub(crate) fn flag(kind: LinuxNamespaceType) -> i32 {
 }
 
 /// `CLONE_NEWTIME` (linux/sched.h); it fits no signal number of clone(2), but clone3 takes it.
-const CLONE_NEWTIME: i32 = 0x80;
+pub(crate) const CLONE_NEWTIME: i32 = 0x80;
 
 impl Namespaces {
     /// Those of a configuration. What `named` holds was checked before, and has to be the same now.
@@ -202,6 +202,40 @@ impl Joined {
     }
 }
 
+/// The clocks of a new time namespace, as `/proc/PID/timens_offsets` takes them (time_namespaces(7)); `None`
+/// where none is changed.
+///
+/// # Errors
+/// A clock that no namespace has of its own, or no new namespace for it.
+pub(crate) fn time_offsets(spec: &Spec, namespaces: &Namespaces) -> Result<Option<String>, LaunchError> {
+    let said = spec.linux().as_ref().and_then(|linux| linux.time_offsets().as_ref());
+    let Some(said) = said.filter(|said| !said.is_empty()) else { return Ok(None) };
+    let refused = |why: String| Err(LaunchError::refused("linux.timeOffsets", why));
+    if !namespaces.makes(CLONE_NEWTIME) {
+        return refused("there is no new time namespace for them".to_owned());
+    }
+    let mut lines: Vec<String> = Vec::with_capacity(said.len());
+    for (clock, offset) in said {
+        if !matches!(clock.as_str(), "monotonic" | "boottime") {
+            return refused(format!("unknown clock `{clock}` (`monotonic` and `boottime`)"));
+        }
+        lines.push(format!("{clock} {} {}\n", offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0)));
+    }
+    lines.sort();
+    Ok(Some(lines.concat()))
+}
+
+/// Makes a time namespace for the children of this process, with clocks of its own. They can be set only as
+/// long as nobody is in it.
+///
+/// # Errors
+/// unshare(2) failed, or the kernel refuses an offset.
+pub(crate) fn new_time(offsets: &str) -> Result<(), LaunchError> {
+    let what = || format!("linux.timeOffsets ({})", offsets.trim_end().replace('\n', ", "));
+    namespace::unshare(CLONE_NEWTIME).doing(what)?;
+    std::fs::write("/proc/self/timens_offsets", offsets).doing(what)
+}
+
 /// Namespaces of the launcher itself that it left for a moment; it returns when this is dropped by
 /// [`Away::back`].
 #[derive(Debug)]
@@ -222,6 +256,24 @@ impl Away {
             }
         }
         Ok(Self(away))
+    }
+
+    /// Makes a time namespace for the next clone too.
+    ///
+    /// # Errors
+    /// As [`new_time`].
+    pub(crate) fn with_time(mut self, offsets: &str) -> Result<Self, LaunchError> {
+        let own = format!("/proc/self/ns/{}", name(CLONE_NEWTIME));
+        let file = open(&*own, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).doing(|| own)?;
+        let made = new_time(offsets);
+        self.0.push((CLONE_NEWTIME, file));
+        match made {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.back()?;
+                Err(error)
+            }
+        }
     }
 
     /// Goes back.

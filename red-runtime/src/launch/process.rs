@@ -26,6 +26,7 @@ pub(crate) struct Setup<'a> {
     env: Vec<CString>,
     path: String,
     own: bool,
+    domain: Option<u32>,
 }
 
 /// An executable that was found.
@@ -47,7 +48,18 @@ impl<'a> Setup<'a> {
     pub(crate) fn of(spec: &'a Spec) -> Result<Self, LaunchError> {
         let process =
             spec.process().as_ref().ok_or_else(|| LaunchError::refused("process", "there is none"))?;
-        Self::with(process, spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))
+        let setup = Self::with(process, spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?;
+        Ok(setup.in_domain(super::settings::personality(spec)?))
+    }
+
+    /// The same in an execution domain (personality(2)).
+    pub(crate) fn in_domain(self, domain: Option<u32>) -> Self {
+        Self { domain, ..self }
+    }
+
+    /// Its execution domain, when it is not the launcher's.
+    pub(super) fn domain(&self) -> Option<u32> {
+        self.domain
     }
 
     /// A process with the system call filter of its container.
@@ -73,6 +85,7 @@ impl<'a> Setup<'a> {
             env: texts("process.env", &last_of_each(env))?,
             path: path.to_owned(),
             own: false,
+            domain: None,
         })
     }
 

@@ -14,8 +14,9 @@ use super::error::{Doing, LaunchError, tried};
 use super::hooks;
 use super::inside::{Entered, Inheritance};
 use super::job::Job;
-use super::namespaces::{Away, Namespaces};
+use super::namespaces::{Away, CLONE_NEWTIME, Namespaces, new_time, time_offsets};
 use super::process::{self, Setup};
+use super::schedule::Schedule;
 use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
 use super::warning::warn;
@@ -113,24 +114,29 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
     ours.limit(PATIENCE + hooks::longest(job.spec.hooks().as_ref())).doing(|| "a socket")?;
     let cgroup = unified(job)?;
     let maps = Maps::of(job.spec, &namespaces)?;
+    let offsets = time_offsets(job.spec, &namespaces)?;
+    let schedule = job.spec.process().as_ref().map(Schedule::of).transpose()?.unwrap_or_default();
     let limits =
         job.spec.process().as_ref().and_then(|process| process.rlimits().clone()).unwrap_or_default();
     let adjust = job.spec.process().as_ref().and_then(|process| process.oom_score_adj());
     let (early, adjust) = if namespaces.joins(libc::CLONE_NEWUSER) { (adjust, None) } else { (None, adjust) };
     let joins_later =
         job.cgroups.as_ref().is_some_and(|cgroups| cgroups.layout == Layout::V1 || cgroups.systemd.is_some());
-    let wait = maps.is_some() || joins_later || !limits.is_empty() || adjust.is_some();
+    let wait =
+        maps.is_some() || joins_later || !limits.is_empty() || adjust.is_some() || !schedule.is_empty();
     // Before anything is made: it may be that nobody listens.
     let listener = super::seccomp::listener(setup.seccomp())?;
     let mapped_by_user = maps.is_some() && !rustix::process::geteuid().is_root();
     let inheritance = Inheritance { sync: theirs, wait, mapped_by_user };
-    let (pid, pidfd) = start(job, &namespaces, setup, inheritance, (early, cgroup.as_ref()))?;
+    let place = Place { adjust: early, cgroup: cgroup.as_ref(), offsets };
+    let (pid, pidfd) = start(job, &namespaces, setup, inheritance, place)?;
     let spawned = Spawned { pid, pidfd, sync: ours };
     let go = || spawned.sync.say(&Message::Go).doing(|| "the container's first process");
     let result = (|| {
         if wait {
             attend(job, &spawned, maps.as_ref())?;
             process::limit(spawned.pid, &limits)?;
+            schedule.give(spawned.pid)?;
             if let Some(adjust) = adjust {
                 oom(&spawned.pid.as_raw_nonzero().to_string(), adjust)?;
             }
@@ -163,6 +169,16 @@ fn unified(job: &Job<'_>) -> Result<Option<OwnedFd>, LaunchError> {
     path.map(open).transpose()
 }
 
+/// What the clone itself decides.
+struct Place<'a> {
+    /// OOM score adjustment, where it cannot be set later.
+    adjust: Option<i32>,
+    /// A cgroup of version 2.
+    cgroup: Option<&'a OwnedFd>,
+    /// Clocks of a new time namespace.
+    offsets: Option<String>,
+}
+
 /// Clones. A user namespace to join has to be entered before anything is made in it, from where
 /// there is no way back; so a process of its own does that and makes the container as its sibling.
 fn start(
@@ -170,13 +186,18 @@ fn start(
     namespaces: &Namespaces,
     setup: Setup<'_>,
     inheritance: Inheritance,
-    (adjust, cgroup): (Option<i32>, Option<&OwnedFd>),
+    place: Place<'_>,
 ) -> Result<(Pid, OwnedFd), LaunchError> {
-    let cgroup = cgroup.map(AsFd::as_fd);
-    let new = namespaces.new & !libc::CLONE_NEWCGROUP;
+    let cgroup = place.cgroup.map(AsFd::as_fd);
+    // A clone straight into a time namespace would leave no moment to set its clocks.
+    let early = if place.offsets.is_some() { CLONE_NEWTIME } else { 0 };
+    let new = namespaces.new & !libc::CLONE_NEWCGROUP & !early;
     let flags = u64::try_from(new).unwrap_or(0);
     if !namespaces.joins(libc::CLONE_NEWUSER) {
-        let away = Away::to(&namespaces.joined)?;
+        let mut away = Away::to(&namespaces.joined)?;
+        if let Some(offsets) = &place.offsets {
+            away = away.with_time(offsets)?;
+        }
         let cloned = match clone3(flags, cgroup) {
             Ok(Cloned::Child(child)) => Entered::run(child, job, namespaces, setup, inheritance),
             Ok(Cloned::Parent { pid, pidfd }) => Ok((pid, pidfd)),
@@ -186,8 +207,11 @@ fn start(
         return cloned;
     }
     let others = namespaces.joined.iter().filter(|one| !one.is_joined_inside());
-    let enter = || others.clone().try_for_each(super::namespaces::Joined::join);
-    match made_within(adjust, enter, flags, cgroup)? {
+    let enter = || {
+        others.clone().try_for_each(super::namespaces::Joined::join)?;
+        place.offsets.as_deref().map_or(Ok(()), new_time)
+    };
+    match made_within(place.adjust, enter, flags, cgroup)? {
         Made::Child(child) => Entered::run(child, job, namespaces, setup, inheritance),
         Made::Parent { pid, pidfd } => Ok((pid, pidfd)),
     }
@@ -204,7 +228,9 @@ fn attend(job: &mut Job<'_>, spawned: &Spawned, maps: Option<&Maps>) -> Result<(
         if let Some(resources) = job.resources {
             cgroup::apply(cgroups, resources)?;
         }
-        cgroup::filter_devices(cgroups, job.resources)?;
+        if !job.later_filter {
+            cgroup::filter_devices(cgroups, job.resources)?;
+        }
     } else if cgroups.layout == Layout::V1 {
         cgroups.join(spawned.pid)?;
     }
@@ -215,7 +241,12 @@ fn attend(job: &mut Job<'_>, spawned: &Spawned, maps: Option<&Maps>) -> Result<(
 fn listen(job: &Job<'_>, spawned: &Spawned, agent: Option<&OwnedFd>) -> Result<(), LaunchError> {
     loop {
         match spawned.sync.hear().doing(|| "the container's first process")? {
-            Some(Message::Ready) => return Ok(()),
+            Some(Message::Ready) => {
+                return match &job.cgroups {
+                    Some(cgroups) if job.later_filter => cgroup::filter_devices(cgroups, job.resources),
+                    _ => Ok(()),
+                };
+            }
             Some(Message::Mounted) => {
                 outside(job, spawned.pid)?;
                 spawned.sync.say(&Message::Go).doing(|| "the container's first process")?;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::config::{Config, Status};
 use super::diagnostic::{Code, Diagnostic, Report};
 use super::expand::NodeVars;
-use super::place::{Deciding, Facts};
+use super::place::{Deciding, Facts, is_normal};
 use super::source::{At, Sources};
+use super::text_path::is_within;
 use super::value::State;
 
 /// Names of a node's configuration below its directory, the current one first.
@@ -153,7 +154,10 @@ impl Family {
     /// The innermost node of the family whose directory holds `path`, by text.
     #[must_use]
     pub fn node_of(&self, path: &str) -> Option<&Node> {
-        self.nodes.iter().rev().find(|node| Path::new(path).starts_with(&node.path))
+        self.nodes.iter().rev().find(|node| match node.path.to_str() {
+            Some(above) if is_normal(path) => is_within(path, above),
+            _ => Path::new(path).starts_with(&node.path),
+        })
     }
 
     /// What forbids the family to start whatever its configuration says: a node that is not

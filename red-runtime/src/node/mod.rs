@@ -27,6 +27,7 @@ pub mod scan;
 pub mod schema;
 pub mod source;
 pub mod text;
+pub mod text_path;
 pub mod value;
 mod walk;
 mod yaml;

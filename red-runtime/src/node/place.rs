@@ -7,9 +7,11 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, open, openat, openat2, statx};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, open, openat, openat2, statx,
+};
 use rustix::io::Errno;
 
 use super::limits;
@@ -287,9 +289,10 @@ pub fn is_missing(error: &PlaceError) -> bool {
 #[must_use]
 pub fn unmapped_owner() -> Option<u32> {
     let maps = std::fs::read_to_string("/proc/self/uid_map").ok()?;
-    let all = maps.split_ascii_whitespace().collect::<Vec<_>>() == ["0", "0", "4294967295"];
-    let overflow = std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?;
-    overflow.trim().parse().ok().filter(|_| !all)
+    if maps.split_ascii_whitespace().eq(["0", "0", "4294967295"]) {
+        return None;
+    }
+    std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?.trim().parse().ok()
 }
 
 /// Where an open descriptor really is, by the kernel's own word (proc_pid_fd(5)).
@@ -332,13 +335,13 @@ pub fn is_normal(path: &str) -> bool {
 /// Opens a canonical directory from `/`, following nothing.
 ///
 /// # Errors
-/// A component is missing, no directory or a symbolic link.
+/// A component is missing, no directory or a symbolic link; the path is not absolute.
 pub fn open_walk(path: &Path) -> rustix::io::Result<(OwnedFd, Facts)> {
-    let mut dir = open("/", directory_flags(), Mode::empty())?;
-    for component in path.components() {
-        let Component::Normal(name) = component else { continue };
-        dir = openat(&dir, name, directory_flags(), Mode::empty())?;
+    if !path.is_absolute() {
+        return Err(Errno::INVAL);
     }
+    let scope = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let dir = openat2(CWD, path, directory_flags(), Mode::empty(), scope)?;
     let facts = Facts::of(&dir)?;
     Ok((dir, facts))
 }

@@ -125,6 +125,9 @@ pub trait Host {
 pub struct SystemHost {
     /// The nodes that were looked into: a plan looks into each of them many times.
     nodes: HashMap<PathBuf, Inside>,
+    /// What stands at paths that have no links on the way, which is the same below a node and without
+    /// one: a plan asks for most of them more than once, and sees one host throughout.
+    straight: HashMap<String, Option<Facts>>,
     mounts: Option<Rc<MountTable>>,
 }
 
@@ -175,10 +178,20 @@ impl Host for SystemHost {
     }
 
     fn trace(&mut self, path: &str, node: Option<&Path>) -> Option<Trace> {
+        if let Some(&facts) = self.straight.get(path) {
+            return Some(Trace { real: path.to_owned(), facts, links: Vec::new() });
+        }
         let below = node.and_then(|node| Some((node, Path::new(path).strip_prefix(node).ok()?)));
-        match below {
-            Some((node, rest)) => trace(Some(&self.node(node).ok()?.dir), rest, path),
-            None => trace(None, Path::new(path), path),
+        let (dir, rest) = match below {
+            Some((node, rest)) => (Some(&self.node(node).ok()?.dir), rest),
+            None => (None, Path::new(path)),
+        };
+        match straight(dir, rest) {
+            Ok(facts) if place::is_normal(path) => {
+                self.straight.insert(path.to_owned(), facts);
+                Some(Trace { real: path.to_owned(), facts, links: Vec::new() })
+            }
+            _ => trace(dir, rest),
         }
     }
 
@@ -245,6 +258,9 @@ impl Host for SystemHost {
 
 impl SystemHost {
     fn look(&mut self, path: &str, node: Option<&Path>) -> rustix::io::Result<(Probe, Vec<Link>)> {
+        if let Some(&facts) = self.straight.get(path) {
+            return Ok((probe(path.to_owned(), facts.ok_or(Errno::NOENT)?), Vec::new()));
+        }
         let below = node.and_then(|node| Some((node, Path::new(path).strip_prefix(node).ok()?)));
         let (fd, pinned, links) = match below {
             None => {
@@ -252,7 +268,6 @@ impl SystemHost {
                 (fd, false, links)
             }
             Some((node, rest)) => {
-                let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
                 let inside = self.node(node)?;
                 let pinned = inside.pinned(rest);
                 let (fd, links) = open(Some(&inside.dir), pinned.as_deref().unwrap_or(rest))?;
@@ -261,12 +276,12 @@ impl SystemHost {
         };
         let facts = Facts::of(&fd)?;
         let real = if links.is_empty() && !pinned && place::is_normal(path) {
+            self.straight.insert(path.to_owned(), Some(facts));
             path.to_owned()
         } else {
             place::real_path(&fd)?.into_os_string().into_string().ok().ok_or(Errno::ILSEQ)?
         };
-        let probe = if facts.is_dir() { Probe::Dir { real, facts } } else { Probe::Other { real, facts } };
-        Ok((probe, links))
+        Ok((probe(real, facts), links))
     }
 
     /// A node's directory, held open so that one plan sees one node whatever is renamed meanwhile.
@@ -278,55 +293,52 @@ impl SystemHost {
     }
 }
 
-/// Opens a path, below a directory that it does not leave or of the whole host. Most have no links.
-fn open(dir: Option<&OwnedFd>, path: &Path) -> rustix::io::Result<(OwnedFd, Vec<Link>)> {
+fn probe(real: String, facts: Facts) -> Probe {
+    if facts.is_dir() { Probe::Dir { real, facts } } else { Probe::Other { real, facts } }
+}
+
+/// Opens a path without links on the way, below a directory that it does not leave or of the whole host.
+fn open_straight(dir: Option<&OwnedFd>, path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let scope = if dir.is_some() { ResolveFlags::IN_ROOT } else { ResolveFlags::empty() };
-    let scope = scope | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-    let opened = match dir {
-        Some(dir) => rustix::fs::openat2(dir, path, flags, Mode::empty(), scope),
+    let scope = ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    match dir {
+        Some(dir) => rustix::fs::openat2(dir, path, flags, Mode::empty(), scope | ResolveFlags::IN_ROOT),
         None => rustix::fs::openat2(CWD, path, flags, Mode::empty(), scope),
-    };
-    match opened {
+    }
+}
+
+/// What is at a path without links on the way; `None` for nothing.
+fn straight(dir: Option<&OwnedFd>, path: &Path) -> rustix::io::Result<Option<Facts>> {
+    match open_straight(dir, path) {
+        Ok(fd) => Facts::of(fd).map(Some),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Opens a path with the links on the way. Most have none.
+fn open(dir: Option<&OwnedFd>, path: &Path) -> rustix::io::Result<(OwnedFd, Vec<Link>)> {
+    match open_straight(dir, path) {
         Ok(fd) => Ok((fd, Vec::new())),
         Err(Errno::LOOP) => match dir {
             Some(dir) => crossing::open(dir.as_fd(), path),
-            None => {
-                let root = rustix::fs::open("/", flags | OFlags::DIRECTORY, Mode::empty())?;
-                crossing::open(root.as_fd(), path)
-            }
+            None => crossing::open(root()?.as_fd(), path),
         },
         Err(errno) => Err(errno),
     }
 }
 
-/// Traces a path, which is called `shown`. Most have no links.
-fn trace(dir: Option<&OwnedFd>, path: &Path, shown: &str) -> Option<Trace> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let scope = if dir.is_some() { ResolveFlags::IN_ROOT } else { ResolveFlags::empty() };
-    let scope = scope | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-    let opened = match dir {
-        Some(dir) => rustix::fs::openat2(dir, path, flags, Mode::empty(), scope),
-        None => rustix::fs::openat2(CWD, path, flags, Mode::empty(), scope),
-    };
-    let straight = place::is_normal(shown);
-    match opened {
-        Ok(fd) if straight => {
-            let facts = Facts::of(fd).ok()?;
-            Some(Trace { real: shown.to_owned(), facts: Some(facts), links: Vec::new() })
-        }
-        Err(Errno::NOENT) if straight => {
-            Some(Trace { real: shown.to_owned(), facts: None, links: Vec::new() })
-        }
-        _ => match dir {
-            Some(dir) => crossing::trace(dir.as_fd(), path).ok(),
-            None => {
-                let root = rustix::fs::open("/", flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
-                crossing::trace(root.as_fd(), path).ok()
-            }
-        },
+/// Traces a path with links on the way, or which cannot be opened.
+fn trace(dir: Option<&OwnedFd>, path: &Path) -> Option<Trace> {
+    match dir {
+        Some(dir) => crossing::trace(dir.as_fd(), path).ok(),
+        None => crossing::trace(root().ok()?.as_fd(), path).ok(),
     }
+}
+
+fn root() -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub(crate) mod exec;
 #[cfg(feature = "launch")]
 pub(crate) mod namespace;
 #[cfg(feature = "launch")]
+pub(crate) mod schedule;
+#[cfg(feature = "launch")]
 pub(crate) mod signal;
 
 /// Gives every signal its default effect and blocks none. What is ignored or blocked stays so over exec

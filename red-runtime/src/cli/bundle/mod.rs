@@ -158,6 +158,16 @@ impl Loaded {
         Ok(Self { bundle, spec: combined.spec, root, node, smack: plan.smack })
     }
 
+    /// Has its command get the sockets that a service manager handed to this process (sd_listen_fds(3)).
+    pub(super) fn listen(&mut self, count: u32) {
+        let Some(process) = self.spec.process_mut() else { return };
+        let mut env = process.env().clone().unwrap_or_default();
+        env.retain(|entry| !entry.starts_with("LISTEN_"));
+        env.push(format!("LISTEN_FDS={count}"));
+        env.extend(std::env::var("LISTEN_FDNAMES").ok().map(|names| format!("LISTEN_FDNAMES={names}")));
+        process.set_env(Some(env));
+    }
+
     /// Whether its process gets a terminal.
     pub(super) fn terminal(&self) -> bool {
         self.spec.process().as_ref().is_some_and(|process| process.terminal().unwrap_or(false))

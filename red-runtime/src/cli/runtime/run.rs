@@ -36,6 +36,14 @@ pub(super) struct Args {
     words: Vec<String>,
 }
 
+/// How many sockets a service manager handed to this process (sd_listen_fds(3)), unless the caller says which
+/// descriptors are passed on.
+fn handed(preserved: u32) -> Option<u32> {
+    let number = |key: &str| std::env::var(key).ok()?.parse::<u32>().ok();
+    let own = number("LISTEN_PID") == Some(std::process::id());
+    number("LISTEN_FDS").filter(|count| own && preserved == 0 && *count > 0)
+}
+
 pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     if let Some(redpath) = &args.redpath {
         return Ok(args.plain.clone().or_root(global.root.as_ref()).run(redpath, &args.words, What::Launch));
@@ -51,9 +59,13 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
         )
         .into());
     };
-    let create = create::Args { making: args.making.clone(), id: id.clone() };
+    let mut create = create::Args { making: args.making.clone(), id: id.clone() };
     let store = global.store();
-    let loaded = args.making.read(global, &store)?;
+    let mut loaded = args.making.read(global, &store)?;
+    if let Some(count) = handed(create.making.preserve_fds) {
+        create.making.preserve_fds = count;
+        loaded.listen(count);
+    }
     let detach = args.plain.detaches();
     let signals = Signals::hold()?;
     let mut request = create::request(global, &create, &loaded)?;

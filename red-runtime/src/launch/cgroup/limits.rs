@@ -8,7 +8,7 @@ use oci_spec::runtime::LinuxResources;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use super::{Cgroups, Layout, filter, names};
+use super::{Cgroups, Layout, filter, names, support};
 use crate::launch::error::LaunchError;
 use crate::launch::process::chain;
 
@@ -89,13 +89,15 @@ pub(crate) fn apply(cgroups: &Cgroups, resources: &LinuxResources) -> Result<(),
     }
     let mut rest = resources.clone();
     rest.set_devices(None);
+    support::check(cgroups, &mut rest)?;
     let options = ControllerOpt {
         resources: &rest,
-        disable_oom_killer: false,
+        disable_oom_killer: support::oom_killer_off(cgroups, resources),
         oom_score_adj: None,
         freezer_state: None,
     };
-    manager(cgroups)?.apply(&options).map_err(|source| error(cgroups, &source))
+    manager(cgroups)?.apply(&options).map_err(|source| error(cgroups, &source))?;
+    support::rest(cgroups, resources)
 }
 
 /// Denies all devices that no rule allows.

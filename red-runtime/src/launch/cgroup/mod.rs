@@ -9,6 +9,7 @@ mod members;
 mod names;
 mod owned;
 mod place;
+mod support;
 mod tree;
 
 use std::collections::BTreeMap;

@@ -17,6 +17,8 @@ pub(crate) struct Wanted {
     pub(crate) path: String,
     /// Directories that are missing, outer ones first.
     pub(crate) missing: Vec<PathBuf>,
+    /// Directories of the container itself that are there already.
+    pub(crate) standing: Vec<PathBuf>,
     /// `slice:prefix:name` when systemd makes it.
     pub(crate) systemd: Option<String>,
     /// Whether a launch goes on without them when they cannot be made.
@@ -59,7 +61,7 @@ impl Wanted {
             return Ok(None);
         }
         let asked = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
-        let asked = asked.map(|path| path.to_string_lossy().into_owned());
+        let asked = asked.map(|path| path.to_string_lossy().into_owned()).filter(|path| !path.is_empty());
         if let (true, Some(path)) = (systemd, &asked) {
             return Self::scope(layout, path, id).map(Some);
         }
@@ -83,6 +85,7 @@ impl Wanted {
             layout,
             path: format!("/{id}"),
             missing: Vec::new(),
+            standing: Vec::new(),
             systemd: Some(path.to_owned()),
             optional: false,
         })
@@ -108,10 +111,18 @@ impl Wanted {
             return bad("it leads upwards");
         }
         let user = rustix::process::geteuid().as_raw();
-        let mut missing = Vec::new();
+        let (mut missing, mut standing) = (Vec::new(), Vec::new());
         for mount in hierarchies(layout) {
             let leaf = mount.join(&clean[1..]);
-            if let Ok(facts) = std::fs::symlink_metadata(&leaf) {
+            let there = std::fs::symlink_metadata(&leaf).ok();
+            // Only there somebody else can have stopped what is above; of our own cgroups nobody does.
+            if there.is_some() || !clean.starts_with("/red-runtime/") {
+                running(&mount, &clean[1..]).map_err(|above| {
+                    let why = format!("{} is frozen, and nothing would run in it", above.display());
+                    LaunchError::refused(format!("linux.cgroupsPath `{path}`"), why)
+                })?;
+            }
+            if let Some(facts) = there {
                 if facts.uid() != user {
                     return bad(&format!("{} belongs to user {}", leaf.display(), facts.uid()));
                 }
@@ -122,6 +133,7 @@ impl Wanted {
                 if super::members::has_children(&leaf) {
                     return bad(&format!("{} has cgroups of others in it", leaf.display()));
                 }
+                standing.push(leaf);
             }
             let below = Path::new(&clean[1..]);
             let mut steps: Vec<PathBuf> = below
@@ -132,7 +144,7 @@ impl Wanted {
             steps.reverse();
             missing.extend(steps.into_iter().filter(|step| !step.exists()));
         }
-        Ok(Self { layout, path: clean, missing, systemd: None, optional })
+        Ok(Self { layout, path: clean, missing, standing, systemd: None, optional })
     }
 
     /// What will be recorded before anything is made.
@@ -167,6 +179,9 @@ impl Wanted {
                 Err(error) => return Err(error).doing(|| format!("cgroup {}", step.display())),
             }
         }
+        if self.layout == Layout::V1 {
+            self.standing.iter().try_for_each(|leaf| prepare(leaf))?;
+        }
         if self.layout == Layout::V2 && self.systemd.is_none() {
             delegate(&self.path);
         }
@@ -180,15 +195,37 @@ pub(crate) fn default_path(id: &str, scope: &str) -> String {
     format!("/red-runtime/{id}{scope}")
 }
 
-/// A fresh cpuset of version 1 is empty, and nothing can run in it (cpuset(7)).
+/// Whether nothing between a hierarchy and a cgroup, itself included, is frozen; or what is.
+fn running(mount: &Path, path: &str) -> Result<(), PathBuf> {
+    let above = Path::new(path).ancestors().filter(|above| !above.as_os_str().is_empty());
+    let Some(nearest) = above.map(|above| mount.join(above)).find(|above| above.exists()) else {
+        return Ok(());
+    };
+    let says = |file: &str, words: &[&str]| {
+        let text = std::fs::read_to_string(nearest.join(file)).unwrap_or_default();
+        text.lines().any(|line| words.contains(&line))
+    };
+    // Both tell of those above too (freezer-subsystem.rst; cgroup-v2.rst, "cgroup.events").
+    let frozen = says("freezer.state", &["FROZEN", "FREEZING"]) || says("cgroup.events", &["frozen 1"]);
+    if frozen { Err(nearest) } else { Ok(()) }
+}
+
+/// A fresh cpuset of version 1 is empty, and nothing can run in it (cpuset(7)). It can have what its parent
+/// has, which somebody may have made beforehand and left empty.
 fn prepare(directory: &Path) -> Result<(), LaunchError> {
     for name in ["cpuset.cpus", "cpuset.mems"] {
         let file = directory.join(name);
         let empty = std::fs::read_to_string(&file).is_ok_and(|text| text.trim().is_empty());
         let v1 = !directory.join("cgroup.controllers").exists();
         if empty && v1 {
-            let above = directory.parent().unwrap_or(directory).join(name);
-            let text = std::fs::read_to_string(&above).doing(|| above.display().to_string())?;
+            let parent = directory.parent().unwrap_or(directory);
+            let above = parent.join(name);
+            let read = || std::fs::read_to_string(&above).doing(|| above.display().to_string());
+            let mut text = read()?;
+            if text.trim().is_empty() {
+                prepare(parent)?;
+                text = read()?;
+            }
             write(&file, text.trim())?;
         }
     }

@@ -76,6 +76,9 @@ impl<'a> Closed<'a> {
                 format!("`{label}`: SELinux is not supported"),
             ));
         }
+        if let Some(domain) = setup.domain() {
+            crate::sys::schedule::set_personality(domain).doing(|| "linux.personality")?;
+        }
         sets.drop_bounding()?;
         self.ids()?;
         // A node is given what it grants, or does not start; of others the runtime specification has what

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use oci_spec::runtime::Hook;
 use rustix::fs::{Mode, OFlags, Stat, fstat, open};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
@@ -15,12 +16,12 @@ use crate::launch::namespaces::Namespaces;
 use crate::launch::process::Setup;
 use crate::launch::reaper::Sealed;
 use crate::launch::root::assemble::{self, Assembled, Terms};
+use crate::launch::root::ids::RootInside;
 use crate::launch::root::{Base, What};
 use crate::launch::sync::{Message, Sync};
 use crate::launch::{cgroup, hooks, smack, sysctl};
 use crate::sys;
 use crate::sys::clone::ChildToken;
-use crate::sys::mount_attr::{self, MountAttr, flag};
 
 /// What the launcher gives to the process inside besides the job.
 pub(in crate::launch) struct Inheritance {
@@ -115,10 +116,12 @@ impl<'a> Entered<'a> {
     /// Puts the root together and makes it this process's own.
     pub(super) fn assemble(self) -> Result<Rooted<'a>, LaunchError> {
         let Entered { common, job, namespaces, console_socket, mut kept } = self;
+        // Opened with the launcher's ids: those of the container may not get there.
+        let place = place_for_hooks(job)?;
         let assembled = world(job, namespaces)?;
         let size = common.setup.console_size();
         let terminal = console_socket.map(|socket| terminal(size, &assembled, &socket)).transpose()?;
-        run_hooks_before_pivot(job, common.sync, &assembled)?;
+        run_hooks_before_pivot(job, common.sync, &assembled, place)?;
         kept.exe = job.ours().then(Sealed::new).transpose()?;
         if let Some(label) = &job.smack {
             smack::take(label)?;
@@ -166,14 +169,18 @@ fn world(job: &Job<'_>, namespaces: &Namespaces) -> Result<Assembled, LaunchErro
     if namespaces.makes(libc::CLONE_NEWNET) {
         sys::namespace::loopback_up().doing(|| "the loopback device")?;
     }
-    sysctl::apply(&sysctl::check(spec, namespaces.separate())?)?;
+    let sysctls = sysctl::check(spec, namespaces.separate())?;
     rustix::process::umask(Mode::empty());
     let terms = Terms {
         bind_devices: namespaces.has_user(),
         cgroups: &cgroups,
         cgroup_namespace: namespaces.makes(libc::CLONE_NEWCGROUP) || namespaces.joins(libc::CLONE_NEWCGROUP),
+        own_net: namespaces.separate().net,
+        root_inside: if namespaces.has_user() { RootInside::of(spec) } else { None },
     };
     let assembled = assemble::assemble(job.root, &terms)?;
+    // Those of IPC are root's in the user namespace, which the process is only now.
+    sysctl::apply(&sysctls)?;
     if let Some(linux) = spec.linux() {
         assembled.freeze(linux.readonly_paths().as_deref().unwrap_or_default())?;
         assembled.mask(linux.masked_paths().as_deref().unwrap_or_default())?;
@@ -183,15 +190,19 @@ fn world(job: &Job<'_>, namespaces: &Namespaces) -> Result<Assembled, LaunchErro
 
 /// Hooks of the runtime's namespace run outside, those of the container's namespace here, all
 /// before the root is changed (config.md, "createRuntime", "createContainer").
-fn run_hooks_before_pivot(job: &Job<'_>, sync: &Sync, assembled: &Assembled) -> Result<(), LaunchError> {
-    let Some(hooks) = job.spec.hooks() else { return Ok(()) };
-    let some = |list: &Option<Vec<_>>| list.as_ref().is_some_and(|list: &Vec<_>| !list.is_empty());
-    let outside = some(hooks.prestart()) || some(hooks.create_runtime());
-    let own = hooks.create_container().as_ref().filter(|list| !list.is_empty());
+fn run_hooks_before_pivot(
+    job: &Job<'_>,
+    sync: &Sync,
+    assembled: &Assembled,
+    place: Option<OwnedFd>,
+) -> Result<(), LaunchError> {
+    let (outside, own) = hooks_before_pivot(job);
     if !outside && own.is_none() {
         return Ok(());
     }
-    show_root(job, assembled)?;
+    if let Some(place) = place {
+        move_root(assembled, place)?;
+    }
     if outside {
         sync.say(&Message::Mounted).doing(|| "the launcher")?;
         sync.wait_go()?;
@@ -207,24 +218,34 @@ fn run_hooks_before_pivot(job: &Job<'_>, sync: &Sync, assembled: &Assembled) -> 
     Ok(())
 }
 
-/// Moves the root that was put together from above the host's to the path that the configuration names.
-/// Hooks find it there with everything that is mounted in it, and what they mount there is the container's
-/// (config.md, "createRuntime": before pivot_root). Whoever enters this namespace has the host's root.
-fn show_root(job: &Job<'_>, assembled: &Assembled) -> Result<(), LaunchError> {
+/// Whether hooks of the runtime's namespaces run before the root is changed, and those of the container's.
+fn hooks_before_pivot<'j>(job: &'j Job<'_>) -> (bool, Option<&'j Vec<Hook>>) {
+    let Some(hooks) = job.spec.hooks() else { return (false, None) };
+    let some = |list: &Option<Vec<Hook>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    let outside = some(hooks.prestart()) || some(hooks.create_runtime());
+    (outside, hooks.create_container().as_ref().filter(|list| !list.is_empty()))
+}
+
+/// Where hooks look for the root: at the path that the configuration names. The root that is put together is
+/// moved there from above the host's, so that hooks find it with everything that is mounted in it, and what they
+/// mount there is the container's (config.md, "createRuntime": before pivot_root). Whoever enters this
+/// namespace has the host's root.
+fn place_for_hooks(job: &Job<'_>) -> Result<Option<OwnedFd>, LaunchError> {
+    if matches!(hooks_before_pivot(job), (false, None)) {
+        return Ok(None);
+    }
     let named = job.spec.root().as_ref().map(|root| job.bundle.join(root.path()));
-    let Some(path) = named else { return Ok(()) };
+    let Some(path) = named else { return Ok(None) };
     let what = || format!("root {}", path.display());
     let place = match open(&path, AT, Mode::empty()) {
         Ok(place) => place,
         // A node's need not be there; then no hook can look for it.
-        Err(Errno::NOENT) if matches!(job.root.base, Base::Skeleton { .. }) => return Ok(()),
+        Err(Errno::NOENT) if matches!(job.root.base, Base::Skeleton { .. }) => return Ok(None),
         Err(errno) => return Err(errno).doing(what),
     };
     let id = |stat: Stat| (stat.st_dev, stat.st_ino);
-    if id(fstat(&place).doing(what)?) == id(rustix::fs::stat("/").doing(what)?) {
-        return Ok(());
-    }
-    move_root(assembled, place)
+    let same = id(fstat(&place).doing(what)?) == id(rustix::fs::stat("/").doing(what)?);
+    Ok(Some(place).filter(|_| !same))
 }
 
 const AT: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -239,13 +260,10 @@ fn enter(job: &Job<'_>, assembled: Assembled) -> Result<Vec<OwnedFd>, LaunchErro
     if let Some(cwd) = cwd.as_deref().and_then(std::path::Path::to_str) {
         assembled.make_cwd(cwd);
     }
-    if job.root.readonly {
-        // The root alone: what is mounted on it has flags of its own.
-        let attr = MountAttr { set: flag::RDONLY, ..MountAttr::default() };
-        mount_attr::set(assembled.root(), false, attr).doing(|| "a read-only root")?;
-    }
+    assembled.seal(job.root.readonly)?;
     rustix::process::fchdir(assembled.root()).doing(|| "the root")?;
     if job.no_pivot {
+        assembled.hide_hosts()?;
         rustix::process::chroot(".").doing(|| "the root")?;
     } else {
         // Both in one place: the old root comes to lie on top of the new one, and is taken away

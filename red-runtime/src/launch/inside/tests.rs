@@ -253,6 +253,7 @@ fn the_root_is_entered_before_anything_is_closed_or_found() {
             root: &root,
             cgroups: None,
             resources: None,
+            later_filter: false,
             manner: Manner::Foreground { die_with_parent: false, new_session: false, reaper: false },
             start_socket: None,
             filter: false,

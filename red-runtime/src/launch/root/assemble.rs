@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat, fstat, mknodat, openat, symlinkat};
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount,
-    open_tree,
+    MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, move_mount, open_tree,
 };
 
-use super::copy::copy;
-use super::place::{Kind, Links, Places, host, split};
-use super::skeleton::{make, skeleton, write_all};
+use super::early::{Early, locks};
+use super::fresh::fresh;
+use super::ids::{self, RootInside};
+use super::place::{Kind, Links, Places, split};
+use super::skeleton::{make, skeleton};
 use super::sources::Opener;
 use super::{Base, CheckedRoot, DeviceNode, Mount, Otherwise, Root, What, cgroups, devices};
 use crate::launch::error::{Doing, LaunchError};
@@ -29,6 +29,10 @@ pub(crate) struct Terms<'a> {
     pub(crate) cgroups: &'a str,
     /// Whether there is a cgroup namespace.
     pub(crate) cgroup_namespace: bool,
+    /// Whether the network is not the host's.
+    pub(crate) own_net: bool,
+    /// Whom the process has to become before it makes anything.
+    pub(crate) root_inside: Option<RootInside>,
 }
 
 /// A root that is attached, and not yet entered.
@@ -36,12 +40,29 @@ pub(crate) struct Assembled {
     pub(super) places: Places,
     /// Files that locks are held on. They stay open while the container lives.
     pub(crate) locks: Vec<OwnedFd>,
+    /// New file systems that are read-only in the end.
+    late: Vec<OwnedFd>,
 }
 
 impl Assembled {
     /// The root's topmost directory.
     pub(crate) fn root(&self) -> &OwnedFd {
         &self.places.root
+    }
+
+    /// Makes read-only what had to be filled first, and with `root` the root too: the root alone, for what
+    /// is mounted on it has flags of its own.
+    ///
+    /// # Errors
+    /// What mount_setattr(2) says.
+    pub(crate) fn seal(&self, root: bool) -> Result<(), LaunchError> {
+        let attr = MountAttr { set: flag::RDONLY, ..MountAttr::default() };
+        let last = root.then_some(&self.places.root);
+        self.late
+            .iter()
+            .chain(last)
+            .try_for_each(|mount| mount_attr::set(mount, false, attr))
+            .doing(|| "a read-only root")
     }
 }
 
@@ -51,10 +72,20 @@ impl Assembled {
 /// Something is missing or refused; what was made so far goes with the mount namespace.
 pub(crate) fn assemble(root: &Root, terms: &Terms<'_>) -> Result<Assembled, LaunchError> {
     detach_from_host(root)?;
-    let mut builder = Builder::on(root)?;
+    let base = match &root.base {
+        Base::Directory(path) => Some(directory(path, root.checked)?),
+        Base::Skeleton { .. } => None,
+    };
     let mut opener = Opener::new(&root.nodes);
-    for mount in &root.mounts {
-        match builder.mount(mount, &mut opener, terms) {
+    let mut early = Early::default();
+    if let Some(inside) = terms.root_inside {
+        early = Early::open(root, &mut opener)?;
+        ids::become_root(inside)?;
+    }
+    let mut builder = Builder::on(root, base)?;
+    for (index, mount) in root.mounts.iter().enumerate() {
+        let opened = early.sources.remove(&index);
+        match builder.mount(mount, &mut opener, opened, terms) {
             Err(LaunchError::Call { errno: Errno::NOENT | Errno::NOTDIR | Errno::ISDIR, .. })
                 if mount.otherwise == Otherwise::Skip => {}
             other => other?,
@@ -64,10 +95,11 @@ pub(crate) fn assemble(root: &Root, terms: &Terms<'_>) -> Result<Assembled, Laun
     for (path, entry) in &root.within {
         builder.within(path, entry)?;
     }
-    for path in &root.host_locks {
-        builder.locks.push(opener.lock(path)?);
+    if early.locks.is_empty() {
+        early.locks = locks(root, &mut opener)?;
     }
-    Ok(Assembled { places: builder.places, locks: builder.locks })
+    builder.locks.append(&mut early.locks);
+    Ok(Assembled { places: builder.places, locks: builder.locks, late: builder.late })
 }
 
 /// Whatever is mounted from here on stays in this namespace. What the host mounts later is seen
@@ -80,32 +112,35 @@ fn detach_from_host(root: &Root) -> Result<(), LaunchError> {
     mount_change("/", kind | MountPropagationFlags::REC).doing(|| "a private mount tree")
 }
 
-struct Builder<'a> {
-    places: Places,
+/// A root that is being put together.
+pub(super) struct Builder<'a> {
+    pub(super) places: Places,
     locks: Vec<OwnedFd>,
+    pub(super) root: &'a Root,
     /// Nothing is made in the base.
-    kept: bool,
+    pub(super) kept: bool,
     /// What the skeleton has, by path.
-    skeleton: Option<&'a BTreeMap<String, Entry>>,
+    pub(super) skeleton: Option<&'a BTreeMap<String, Entry>>,
     /// Where something is mounted by now.
-    mounted: HashSet<String>,
-    /// File systems that are not mounted anew.
-    deciding: &'a [u64],
+    pub(super) mounted: HashSet<String>,
+    /// New file systems that become read-only once everything stands in them.
+    pub(super) late: Vec<OwnedFd>,
 }
 
 impl<'a> Builder<'a> {
     /// Makes the base and attaches it over the host's root.
-    fn on(root: &'a Root) -> Result<Self, LaunchError> {
+    fn on(root: &'a Root, base: Option<(OwnedFd, u64)>) -> Result<Self, LaunchError> {
         let mut locks = Vec::new();
-        let (base, device) = match &root.base {
-            Base::Skeleton { entries, owner } => {
+        let (base, device) = match (&root.base, base) {
+            (Base::Skeleton { entries, owner }, _) => {
                 let options = ["mode=0755".to_owned()];
                 let base = fresh("tmpfs", "red-root", &options, flag::NOSUID | flag::NODEV)?;
                 skeleton(&base, entries, *owner, &mut locks)?;
                 let device = fstat(&base).doing(|| "the root")?.st_dev;
                 (base, device)
             }
-            Base::Directory(path) => directory(path, root.checked)?,
+            (Base::Directory(_), Some(base)) => base,
+            (Base::Directory(path), None) => directory(path, root.checked)?,
         };
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         move_mount(&base, "", CWD, "/", flags).doing(|| "the root")?;
@@ -118,7 +153,7 @@ impl<'a> Builder<'a> {
         if kept {
             places.ours.clear();
         }
-        Ok(Self { kept, places, locks, skeleton, mounted: HashSet::new(), deciding: &root.deciding })
+        Ok(Self { root, kept, places, locks, skeleton, mounted: HashSet::new(), late: Vec::new() })
     }
 
     /// Whether a path is a directory or file of the skeleton with nothing mounted on the way to it:
@@ -136,49 +171,17 @@ impl<'a> Builder<'a> {
         &mut self,
         mount: &Mount,
         opener: &mut Opener<'_>,
+        opened: Option<(OwnedFd, bool)>,
         terms: &Terms<'_>,
     ) -> Result<(), LaunchError> {
         let destination = mount.destination.as_str();
         match &mount.what {
             What::Bind { source, all } => {
-                let (source, is_dir) = opener.open(source)?;
-                let kind = if is_dir { Kind::Dir } else { Kind::File };
-                let tree = clone_tree(&source, *all && is_dir).doing(|| format!("mount {destination}"))?;
-                if destination == "/proc" && !is_proc(&tree)? {
-                    return Err(LaunchError::refused("mount /proc", "is not of type proc"));
-                }
-                self.attach(&tree, mount, kind)?;
-                if mount.held {
-                    self.places.hold(destination, tree);
-                } else {
-                    self.places.anchor(destination, tree, false);
-                }
-                Ok(())
+                let opened = opened.map_or_else(|| opener.open(source), Ok)?;
+                self.bind(mount, source, opened, *all)
             }
             What::New { fstype, source, options, copy_up } => {
-                let tree = match fresh(fstype, source, options, mount.attr.set) {
-                    // A user namespace may show only the network it owns in /sys.
-                    Err(LaunchError::Call { errno: Errno::PERM, .. }) if fstype == "sysfs" => {
-                        let tree = clone_tree(host("/sys")?, true).doing(|| "mount /sys")?;
-                        self.attach(&tree, &read_only(mount), Kind::Dir)?;
-                        self.places.anchor(destination, tree, true);
-                        return Ok(());
-                    }
-                    // Queues of another user namespace cannot be shown in this one.
-                    Err(LaunchError::Call { errno: Errno::PERM, .. })
-                        if fstype == "mqueue" && mount.otherwise == Otherwise::Skip =>
-                    {
-                        return Ok(());
-                    }
-                    tree => tree?,
-                };
-                if *copy_up {
-                    self.copy_up(mount, &tree)?;
-                }
-                self.places.ours.push(self.device_of(mount, &tree)?);
-                self.attach(&tree, mount, Kind::Dir)?;
-                self.places.anchor(destination, tree, matches!(&**fstype, "proc" | "sysfs"));
-                Ok(())
+                self.new_file_system(mount, (fstype, source, options), *copy_up, terms)
             }
             What::File(contents) => self.file(mount, contents),
             What::Cgroups => {
@@ -190,19 +193,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The device number of a new file system. One that holds what decides is mounted already, and would
-    /// be writable.
-    fn device_of(&self, mount: &Mount, tree: &OwnedFd) -> Result<u64, LaunchError> {
-        let what = format!("mount {}", mount.destination);
-        let device = fstat(tree).doing(|| what.as_str())?.st_dev;
-        if self.deciding.contains(&device) && mount.attr.set & flag::RDONLY == 0 {
-            let why = "its file system holds what decides for others, and would be writable; mount it `ro`";
-            return Err(LaunchError::refused(what, why));
-        }
-        Ok(device)
-    }
-
-    fn attach(&mut self, tree: &OwnedFd, mount: &Mount, kind: Kind) -> Result<(), LaunchError> {
+    pub(super) fn attach(&mut self, tree: &OwnedFd, mount: &Mount, kind: Kind) -> Result<(), LaunchError> {
         let destination = &mount.destination;
         // What is said of all below holds for the mount itself.
         let rest = MountAttr {
@@ -230,7 +221,7 @@ impl<'a> Builder<'a> {
     }
 
     /// What a mount will stand on.
-    fn point(&self, mount: &Mount, kind: Kind) -> Result<OwnedFd, LaunchError> {
+    pub(super) fn point(&self, mount: &Mount, kind: Kind) -> Result<OwnedFd, LaunchError> {
         let destination = mount.destination.as_str();
         let links = match (self.skeleton, mount.otherwise) {
             (None, _) => Links::Follow,
@@ -246,8 +237,30 @@ impl<'a> Builder<'a> {
                 format!("mount point {destination}"),
                 "is missing, and nothing is made in a root that holds what decides for others",
             )),
+            Err(Errno::ROFS) => Err(LaunchError::refused(
+                format!("mount point {destination}"),
+                format!(
+                    "is missing, and cannot be made in {}, which is read-only; make it there beforehand, or mount elsewhere",
+                    self.above(destination)
+                ),
+            )),
+            Err(Errno::NOENT) if self.skeleton.is_some() && mount.otherwise == Otherwise::Fail => {
+                Err(LaunchError::refused(
+                    format!("mount point {destination}"),
+                    format!(
+                        "is missing, and nothing is made in {}, which a node exports; make it there beforehand, or mount elsewhere",
+                        self.above(destination)
+                    ),
+                ))
+            }
             point => point.doing(|| format!("mount point {destination}")),
         }
+    }
+
+    /// The mount that a path lies in, by its name.
+    fn above<'p>(&self, path: &'p str) -> &'p str {
+        let all = Path::new(path).ancestors().skip(1).filter_map(Path::to_str);
+        all.into_iter().find(|above| self.mounted.contains(*above)).unwrap_or("/")
     }
 
     fn remount(&self, destination: &str, attr: MountAttr) -> Result<(), LaunchError> {
@@ -255,49 +268,9 @@ impl<'a> Builder<'a> {
         mount_attr::set(&top, true, attr).doing(|| format!("flags of mount {destination}"))
     }
 
-    /// A file of the launch. Where the mount point is ours it holds the contents itself and is
-    /// mounted onto itself, read-only.
-    fn file(&mut self, mount: &Mount, contents: &[u8]) -> Result<(), LaunchError> {
-        let destination = mount.destination.as_str();
-        let what = || format!("file {destination}");
-        let point = self.point(mount, Kind::File)?;
-        let ours = self.places.may_write(&point).is_ok();
-        let (parent, name) = if ours {
-            let (parent, name) = split(destination);
-            (self.places.open(parent, OFlags::PATH | OFlags::DIRECTORY).doing(what)?, name)
-        } else {
-            (self.places.open("/", OFlags::PATH | OFlags::DIRECTORY).doing(what)?, ".red-file")
-        };
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(&parent, name, flags, Mode::from_raw_mode(0o444)).doing(what)?;
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o444)).doing(what)?;
-        write_all(&file, contents).doing(what)?;
-        let tree = clone_tree(&file, false).doing(what)?;
-        mount_attr::set(&tree, false, mount.attr).doing(what)?;
-        attach_at(&tree, &point).doing(what)?;
-        if !ours {
-            // Only now: what has no name any more cannot be mounted.
-            rustix::fs::unlinkat(&parent, name, AtFlags::empty()).doing(what)?;
-        }
-        self.mounted.insert(destination.to_owned());
-        Ok(())
-    }
-
-    /// Fills a new tmpfs with what it is going to cover: with what stands at the very mount point.
-    fn copy_up(&self, mount: &Mount, tree: &OwnedFd) -> Result<(), LaunchError> {
-        let destination = mount.destination.as_str();
-        let what = || format!("copy of {destination}");
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let old = match self.point(mount, Kind::Dir) {
-            Err(LaunchError::Call { errno: Errno::NOENT, .. }) => return Ok(()),
-            point => openat(point?, ".", flags, Mode::empty()).doing(what)?,
-        };
-        copy(old, openat(tree, ".", flags, Mode::empty()).doing(what)?).doing(what)
-    }
-
     fn devices(&self, nodes: &[DeviceNode], terms: &Terms<'_>) -> Result<(), LaunchError> {
         for device in nodes {
-            self.device(device, terms.bind_devices).doing(|| format!("device {}", device.path))?;
+            device.make(&self.places, terms.bind_devices)?;
         }
         if nodes.iter().any(|device| device.path == "/dev/null") {
             let dev = self.places.directory("/dev").doing(|| "/dev")?;
@@ -311,65 +284,14 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn device(&self, device: &DeviceNode, bind: bool) -> rustix::io::Result<()> {
-        let (parent, name) = split(&device.path);
-        let parent = self.places.directory(parent)?;
-        // The root itself carries `nodev`, which would make a node in it useless.
-        let nodev =
-            !bind && rustix::fs::fstatvfs(&parent)?.f_flag.contains(rustix::fs::StatVfsMountFlags::NODEV);
-        if bind || nodev {
-            return self.bind_device(device);
-        }
-        let kind = rustix::fs::FileType::from_raw_mode(device.kind);
-        let number = rustix::fs::makedev(device.number.0, device.number.1);
-        match mknodat(&parent, name, kind, Mode::from_raw_mode(device.mode), number) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => return Ok(()),
-            Err(Errno::PERM) => return self.bind_device(device),
-            Err(errno) => return Err(errno),
-        }
-        if device.owner == (0, 0) {
-            return Ok(());
-        }
-        let (uid, gid) = (Uid::from_raw(device.owner.0), Gid::from_raw(device.owner.1));
-        chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-    }
-
-    fn bind_device(&self, device: &DeviceNode) -> rustix::io::Result<()> {
-        let source = rustix::fs::open(&*device.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        let stat = fstat(&source)?;
-        let number = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
-        if number != device.number {
-            return Err(Errno::NODEV);
-        }
-        let point = self.places.mount_point(&device.path, Kind::File, Links::Follow)?;
-        let tree = clone_tree(&source, false)?;
-        // It can be read and written to all the same, but its mode and owner are the host's.
-        mount_attr::set(&tree, false, MountAttr { set: flag::RDONLY, ..MountAttr::default() })?;
-        attach_at(&tree, &point)
-    }
-
     fn within(&mut self, path: &str, entry: &Entry) -> Result<(), LaunchError> {
         let (parent, name) = split(path);
         let parent = self.places.directory(parent).doing(|| path)?;
-        self.places.may_write(&parent).doing(|| path)?;
+        if !self.places.is_ours(&parent).doing(|| path)? {
+            return Err(Errno::NOENT).doing(|| path);
+        }
         make(&parent, name, entry, (0, 0), &mut self.locks).doing(|| path)
     }
-}
-
-/// Whether a mount is a proc (linux/magic.h, PROC_SUPER_MAGIC).
-fn is_proc(mount: &OwnedFd) -> Result<bool, LaunchError> {
-    const PROC: i64 = 0x9fa0;
-    #[allow(clippy::useless_conversion, reason = "the type of the field differs between architectures")]
-    let fs = i64::try_from(rustix::fs::fstatfs(mount).doing(|| "mount /proc")?.f_type);
-    Ok(fs.is_ok_and(|fs| fs == PROC))
-}
-
-fn read_only(mount: &Mount) -> Mount {
-    let mut mount = mount.clone();
-    mount.recursive.set |= mount.attr.set | flag::RDONLY;
-    mount.recursive.propagation = libc::MS_PRIVATE;
-    mount
 }
 
 /// A copy of a mount, or of the part of it from a directory or file on.
@@ -384,29 +306,6 @@ pub(in crate::launch) fn clone_tree(source: impl AsFd, all: bool) -> rustix::io:
 pub(in crate::launch) fn attach_at(tree: impl AsFd, point: impl AsFd) -> rustix::io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(tree, "", point, "", flags)
-}
-
-/// A new file system, mounted nowhere yet.
-pub(super) fn fresh(
-    fstype: &str,
-    source: &str,
-    options: &[String],
-    flags: u64,
-) -> Result<OwnedFd, LaunchError> {
-    let what = || format!("file system {fstype}");
-    let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).doing(what)?;
-    let source = if source.is_empty() { fstype } else { source };
-    fsconfig_set_string(&context, "source", source).doing(what)?;
-    for option in options {
-        match option.split_once('=') {
-            Some((key, value)) => fsconfig_set_string(&context, key, value),
-            None => fsconfig_set_flag(&context, option.as_str()),
-        }
-        .doing(|| format!("option `{option}` of a {fstype}"))?;
-    }
-    fsconfig_create(&context).doing(what)?;
-    let flags = MountAttrFlags::from_bits_retain(u32::try_from(flags).unwrap_or(0));
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags).doing(what)
 }
 
 /// The root directory of a plain bundle, with everything mounted in it. `/dev`, `/proc` and `/sys`

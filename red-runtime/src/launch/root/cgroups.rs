@@ -6,7 +6,8 @@ use std::path::Path;
 use rustix::fs::symlinkat;
 use rustix::io::Errno;
 
-use super::assemble::{Terms, attach_at, clone_tree, fresh};
+use super::assemble::{Terms, attach_at, clone_tree};
+use super::fresh::fresh;
 use super::place::{Kind, Links, Places, host};
 use crate::launch::error::{Doing, LaunchError};
 use crate::sys::mount_attr::flag;
@@ -62,7 +63,8 @@ fn hierarchies(text: &str) -> Vec<Hierarchy> {
             "" => "unified",
             named => named.strip_prefix("name=").unwrap_or(named),
         };
-        if Path::new(HOST).join(name).is_dir() {
+        // A hierarchy can be there without being mounted where this process looks.
+        if Path::new(HOST).join(name).join("cgroup.procs").exists() {
             let controllers =
                 controllers.split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect();
             all.push(Hierarchy { name: name.to_owned(), controllers, path: path.to_owned() });

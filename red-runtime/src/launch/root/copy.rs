@@ -9,7 +9,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat, openat,
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat, mknodat, openat,
     readlinkat, symlinkat,
 };
 use rustix::io::Errno;
@@ -18,8 +18,8 @@ use rustix::io::Errno;
 /// limit of them holds already.
 const DEPTH: usize = 128;
 
-/// Copies what is in a directory: directories, files and links, with modes and owners. Devices, FIFOs
-/// and sockets are left out.
+/// Copies what is in a directory: directories, files, links and FIFOs, with modes and owners. Devices and
+/// sockets are left out.
 ///
 /// # Errors
 /// A call failed, or the directory is deeper than [`DEPTH`] (`ENAMETOOLONG`).
@@ -70,6 +70,7 @@ fn entry(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, depth: usize) ->
             chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
         }
         FileType::RegularFile => file(&found, from, to, name),
+        FileType::Fifo => fifo(&found, to, name),
         _ => Ok(()),
     }
 }
@@ -81,6 +82,14 @@ fn directory(found: &OwnedFd, to: BorrowedFd<'_>, name: &CStr, depth: usize) -> 
     let target = openat(to, name, flags, Mode::empty())?;
     contents(source.as_fd(), target.as_fd(), depth - 1)?;
     same_as(&source, &target)
+}
+
+fn fifo(found: &OwnedFd, to: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {
+    let stat = fstat(found)?;
+    // The launcher has no mask of its own by now.
+    mknodat(to, name, FileType::Fifo, Mode::from_raw_mode(stat.st_mode & 0o7777), 0)?;
+    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
 }
 
 fn file(found: &OwnedFd, from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {
@@ -121,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_directories_files_and_links_and_nothing_else() {
+    fn copies_directories_files_links_and_fifos_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         fs::create_dir_all(from.join("a/b")).unwrap();
@@ -133,13 +142,15 @@ mod tests {
         symlink(dir.path().join("secret"), from.join("link")).unwrap();
         symlink(dir.path(), from.join("a/up")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, from.join("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(from.join("socket")).unwrap());
         copy(open(&from), open(&to)).unwrap();
         assert_eq!(fs::read_to_string(to.join("a/b/file")).unwrap(), "contents");
         assert_eq!(fs::metadata(to.join("a/b/file")).unwrap().mode() & 0o7777, 0o4750);
         assert_eq!(fs::metadata(to.join("a")).unwrap().mode() & 0o7777, 0o1777);
         assert_eq!(fs::read_link(to.join("link")).unwrap(), dir.path().join("secret"));
         assert!(fs::symlink_metadata(to.join("a/up")).unwrap().is_symlink(), "not what it leads to");
-        assert!(fs::symlink_metadata(to.join("fifo")).is_err());
+        assert_eq!(fs::symlink_metadata(to.join("fifo")).unwrap().mode(), libc::S_IFIFO | 0o400);
+        assert!(fs::symlink_metadata(to.join("socket")).is_err());
     }
 
     /// What a name was when it was looked at is what is read, whatever it is by the time it is opened.

@@ -6,7 +6,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::mount_bind;
 
-use super::assemble::{Assembled, attach_at, clone_tree, fresh};
+use super::assemble::{Assembled, attach_at, clone_tree};
+use super::fresh::fresh;
 use super::oci::inside_path;
 use super::place::{Kind, Links, host, path_of};
 use crate::launch::error::{Doing, LaunchError};

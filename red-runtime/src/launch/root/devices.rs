@@ -1,11 +1,18 @@
 //! Device nodes: those every container has, and those of a configuration.
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Spec};
-use rustix::fs::FileType;
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, StatVfsMountFlags, Uid, chownat, fstat, fstatvfs, major, makedev,
+    minor, mknodat, open,
+};
+use rustix::io::Errno;
 
 use super::DeviceNode;
+use super::assemble::{attach_at, clone_tree};
 use super::oci::inside_path;
-use crate::launch::error::LaunchError;
+use super::place::{Kind, Links, Places, split};
+use crate::launch::error::{Doing, LaunchError};
+use crate::sys::mount_attr::{self, MountAttr, flag};
 
 /// Devices every container has (OCI runtime specification, config-linux.md, "Default Devices").
 const DEFAULT: [(&str, (u32, u32)); 6] = [
@@ -37,7 +44,7 @@ pub(crate) fn add_default_in(directory: &str, all: &mut Vec<DeviceNode>) {
         let path = format!("{directory}/{name}");
         if all.iter().all(|device| device.path != path) {
             let kind = FileType::CharacterDevice.as_raw_mode();
-            all.push(DeviceNode { path, kind, number, mode: 0o666, owner: (0, 0) });
+            all.push(DeviceNode { path, kind, number, mode: 0o666, owner: (0, 0), asked: false });
         }
     }
 }
@@ -74,8 +81,95 @@ fn one(device: &LinuxDevice) -> Result<DeviceNode, LaunchError> {
         kind: kind.as_raw_mode(),
         mode: device.file_mode().unwrap_or(0o666) & 0o7777,
         owner: (device.uid().unwrap_or(0), device.gid().unwrap_or(0)),
+        asked: device.file_mode().is_some(),
         path,
     })
+}
+
+impl DeviceNode {
+    /// Makes it; where no device can be made, the host's own is bound.
+    ///
+    /// # Errors
+    /// The host has no such device, or one of another mode than was asked for.
+    pub(super) fn make(&self, places: &Places, bind: bool) -> Result<(), LaunchError> {
+        let what = || format!("device {}", self.path);
+        let (parent, name) = split(&self.path);
+        let parent = places.directory(parent).doing(what)?;
+        let kind = FileType::from_raw_mode(self.kind);
+        // A mount that carries `nodev`, such as a node's root, would make a node in it useless.
+        let nodev = || fstatvfs(&parent).map(|stat| stat.f_flag.contains(StatVfsMountFlags::NODEV));
+        if kind != FileType::Fifo && (bind || nodev().doing(what)?) {
+            return self.bind(places);
+        }
+        match mknodat(
+            &parent,
+            name,
+            kind,
+            Mode::from_raw_mode(self.mode),
+            makedev(self.number.0, self.number.1),
+        ) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(()),
+            Err(Errno::PERM) => return self.bind(places),
+            Err(errno) => return Err(errno).doing(what),
+        }
+        if self.owner == (0, 0) {
+            return Ok(());
+        }
+        let (uid, gid) = (Uid::from_raw(self.owner.0), Gid::from_raw(self.owner.1));
+        chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).doing(what)
+    }
+
+    /// Binds the host's device of this number: the one of the same name, or the one that the kernel names.
+    fn bind(&self, places: &Places) -> Result<(), LaunchError> {
+        let what = || format!("device {}", self.path);
+        let open_there = |path: &str| {
+            let source = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+            let stat = fstat(&source).ok()?;
+            let kind = FileType::from_raw_mode(stat.st_mode).as_raw_mode();
+            let same = kind == self.kind && (major(stat.st_rdev), minor(stat.st_rdev)) == self.number;
+            same.then_some((source, stat.st_mode & 0o7777))
+        };
+        let found = open_there(&self.path).or_else(|| open_there(&self.kernels_name()?));
+        let Some((source, mode)) = found else {
+            return Err(LaunchError::refused(
+                what(),
+                format!(
+                    "no device can be made here, and the host has none with number {}:{}",
+                    self.number.0, self.number.1
+                ),
+            ));
+        };
+        if self.asked && mode != self.mode {
+            return Err(LaunchError::refused(
+                what(),
+                format!(
+                    "no device can be made here, and the host's has mode {mode:04o} instead of {:04o}",
+                    self.mode
+                ),
+            ));
+        }
+        let point = places.mount_point(&self.path, Kind::File, Links::Follow).doing(what)?;
+        let tree = clone_tree(&source, false).doing(what)?;
+        // It can be read and written to all the same, but its mode and owner are the host's.
+        mount_attr::set(&tree, false, MountAttr { set: flag::RDONLY, ..MountAttr::default() }).doing(what)?;
+        attach_at(&tree, &point).doing(what)
+    }
+
+    /// Where the kernel's own names have it in `/dev` (sysfs(5), `/sys/dev`).
+    fn kernels_name(&self) -> Option<String> {
+        let kind = if FileType::from_raw_mode(self.kind) == FileType::BlockDevice { "block" } else { "char" };
+        let path = format!("/sys/dev/{kind}/{}:{}/uevent", self.number.0, self.number.1);
+        let said = std::fs::read_to_string(path).ok()?;
+        said.lines().find_map(|line| line.strip_prefix("DEVNAME=")).map(|name| format!("/dev/{name}"))
+    }
+}
+
+/// Whether a configuration has devices that its own rules may keep from being made: their nodes are made
+/// before the rules hold.
+pub(crate) fn need_room(spec: &Spec) -> bool {
+    let linux = spec.linux().as_ref();
+    linux.is_some_and(|linux| linux.devices().as_ref().is_some_and(|devices| !devices.is_empty()))
 }
 
 #[cfg(test)]

@@ -9,7 +9,12 @@ pub(super) mod cgroups;
 mod copy;
 mod cover;
 pub(super) mod devices;
+mod early;
+mod fresh;
+mod hosts;
+pub(super) mod ids;
 pub(crate) mod layout;
+mod mounting;
 pub(crate) mod oci;
 mod place;
 mod skeleton;
@@ -185,4 +190,6 @@ pub(crate) struct DeviceNode {
     pub(crate) mode: u32,
     /// Owner and group.
     pub(crate) owner: (u32, u32),
+    /// Whether the mode was asked for.
+    pub(crate) asked: bool,
 }

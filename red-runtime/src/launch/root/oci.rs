@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Mount as OciMount, Spec};
 
+use super::place::clean;
 use super::{Base, Mount, Otherwise, Root, Source, What, devices};
 use crate::launch::error::LaunchError;
 use crate::spec::engine::mounts::PROC_FILES;
@@ -114,25 +115,17 @@ fn text(path: PathBuf, destination: &str) -> Result<String, LaunchError> {
         .map_err(|_path| LaunchError::refused(format!("mount {destination}"), "its source is not UTF-8"))
 }
 
-/// A path inside, from `/` and without `.` and `..`.
+/// A path inside, from `/` and without `.` and `..`, which lead nowhere above it.
 ///
 /// # Errors
-/// It is relative, or leads upwards.
+/// It is not UTF-8.
 pub(crate) fn inside_path(path: &Path) -> Result<String, LaunchError> {
     let Some(text) = path.to_str() else {
         return Err(LaunchError::refused(format!("path {}", path.display()), "it is not UTF-8"));
     };
     // The specification wants absolute destinations; older configurations have relative ones,
     // which mean the same (config.md, "Mounts").
-    let mut parts = Vec::new();
-    for part in text.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => return Err(LaunchError::refused(format!("path {text}"), "it leads through `..`")),
-            part => parts.push(part),
-        }
-    }
-    Ok(format!("/{}", parts.join("/")))
+    Ok(clean(text))
 }
 
 /// Options of a mount, read.
@@ -150,8 +143,10 @@ fn options(words: &[String], destination: &str) -> Result<Options, LaunchError> 
     let mut options = Options::default();
     for word in words {
         match word.as_str() {
-            "defaults" | "async" | "auto" | "noauto" | "remount" | "nomand" | "mand" | "silent" | "loud"
-            | "newinstance" => {}
+            // Engines write an empty one where they have none. `norelatime` takes nothing but `relatime`
+            // back, which is the kernel's own choice (mount(2), MS_RELATIME).
+            "" | "defaults" | "async" | "auto" | "noauto" | "remount" | "nomand" | "mand" | "silent"
+            | "loud" | "newinstance" | "norelatime" | "rnorelatime" => {}
             "bind" => options.bind = true,
             "rbind" => (options.bind, options.all) = (true, true),
             "tmpcopyup" => options.copy_up = true,
@@ -242,7 +237,7 @@ fn change(word: &str) -> Option<Change> {
         "nosymfollow" => Change::Set(flag::NOSYMFOLLOW),
         "symfollow" => Change::Clear(flag::NOSYMFOLLOW),
         "noatime" => Change::Atime(flag::NOATIME),
-        "strictatime" | "norelatime" => Change::Atime(flag::STRICTATIME),
+        "strictatime" => Change::Atime(flag::STRICTATIME),
         "relatime" | "atime" | "nostrictatime" => Change::Atime(0),
         _ => return None,
     })
@@ -329,6 +324,7 @@ mod tests {
     fn paths_inside_stay_inside() {
         assert_eq!(inside_path(Path::new("/a//b/./c/")).unwrap(), "/a/b/c");
         assert_eq!(inside_path(Path::new("a")).unwrap(), "/a");
-        assert!(inside_path(Path::new("/a/../b")).is_err());
+        assert_eq!(inside_path(Path::new("/a/../b")).unwrap(), "/b");
+        assert_eq!(inside_path(Path::new("/../../b/..")).unwrap(), "/");
     }
 }

@@ -3,7 +3,10 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, mkdirat, openat, openat2,
+    readlinkat, statx,
+};
 use rustix::io::Errno;
 
 use crate::launch::error::{Doing, LaunchError};
@@ -48,8 +51,13 @@ pub(super) struct Places {
     /// Devices of file systems in which mount points may be made: those of this launch, and the
     /// root directory of a plain bundle.
     pub(super) ours: Vec<u64>,
+    /// Where directories of a user's are mounted, in which mount points may be made too.
+    pub(super) volumes: Vec<String>,
     anchors: Vec<Anchor>,
 }
+
+/// Links that are followed on the way to what is made, as many as path_resolution(7) allows.
+const MOST_LINKS: usize = 40;
 
 fn relative(path: &str) -> &str {
     match path.trim_start_matches('/') {
@@ -74,7 +82,7 @@ const KERNEL: [&str; 3] = ["/dev", "/proc", "/sys"];
 impl Places {
     /// A root in which nothing is mounted yet.
     pub(super) fn new(root: OwnedFd, device: u64) -> Self {
-        Self { root, ours: vec![device], anchors: Vec::new() }
+        Self { root, ours: vec![device], volumes: Vec::new(), anchors: Vec::new() }
     }
 
     /// Remembers a mount by its descriptor, when what is below it has to be found for certain.
@@ -133,7 +141,7 @@ impl Places {
                 Err(Errno::LOOP) => {
                     let found = self.point_by(path, kind, Links::Follow)?;
                     // Not words for "nothing to stand on": it is refused, not left out.
-                    if self.may_write(&found).is_ok() { Ok(found) } else { Err(Errno::LOOP) }
+                    if self.is_ours(&found)? { Ok(found) } else { Err(Errno::LOOP) }
                 }
                 found => found,
             },
@@ -168,18 +176,28 @@ impl Places {
 
     /// Makes a directory or an empty file, with the directories on the way to it.
     fn make(&self, path: &str, kind: Kind, links: Links) -> rustix::io::Result<OwnedFd> {
-        let (parent, name) = split(path);
-        let parent = self.directory_by(parent, links)?;
-        self.may_write(&parent)?;
-        match kind {
-            Kind::Dir => {
-                made(mkdirat(&parent, name, Mode::from_raw_mode(0o755)))?;
-            }
+        self.make_through(path, kind, links, MOST_LINKS)
+    }
+
+    fn make_through(&self, path: &str, kind: Kind, links: Links, left: usize) -> rustix::io::Result<OwnedFd> {
+        let (above, name) = split(path);
+        let parent = self.directory_through(above, links, left)?;
+        self.may_make(&parent, links)?;
+        let result = match kind {
+            Kind::Dir => mkdirat(&parent, name, Mode::from_raw_mode(0o755)),
             Kind::File => {
                 let flags =
                     OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-                made(openat(&parent, name, flags, Mode::from_raw_mode(0o644)).map(drop))?;
+                openat(&parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
             }
+        };
+        match result {
+            Err(Errno::EXIST) if links == Links::Follow => {
+                if let Some(target) = self.leads_to(&parent, above, name)? {
+                    return self.make_through(&target, kind, links, left.checked_sub(1).ok_or(Errno::LOOP)?);
+                }
+            }
+            other => made(other)?,
         }
         let found = openat(&parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
         fits(found, kind)
@@ -187,20 +205,41 @@ impl Places {
 
     /// A directory inside, made with those above it where it is missing.
     pub(super) fn directory(&self, path: &str) -> rustix::io::Result<OwnedFd> {
-        self.directory_by(path, Links::Follow)
+        self.directory_through(path, Links::Follow, MOST_LINKS)
     }
 
-    fn directory_by(&self, path: &str, links: Links) -> rustix::io::Result<OwnedFd> {
+    fn directory_through(&self, path: &str, links: Links, left: usize) -> rustix::io::Result<OwnedFd> {
         match self.open_by(path, OFlags::PATH | OFlags::DIRECTORY, links) {
             Err(Errno::NOENT) if !path.is_empty() => {
-                let (parent, name) = split(path);
-                let parent = self.directory_by(parent, links)?;
-                self.may_write(&parent)?;
+                let (above, name) = split(path);
+                let parent = self.directory_through(above, links, left)?;
+                self.may_make(&parent, links)?;
                 made(mkdirat(&parent, name, Mode::from_raw_mode(0o755)))?;
-                self.open_by(path, OFlags::PATH | OFlags::DIRECTORY, links)
+                match self.open_by(path, OFlags::PATH | OFlags::DIRECTORY, links) {
+                    Err(Errno::NOENT) if links == Links::Follow => {
+                        let target = self.leads_to(&parent, above, name)?.ok_or(Errno::NOENT)?;
+                        self.directory_through(&target, links, left.checked_sub(1).ok_or(Errno::LOOP)?)
+                    }
+                    found => found,
+                }
             }
             other => other,
         }
+    }
+
+    /// Where a link in a directory leads, as a path inside; `None` for what is no link. What it leads to
+    /// may be missing: `/var/lock` is a link into a `/run` that was just mounted.
+    fn leads_to(&self, parent: &OwnedFd, above: &str, name: &str) -> rustix::io::Result<Option<String>> {
+        let target = match readlinkat(parent, name, Vec::new()) {
+            Err(Errno::INVAL) => return Ok(None),
+            target => target?.into_string().map_err(|_bytes| Errno::ILSEQ)?,
+        };
+        if target.starts_with('/') {
+            return Ok(Some(clean(&target)));
+        }
+        // A relative one is of the directory that it is in, whose name may be another one.
+        self.open_by(above, OFlags::PATH, Links::Refuse)?;
+        Ok(Some(clean(&format!("{above}/{target}"))))
     }
 
     /// Whether what stands at `/proc` is the proc that was mounted there, if one was.
@@ -216,11 +255,56 @@ impl Places {
         Ok((there.st_dev, there.st_ino) == (mounted.st_dev, mounted.st_ino))
     }
 
-    /// Nothing is written into a node to make room for a mount.
-    pub(super) fn may_write(&self, directory: impl AsFd) -> rustix::io::Result<()> {
-        let stat = fstat(directory)?;
-        if self.ours.contains(&stat.st_dev) { Ok(()) } else { Err(Errno::NOENT) }
+    /// Whether something lies in a file system of this launch, or in the root directory of a plain bundle.
+    pub(super) fn is_ours(&self, place: impl AsFd) -> rustix::io::Result<bool> {
+        Ok(self.ours.contains(&fstat(place)?.st_dev))
     }
+
+    /// Whether a mount point may be made in a directory: in what is ours, and in a user's own volume. Nothing
+    /// is written into a node to make room for a mount.
+    fn may_make(&self, directory: &OwnedFd, links: Links) -> rustix::io::Result<()> {
+        if self.is_ours(directory)? || self.is_in_volume(directory, links)? {
+            Ok(())
+        } else {
+            Err(Errno::NOENT)
+        }
+    }
+
+    /// Whether a directory lies in a volume: by the mount, for a node can be on the same file system.
+    fn is_in_volume(&self, directory: &OwnedFd, links: Links) -> rustix::io::Result<bool> {
+        if self.volumes.is_empty() {
+            return Ok(false);
+        }
+        let wanted = mount_id(directory)?;
+        // The last one is the most likely: volumes come in the order of their places.
+        for volume in self.volumes.iter().rev() {
+            match self.open_by(volume, OFlags::PATH, links) {
+                Ok(top) if mount_id(&top)? == wanted => return Ok(true),
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The ID of the mount that something lies in (statx(2), STATX_MNT_ID).
+fn mount_id(place: &OwnedFd) -> rustix::io::Result<u64> {
+    Ok(statx(place, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?.stx_mnt_id)
+}
+
+/// A path from `/` with every `.`, `..` and doubled slash resolved by the text alone; it never leads above `/`.
+pub(super) fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 /// What was made meanwhile is as good.
@@ -255,7 +339,8 @@ pub(super) fn path_of(fd: BorrowedFd<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::assemble::{attach_at, fresh};
+    use super::super::assemble::attach_at;
+    use super::super::fresh::fresh;
     use super::*;
     use rustix::fs::{renameat, symlinkat};
 

@@ -1,14 +1,16 @@
 //! Opens what is bound, each path once, so that what was opened is what is mounted.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, open, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat, openat2};
 
 use super::{NodeDir, Source};
 use crate::launch::error::{Doing, LaunchError};
-use crate::node::place::{Facts, open_walk};
+use crate::node::place::open_walk;
 
 /// Opens sources.
 pub(super) struct Opener<'a> {
@@ -30,15 +32,15 @@ impl<'a> Opener<'a> {
                     .doing(|| format!("source {}", path.display()))?
             }
         };
-        let facts = Facts::of(&fd).doing(|| "a source")?;
+        let facts = fstat(&fd).doing(|| "a source")?;
         // What was judged when the launch was planned is what is mounted.
         if let Source::Straight(path, Some(id)) | Source::Checked { path, id } = source
-            && *id != (facts.dev, facts.ino)
+            && *id != (facts.st_dev, facts.st_ino)
         {
             let what = format!("source {}", path.display());
             return Err(LaunchError::refused(what, "something else took its place during the launch"));
         }
-        Ok((fd, facts.is_dir()))
+        Ok((fd, FileType::from_raw_mode(facts.st_mode).is_dir()))
     }
 
     /// A file to hold a lock on, made where it is missing.
@@ -56,13 +58,13 @@ impl<'a> Opener<'a> {
     /// changes the node while it is launched.
     fn straight(&mut self, path: &PathBuf) -> Result<OwnedFd, LaunchError> {
         let nodes: &'a [NodeDir] = self.nodes;
-        let node = nodes.iter().rev().find(|node| path.starts_with(&node.path));
+        let node = nodes.iter().rev().find(|node| below(path, &node.path).is_some());
         let straight = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let opened = match node {
             None => openat2(CWD, path, flags, Mode::empty(), straight),
             Some(node) => {
-                let below = path.strip_prefix(&node.path).unwrap_or(path);
+                let below = below(path, &node.path).unwrap_or(path);
                 let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
                 openat2(self.node(node)?, below, flags, Mode::empty(), straight | ResolveFlags::BENEATH)
             }
@@ -86,9 +88,17 @@ impl<'a> Opener<'a> {
     }
 }
 
+/// The way from `above` to `path`; paths of plans are clean.
+fn below<'p>(path: &'p Path, above: &Path) -> Option<&'p Path> {
+    let rest = path.as_os_str().as_bytes().strip_prefix(above.as_os_str().as_bytes())?;
+    let rest = if rest.is_empty() { rest } else { rest.strip_prefix(b"/")? };
+    Some(Path::new(OsStr::from_bytes(rest)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::place::Facts;
 
     #[test]
     fn what_was_judged_is_what_is_opened() {

@@ -3,8 +3,6 @@
 //! The same directory can be reached under several names: a bind mount elsewhere, a view of the
 //! whole disk (`/sysroot`), a partition that is mounted twice. [`Location`] is one for all of them.
 
-use std::collections::HashMap;
-
 /// File systems through which the kernel, not a disk, is read and written, with those of its modules
 /// (`fs/nfsd`, `net/sunrpc`, `drivers/android`, `drivers/xen`, `drivers/usb/gadget`, …). devtmpfs calls itself
 /// tmpfs to fstatfs(2), so they are told by the names that mountinfo has.
@@ -114,6 +112,8 @@ pub struct MountEntry {
     pub fstype: String,
     /// Directories that an overlay is made of.
     layers: Layers,
+    /// The place that is mounted.
+    place: String,
 }
 
 /// The directories in the options of an overlay.
@@ -138,7 +138,7 @@ impl MountEntry {
     /// The place that is mounted.
     #[must_use]
     pub fn location(&self) -> Location {
-        Location(format!("/{}{}", self.fs, self.root.trim_end_matches('/')))
+        Location(self.place.clone())
     }
 
     /// Readings of the upper layer of an overlay, which may be relative. Without one nothing is written.
@@ -153,11 +153,12 @@ impl MountEntry {
         let id = left.next()?.parse().ok()?;
         let fs = left.nth(1)?.to_owned();
         let (root, point) = (unescape(left.next()?), unescape(left.next()?));
+        let place = format!("/{fs}{}", root.trim_end_matches('/'));
         let mut right = right.split(' ');
         let fstype = right.next()?.to_owned();
         let options = right.nth(1).unwrap_or_default();
         let layers = if fstype == "overlay" { Layers::of(options) } else { Layers::default() };
-        Some(Self { id, fs, root, point, fstype, layers })
+        Some(Self { id, fs, root, point, fstype, layers, place })
     }
 }
 
@@ -232,7 +233,8 @@ fn unescape(text: &str) -> String {
 #[derive(Clone, Debug, Default)]
 pub struct MountTable {
     entries: Vec<MountEntry>,
-    by_id: HashMap<u64, usize>,
+    /// IDs with positions, sorted.
+    by_id: Vec<(u64, usize)>,
     /// Positions, sorted by mount point; of one mount point the later mount comes later.
     by_point: Vec<usize>,
 }
@@ -267,7 +269,9 @@ impl MountTable {
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let entries: Vec<MountEntry> = text.lines().filter_map(MountEntry::parse).collect();
-        let by_id = entries.iter().enumerate().map(|(index, entry)| (entry.id, index)).collect();
+        let mut by_id: Vec<(u64, usize)> =
+            entries.iter().enumerate().map(|(index, entry)| (entry.id, index)).collect();
+        by_id.sort_unstable();
         let mut by_point: Vec<usize> = (0..entries.len()).collect();
         by_point.sort_by(|a, b| entries[*a].point.cmp(&entries[*b].point));
         Self { entries, by_id, by_point }
@@ -284,7 +288,8 @@ impl MountTable {
     #[must_use]
     pub fn mount_of(&self, id: u64, path: &str) -> Option<&MountEntry> {
         if id != 0 {
-            return self.entries.get(*self.by_id.get(&id)?);
+            let found = self.by_id.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+            return self.entries.get(self.by_id.get(found)?.1);
         }
         std::path::Path::new(path)
             .ancestors()
@@ -307,18 +312,22 @@ impl MountTable {
         let entry = self.mount_of(id, path)?;
         let rest = if entry.point == "/" { path } else { path.strip_prefix(&entry.point)? };
         let rest = rest.trim_end_matches('/');
-        (rest.is_empty() || rest.starts_with('/')).then(|| Location(format!("{}{rest}", entry.location().0)))
+        (rest.is_empty() || rest.starts_with('/')).then(|| Location([&entry.place, rest].concat()))
     }
 
     /// The mounts strictly below a directory, which a recursive bind of it brings along.
-    pub fn below(&self, directory: &str) -> impl Iterator<Item = &MountEntry> {
-        let prefix = format!("{}/", directory.trim_end_matches('/'));
-        let from =
-            self.by_point.partition_point(|index| self.entries[*index].point.as_str() <= prefix.as_str());
-        self.by_point[from..]
-            .iter()
-            .map(|index| &self.entries[*index])
-            .take_while(move |entry| entry.point.starts_with(&prefix))
+    pub fn below<'m>(&'m self, directory: &str) -> impl Iterator<Item = &'m MountEntry> + use<'m> {
+        let directory = directory.trim_end_matches('/');
+        let from = self.by_point.partition_point(|index| {
+            let (head, tail) = cut(&self.entries[*index].point, directory.len());
+            head.cmp(directory.as_bytes()).then(tail.cmp(b"/")).is_le()
+        });
+        let inside = self.by_point[from..].iter().take_while(|index| {
+            let (head, tail) = cut(&self.entries[**index].point, directory.len());
+            head == directory.as_bytes() && tail.starts_with(b"/")
+        });
+        let until = from + inside.count();
+        self.by_point[from..until].iter().map(|index| &self.entries[*index])
     }
 
     /// All mounts, in the order of the file.
@@ -351,6 +360,11 @@ impl MountTable {
         }
         search
     }
+}
+
+/// A text as bytes, cut after as many.
+fn cut(text: &str, after: usize) -> (&[u8], &[u8]) {
+    text.as_bytes().split_at(after.min(text.len()))
 }
 
 /// Overlays on overlays that are followed; the kernel has two (`FILESYSTEM_MAX_STACK_DEPTH`).

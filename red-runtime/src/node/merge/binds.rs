@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::family::{Family, Origin};
+use crate::node::text_path::{ByComponent, is_within};
 
 /// A path of the host made visible.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +47,7 @@ impl Conflict {
         };
         let part = if self.path == self.elder_path {
             String::new()
-        } else if within(&self.path, &self.elder_path) || within(&self.elder_path, &self.path) {
+        } else if is_within(&self.path, &self.elder_path) || is_within(&self.elder_path, &self.path) {
             format!(" as part of {}", self.elder_path)
         } else {
             format!(", which is the same place as {} or a part of it,", self.elder_path)
@@ -73,16 +74,20 @@ impl Conflict {
 /// directories, oldest first.
 #[must_use]
 pub fn conflicts(nodes: &[&str], binds: &[Bind<'_>]) -> Vec<Conflict> {
-    let mut read_only: BTreeMap<Vec<&str>, Vec<&Bind<'_>>> = BTreeMap::new();
+    let mut read_only: BTreeMap<ByComponent<'_>, Vec<&Bind<'_>>> = BTreeMap::new();
+    if binds.iter().all(|bind| !bind.writable) {
+        return Vec::new();
+    }
     for bind in binds.iter().filter(|bind| !bind.writable) {
-        read_only.entry(parts(bind.place)).or_default().push(bind);
+        read_only.entry(ByComponent(plain(bind.place))).or_default().push(bind);
     }
     let mut found: Vec<Conflict> = Vec::new();
     for bind in binds.iter().filter(|bind| bind.writable) {
         let own = bind.age.checked_sub(1).and_then(|index| nodes.get(index)).copied();
-        let path = parts(bind.place);
-        let above = (0..path.len()).filter_map(|length| read_only.get(&path[..length]));
-        let below = read_only.range(path.clone()..).take_while(|(other, _)| other.starts_with(&path));
+        let path = plain(bind.place);
+        let above = path.match_indices('/').map(|(slash, _)| &path[..slash]);
+        let above = above.filter_map(|above| read_only.get(&ByComponent(above)));
+        let below = read_only.range(ByComponent(path)..).take_while(|(other, _)| is_within(other.0, path));
         let elder = above
             .chain(below.map(|(_, elders)| elders))
             .flatten()
@@ -101,16 +106,11 @@ pub fn conflicts(nodes: &[&str], binds: &[Bind<'_>]) -> Vec<Conflict> {
     found
 }
 
-fn parts(path: &str) -> Vec<&str> {
-    path.split('/').filter(|part| !part.is_empty()).collect()
-}
-
-/// Whether `path` is `above` or lies in it.
-fn within(path: &str, above: &str) -> bool {
-    path.strip_prefix(above.trim_end_matches('/'))
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// A path without a closing slash: the root is empty.
+fn plain(path: &str) -> &str {
+    path.trim_end_matches('/')
 }
 
 fn is_own(own: Option<&str>, bind: &Bind<'_>, elder: &Bind<'_>) -> bool {
-    own.is_some_and(|own| within(bind.place, own) && within(own, elder.place))
+    own.is_some_and(|own| is_within(bind.place, own) && is_within(own, elder.place))
 }

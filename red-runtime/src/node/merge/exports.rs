@@ -10,6 +10,7 @@ use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::expand::Text;
 use crate::node::family::{Layer, Origin};
 use crate::node::limits;
+use crate::node::place::is_normal;
 use crate::node::source::{At, Located};
 use crate::node::value::{ExportMode, PathUse};
 
@@ -254,6 +255,9 @@ fn bad_path(merger: &mut Merger<'_>, key: &str, path: &str, at: At, why: BadPath
 /// Removes doubled and closing slashes, `.` and `..`. Paths of exports mean what they say: no link
 /// on the way changes what `..` is.
 pub(super) fn clean(path: &str) -> String {
+    if is_normal(path) {
+        return path.to_owned();
+    }
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {

@@ -147,8 +147,16 @@ fn has_accounts(plan: &Plan, destination: &str) -> bool {
         .is_some_and(|held| held.destination == destination || matches!(held.kind, MountKind::Bind { .. }))
 }
 
+/// A path as the launch will take it: what is judged is where the mount will stand.
 fn clean(path: &str) -> String {
-    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
     format!("/{}", parts.join("/"))
 }
 

@@ -54,6 +54,11 @@ pub(super) fn combine(spec: &mut Spec, facts: &EngineFacts, plan: &Plan, report:
                     disabled(&demand, plan, namespace, report);
                 }
             }
+            // The engine's choice: a namespace that it hands over is of some user namespace already, and in
+            // another one its /sys, queues and processes could not be shown.
+            (Sharing::New, None) if namespace == Namespace::User && handed(&all).is_some() => {
+                insists(handed(&all), plan, report);
+            }
             (Sharing::New, None) if implied(namespace) => all.extend(new(typ, None)),
             (Sharing::New, None) => disabled(option(namespace), plan, namespace, report),
             (Sharing::Join(path), None) => all.extend(new(typ, Some(Path::new(&path.actual)))),
@@ -113,6 +118,28 @@ fn of_node(all: &mut Vec<LinuxNamespace>, facts: &EngineFacts, plan: &Plan, repo
     if !has(all, LinuxNamespaceType::Mount) {
         all.extend(new(LinuxNamespaceType::Mount, None));
     }
+}
+
+/// A network, IPC or PID namespace that the engine hands over by path.
+fn handed(all: &[LinuxNamespace]) -> Option<(LinuxNamespaceType, &Path)> {
+    use LinuxNamespaceType::{Ipc, Network, Pid};
+    let mut named = all.iter().filter(|one| matches!(one.typ(), Network | Ipc | Pid));
+    named
+        .find_map(|one| Some((one.typ(), one.path().as_deref().filter(|path| !path.as_os_str().is_empty())?)))
+}
+
+/// Says that a node has a user namespace of its own, where that is not only its default.
+fn insists(handed: Option<(LinuxNamespaceType, &Path)>, plan: &Plan, report: &mut Report) {
+    let share = plan.merged.shares.get(Namespace::User);
+    let (Some((typ, path)), Some(_)) = (handed, share.origin) else { return };
+    let message = format!(
+        "the engine hands over {typ} namespace {}, which is of another user namespace than node {} would have with `{}: Disabled`",
+        path.display(),
+        plan.redpath,
+        Namespace::User.tag()
+    );
+    let help = "leave the tag out, or write `Enabled`: then the engine decides the user namespace";
+    report.push(placed(refused(message), share.origin).help(help));
 }
 
 /// Says that the node does not share what the engine demands.

@@ -8,6 +8,7 @@ use super::{Content, Created, Entry, Layout, Mount, MountKind, Terms, at, links}
 use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::family::Family;
 use crate::node::merge::{Export, Merged, Source};
+use crate::node::text_path::by_component;
 use crate::node::value::ExportMode;
 use crate::spec::host::{Host, Probe};
 
@@ -78,17 +79,14 @@ impl<'a> Builder<'a> {
 
     /// Places every export, outer ones first.
     pub(super) fn place(&mut self, found: Vec<Found>, verdict: &Verdict) {
-        let mut order: Vec<(Vec<String>, String, usize, Found)> = Vec::new();
+        let mut order: Vec<(String, usize, Found)> = Vec::new();
         for (index, found) in found.into_iter().enumerate() {
             let export = &self.merged.exports[index];
             if found == Found::Skipped {
                 continue;
             }
             match links::parent_of(&export.mount.actual, &self.links) {
-                Ok(path) => {
-                    let parts = path.split('/').map(str::to_owned).collect();
-                    order.push((parts, path, index, found));
-                }
+                Ok(path) => order.push((path, index, found)),
                 Err(links::Loop) => self.report.push(
                     Diagnostic::error(
                         Code::BadPath,
@@ -98,14 +96,14 @@ impl<'a> Builder<'a> {
                 ),
             }
         }
-        order.sort_by(|a, b| a.0.cmp(&b.0));
+        order.sort_by(|a, b| by_component(&a.0, &b.0));
         let mut taken: BTreeMap<String, usize> = BTreeMap::new();
         // A link or a lock is no mount, and what it stands on is as it was.
         let is_mount =
             |index: usize| !matches!(self.merged.exports[index].mode, ExportMode::Symlink | ExportMode::Lock);
-        let mounts = order.iter().filter(|(_, _, index, _)| is_mount(*index));
-        let explicit: BTreeSet<String> = mounts.map(|(_, path, ..)| path.clone()).collect();
-        for (_, path, index, found) in order {
+        let mounts = order.iter().filter(|(_, index, _)| is_mount(*index));
+        let explicit: BTreeSet<String> = mounts.map(|(path, ..)| path.clone()).collect();
+        for (path, index, found) in order {
             if let Some(other) = taken.insert(path.clone(), index) {
                 self.same_place(&path, index, other);
                 continue;
@@ -340,7 +338,7 @@ impl<'a> Builder<'a> {
     /// Everything placed, the mounts in the order they must be made.
     pub(super) fn finish(mut self) -> Layout {
         self.cwd();
-        self.layout.mounts.sort_by(|a, b| a.destination.split('/').cmp(b.destination.split('/')));
+        self.layout.mounts.sort_by(|a, b| by_component(&a.destination, &b.destination));
         self.layout
     }
 }

@@ -6,6 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::node::place::is_normal;
+use crate::node::text_path::is_within;
+
 /// More links than any sane layout has in one path; the kernel gives up at 40 too (path_resolution(7)).
 const MOST: usize = 40;
 
@@ -28,6 +31,10 @@ pub(super) fn parent_of(path: &str, links: &BTreeMap<String, String>) -> Result<
 
 /// Resolves every link in `path`, the last component included.
 pub(super) fn whole(path: &str, links: &BTreeMap<String, String>) -> Result<String, Loop> {
+    let is_clean = path == "/" || is_normal(path);
+    if is_clean && !links.keys().any(|link| is_within(path, link)) {
+        return Ok(path.to_owned());
+    }
     let mut rest: Vec<String> = parts(path);
     rest.reverse();
     let mut done: Vec<String> = Vec::new();

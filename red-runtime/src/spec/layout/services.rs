@@ -7,7 +7,7 @@ use super::kept;
 use crate::node::config::Namespace;
 use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::family::Node;
-use crate::node::guard::{MountEntry, Service, Services};
+use crate::node::guard::{Location, MountEntry, Service, Services};
 use crate::node::merge::Sharing;
 use crate::spec::host::Probe;
 use crate::spec::shm::{self, HostShm};
@@ -16,6 +16,8 @@ use crate::spec::shm::{self, HostShm};
 #[derive(Debug, Default)]
 pub(super) struct Others {
     services: Option<Services>,
+    /// The places of the nodes' directories.
+    nodes: Option<Vec<Location>>,
     memory: Option<HostShm>,
 }
 
@@ -63,10 +65,11 @@ impl Others {
         let file = facts.is_some_and(|facts| facts.is_file() || facts.is_device());
         let Some(place) = judge.places[index].clone().filter(|_| !file || writable) else { return };
         // What is mounted into a node is as good as elsewhere.
-        let mut nodes = judge.finder.family.nodes.iter();
-        let base = |node: &Node| kept::place(&judge.mounts, node.facts.mount, &node.vars.path);
-        let in_node = nodes.any(|node| base(node).is_some_and(|base| base.contains(&place)));
-        if in_node && judge.mounts.below(real).next().is_none() {
+        let nodes = self.nodes.get_or_insert_with(|| {
+            let base = |node: &Node| kept::place(&judge.mounts, node.facts.mount, &node.vars.path);
+            judge.finder.family.nodes.iter().filter_map(base).collect()
+        });
+        if nodes.iter().any(|base| base.contains(&place)) && judge.mounts.below(real).next().is_none() {
             return;
         }
         let uid = judge.finder.terms.uid;

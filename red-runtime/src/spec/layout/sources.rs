@@ -7,6 +7,7 @@ use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::family::{Family, Node, STATUS_NAME};
 use crate::node::merge::{Export, Merged, Source};
 use crate::node::place::Facts;
+use crate::node::text_path::is_within;
 use crate::spec::crossing::Link;
 use crate::spec::host::{Host, Probe};
 
@@ -112,12 +113,13 @@ impl Finder<'_> {
     /// Whether a path is in root's own session, where root's service manager starts what it is told to.
     /// The templates export everybody's; root's is for those who may name services.
     fn is_roots_session(&self, real: &str, export: &Export) -> bool {
+        if self.terms.uid != 0 || !is_within(real, "/run/user/0") {
+            return false;
+        }
         let layers = self.family.layers();
         let layer = layers.iter().find(|layer| layer.id == export.origin.layer);
         let may = layer.is_none_or(|layer| layer.admin || layer.node.is_none());
-        let in_it =
-            real.strip_prefix("/run/user/0").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        self.terms.uid == 0 && in_it && !may && !self.terms.rules.allow(real)
+        !may && !self.terms.rules.allow(real)
     }
 
     fn without_session(&mut self, index: usize, export: &Export) -> Found {
