@@ -49,6 +49,9 @@ _red__runtime() {
             red__runtime,list)
                 cmd="red__runtime__subcmd__list"
                 ;;
+            red__runtime,mounts)
+                cmd="red__runtime__subcmd__mounts"
+                ;;
             red__runtime,pause)
                 cmd="red__runtime__subcmd__pause"
                 ;;
@@ -116,7 +119,7 @@ _red__runtime() {
 
     case "${cmd}" in
         red__runtime)
-            opts="-h -V --root --log --log-format --debug --systemd-cgroup --cgroup-manager --rootless --help --version create start state kill delete run exec list ps spec features pause resume update events checkpoint restore gc doctor conf wrap"
+            opts="-v -h --version --root --log --log-format --debug --systemd-cgroup --cgroup-manager --log-level --no-pivot --criu --rootless --help create start state kill delete run exec list ps spec features pause resume update events checkpoint restore mounts gc doctor conf wrap"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -134,8 +137,24 @@ _red__runtime() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --debug)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --systemd-cgroup)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --cgroup-manager)
                     COMPREPLY=($(compgen -W "cgroupfs systemd disabled" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --criu)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --rootless)
@@ -150,7 +169,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__checkpoint)
-            opts="-h -V --help --version"
+            opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -164,7 +183,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__conf)
-            opts="-v -h -V --color --verbose --help --version tree config mergeconfig create check plan diff access bundle schema"
+            opts="-v -h --color --verbose --help tree config mergeconfig create check plan diff access bundle schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -182,7 +201,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__conf__subcmd__access)
-            opts="-v -h -V --admin --rmain --json --color --verbose --help --version"
+            opts="-v -h --admin --rmain --json --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -208,7 +227,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__conf__subcmd__bundle)
-            opts="-t -v -h -V --admin --rmain --strict --force --unsafe --user --group --smack --tty --json --color --verbose --help --version"
+            opts="-t -v -h --admin --rmain --strict --force --unsafe --user --group --smack --tty --json --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -250,7 +269,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__conf__subcmd__check)
-            opts="-r -v -h -V --rpath --rp --redpath --admin --rmain --strict --engine --json --color --verbose --help --version"
+            opts="-r -v -h --rpath --rp --redpath --admin --rmain --strict --engine --json --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -292,7 +311,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__conf__subcmd__config)
-            opts="-r -v -h -V --rpath --rp --redpath --admin --rmain --yaml --json --color --verbose --help --version"
+            opts="-r -v -h --rpath --rp --redpath --admin --rmain --yaml --json --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -334,7 +353,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__conf__subcmd__create)
-            opts="-a -c -C -t -u -v -h -V --alias --config --config-adm --templates --update --color --verbose --help --version"
+            opts="-a -c -C -t -u -v -h --alias --config --config-adm --templates --update --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -384,7 +403,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__conf__subcmd__diff)
-            opts="-v -h -V --admin --rmain --json --color --verbose --help --version"
+            opts="-v -h --admin --rmain --json --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -410,7 +429,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__conf__subcmd__mergeconfig)
-            opts="-r -v -h -V --rpath --rp --redpath --admin --rmain --expand --yaml --json --color --verbose --help --version"
+            opts="-r -v -h --rpath --rp --redpath --admin --rmain --expand --yaml --json --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -452,7 +471,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__conf__subcmd__plan)
-            opts="-r -t -v -h -V --rpath --rp --redpath --admin --rmain --strict --force --unsafe --user --group --smack --tty --json --digest --canonical --color --verbose --help --version"
+            opts="-r -t -v -h --rpath --rp --redpath --admin --rmain --strict --force --unsafe --user --group --smack --tty --json --digest --canonical --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -510,7 +529,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__conf__subcmd__schema)
-            opts="-v -h -V --color --verbose --help --version config status policy reference"
+            opts="-v -h --color --verbose --help config status policy reference"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -528,7 +547,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__conf__subcmd__tree)
-            opts="-r -v -h -V --redroot --json --color --verbose --help --version"
+            opts="-r -v -h --redroot --json --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -554,7 +573,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__create)
-            opts="-b -h -V --bundle --console-socket --pid-file --pidfd-socket --preserve-fds --no-pivot --no-new-keyring --help --version"
+            opts="-b -f -h --bundle --config --console-socket --pid-file --pidfd-socket --preserve-fds --no-pivot --no-new-keyring --no-subreaper --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -565,6 +584,14 @@ _red__runtime() {
                     return 0
                     ;;
                 -b)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -592,7 +619,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__delete)
-            opts="-f -h -V --force --help --version"
+            opts="-f -r -h --force --regex --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -606,7 +633,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__doctor)
-            opts="-h -V --json --help --version"
+            opts="-h --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -620,7 +647,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__events)
-            opts="-h -V --stats --interval --help --version"
+            opts="-h --stats --interval --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -638,7 +665,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__exec)
-            opts="-p -e -u -g -t -c -d -h -V --process --cwd --env --user --additional-gids --tty --cap --apparmor --no-new-privs --cgroup --detach --pid-file --console-socket --preserve-fds --process-label --help --version"
+            opts="-p -e -u -g -t -c -d -h --process --cwd --env --user --additional-gids --tty --cap --apparmor --no-new-privs --cgroup --ignore-paused --no-subreaper --detach --pid-file --console-socket --pidfd-socket --preserve-fds --process-label --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -704,6 +731,10 @@ _red__runtime() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --pidfd-socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --preserve-fds)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -720,7 +751,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__features)
-            opts="-h -V --help --version"
+            opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -734,7 +765,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__gc)
-            opts="-h -V --help --version"
+            opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -748,7 +779,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__kill)
-            opts="-a -h -V --all --help --version"
+            opts="-a -r -h --all --regex --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -762,7 +793,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__list)
-            opts="-f -q -h -V --format --quiet --help --version"
+            opts="-f -q -h --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -783,8 +814,22 @@ _red__runtime() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        red__subcmd__runtime__subcmd__mounts)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         red__subcmd__runtime__subcmd__pause)
-            opts="-h -V --help --version"
+            opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -798,7 +843,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__ps)
-            opts="-f -h -V --format --help --version"
+            opts="-f -h --format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -820,7 +865,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__restore)
-            opts="-h -V --help --version"
+            opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -834,7 +879,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__resume)
-            opts="-h -V --help --version"
+            opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -848,7 +893,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__run)
-            opts="-b -r -e -v -h -V --bundle --console-socket --pid-file --pidfd-socket --preserve-fds --no-pivot --no-new-keyring --rpath --rp --redpath --admin --rmain --strict --force --unsafe --user --group --smack --env --detach --name --die-with-parent --new-session --timings --verbose --root --keep --help --version"
+            opts="-b -f -r -e -d -v -h --bundle --config --console-socket --pid-file --pidfd-socket --preserve-fds --no-pivot --no-new-keyring --no-subreaper --rpath --rp --redpath --admin --rmain --strict --force --unsafe --user --group --smack --env --detach --name --die-with-parent --new-session --timings --verbose --root --keep --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -859,6 +904,14 @@ _red__runtime() {
                     return 0
                     ;;
                 -b)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -950,7 +1003,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__spec)
-            opts="-b -h -V --bundle --rootless --help --version"
+            opts="-b -f -h --bundle --file --rootless --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -964,6 +1017,14 @@ _red__runtime() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -972,7 +1033,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__start)
-            opts="-h -V --help --version"
+            opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -986,7 +1047,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__state)
-            opts="-h -V --help --version"
+            opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1000,7 +1061,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__update)
-            opts="-r -h -V --resources --memory --memory-swap --pids-limit --cpu-quota --cpu-period --cpu-share --cpuset-cpus --help --version"
+            opts="-r -h --resources --memory --memory-reservation --memory-swap --kernel-memory --kernel-memory-tcp --pids-limit --blkio-weight --cpu-quota --cpu-period --cpu-burst --cpu-rt-runtime --cpu-rt-period --cpu-share --cpu-idle --cpuset-cpus --cpuset-mems --l3-cache-schema --mem-bw-schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1018,11 +1079,27 @@ _red__runtime() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --memory-reservation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --memory-swap)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --kernel-memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kernel-memory-tcp)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --pids-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --blkio-weight)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1034,11 +1111,39 @@ _red__runtime() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cpu-burst)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cpu-rt-runtime)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cpu-rt-period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --cpu-share)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cpu-idle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --cpuset-cpus)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cpuset-mems)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --l3-cache-schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mem-bw-schema)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1050,7 +1155,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__wrap)
-            opts="-V --version"
+            opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_red_runtime_global_optspecs
-    string join \n root= log= log-format= debug systemd-cgroup cgroup-manager= rootless= h/help V/version
+    string join \n v/version root= log= log-format= debug= systemd-cgroup= cgroup-manager= log-level= no-pivot criu= rootless= h/help
 end
 
 function __fish_red_runtime_needs_command
@@ -28,14 +28,19 @@ complete -c red-runtime -n "__fish_red_runtime_needs_command" -l root -d 'Direct
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -l log -d 'File that errors are written to, besides stderr' -r -F
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -l log-format -d 'In which form' -r -f -a "text\t'A line for people'
 json\t'One JSON object'"
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -l debug -d 'Accepted for the sake of engines; there is nothing more to say' -r -f -a "true\t''
+false\t''"
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -l systemd-cgroup -d 'Have systemd make cgroups; `cgroupsPath` is `slice:prefix:name` then' -r -f -a "true\t''
+false\t''"
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -l cgroup-manager -d 'Who makes cgroups' -r -f -a "cgroupfs\t'This program'
 systemd\t'systemd'
 disabled\t'Nobody: a container stays in its launcher\'s cgroup'"
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -l log-level -d 'Accepted for crun compatibility; only errors are logged' -r
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -l criu -d 'Accepted for runc compatibility; checkpoints are not supported' -r -F
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -l rootless -d 'Accepted for the sake of engines; whether the caller is root is seen' -r
-complete -c red-runtime -n "__fish_red_runtime_needs_command" -l debug -d 'Accepted for the sake of engines; there is nothing more to say'
-complete -c red-runtime -n "__fish_red_runtime_needs_command" -l systemd-cgroup -d 'Have systemd make cgroups; `cgroupsPath` is `slice:prefix:name` then'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -s v -l version -d 'Print the version, with that of the specification and of libseccomp'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -l no-pivot -d 'Change roots without pivot_root, as with `create --no-pivot`'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c red-runtime -n "__fish_red_runtime_needs_command" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "create" -d 'Make a container from a bundle; it waits to be started'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "start" -d 'Start a container that was made'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "state" -d 'Print the state of a container'
@@ -53,30 +58,31 @@ complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "update" -d 
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "events" -d 'Print what the cgroups of a container have counted'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "checkpoint" -d 'Not supported'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "restore" -d 'Not supported'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "mounts" -d 'Not supported'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "gc" -d 'Remove what interrupted commands have left behind'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "doctor" -d 'Say what this machine lacks, and how to get it'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "conf" -d 'Look at nodes and their configuration, the same as `red-conf`'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "wrap" -d 'Run a command in a node, the same as `red-wrap`'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -s b -l bundle -d 'Directory of the bundle' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -s f -l config -d 'Configuration in place of the bundle\'s config.json' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -l console-socket -d 'Socket that the outer side of the terminal is sent to' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -l pid-file -d 'File that the number of the first process is written to' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -l pidfd-socket -d 'Socket that a descriptor of the first process is sent to' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -l preserve-fds -d 'So many descriptors after the standard streams are passed on' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -l no-pivot -d 'Change the root without pivot_root, for a root on a ramdisk'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -l no-new-keyring -d 'Keep the launcher\'s session keyring'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -l no-subreaper -d 'Accepted for runc compatibility; ignored'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand create" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand start" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand start" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand state" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand state" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand kill" -s a -l all -d 'Every process of the container'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand kill" -s r -l regex -d 'Not supported'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand kill" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand kill" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand delete" -s f -l force -d 'End it first, whatever its state; one that does not exist is fine'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand delete" -s r -l regex -d 'Not supported'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand delete" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand delete" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -s b -l bundle -d 'Directory of the bundle' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -s f -l config -d 'Configuration in place of the bundle\'s config.json' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l console-socket -d 'Socket that the outer side of the terminal is sent to' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l pid-file -d 'File that the number of the first process is written to' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l pidfd-socket -d 'Socket that a descriptor of the first process is sent to' -r -F
@@ -95,15 +101,15 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -s v -l ver
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l root -d 'Directory of states' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l no-pivot -d 'Change the root without pivot_root, for a root on a ramdisk'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l no-new-keyring -d 'Keep the launcher\'s session keyring'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l no-subreaper -d 'Accepted for runc compatibility; ignored'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l force -d 'The opposite of --strict'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l unsafe -d 'Nodes that were moved start all the same'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l detach -d 'Run it in the background; its output goes to a file (`red-wrap logs`)'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -s d -l detach -d 'Run it in the background; its output goes to a file (`red-wrap logs`)'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l die-with-parent -d 'It ends with the launcher'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l new-session -d 'It is in a session of its own'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l timings -d 'Say when each phase of the launch was over, on stderr'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -l keep -d 'Do not remove the container when it has ended'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand run" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s p -l process -d 'The process as in an OCI configuration' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l cwd -d 'Working directory' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s e -l env -d 'Set a variable' -r
@@ -111,64 +117,66 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s u -l us
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s g -l additional-gids -d 'Further groups, by number' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s c -l cap -d 'Add a capability' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l apparmor -d 'AppArmor profile' -r
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l cgroup -d 'A cgroup below the container\'s' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l cgroup -d 'A cgroup below the container\'s; `/` is its own' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l pid-file -d 'File that its number is written to' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l console-socket -d 'Socket that the outer side of the terminal is sent to' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l pidfd-socket -d 'Socket that a descriptor of the process is sent to' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l preserve-fds -d 'So many descriptors after the standard streams are passed on' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l process-label -d 'Accepted for the sake of engines; SELinux is not supported' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s t -l tty -d 'Give it a terminal'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l no-new-privs -d 'It cannot gain privileges'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l ignore-paused -d 'Enter a paused container too; the command runs when it is resumed'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l no-subreaper -d 'Accepted for runc compatibility; ignored'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s d -l detach -d 'Do not wait for it'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand list" -s f -l format -d 'In which form' -r -f -a "table\t''
 json\t''"
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand list" -s q -l quiet -d 'Names only'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand list" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand list" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand ps" -s f -l format -d 'In which form' -r -f -a "table\t''
 json\t''"
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand ps" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand ps" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand spec" -s b -l bundle -d 'Directory of the bundle' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand spec" -s f -l file -d 'File to write instead of the bundle\'s config.json' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand spec" -l rootless -d 'For an ordinary user'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand spec" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand spec" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand features" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand features" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand pause" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand pause" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand resume" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand resume" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -s r -l resources -d 'File with resources as in an OCI configuration, `-` is stdin' -r -F
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l memory -d 'Bytes of memory' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l memory -d 'Bytes of memory; with K, M, G or T behind it in that unit, -1 for no limit' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l memory-reservation -d 'Bytes of memory that are left to it where memory is short' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l memory-swap -d 'Bytes of memory and swap together' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l kernel-memory -d 'Accepted for runc compatibility; the kernel no longer has this limit' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l kernel-memory-tcp -d 'Accepted for runc compatibility; the kernel no longer has this limit' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l pids-limit -d 'Number of processes' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l blkio-weight -d 'Weight of block I/O among containers, 10 to 1000' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l cpu-quota -d 'Microseconds of processor time in a period' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l cpu-period -d 'Microseconds of a period' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l cpu-burst -d 'Microseconds of processor time that may be saved up for a burst' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l cpu-rt-runtime -d 'Microseconds of realtime processor time in a period (version 1)' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l cpu-rt-period -d 'Microseconds of a realtime period (version 1)' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l cpu-share -d 'Share of the processors among containers' -r
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l cpuset-cpus -d 'Processors' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l cpu-idle -d 'Run only when nothing else wants to: 0 or 1' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l cpuset-cpus -d 'CPUs to use' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l cpuset-mems -d 'Memory nodes to use' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l l3-cache-schema -d 'Not supported' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -l mem-bw-schema -d 'Not supported' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand update" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand events" -l interval -d 'How often' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand events" -l stats -d 'Once, and no more'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand events" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand events" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand checkpoint" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand checkpoint" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand restore" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand restore" -s V -l version -d 'Print version'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand mounts" -s h -l help -d 'Print help'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand gc" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand gc" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand doctor" -l json -d 'Print one JSON document'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand doctor" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand doctor" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -l color -d 'Controls when to use color' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -s v -l verbose -d 'Say more: notes too'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -f -a "tree" -d 'Draw the nodes below a directory'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -f -a "config" -d 'Show a node\'s own configuration'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -f -a "mergeconfig" -d 'Show what a family amounts to, and where each entry came from'
@@ -186,7 +194,6 @@ never\t''"
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from tree" -l json -d 'Print one JSON document'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from tree" -s v -l verbose -d 'Say more: notes too'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from tree" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from tree" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from config" -s r -l redpath -l rpath -l rp -d 'The node, as an option' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from config" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from config" -l rmain -d 'Replaces main.yaml' -r -F
@@ -197,7 +204,6 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from config" -l json -d 'Print one JSON document'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from config" -s v -l verbose -d 'Say more: notes too'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from config" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from config" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from mergeconfig" -s r -l redpath -l rpath -l rp -d 'The node, as an option' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from mergeconfig" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from mergeconfig" -l rmain -d 'Replaces main.yaml' -r -F
@@ -209,7 +215,6 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from mergeconfig" -l json -d 'Print one JSON document'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from mergeconfig" -s v -l verbose -d 'Say more: notes too'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from mergeconfig" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from mergeconfig" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from create" -s a -l alias -d 'Name within the family; the last component of PATH when absent' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from create" -s c -l config -d 'Template of the configuration: a name, or a path with a slash in it' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from create" -s C -l config-adm -d 'Template of the admin configuration' -r
@@ -220,7 +225,6 @@ never\t''"
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from create" -s u -l update -d 'Change a node that is there: adopt it where it is now, write what is missing and what a template is named for'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Say more: notes too'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from create" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from check" -s r -l redpath -l rpath -l rp -d 'The node, as an option' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from check" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from check" -l rmain -d 'Replaces main.yaml' -r -F
@@ -232,7 +236,6 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from check" -l json -d 'Print one JSON document'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Say more: notes too'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from check" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from plan" -s r -l redpath -l rpath -l rp -d 'The node, as an option' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from plan" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from plan" -l rmain -d 'Replaces main.yaml' -r -F
@@ -252,7 +255,6 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from plan" -l canonical -d 'Print the canonical form, whose SHA-256 is the digest'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from plan" -s v -l verbose -d 'Say more: notes too'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from plan" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from diff" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from diff" -l rmain -d 'Replaces main.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from diff" -l color -d 'Controls when to use color' -r -f -a "auto\t''
@@ -261,7 +263,6 @@ never\t''"
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from diff" -l json -d 'Print one JSON document'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say more: notes too'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from access" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from access" -l rmain -d 'Replaces main.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from access" -l color -d 'Controls when to use color' -r -f -a "auto\t''
@@ -270,7 +271,6 @@ never\t''"
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from access" -l json -d 'Print one JSON document'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from access" -s v -l verbose -d 'Say more: notes too'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from access" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from access" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from bundle" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from bundle" -l rmain -d 'Replaces main.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from bundle" -l strict -d 'What is missing is an error' -r -f -a "yes\t''
@@ -287,11 +287,8 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from bundle" -l json -d 'Print one JSON document'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from bundle" -s v -l verbose -d 'Say more: notes too'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from bundle" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from bundle" -s V -l version -d 'Print version'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from schema" -l color -d 'Controls when to use color' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from schema" -s v -l verbose -d 'Say more: notes too'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from schema" -s V -l version -d 'Print version'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand wrap" -s V -l version -d 'Print version'

@@ -35,7 +35,7 @@ _red__wrap() {
 
     case "${cmd}" in
         red__wrap)
-            opts="-r -e -v -h -V --rpath --rp --redpath --admin --rmain --strict --force --unsafe --user --group --smack --env --detach --name --die-with-parent --new-session --timings --verbose --root --dump --show --dump-only --plan --help --version ps enter kill logs"
+            opts="-r -e -d -v -h -V --rpath --rp --redpath --admin --rmain --strict --force --unsafe --user --group --smack --env --detach --name --die-with-parent --new-session --timings --verbose --root --dump --show --dump-only --plan --help --version ps enter kill logs"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_red_wrap_global_optspecs
-    string join \n r/redpath= admin= rmain= strict= force unsafe user= group= smack= e/env= detach name= die-with-parent new-session timings v/verbose= root= show dump-only plan h/help V/version
+    string join \n r/redpath= admin= rmain= strict= force unsafe user= group= smack= e/env= d/detach name= die-with-parent new-session timings v/verbose= root= show dump-only plan h/help V/version
 end
 
 function __fish_red_wrap_needs_command
@@ -38,7 +38,7 @@ complete -c red-wrap -n "__fish_red_wrap_needs_command" -s v -l verbose -d 'Say 
 complete -c red-wrap -n "__fish_red_wrap_needs_command" -l root -d 'Directory of states' -r -F
 complete -c red-wrap -n "__fish_red_wrap_needs_command" -l force -d 'The opposite of --strict'
 complete -c red-wrap -n "__fish_red_wrap_needs_command" -l unsafe -d 'Nodes that were moved start all the same'
-complete -c red-wrap -n "__fish_red_wrap_needs_command" -l detach -d 'Run it in the background; its output goes to a file (`red-wrap logs`)'
+complete -c red-wrap -n "__fish_red_wrap_needs_command" -s d -l detach -d 'Run it in the background; its output goes to a file (`red-wrap logs`)'
 complete -c red-wrap -n "__fish_red_wrap_needs_command" -l die-with-parent -d 'It ends with the launcher'
 complete -c red-wrap -n "__fish_red_wrap_needs_command" -l new-session -d 'It is in a session of its own'
 complete -c red-wrap -n "__fish_red_wrap_needs_command" -l timings -d 'Say when each phase of the launch was over, on stderr'

@@ -3,6 +3,7 @@
 pub mod broom;
 pub mod call;
 pub mod engine;
+pub mod killer;
 pub mod packages;
 pub mod pages;
 pub mod places;

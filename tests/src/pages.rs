@@ -11,7 +11,7 @@ use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 use node_store::cli::{dnf_command, rpm_command};
-use red_runtime::cli::exit::{Meanings, OF_EXEC, OF_LAUNCHES, OF_TOOLS};
+use red_runtime::cli::exit::{Meanings, OF_EXEC, OF_LAUNCHES, OF_RUNTIME, OF_TOOLS};
 use red_runtime::cli::{conf_command, runtime_command, wrap_command};
 use red_runtime::node::diagnostic::Code;
 use red_runtime::node::limits;
@@ -112,6 +112,8 @@ fn statuses(title: &str) -> Meanings {
         "red-wrap" | "red-runtime-run" => OF_LAUNCHES,
         "red-runtime-exec" | "red-wrap-enter" => OF_EXEC,
         "red-dnf-red-check-update" => OF_UPDATES,
+        "red-runtime-doctor" | "red-runtime-gc" => OF_TOOLS,
+        title if title == "red-runtime" || title.starts_with("red-runtime-") => OF_RUNTIME,
         _ => OF_TOOLS,
     }
 }

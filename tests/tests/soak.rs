@@ -1,14 +1,15 @@
 //! The same over and over, under load, killed anywhere. CI runs a share; `RED_SOAK=full` runs all
-//! of it (about twenty minutes).
+//! of it (about an hour).
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use red_tests::call::{red_runtime, run};
+use red_tests::killer::Killer;
 use red_tests::skip;
-use red_tests::stage::Stage;
+use red_tests::stage::{Stage, eventually};
 
 fn times(share: usize, full: usize) -> usize {
     if std::env::var_os("RED_SOAK").is_some_and(|value| value == "full") { full } else { share }
@@ -38,7 +39,7 @@ impl Drop for Load {
 fn no_end_is_lost_in_the_foreground() {
     let stage = Stage::new();
     let bundle = stage.plain("b", &["/usr/bin/true"], |_| {});
-    let each = times(25, 320);
+    let each = times(25, 625);
     // A caller that ignores SIGCHLD, as some service managers do.
     let deaf = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])";
     let mut wrong = Vec::new();
@@ -101,63 +102,13 @@ fn no_end_is_lost_in_the_foreground() {
     assert!(stage.sweep());
 }
 
-/// A program that kills a command at its n-th system call; compiled for the test.
-fn killer(stage: &Stage) -> Option<PathBuf> {
-    let source = stage.pool.write("killat.c", KILLER);
-    let program = stage.pool.join("killat");
-    let built = Command::new("cc").args(["-O1", "-w", "-o"]).arg(&program).arg(&source).status().ok()?;
-    built.success().then_some(program)
-}
-
-const KILLER: &str = r#"
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
-/* killat N COMMAND...: prints how many system calls it made when N is 0, else kills it at the N-th. */
-int main(int argc, char **argv) {
-    long at = atol(argv[1]), calls = 0;
-    pid_t pid = fork();
-    if (pid == 0) { ptrace(PTRACE_TRACEME, 0, 0, 0); raise(SIGSTOP); execvp(argv[2], argv + 2); _exit(127); }
-    int status, pass = 0, inside = 0;
-    waitpid(pid, &status, 0);
-    ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD);
-    for (;;) {
-        ptrace(PTRACE_SYSCALL, pid, 0, pass);
-        pass = 0;
-        if (waitpid(pid, &status, 0) < 0 || !WIFSTOPPED(status)) break;
-        int stop = WSTOPSIG(status);
-        if (stop == (SIGTRAP | 0x80)) {
-            inside = !inside;
-            if (inside && ++calls == at) { kill(pid, SIGKILL); waitpid(pid, &status, 0); break; }
-        } else if (stop != SIGTRAP && stop != SIGSTOP) pass = stop;
-    }
-    fprintf(stderr, "%ld\n", calls);
-    return 0;
-}
-"#;
-
 #[test]
 fn killed_at_every_system_call_a_container_can_be_removed_and_its_name_used_again() {
     let stage = Stage::new();
-    let Some(killer) = killer(&stage) else { return skip("there is no C compiler") };
+    let Some(killer) = Killer::build(&stage.pool) else { return skip("there is no C compiler") };
     let bundle = stage.plain("b", &["sleep", "1000"], |_| {});
-    let red = red_runtime(&stage.root);
-    let kill = |at: usize, args: &[&str]| -> usize {
-        let mut command = Command::new(&killer);
-        command.arg(at.to_string()).arg(red.get_program()).args(red.get_args()).args(args);
-        let err = stage.pool.join("killed");
-        // The container would keep a pipe open.
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&err).expect("it is ours"));
-        command.env_clear().env("PATH", "/usr/bin:/bin").status().expect("it starts");
-        let text = fs::read_to_string(&err).unwrap_or_default();
-        text.lines().last().and_then(|line| line.parse().ok()).unwrap_or(0)
-    };
+    let kill =
+        |at: usize, args: &[&str]| killer.kill_at(at, "red-runtime", red_runtime(&stage.root).args(args));
     let dir = bundle.display().to_string();
     let create = ["create", "--bundle", &dir, "k"];
     let mut points = 0;
@@ -192,6 +143,73 @@ fn killed_at_every_system_call_a_container_can_be_removed_and_its_name_used_agai
         stage.runtime(["delete", "--force", "k"]).good();
     }
     let left = stage.left("k");
+    assert!(left.is_empty(), "after {points} kills: {left:?}");
+}
+
+/// Processes whose command line has a word.
+fn running(word: &str) -> bool {
+    fs::read_dir("/proc").expect("it is there").flatten().any(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|arg| arg == word.as_bytes())
+    })
+}
+
+/// A launcher that is killed leaves a container that is on record, or none at all.
+#[test]
+fn killed_at_every_system_call_a_launch_is_on_record_or_gone() {
+    let stage = Stage::new();
+    let Some(killer) = Killer::build(&stage.pool) else { return skip("there is no C compiler") };
+    let bundle = stage.plain("b", &["sleep", "1000"], |spec| {
+        spec["process"]["args"] = serde_json::json!(["sleep", format!("{}", 70_000 + std::process::id())]);
+    });
+    let ends = stage.plain("ends", &["true"], |_| {});
+    let mut points = 0;
+    for way in ["red-wrap", "run"] {
+        let number = |at: usize| format!("{}.{at}", 90_000 + std::process::id());
+        let launch = |at: usize| {
+            if way == "red-wrap" {
+                let word = number(at);
+                killer.kill_at(at, way, &mut stage.wrap_command(&["--name", "w"], &["sleep", &word]))
+            } else {
+                let mut run = red_runtime(&stage.root);
+                killer.kill_at(at, "red-runtime", run.args(["run", "--bundle"]).arg(&bundle).arg("w"))
+            }
+        };
+        let word = |at: usize| {
+            if way == "red-wrap" { number(at) } else { format!("{}", 70_000 + std::process::id()) }
+        };
+        let all = match way {
+            "red-wrap" => killer.kill_at(0, way, &mut stage.wrap_command(&["--name", "w"], &["true"])),
+            _ => killer.kill_at(
+                0,
+                "red-runtime",
+                red_runtime(&stage.root).args(["run", "--bundle"]).arg(&ends).arg("w"),
+            ),
+        };
+        assert!(all > 100, "{way}: {all} system calls");
+        // The last ones are when there is something to lose; the others only with RED_SOAK=full.
+        let from = times(all * 3 / 5, 1);
+        let step = times(((all - from) / 35).max(1), 1);
+        for at in (from..=all).step_by(step) {
+            // One that is killed late enough waits for its command, which has to be ended.
+            launch(at);
+            let listed = |stage: &Stage| stage.runtime(["list", "-q"]).good().out.contains('w');
+            for _ in 0..400 {
+                if listed(&stage) || !running(&word(at)) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            assert!(
+                listed(&stage) || !running(&word(at)),
+                "{way} killed at {at}: it runs, and nothing knows it"
+            );
+            stage.runtime(["delete", "--force", "w"]).good();
+            eventually("its command has ended", || !running(&word(at)));
+            points += 1;
+        }
+    }
+    let left = stage.left("w");
     assert!(left.is_empty(), "after {points} kills: {left:?}");
 }
 

@@ -50,6 +50,9 @@ pub const OF_TOOLS: Meanings = &[
     ("2", "it was called wrongly"),
 ];
 
+/// Those of commands that runc has, too.
+pub const OF_RUNTIME: Meanings = &[("0", "it did what was asked"), ("1", "it failed, or was called wrongly")];
+
 /// Those of tools that run a command in the foreground.
 pub const OF_LAUNCHES: Meanings = &[
     ("n", "the command's own status"),

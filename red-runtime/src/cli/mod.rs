@@ -14,6 +14,8 @@ mod seal;
 #[cfg(feature = "launch")]
 mod signal;
 #[cfg(feature = "launch")]
+mod watch;
+#[cfg(feature = "launch")]
 mod wrap;
 
 use std::ffi::OsString;
@@ -85,9 +87,13 @@ fn launching(wrap: bool, args: Vec<OsString>) -> Exit {
     if wrap {
         return wrap::main(args);
     }
-    match parse::<runtime::Runtime>(args) {
+    let named = args.clone();
+    match runtime::parse(args) {
         Ok(call) => runtime::main(&call),
-        Err(error) => usage(&error),
+        Err(error) => match usage(&error) {
+            Exit::Usage => runtime::usage(&named),
+            other => other,
+        },
     }
 }
 

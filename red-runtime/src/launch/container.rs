@@ -1,15 +1,13 @@
 //! A container that was made: what it is now, signals, its end.
 
-use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+mod remove;
+
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Hooks;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
-};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::{Value, json};
 
 use super::cgroup::{self, Layout};
@@ -18,8 +16,7 @@ use super::record::{Held, Process, Record, Stage, Store};
 use super::{hooks, start};
 use crate::sys::signal;
 
-/// How long the end of a first process is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) use remove::{collect, delete, free, take_down};
 
 /// What a container is now (runtime specification, runtime.md, "State").
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,18 +52,55 @@ impl Process {
     /// # Errors
     /// It does not.
     pub(crate) fn of(pid: Pid) -> Result<Self, LaunchError> {
-        let pid = pid.as_raw_nonzero().get();
-        let stat = stat(pid).ok_or(LaunchError::Died("its creation"))?;
-        Ok(Self { pid, start: stat.start })
+        let number = pid.as_raw_nonzero().get();
+        match stat(number) {
+            Some(stat) => Ok(Self { pid: number, start: stat.start, pidfd: None }),
+            None => Self::hidden(pid),
+        }
+    }
+
+    /// A process that cannot be looked at: with `hidepid=` (proc(5)) an ordinary user does not see one that
+    /// keeps others from tracing it.
+    fn hidden(pid: Pid) -> Result<Self, LaunchError> {
+        let gone = |_errno| LaunchError::Died("its creation");
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(gone)?;
+        if ended(&pidfd) {
+            return Err(LaunchError::Died("its creation"));
+        }
+        let number = pid.as_raw_nonzero().get();
+        let of_pidfs = rustix::fs::fstatfs(&pidfd).is_ok_and(|facts| facts.f_type as u64 == PIDFS);
+        if !of_pidfs {
+            return Err(LaunchError::refused(
+                format!("process {number}"),
+                "/proc does not show it (hidepid=); start a kernel of 6.9 or later, or mount /proc without",
+            ));
+        }
+        let inode = rustix::fs::fstat(&pidfd).doing(|| "a pidfd")?.st_ino;
+        Ok(Self { pid: number, start: 0, pidfd: Some(inode) })
     }
 
     /// It as a descriptor, when it is still the same and has not ended.
     pub(crate) fn alive(&self) -> Option<OwnedFd> {
-        let pidfd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
+        // The first process of where the runtime is cannot be a container's.
+        let pid = Pid::from_raw(self.pid).filter(|pid| self.pid > 0 && *pid != Pid::INIT)?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        if let Some(inode) = self.pidfd {
+            let same = rustix::fs::fstat(&pidfd).is_ok_and(|now| now.st_ino == inode);
+            return (same && !ended(&pidfd)).then_some(pidfd);
+        }
         // Asked after it was opened: whatever has the number now is what the descriptor is of.
         let stat = stat(self.pid)?;
         (stat.start == self.start && !matches!(stat.state, b'Z' | b'X')).then_some(pidfd)
     }
+}
+
+/// The type of the file system that pidfds are of (`PID_FS_MAGIC` in linux/magic.h).
+const PIDFS: u64 = 0x5049_4446;
+
+/// Whether a process has ended.
+fn ended(pidfd: &OwnedFd) -> bool {
+    let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&none)).is_ok_and(|count| count > 0)
 }
 
 /// What `/proc/PID/stat` says of a process (proc_pid_stat(5)).
@@ -106,6 +140,7 @@ impl Record {
             Stage::Creating => Status::Creating,
             // Whoever started it may have been killed before it could write that down; a process that
             // became the command no longer listens.
+            Stage::Created if self.paused => Status::Paused,
             Stage::Created if store.waits(&self.id) => Status::Created,
             Stage::Created => Status::Running,
             Stage::Started if self.cgroups.as_ref().is_some_and(cgroup::Cgroups::frozen) => Status::Paused,
@@ -154,11 +189,11 @@ impl Record {
 pub(crate) fn kill(store: &Store, id: &str, number: i32, all: bool) -> Result<(), LaunchError> {
     let record = store.read(id)?;
     let what = || format!("signal {number} for container `{id}`");
-    let everything = record.cgroups.as_ref().filter(|_| all);
+    // Of one that is being made it is not known yet which cgroups are its own.
+    let known = |cgroups: &&cgroup::Cgroups| record.stage != Stage::Creating || !cgroups.inodes.is_empty();
+    let everything = record.cgroups.as_ref().filter(|_| all).filter(known);
     if let Some(cgroups) = everything {
-        if cgroups.members()?.is_empty() {
-            return Err(LaunchError::NotRunning { id: id.to_owned() });
-        }
+        // Of one that has ended there may be processes left, or none: both are well (runc, "kill --all").
         cgroups.signal(number)?;
     } else {
         let (first, pidfd) = record.first()?;
@@ -187,30 +222,30 @@ pub(super) fn command_of(first: i32) -> Option<OwnedFd> {
     (stat(pid.as_raw_nonzero().get())?.parent == first).then_some(pidfd)
 }
 
-fn ignore_ended(result: rustix::io::Result<()>) -> rustix::io::Result<()> {
-    match result {
-        Err(rustix::io::Errno::SRCH) => Ok(()),
-        other => other,
-    }
-}
-
 /// Stops or continues everything in a container.
 ///
 /// # Errors
 /// It is not running, or has no freezer.
 pub(crate) fn pause(store: &Store, id: &str, pause: bool) -> Result<(), LaunchError> {
     let held = hold_known(store, id)?;
-    let record = held.read()?;
+    let mut record = held.read()?;
     let status = record.status(store);
-    let wanted = if pause { Status::Running } else { Status::Paused };
-    if status != wanted {
+    // One that waits to be started can be paused too (runc).
+    let fits =
+        if pause { matches!(status, Status::Running | Status::Created) } else { status == Status::Paused };
+    if !fits {
         let verb = if pause { "paused" } else { "resumed" };
         return Err(LaunchError::State { id: id.to_owned(), status: status.name(), verb });
     }
-    let cgroups = record.cgroups.ok_or_else(|| {
+    let cgroups = record.cgroups.clone().ok_or_else(|| {
         LaunchError::refused(format!("container `{id}`"), "it has no cgroup to be stopped in")
     })?;
-    cgroups.freeze(pause)
+    cgroups.freeze(pause)?;
+    if pause && status == Status::Created || record.paused {
+        record.paused = pause;
+        held.update(&held.open()?, &record)?;
+    }
+    Ok(())
 }
 
 /// Takes the lock of a container that exists.
@@ -268,111 +303,6 @@ fn later(record: &Record, store: &Store) -> Result<Hooks, LaunchError> {
     }
 }
 
-/// Removes a container, and with `force` ends it first. Needs nothing but its record; with `force`
-/// not even that.
-///
-/// # Errors
-/// It runs, or something of it does not end or cannot be removed: then it can be tried again.
-pub(crate) fn delete(store: &Store, id: &str, force: bool) -> Result<(), LaunchError> {
-    let held = match hold_known(store, id) {
-        Err(LaunchError::Unknown { .. }) if force => return sweep(store, id),
-        held => held?,
-    };
-    let record = match held.read() {
-        Ok(record) => record,
-        Err(LaunchError::Damaged { .. }) if force => return bury(held, &store.scope()),
-        Err(error) => return Err(error),
-    };
-    let status = record.status(store);
-    if !force && matches!(status, Status::Running | Status::Paused | Status::Creating) {
-        return Err(LaunchError::State {
-            id: id.to_owned(),
-            status: status.name(),
-            verb: "deleted without --force",
-        });
-    }
-    take_down(&record)?;
-    // A configuration that cannot be read does not keep a container from being deleted.
-    let later = later(&record, store).unwrap_or_default();
-    held.forget()?;
-    // The container is gone whatever they say.
-    hooks::run_poststop(later.poststop().as_ref(), || record.state(Status::Stopped).to_string());
-    Ok(())
-}
-
-/// Removes what a killed command has left of a container that does not exist: one that was not yet
-/// there, or no longer.
-fn sweep(store: &Store, id: &str) -> Result<(), LaunchError> {
-    if !store.remains(id)? {
-        return Ok(());
-    }
-    let held = store.hold(id)?;
-    // Somebody may have made one meanwhile, and that one is not what was asked for.
-    if held.exists() { Ok(()) } else { held.forget() }
-}
-
-/// Ends everything of a container and removes its cgroups.
-///
-/// # Errors
-/// Something does not end or cannot be removed.
-pub(crate) fn take_down(record: &Record) -> Result<(), LaunchError> {
-    if let Some(pidfd) = record.process.and_then(|process| process.alive()) {
-        ignore_ended(pidfd_send_signal(&pidfd, Signal::KILL)).doing(|| "ending the first process")?;
-        if let Some(cgroups) = &record.cgroups
-            && cgroups.layout == Layout::V1
-            && cgroups.frozen()
-        {
-            cgroups.freeze(false)?;
-        }
-        wait_end(&pidfd, &record.id)?;
-    }
-    let Some(cgroups) = &record.cgroups else { return Ok(()) };
-    cgroups.end()?;
-    if cgroups.systemd.is_some() {
-        return cgroup::end_scope(cgroups);
-    }
-    cgroups.remove()
-}
-
-/// Waits for the end of a process, which may be somebody else's child.
-fn wait_end(pidfd: &OwnedFd, id: &str) -> Result<(), LaunchError> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(LaunchError::refused(
-                format!("container `{id}`"),
-                format!("its first process does not end within {} s; try again later", PATIENCE.as_secs()),
-            ));
-        }
-        let timeout = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(10),
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
-        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&timeout)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => {}
-            Ok(_) => break,
-            Err(errno) => return Err(errno).doing(|| "waiting for the first process"),
-        }
-    }
-    // When it is our child it is not left behind as a zombie; when it is not, this says so.
-    tried(waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG));
-    Ok(())
-}
-
-/// Removes a container whose record cannot be read: whatever runs in the cgroup that it has when
-/// nobody says otherwise, and its directory.
-fn bury(held: Held, scope: &str) -> Result<(), LaunchError> {
-    let path = cgroup::default_path(&held.id, scope);
-    let mut cgroups = cgroup::Cgroups { layout: Layout::here(), path, made: Vec::new(), systemd: None };
-    cgroups.made = cgroups.leaves().into_iter().filter(|leaf| leaf.is_dir()).collect();
-    if !cgroups.made.is_empty() {
-        cgroups.end()?;
-        cgroups.remove()?;
-    }
-    held.forget()
-}
-
 /// Everything that is known, with what could not be read.
 pub(crate) struct Listed {
     /// Containers, by name.
@@ -396,36 +326,6 @@ pub(crate) fn list(store: &Store) -> Result<Listed, LaunchError> {
         }
     }
     Ok(listed)
-}
-
-/// Removes what was left behind: containers whose making was interrupted, those of the foreground
-/// whose launcher was killed and which have ended, and damaged records.
-///
-/// # Errors
-/// The directory cannot be read. What cannot be removed is told with its name.
-pub(crate) fn collect(store: &Store) -> Result<BTreeMap<String, Result<(), LaunchError>>, LaunchError> {
-    let mut done = BTreeMap::new();
-    for name in store.remainders()? {
-        sweep(store, &name)?;
-    }
-    for name in store.names()? {
-        if store.is_held(&name) {
-            continue;
-        }
-        let left = match store.read(&name) {
-            Ok(record) => {
-                let status = record.status(store);
-                status == Status::Stopped && (!record.engine || record.stage == Stage::Creating)
-            }
-            Err(LaunchError::Damaged { .. }) => true,
-            Err(_) => false,
-        };
-        if left {
-            let result = delete(store, &name, true);
-            done.insert(name, result);
-        }
-    }
-    Ok(done)
 }
 
 /// A name for a container that nobody else has: a path below `/` without slashes, and a number.

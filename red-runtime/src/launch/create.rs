@@ -131,6 +131,7 @@ impl Request<'_> {
             annotations: annotations
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect::<BTreeMap<_, _>>(),
+            paused: false,
             output: self.terms.output.clone(),
             reaper: self.terms.reaper,
             filter: self.terms.filter,
@@ -177,9 +178,7 @@ impl Request<'_> {
 /// Something is refused; then nothing of it is left.
 pub(crate) fn create(store: &Store, request: Request<'_>) -> Result<Pid, LaunchError> {
     let held = store.hold(request.id)?;
-    if held.exists() {
-        return Err(LaunchError::Exists { id: request.id.to_owned() });
-    }
+    super::container::free(&held, store)?;
     let wanted = match check(store, &request) {
         Ok(wanted) => wanted,
         Err(error) => {
@@ -265,14 +264,14 @@ fn make(
         let reaper = request.terms.reaper;
         let mut job = request.job(cgroups, Manner::Created { reaper });
         job.start_socket = Some(socket);
-        let spawned = spawn(&mut job)?;
+        let spawned = spawn(&mut job, &mut |_, _| Ok(()))?;
         record.cgroups.clone_from(&job.cgroups);
         let handed = tell(pidfd_socket.as_ref(), &spawned)
             .and_then(|()| hand_over(held, directory, &mut record, &spawned, pid_file.as_deref()));
-        if handed.is_err() {
-            spawned.abandon();
+        match handed {
+            Ok(()) => Ok(spawned.pid),
+            Err(error) => Err(spawned.fail(error)),
         }
-        handed.map(|()| spawned.pid)
     })();
     result.map_err(|error| (Box::new(without_others(record, &error)), error))
 }
@@ -298,7 +297,9 @@ fn prepare(request: &Request<'_>, wanted: Option<Wanted>) -> Result<Option<Cgrou
     if wanted.systemd.is_some() {
         return Ok(Some(wanted.record()));
     }
-    let made = wanted.make()?;
+    let mut made = wanted.make()?;
+    // From here on something may run in them.
+    made.iter_mut().for_each(Cgroups::identify);
     match (&made, request.resources) {
         (Some(cgroups), resources) => {
             let mut above = cgroups.clone();
@@ -386,53 +387,43 @@ pub(crate) fn foreground(
 ) -> Result<Foreground, LaunchError> {
     let wanted = request.cgroup.take();
     let mut record = request.record(wanted.as_ref().map(Wanted::record));
-    // Cgroups outlive processes, so they are written down before they are made. Without them there
-    // is nothing to take away, and the record can wait until the command is on its way.
-    let mut held = match &wanted {
-        None => None,
-        Some(_) => {
-            let held = store.hold(request.id)?;
-            held.begin(&record, request.spec, true)?;
-            Some(held)
-        }
+    let (id, spec) = (request.id, request.spec);
+    let claim = |record: &Record, lasts: bool| {
+        let held = store.hold(id)?;
+        super::container::free(&held, store)?;
+        held.begin(record, spec, lasts).map(|_directory| held)
     };
+    // Cgroups outlive processes, so they are written down before they are made. Without them the record can
+    // wait until there is a process, and is written while that prepares itself.
+    let mut held = wanted.is_some().then(|| claim(&record, true)).transpose()?;
     let result = (|| {
         let cgroups = prepare(&request, wanted)?;
         record.cgroups.clone_from(&cgroups);
         let mut job = request.job(cgroups, manner);
-        let spawned = spawn(&mut job)?;
-        Ok(spawned)
-    })();
-    let spawned = match result {
-        Ok(spawned) => spawned,
-        Err(error) => match held {
-            Some(held) => return undo(held, &without_others(record, &error), error),
-            None => return Err(error),
-        },
-    };
-    let written = (|| {
-        record.process = Some(Process::of(spawned.pid)?);
-        record.stage = Stage::Started;
-        match &held {
-            Some(held) => held.update(&held.open()?, &record),
-            None => {
-                let claimed = store.hold(request.id)?;
-                claimed.begin(&record, request.spec, false)?;
-                held = Some(claimed);
-                Ok(())
+        spawn(&mut job, &mut |spawned, cgroups| {
+            record.process = match Process::of(spawned.pid) {
+                // It has ended already, and says why.
+                Err(LaunchError::Died(_)) => return Ok(()),
+                process => Some(process?),
+            };
+            record.cgroups = cgroups.cloned();
+            record.stage = Stage::Started;
+            match &held {
+                Some(held) => held.update(&held.open()?, &record),
+                None => claim(&record, false).map(|claimed| held = Some(claimed)),
             }
-        }
+        })
     })();
-    match written {
-        // One that has ended already needs no record. The lock is let go: others may look, and end it.
-        Ok(()) | Err(LaunchError::Died(_)) => {
+    match result {
+        // The lock is let go: others may look, and end it.
+        Ok(spawned) => {
             let recorded = held.take().is_some();
             Ok(Foreground { spawned, store: store.clone(), recorded, record })
         }
-        Err(error) => {
-            spawned.abandon();
-            Err(error)
-        }
+        Err(error) => match held {
+            Some(held) => undo(held, &without_others(record, &error), error),
+            None => Err(error),
+        },
     }
 }
 

@@ -28,6 +28,9 @@ use crate::sys::clone::ChildToken;
 /// (by its freezer, or a file system of its own).
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long one may take that waits until its container is resumed.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// What is to be run, and how.
 #[derive(Debug, Default)]
 pub(crate) struct Terms {
@@ -37,6 +40,8 @@ pub(crate) struct Terms {
     pub(crate) preserve: u32,
     /// A cgroup below the container's.
     pub(crate) cgroup: Option<PathBuf>,
+    /// A paused container is entered too, and the process waits until that is resumed.
+    pub(crate) ignore_paused: bool,
 }
 
 /// A process that has joined a container.
@@ -141,7 +146,8 @@ pub(crate) fn enter(
 ) -> Result<ExecProcess, LaunchError> {
     let record = store.read(id)?;
     let status = record.status(store);
-    if !matches!(status, Status::Running | Status::Created) {
+    let paused = status == Status::Paused && terms.ignore_paused;
+    if !paused && !matches!(status, Status::Running | Status::Created) {
         return match status {
             Status::Stopped => Err(LaunchError::NotRunning { id: id.to_owned() }),
             _ => Err(LaunchError::State { id: id.to_owned(), status: status.name(), verb: "entered" }),
@@ -178,11 +184,12 @@ pub(crate) fn enter(
     };
     let entered = split(inside, place.unified.as_ref())?;
     let limits = process.rlimits().as_deref().unwrap_or_default();
+    let patience = if paused { FOREVER } else { PATIENCE };
     let told = |pid: i32, notify: &OwnedFd| {
         let agent = agent.as_ref().ok_or(LaunchError::Died("entering"))?;
         super::seccomp::hand_over(&spec, (pid, &record.state(status).to_string()), agent, notify)
     };
-    match begin(&entered, &place, (limits, schedule, &ours), told) {
+    match begin(&entered, &place, (limits, schedule, (&ours, patience)), told) {
         Ok(()) => Ok(entered),
         Err(error) => {
             tried(pidfd_send_signal(&entered.pidfd, Signal::KILL));
@@ -196,7 +203,7 @@ pub(crate) fn enter(
 fn begin(
     entered: &ExecProcess,
     place: &Place,
-    (limits, schedule, ours): (&[PosixRlimit], Schedule, &Sync),
+    (limits, schedule, (ours, patience)): (&[PosixRlimit], Schedule, (&Sync, Duration)),
     tell_agent: impl FnOnce(i32, &OwnedFd) -> Result<(), LaunchError>,
 ) -> Result<(), LaunchError> {
     for file in &place.procs {
@@ -206,21 +213,21 @@ fn begin(
     process::limit(entered.pid, limits)?;
     schedule.give(entered.pid)?;
     ours.say(&Message::Go).doing(|| "the process inside")?;
-    let mut heard = ours.hear_within(PATIENCE).doing(|| "the process inside")?;
+    let mut heard = ours.hear_within(patience).doing(|| "the process inside")?;
     if let Some(Message::Warning(text)) = &heard {
         warn(text);
-        heard = ours.hear_within(PATIENCE).doing(|| "the process inside")?;
+        heard = ours.hear_within(patience).doing(|| "the process inside")?;
     }
     if matches!(heard, Some(Message::Asks)) {
         tell_agent(entered.pid.as_raw_nonzero().get(), &ours.take_over()?)?;
-        heard = ours.hear_within(PATIENCE).doing(|| "the process inside")?;
+        heard = ours.hear_within(patience).doing(|| "the process inside")?;
     }
     match heard {
         Some(Message::Ready) => {}
         Some(Message::Failed(error)) => return Err(error),
         _ => return Err(LaunchError::Died("entering")),
     }
-    match ours.hear_within(PATIENCE).doing(|| "the process inside")? {
+    match ours.hear_within(patience).doing(|| "the process inside")? {
         None => Ok(()),
         Some(Message::Failed(error)) => Err(error),
         Some(_) => Err(LaunchError::Died("entering")),
@@ -259,7 +266,7 @@ impl Place {
             let what = || format!("cgroup {}", path.display());
             let directory = open(&path, flags, Mode::empty()).doing(what)?;
             // What is cloned into it would not run a single step.
-            if super::cgroup::is_frozen(&directory).doing(what)? {
+            if !terms.ignore_paused && super::cgroup::is_frozen(&directory).doing(what)? {
                 return Err(LaunchError::refused(what(), "is frozen, by somebody else than `pause`"));
             }
             place.unified = Some(directory);

@@ -46,6 +46,21 @@ pub enum LaunchError {
     /// It ended without a word.
     #[error("the container's first process ended during {0}; memory limits are the usual reason")]
     Died(&'static str),
+    /// It ended without a word, and how is known.
+    #[error("the container's first process {how}")]
+    Ended {
+        /// How.
+        how: String,
+    },
+    /// It does not answer.
+    #[error(
+        "the container's first process did not answer within {seconds} s and was ended; a mount source on a \
+         server or a FUSE file system that does not answer is the usual reason"
+    )]
+    Silent {
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// There is no such container.
     #[error("container `{id}` does not exist")]
     Unknown {

@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oci_spec::runtime::Hook;
+use oci_spec::runtime::{Hook, Hooks};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
@@ -36,6 +36,15 @@ pub(crate) struct Inside<'a> {
     pub(crate) environment: &'a [CString],
     /// What confines it, called between fork and exec.
     pub(crate) confine: Arc<dyn Fn() -> rustix::io::Result<()> + Send + Sync>,
+}
+
+/// How long the hooks that run inside may take together.
+pub(super) fn longest(hooks: Option<&Hooks>) -> Duration {
+    let Some(hooks) = hooks else { return Duration::ZERO };
+    let inside = [hooks.create_container(), hooks.start_container()].into_iter().flatten().flatten();
+    let seconds =
+        inside.map(|hook| hook.timeout().map_or(DEFAULT_SECONDS, |given| given.max(1).unsigned_abs()));
+    Duration::from_secs(seconds.fold(0, u64::saturating_add).min(86_400))
 }
 
 /// Runs hooks one after another, each with the state on its standard input. The first failure

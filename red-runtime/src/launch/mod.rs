@@ -4,6 +4,7 @@
 //! bundle both become one, and everything from there on is one path: `spawn` clones, and
 //! `inside` is what the new process does, stage by stage, until it is the command. Nothing here knows what a node is.
 
+pub(crate) mod cause;
 pub(crate) mod cgroup;
 pub(crate) mod console;
 pub(crate) mod container;

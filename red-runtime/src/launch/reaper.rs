@@ -40,6 +40,8 @@ pub(super) struct Orders {
     pub(super) die_with_parent: bool,
     /// So many descriptors after the standard streams are the command's.
     pub(super) preserve: u32,
+    /// The launcher says when it may start the command: when the container is on record.
+    pub(super) waits: bool,
 }
 
 impl Sealed {
@@ -76,6 +78,7 @@ impl Sealed {
         words.push(u8::from(orders.reap).to_string());
         words.push(u8::from(orders.die_with_parent).to_string());
         words.push(orders.preserve.to_string());
+        words.push(u8::from(orders.waits).to_string());
         let mut all: Vec<CString> = words.into_iter().filter_map(|word| CString::new(word).ok()).collect();
         all.push(program.clone());
         all.extend_from_slice(args);
@@ -101,12 +104,12 @@ pub(crate) fn main(args: Vec<OsString>) -> ! {
 fn read(args: Vec<OsString>) -> Option<(Sync, Orders, Vec<CString>)> {
     let mut words = args.into_iter().skip(1);
     let mut number = || words.next()?.to_str()?.parse::<u32>().ok();
-    let (sync, reap, die, preserve) = (number()?, number()?, number()?, number()?);
+    let (sync, reap, die, preserve, waits) = (number()?, number()?, number()?, number()?, number()?);
     let command: Vec<CString> = words.filter_map(|word| CString::new(word.into_vec()).ok()).collect();
     let sync = Sync::inherited(i32::try_from(sync).ok()?).ok()?;
     (command.len() > 1).then_some((
         sync,
-        Orders { reap: reap != 0, die_with_parent: die != 0, preserve },
+        Orders { reap: reap != 0, die_with_parent: die != 0, preserve, waits: waits != 0 },
         command,
     ))
 }
@@ -120,12 +123,20 @@ fn begin(sync: &Sync, orders: Orders, command: &[CString]) -> Result<Never, Laun
         let first = 3_u32.saturating_add(orders.preserve);
         sys::descriptors::close_from_on_exec(first).doing(|| "descriptors of the launcher")?;
     }
+    let told = || sync.say(&Message::Ready).doing(|| "the launcher");
+    if orders.waits {
+        told()?;
+        // Of a launcher that was killed before it wrote the record nothing is left.
+        sync.wait_go()?;
+    }
     let signal = orders.die_with_parent.then_some(Signal::KILL);
     set_parent_process_death_signal(signal).doing(|| "the signal at the launcher's end")?;
     let (program, args) = (&command[0], &command[1..]);
     let env = environment(orders);
     let failed = |errno| refused(program.to_string_lossy().into_owned(), errno);
-    sync.say(&Message::Ready).doing(|| "the launcher")?;
+    if !orders.waits {
+        told()?;
+    }
     if !orders.reap {
         sys::reset_signals();
         return Err(failed(sys::exec::Image::new(program, args, &env).execute()));

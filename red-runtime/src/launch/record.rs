@@ -43,6 +43,9 @@ pub(crate) struct Process {
     pub(crate) pid: i32,
     /// When it started, in the kernel's ticks since the machine did (proc_pid_stat(5), field 22).
     pub(crate) start: u64,
+    /// Inode of its pidfd, which is its alone (pidfs, Linux 6.9), where its `/proc/PID` is hidden from us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pidfd: Option<u64>,
 }
 
 /// What is recorded of a container.
@@ -96,6 +99,9 @@ pub(crate) struct Record {
     /// mounts; `None` in records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) later: Option<Hooks>,
+    /// Whether it was paused before it was started.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) paused: bool,
     /// Where its output goes when nobody is in the foreground.
     #[serde(default)]
     pub(crate) output: Option<PathBuf>,
@@ -127,6 +133,24 @@ fn boot() -> &'static str {
 }
 
 impl Record {
+    /// Why what it names is not the container's own, if it is not. Records decide what is frozen, killed and
+    /// removed.
+    fn doubt(&self) -> Option<String> {
+        let cgroups = self.cgroups.as_ref()?;
+        if let Some(why) = cgroups.doubt() {
+            return Some(why);
+        }
+        // One of an earlier version does not say which cgroups were made; its first process does.
+        let unknown = cgroups.inodes.is_empty() && self.stage != Stage::Creating && cgroups.populated();
+        let holds = |process: Process| process.alive().is_some() && cgroups.holds(process.pid);
+        (unknown && !self.process.is_some_and(holds)).then(|| {
+            format!(
+                "cgroup {} has processes, and nothing shows that they are of this container",
+                cgroups.path
+            )
+        })
+    }
+
     fn written(&self) -> Result<Vec<u8>, LaunchError> {
         json(&Written { record: self, boot: boot() }, "record.json")
     }
@@ -141,10 +165,10 @@ pub(crate) const SCHEMA: &str = "red/container/v1";
 /// It is empty, too long, or has other characters than letters, digits and `+-._`.
 pub(crate) fn check_id(id: &str) -> Result<(), LaunchError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte);
-    if id.is_empty() || id.len() > 200 || !id.bytes().all(plain) || id.starts_with('.') {
+    if id.is_empty() || id.len() > 200 || !id.bytes().all(plain) || id.starts_with(['.', '-']) {
         return Err(LaunchError::refused(
             format!("container name `{id}`"),
-            "it has to be 1 to 200 letters, digits or `+-._`, and not to begin with a dot",
+            "it has to be 1 to 200 letters, digits or `+-._`, and not to begin with a dot or a hyphen",
         ));
     }
     Ok(())
@@ -169,14 +193,32 @@ fn read(directory: &OwnedFd, id: &str) -> Result<Record, LaunchError> {
     let Kept { mut record, boot: of } = serde_json::from_str(&text)
         .map_err(|error| LaunchError::Damaged { id: id.to_owned(), why: error.to_string() })?;
     if !of.is_empty() && !boot().is_empty() && of != boot() {
-        // Whoever has the PID now is somebody else.
+        // Whoever has the PID now is somebody else, and so is whoever has cgroups of that name.
         record.process = None;
+        record.cgroups = None;
     }
     if record.id != id || record.schema != SCHEMA {
         let why = format!("it is of `{}`, {}", record.id, record.schema);
         return Err(LaunchError::Damaged { id: id.to_owned(), why });
     }
-    Ok(record)
+    match record.doubt() {
+        Some(why) => Err(LaunchError::Damaged { id: id.to_owned(), why }),
+        None => Ok(record),
+    }
+}
+
+/// The first process of a record that is not believed, where it can still be told: it is told apart by the
+/// time that it started, so it is nobody else.
+fn first_of(directory: &OwnedFd, id: &str) -> Option<Process> {
+    #[derive(Deserialize)]
+    struct First {
+        id: String,
+        process: Option<Process>,
+        #[serde(default)]
+        boot: String,
+    }
+    let first: First = serde_json::from_str(&store::read_text(directory, "record.json", id).ok()?).ok()?;
+    first.process.filter(|_| first.id == id && first.boot == boot())
 }
 
 /// Writes a pid file: it is there whole or not at all. The directory may be anybody's, so what is

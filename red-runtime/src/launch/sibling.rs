@@ -5,8 +5,11 @@
 //! ends.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
 
 use super::error::{Doing, LaunchError, tried};
 use super::inside::{hide, report_and_exit};
@@ -14,6 +17,9 @@ use super::spawn::oom;
 use super::sync::{Message, Sync};
 use crate::sys;
 use crate::sys::clone::{ChildToken, Cloned, clone3};
+
+/// How long a helper is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which side this is.
 pub(super) enum Made {
@@ -61,7 +67,11 @@ pub(super) fn made_within(
         }
         Cloned::Parent { pidfd, .. } => {
             drop(tell);
-            let answer = heard.hear().doing(|| "a helper process");
+            let limit = heard.limit(PATIENCE);
+            let answer = limit.and_then(|()| heard.hear()).doing(|| "a helper process");
+            if answer.is_err() {
+                tried(pidfd_send_signal(&pidfd, Signal::KILL));
+            }
             tried(waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED));
             match answer? {
                 Some(Message::Made(pid)) => {

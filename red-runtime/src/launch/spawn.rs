@@ -2,10 +2,12 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
+use std::time::Duration;
 
 use oci_spec::runtime::{LinuxIdMapping, Spec};
 use rustix::fs::{Mode, OFlags, open};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
 
 use super::cgroup::{self, Layout};
 use super::error::{Doing, LaunchError, tried};
@@ -20,6 +22,26 @@ use super::sync::{Message, Sync};
 use super::warning::warn;
 use crate::sys::clone::{Cloned, clone3};
 
+/// How long each step of a first process may take: more than any that works, less than for ever. Hooks that
+/// run inside have limits of their own, which come on top.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How a first process ended that said nothing.
+fn how(end: &WaitIdStatus) -> String {
+    match (end.terminating_signal(), end.exit_status()) {
+        (Some(libc::SIGSYS), _) => {
+            "was ended by SIGSYS: a system call filter that it was started under (SystemCallFilter= of a unit) \
+             does not allow what it needs"
+                .to_owned()
+        }
+        (Some(libc::SIGKILL), _) => {
+            "was ended by SIGKILL while it was made; memory limits are the usual reason".to_owned()
+        }
+        (Some(signal), _) => format!("was ended by signal {signal} while it was made"),
+        (None, status) => format!("ended with status {} while it was made", status.unwrap_or(255)),
+    }
+}
+
 /// A container whose first process has done everything but to become the command.
 #[derive(Debug)]
 pub(crate) struct Spawned {
@@ -32,11 +54,22 @@ pub(crate) struct Spawned {
 }
 
 impl Spawned {
-    /// Ends it and waits for that.
-    pub(crate) fn abandon(&self) {
+    /// Ends it, unless it has ended, and returns how it did.
+    fn end(&self) -> Option<WaitIdStatus> {
         // It may have ended by itself; there is nothing else to be done about a child.
         tried(pidfd_send_signal(&self.pidfd, Signal::KILL));
-        tried(waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED));
+        waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED).ok().flatten()
+    }
+
+    /// Ends it, and says better why it did not come to be.
+    pub(super) fn fail(&self, error: LaunchError) -> LaunchError {
+        let silent = matches!(error, LaunchError::Call { errno: Errno::TIMEDOUT, .. });
+        let end = self.end();
+        match (error, end) {
+            (_, _) if silent => LaunchError::Silent { seconds: PATIENCE.as_secs() },
+            (LaunchError::Died(_), Some(end)) => LaunchError::Ended { how: how(&end) },
+            (error, _) => error,
+        }
     }
 
     /// Hands it over to itself: it no longer ends with the launcher.
@@ -65,15 +98,20 @@ impl Spawned {
     }
 }
 
-/// Makes a container. Its first process waits, or in the foreground goes on by itself.
+/// What is done once a process is there and accounted for, while it prepares itself.
+pub(crate) type OnMade<'a> = &'a mut dyn FnMut(&Spawned, Option<&cgroup::Cgroups>) -> Result<(), LaunchError>;
+
+/// Makes a container. Its first process waits; in the foreground until `made` is over, for it is on record
+/// then.
 ///
 /// # Errors
 /// Something is refused; then no process of it is left. Its cgroups are the caller's.
-pub(crate) fn spawn(job: &mut Job<'_>) -> Result<Spawned, LaunchError> {
+pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, LaunchError> {
     let namespaces = Namespaces::of(job.spec, &job.root.namespaces)?;
     let setup = Setup::of(job.spec)?.of_own_launch(job.own);
     super::streams::guard()?;
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
+    ours.limit(PATIENCE + hooks::longest(job.spec.hooks().as_ref())).doing(|| "a socket")?;
     let cgroup = unified(job)?;
     let maps = Maps::of(job.spec, &namespaces)?;
     let offsets = time_offsets(job.spec, &namespaces)?;
@@ -91,8 +129,9 @@ pub(crate) fn spawn(job: &mut Job<'_>) -> Result<Spawned, LaunchError> {
     let mapped_by_user = maps.is_some() && !rustix::process::geteuid().is_root();
     let inheritance = Inheritance { sync: theirs, wait, mapped_by_user };
     let place = Place { adjust: early, cgroup: cgroup.as_ref(), offsets };
-    let made = start(job, &namespaces, setup, inheritance, place)?;
-    let spawned = Spawned { pid: made.0, pidfd: made.1, sync: ours };
+    let (pid, pidfd) = start(job, &namespaces, setup, inheritance, place)?;
+    let spawned = Spawned { pid, pidfd, sync: ours };
+    let go = || spawned.sync.say(&Message::Go).doing(|| "the container's first process");
     let result = (|| {
         if wait {
             attend(job, &spawned, maps.as_ref())?;
@@ -101,16 +140,21 @@ pub(crate) fn spawn(job: &mut Job<'_>) -> Result<Spawned, LaunchError> {
             if let Some(adjust) = adjust {
                 oom(&spawned.pid.as_raw_nonzero().to_string(), adjust)?;
             }
-            spawned.sync.say(&Message::Go).doing(|| "the container's first process")?;
+            go()?;
         }
-        listen(job, &spawned, listener.as_ref())
+        made(&spawned, job.cgroups.as_ref())?;
+        // Said beforehand it keeps nobody waiting. Hooks come in between, and are waited for first.
+        let early = job.spec.hooks().is_none();
+        if early && !job.of_engine() {
+            // It may have failed by now; then it has said why.
+            tried(go());
+        }
+        listen(job, &spawned, listener.as_ref())?;
+        if early || job.of_engine() { Ok(()) } else { go() }
     })();
     match result {
         Ok(()) => Ok(spawned),
-        Err(error) => {
-            spawned.abandon();
-            Err(error)
-        }
+        Err(error) => Err(spawned.fail(error)),
     }
 }
 

@@ -75,6 +75,15 @@ impl Phases {
     }
 }
 
+/// How a launch ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Status of the command as a shell would have it; detached, 0 once it runs.
+    pub code: i32,
+    /// Why something of the container is left.
+    pub left: Option<LaunchError>,
+}
+
 /// Launches a plan. Returns the status of its command as a shell would have it; detached, 0 once
 /// it runs.
 ///
@@ -85,7 +94,7 @@ pub fn launch(
     family: &Family,
     options: &Options,
     phases: &mut Phases,
-) -> Result<i32, LaunchError> {
+) -> Result<Ended, LaunchError> {
     let store = Store::of(options.root.as_deref());
     for created in &plan.layout.create {
         bundle::create(created).map_err(|error| {
@@ -125,7 +134,7 @@ pub fn launch(
     };
     phases.mark("prepare");
     if options.detach {
-        return detached(&store, request, phases);
+        return detached(&store, request, phases).map(|()| Ended { code: 0, left: None });
     }
     let manner = Manner::Foreground { die_with_parent, new_session, reaper };
     in_foreground(&store, request, manner, phases)
@@ -136,8 +145,10 @@ fn in_foreground(
     mut request: Request<'_>,
     manner: Manner,
     phases: &mut Phases,
-) -> Result<i32, LaunchError> {
-    let Manner::Foreground { new_session, reaper, .. } = manner else { return Ok(0) };
+) -> Result<Ended, LaunchError> {
+    let Manner::Foreground { new_session, reaper, .. } = manner else {
+        return Err(LaunchError::refused("launch", "not in the foreground"));
+    };
     let terminal = wants_terminal(request.spec);
     let ours = terminal.then(|| console_socket(&mut request.terms)).transpose()?;
     let signals = Signals::hold()?;
@@ -159,20 +170,21 @@ fn in_foreground(
     };
     let code = match started {
         Ok(()) => foreground::wait(&watched, &signals),
-        Err(error) => {
-            spawned.abandon();
-            Err(error)
-        }
+        Err(error) => Err(spawned.fail(error)),
     };
     drop(watched);
     phases.mark("run");
     let finished = foreground.finish();
     phases.mark("clean up");
-    let code = code?;
-    finished.map(|()| code)
+    // The command has ended as it has, whatever becomes of what it leaves behind.
+    code.map(|code| Ended { code, left: finished.err() })
 }
 
-fn detached(store: &Store, mut request: Request<'_>, phases: &mut Phases) -> Result<i32, LaunchError> {
+fn detached(store: &Store, mut request: Request<'_>, phases: &mut Phases) -> Result<(), LaunchError> {
+    // The file of one that runs is not emptied.
+    if store.read(request.id).is_ok_and(|record| record.status(store) != container::Status::Stopped) {
+        return Err(LaunchError::Exists { id: request.id.to_owned() });
+    }
     let null = super::streams::null()?;
     let (path, output) = store.output(request.id)?;
     request.terms.streams = Some((null, output));
@@ -191,7 +203,7 @@ fn detached(store: &Store, mut request: Request<'_>, phases: &mut Phases) -> Res
     if result.is_err() {
         tried(std::fs::remove_file(path));
     }
-    result.map(|()| 0)
+    result
 }
 
 fn sharing(plan: &Plan, namespace: Namespace) -> &Sharing {

@@ -1,6 +1,7 @@
 //! Starting a container that was created: a socket in its record, at which its first process waits.
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
@@ -8,6 +9,9 @@ use rustix::net::{
 
 use super::error::{Doing, LaunchError};
 use super::sync::{Message, Sync};
+
+/// How long a start may take, with the hooks that run inside: their own limits are shorter.
+const PATIENCE: Duration = Duration::from_secs(1_800);
 
 /// Name of the socket in a container's directory.
 pub(super) const NAME: &str = "start";
@@ -70,6 +74,7 @@ impl Waiting {
     /// # Errors
     /// It could not.
     pub(super) fn go(self) -> Result<(), LaunchError> {
+        self.0.limit(PATIENCE).doing(|| "the start socket")?;
         self.0.say(&Message::Go).doing(|| "the start socket")?;
         loop {
             match self.0.hear().doing(|| "the start socket")? {

@@ -62,6 +62,15 @@ impl Sync {
         Ok((Self(a), Self(b)))
     }
 
+    /// Limits how long each message of the other end is waited for.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says.
+    pub(crate) fn limit(&self, limit: Duration) -> rustix::io::Result<()> {
+        use rustix::net::sockopt::{Timeout, set_socket_timeout};
+        set_socket_timeout(&self.0, Timeout::Recv, Some(limit))
+    }
+
     /// Says something.
     ///
     /// # Errors
@@ -89,11 +98,20 @@ impl Sync {
     /// Waits for the next message. `None` when the other end is gone.
     ///
     /// # Errors
-    /// What recv(2) says.
+    /// `ETIMEDOUT` when there is a limit and it is over, or what recv(2) says.
     pub(crate) fn hear(&self) -> rustix::io::Result<Option<Message>> {
         let mut bytes = [0_u8; LONGEST];
-        let (count, _) = match retry_on_intr(|| recv(&self.0, &mut bytes, RecvFlags::empty())) {
+        let mut received = || retry_on_intr(|| recv(&self.0, &mut bytes, RecvFlags::empty()));
+        // Told once by a socket whose other end closed before it had read everything, ahead of what that end
+        // had said before (unix_release_sock in net/unix/af_unix.c).
+        let once = match received() {
+            Err(Errno::CONNRESET) => received(),
+            other => other,
+        };
+        let (count, _) = match once {
             Err(Errno::CONNRESET) => return Ok(None),
+            // The limit is over (socket(7), SO_RCVTIMEO).
+            Err(Errno::AGAIN) => return Err(Errno::TIMEDOUT),
             other => other?,
         };
         let Some((kind, rest)) = bytes[..count].split_first() else { return Ok(None) };

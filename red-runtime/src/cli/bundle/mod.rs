@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oci_spec::runtime::Spec;
+use rustix::io::Errno;
 
 use crate::command::{HostShell, Shell};
 use crate::launch::create::OfNode;
@@ -25,7 +26,7 @@ use crate::node::expand::Launch;
 use crate::node::family::Family;
 use crate::node::guard::Opened;
 use crate::node::load::{self, LoadError, LoadOptions};
-use crate::node::place::PlaceError;
+use crate::node::place::{PlaceError, plain};
 use crate::node::source::Sources;
 use crate::policy::{self, Policy, Starter};
 use crate::spec::bundle::{self, BundleError};
@@ -83,18 +84,22 @@ impl Loaded {
     /// # Errors
     /// There is none, its configuration is wrong, or the node it names may not start.
     pub(super) fn read(
-        bundle: &Path,
+        (bundle, config): (&Path, Option<&Path>),
         pid_file: Option<&Path>,
         store: &Store,
     ) -> Result<Self, super::runtime::RunError> {
         let refused = |why: String| LaunchError::refused(format!("bundle {}", bundle.display()), why);
-        let bundle =
-            std::fs::canonicalize(bundle).map_err(|error| refused(error.to_string().to_lowercase()))?;
-        let path = bundle.join("config.json");
+        // Not in the C library's words, from which podman would take it that the command is missing.
+        let words = |error: std::io::Error| {
+            Errno::from_io_error(&error).map_or_else(|| error.to_string(), plain).to_lowercase()
+        };
+        let bundle = std::fs::canonicalize(bundle).map_err(|error| refused(words(error)))?;
+        let path = config.map_or_else(|| bundle.join("config.json"), Path::to_path_buf);
+        let named = config.map_or_else(|| "config.json".to_owned(), |config| config.display().to_string());
         let mut text = String::new();
         std::fs::File::open(&path)
             .and_then(|file| file.take(LARGEST).read_to_string(&mut text))
-            .map_err(|error| refused(format!("config.json: {}", error.to_string().to_lowercase())))?;
+            .map_err(|error| refused(format!("{named}: {}", words(error))))?;
         let (spec, left_out) = config_json::spec(&text)
             .map_err(|source| LaunchError::Json { path: path.display().to_string(), source })?;
         left_out.iter().for_each(|one| warn(one));

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use super::super::bundle::Loaded;
-use super::{Exit, Global, RunError};
+use super::super::watch::Watch;
+use super::{Exit, Global, Output, RunError};
 use crate::launch::console::connect_to;
 use crate::launch::create::{self, Request, Terms};
+use crate::launch::error::LaunchError;
+use crate::launch::record::Store;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -21,6 +24,9 @@ pub(super) struct Making {
     /// Directory of the bundle
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(super) bundle: PathBuf,
+    /// Configuration in place of the bundle's config.json
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
     /// Socket that the outer side of the terminal is sent to
     #[arg(long, value_name = "SOCKET")]
     pub(super) console_socket: Option<PathBuf>,
@@ -39,9 +45,21 @@ pub(super) struct Making {
     /// Keep the launcher's session keyring
     #[arg(long)]
     pub(super) no_new_keyring: bool,
+    /// Accepted for runc compatibility; ignored
+    #[arg(long)]
+    pub(super) no_subreaper: bool,
 }
 
 impl Making {
+    /// Reads the bundle.
+    pub(super) fn read(&self, global: &Global, store: &Store) -> Result<Loaded, RunError> {
+        let _watch = Watch::begin(|error| {
+            let error = LaunchError::refused(format!("bundle {}", self.bundle.display()), error.to_string());
+            super::log::error(global, &error.into(), &mut Output::standard(anstream::ColorChoice::Auto));
+        });
+        Loaded::read((&self.bundle, self.config.as_deref()), self.pid_file.as_deref(), store)
+    }
+
     /// Terms of a creation.
     pub(super) fn terms(&self, global: &Global) -> Result<Terms, RunError> {
         Ok(Terms {
@@ -52,7 +70,7 @@ impl Making {
             pid_file: self.pid_file.clone(),
             pidfd_socket: self.pidfd_socket.as_deref().map(connect_to).transpose()?,
             preserve: self.preserve_fds,
-            no_pivot: self.no_pivot,
+            no_pivot: self.no_pivot || global.no_pivot,
             no_new_keyring: self.no_new_keyring,
             ..Terms::default()
         })
@@ -61,7 +79,7 @@ impl Making {
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     let store = global.store();
-    let loaded = Loaded::read(&args.making.bundle, args.making.pid_file.as_deref(), &store)?;
+    let loaded = args.making.read(global, &store)?;
     create::create(&store, request(global, args, &loaded)?)?;
     Ok(Exit::Success)
 }

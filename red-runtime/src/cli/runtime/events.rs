@@ -1,9 +1,10 @@
 //! `red-runtime events`
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::size::interval;
 use super::{Exit, Global, Output, RunError};
 use crate::launch::cgroup;
 use crate::launch::container::Status;
@@ -21,51 +22,53 @@ pub(super) struct Args {
     id: String,
 }
 
-/// Reads a duration as Go writes it: `500ms`, `5s`, `1m`.
-fn interval(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().map_err(|_number| format!("`{text}` is no time such as 5s"))?;
-    let unit = match &text[digits.len()..] {
-        "ms" => 1,
-        "s" | "" => 1_000,
-        "m" => 60_000,
-        unit => return Err(format!("`{unit}` is no unit; use ms, s or m")),
-    };
-    match number.saturating_mul(unit) {
-        0 => Err("the interval has to be more than nothing".to_owned()),
-        millis => Ok(Duration::from_millis(millis)),
-    }
-}
+/// How soon an end, or processes that ran out of memory, are told.
+const TICK: Duration = Duration::from_millis(200);
 
 pub(super) fn run(global: &Global, args: &Args, out: &mut Output) -> Result<Exit, RunError> {
     let store = global.store();
+    let record = store.read(&args.id)?;
+    if record.status(&store) == Status::Stopped {
+        return Err(LaunchError::NotRunning { id: record.id }.into());
+    }
+    let Some(cgroups) = &record.cgroups else {
+        let what = format!("container `{}`", args.id);
+        return Err(LaunchError::refused(what, "it has no cgroup that counts").into());
+    };
+    if args.stats {
+        return tell(args, cgroups, out).map(|_read| Exit::Success);
+    }
+    let mut killed = cgroup::oom_kills(cgroups);
+    let mut next = Instant::now();
     loop {
-        let record = match store.read(&args.id) {
-            Err(LaunchError::Unknown { .. }) if !args.stats => return Ok(Exit::Success),
-            record => record?,
-        };
-        let status = record.status(&store);
-        if status == Status::Stopped {
-            return if args.stats {
-                Err(LaunchError::NotRunning { id: record.id }.into())
-            } else {
-                Ok(Exit::Success)
-            };
-        }
-        let Some(cgroups) = &record.cgroups else {
-            return Err(LaunchError::refused(
-                format!("container `{}`", args.id),
-                "it has no cgroup that counts",
-            )
-            .into());
-        };
-        let event = json!({"type": "stats", "id": args.id, "data": data(&cgroup::stats(cgroups)?)});
-        out.data(&format!("{event}\n"))?;
-        if args.stats {
+        // Before its end is looked for: running out of memory is what ends many.
+        let ended = record.status(&store) == Status::Stopped;
+        let now = cgroup::oom_kills(cgroups);
+        if now > killed && !out.bytes(format!("{}\n", json!({"type": "oom", "id": args.id})).as_bytes())? {
             return Ok(Exit::Success);
         }
-        std::thread::sleep(args.interval);
+        killed = now.max(killed);
+        if ended {
+            return Ok(Exit::Success);
+        }
+        if Instant::now() >= next {
+            // Its cgroups may have gone with it meanwhile.
+            match tell(args, cgroups, out) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Exit::Success),
+                Err(_) if record.status(&store) == Status::Stopped => return Ok(Exit::Success),
+                Err(error) => return Err(error),
+            }
+            next = Instant::now() + args.interval;
+        }
+        std::thread::sleep(TICK.min(next.saturating_duration_since(Instant::now())));
     }
+}
+
+/// Prints what the cgroups have counted. Whether anybody still reads.
+fn tell(args: &Args, cgroups: &cgroup::Cgroups, out: &mut Output) -> Result<bool, RunError> {
+    let event = json!({"type": "stats", "id": args.id, "data": data(&cgroup::stats(cgroups)?)});
+    Ok(out.bytes(format!("{event}\n").as_bytes())?)
 }
 
 /// Statistics under the names engines know (runc, types/events.go).
@@ -100,19 +103,4 @@ fn data(stats: &libcgroups::stats::Stats) -> Value {
         "intel_rdt": {},
         "network_interfaces": null,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn intervals() {
-        assert_eq!(interval("5s"), Ok(Duration::from_secs(5)));
-        assert_eq!(interval("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(interval("2m"), Ok(Duration::from_secs(120)));
-        for bad in ["", "s", "5h", "0s", "-1s"] {
-            assert!(interval(bad).is_err(), "{bad}");
-        }
-    }
 }

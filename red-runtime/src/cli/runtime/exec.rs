@@ -14,7 +14,7 @@ use crate::launch::enter::{self, Terms};
 use crate::launch::error::LaunchError;
 use crate::launch::foreground::{self, Signals, Watched};
 use crate::launch::record::{Record, Store, write_pid_file};
-use crate::launch::sync::receive_descriptor;
+use crate::launch::sync::{receive_descriptor, send_descriptor};
 use crate::launch::warning::warn;
 use crate::node::capability::{self, CAPABILITIES};
 use crate::spec::config_json;
@@ -48,9 +48,15 @@ pub(super) struct Args {
     /// It cannot gain privileges
     #[arg(long)]
     no_new_privs: bool,
-    /// A cgroup below the container's
+    /// A cgroup below the container's; `/` is its own
     #[arg(long, value_name = "PATH")]
-    cgroup: Option<PathBuf>,
+    cgroup: Vec<String>,
+    /// Enter a paused container too; the command runs when it is resumed
+    #[arg(long)]
+    ignore_paused: bool,
+    /// Accepted for runc compatibility; ignored
+    #[arg(long)]
+    no_subreaper: bool,
     /// Do not wait for it
     #[arg(short, long)]
     detach: bool,
@@ -60,6 +66,9 @@ pub(super) struct Args {
     /// Socket that the outer side of the terminal is sent to
     #[arg(long, value_name = "SOCKET")]
     console_socket: Option<PathBuf>,
+    /// Socket that a descriptor of the process is sent to
+    #[arg(long, value_name = "SOCKET")]
+    pidfd_socket: Option<PathBuf>,
     /// So many descriptors after the standard streams are passed on
     #[arg(long, value_name = "N", default_value_t = 0)]
     preserve_fds: u32,
@@ -85,11 +94,17 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     let mut terms = Terms {
         console: args.console_socket.as_deref().map(connect_to).transpose()?,
         preserve: args.preserve_fds,
-        cgroup: args.cgroup.clone(),
+        cgroup: args.cgroup()?,
+        ignore_paused: args.ignore_paused,
     };
+    let pidfd_socket = args.pidfd_socket.as_deref().map(connect_to).transpose()?;
     let ours = own_terminal(&process, args.detach, &mut terms)?;
     let signals = Signals::hold()?;
     let entered = enter::enter(&store, &args.id, &process, terms)?;
+    if let Some(socket) = &pidfd_socket {
+        send_descriptor(socket, b"pidfd", &entered.pidfd)
+            .map_err(|errno| LaunchError::Call { what: "--pidfd-socket".into(), errno })?;
+    }
     if let Some(path) = &args.pid_file {
         write_pid_file(path, entered.pid.as_raw_nonzero().get())?;
     }
@@ -163,7 +178,9 @@ pub(in crate::cli) fn in_foreground(
 fn from_file(path: &std::path::Path) -> Result<Process, RunError> {
     use std::io::Read;
     let mut text = String::new();
-    std::fs::File::open(path)?.take(4 << 20).read_to_string(&mut text)?;
+    std::fs::File::open(path)
+        .and_then(|file| file.take(4 << 20).read_to_string(&mut text))
+        .map_err(|error| super::unreadable(path, &error))?;
     let (process, left_out) = config_json::process(&text)
         .map_err(|source| LaunchError::Json { path: path.display().to_string(), source })?;
     left_out.iter().for_each(|one| warn(one));
@@ -171,6 +188,22 @@ fn from_file(path: &std::path::Path) -> Result<Process, RunError> {
 }
 
 impl Args {
+    /// The cgroup below the container's.
+    fn cgroup(&self) -> Result<Option<PathBuf>, RunError> {
+        let refused = |why: &str| LaunchError::refused(format!("--cgroup {}", self.cgroup.join(" ")), why);
+        match self.cgroup.as_slice() {
+            [] => Ok(None),
+            [one] if one.contains(':') => {
+                Err(refused("a process enters every controller at one path; leave the controllers out")
+                    .into())
+            }
+            [one] => {
+                Ok(Some(PathBuf::from(one.trim_matches('/'))).filter(|path| !path.as_os_str().is_empty()))
+            }
+            _ => Err(refused("a process enters one cgroup").into()),
+        }
+    }
+
     /// The container's own process with what the options change.
     fn over(&self, spec: &Spec) -> Result<Process, RunError> {
         let refused = |what: String, why: &str| LaunchError::Refused { what, why: why.to_owned() };

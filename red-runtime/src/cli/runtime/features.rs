@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Exit, Output, RunError};
+use super::{Exit, Output, RunError, version};
 use crate::node::capability::CAPABILITIES;
 
 /// Words of mount options that are understood.
@@ -61,11 +61,19 @@ const MOUNT_OPTIONS: &[&str] = &[
     "tmpcopyup",
 ];
 
+/// Flags of filters (seccomp(2)).
+const FILTER_FLAGS: [&str; 4] = [
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+];
+
 pub(super) fn run(out: &mut Output) -> Result<Exit, RunError> {
     let capabilities: Vec<&str> = CAPABILITIES.iter().map(|(name, _)| *name).collect();
     out.json(&json!({
-        "ociVersionMin": "1.0.0",
-        "ociVersionMax": "1.2.0",
+        "ociVersionMin": version::SPEC.0,
+        "ociVersionMax": version::SPEC.1,
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": MOUNT_OPTIONS,
         "linux": {
@@ -83,6 +91,8 @@ pub(super) fn run(out: &mut Output) -> Result<Exit, RunError> {
                     "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT",
                     "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"
                 ],
+                "knownFlags": FILTER_FLAGS,
+                "supportedFlags": FILTER_FLAGS,
                 "archs": [
                     "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_MIPS", "SCMP_ARCH_MIPS64",
                     "SCMP_ARCH_MIPS64N32", "SCMP_ARCH_MIPSEL", "SCMP_ARCH_MIPSEL64",
@@ -96,7 +106,12 @@ pub(super) fn run(out: &mut Output) -> Result<Exit, RunError> {
             "intelRdt": {"enabled": false},
             "mountExtensions": {"idmap": {"enabled": false}}
         },
-        "annotations": {"bzh.redpesk.redpak.version": env!("CARGO_PKG_VERSION")},
+        "annotations": {
+            "bzh.redpesk.redpak.version": env!("CARGO_PKG_VERSION"),
+            "bzh.redpesk.redpak.commit": version::commit(),
+            "bzh.redpesk.redpak.checkpoint.enabled": "false",
+            "io.github.seccomp.libseccomp.version": version::libseccomp(),
+        },
         "potentiallyUnsafeConfigAnnotations": [
             "bzh.redpesk.redpak.redpath", "bzh.redpesk.redpak.admin", "bzh.redpesk.redpak.strict"
         ]

@@ -9,6 +9,9 @@ pub(super) struct Args {
     /// Every process of the container
     #[arg(short, long)]
     all: bool,
+    /// Not supported
+    #[arg(short, long, hide = true)]
+    regex: bool,
     /// Name of the container
     id: String,
     /// The signal, by name or number
@@ -17,6 +20,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
+    if args.regex {
+        return Err(RunError::Unsupported(
+            "--regex: a container is named in full; `list -q` prints the names",
+        ));
+    }
     container::kill(&global.store(), &args.id, args.signal, args.all)?;
     Ok(Exit::Success)
 }

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use super::super::bundle::Loaded;
 use super::super::wrap::{self, What};
-use super::{Exit, Global, RunError, create};
+use super::{Exit, Global, Output, RunError, create};
 use crate::launch::container;
 use crate::launch::create as making;
 use crate::launch::error::LaunchError;
@@ -20,7 +19,7 @@ pub(super) struct Args {
     #[command(flatten)]
     making: create::Making,
     /// Run a node instead of a bundle: its path
-    #[arg(short = 'r', long, visible_aliases = ["rpath", "rp"], value_name = "PATH", conflicts_with_all = ["bundle", "console_socket", "pid_file", "no_pivot"])]
+    #[arg(short = 'r', long, visible_aliases = ["rpath", "rp"], value_name = "PATH", conflicts_with_all = ["bundle", "config", "console_socket", "pid_file", "no_pivot"])]
     redpath: Option<PathBuf>,
     #[command(flatten)]
     plain: wrap::Plain,
@@ -49,6 +48,10 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     if let Some(redpath) = &args.redpath {
         return Ok(args.plain.clone().or_root(global.root.as_ref()).run(redpath, &args.words, What::Launch));
     }
+    if let Some(option) = args.words.iter().find(|word| word.starts_with('-')) {
+        let why = format!("unexpected argument `{option}`; `red-runtime run --help` lists the options");
+        return Err(RunError::Usage(why));
+    }
     let [id] = args.words.as_slice() else {
         return Err(LaunchError::refused(
             args.words.join(" "),
@@ -58,7 +61,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     };
     let mut create = create::Args { making: args.making.clone(), id: id.clone() };
     let store = global.store();
-    let mut loaded = Loaded::read(&args.making.bundle, args.making.pid_file.as_deref(), &store)?;
+    let mut loaded = args.making.read(global, &store)?;
     if let Some(count) = handed(create.making.preserve_fds) {
         create.making.preserve_fds = count;
         loaded.listen(count);
@@ -68,16 +71,23 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     let mut request = create::request(global, &create, &loaded)?;
     let wants = loaded.terminal() && args.making.console_socket.is_none() && !detach;
     let socket: Option<OwnedFd> = if wants { Some(console_socket(&mut request.terms)?) } else { None };
-    request.terms.engine = detach;
+    // What is to be kept is taken away by whoever wanted that.
+    request.terms.engine = detach || args.keep;
     let pid = making::create(&store, request)?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())
-        .map_err(|errno| LaunchError::Call { what: "the container's first process".into(), errno })?;
     let end = |error: RunError| -> RunError {
         match container::delete(&store, id, true) {
             Ok(()) => error,
-            Err(second) => second.into(),
+            Err(second) => {
+                let why = format!(
+                    "and its remains could not be removed ({second}); `red-runtime delete --force {id}`"
+                );
+                LaunchError::refused(error.to_string(), why).into()
+            }
         }
     };
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| {
+        end(LaunchError::Call { what: "the container's first process".into(), errno }.into())
+    })?;
     let terminal = match &socket {
         Some(socket) => receive_descriptor(socket)
             .map_err(|errno| end(LaunchError::Call { what: "the terminal".into(), errno }.into()))?,
@@ -88,9 +98,12 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
         return Ok(Exit::Success);
     }
     let watched = Watched { pidfd: pidfd.as_fd(), pid, reaper: false, shares_terminal: false, terminal };
-    let code = foreground::wait(&watched, &signals)?;
-    if !args.keep {
-        container::delete(&store, id, true)?;
+    let code = foreground::wait(&watched, &signals).map_err(|error| end(error.into()))?;
+    if !args.keep
+        && let Err(error) = container::delete(&store, id, true)
+    {
+        // The command has ended as it has, whatever becomes of what it leaves behind.
+        super::log::error(global, &error.into(), &mut Output::standard(anstream::ColorChoice::Auto));
     }
     Ok(Exit::Command(u8::try_from(code).unwrap_or(255)))
 }

@@ -10,6 +10,7 @@ use super::super::conf::plan as show;
 use super::super::conf::session::{Commands, ModeArgs, PlanArgs, Session};
 use super::super::exit::Exit;
 use super::super::output::Output;
+use super::super::watch::Watch;
 use super::{exit, say};
 use crate::launch::standalone::{self, Options, Phases};
 use crate::node::diagnostic::{Report, Severity};
@@ -75,7 +76,7 @@ pub(in crate::cli) struct Plain {
     #[arg(short, long, value_name = "KEY[=VALUE]")]
     env: Vec<String>,
     /// Run it in the background; its output goes to a file (`red-wrap logs`)
-    #[arg(long)]
+    #[arg(short, long)]
     detach: bool,
     /// Name of what runs, for `red-wrap ps` and the like
     #[arg(long)]
@@ -145,7 +146,11 @@ impl Plain {
     pub(in crate::cli) fn run(&self, redpath: &std::path::Path, command: &[String], what: What) -> Exit {
         let mut out = Output::standard(anstream::ColorChoice::Auto);
         let mut phases = Phases::default();
+        let watch = Watch::begin(|error| {
+            super::failed(error, &mut Output::standard(anstream::ColorChoice::Auto));
+        });
         let result = self.planned(redpath, command, what, &mut phases);
+        drop(watch);
         let (mut plan, family, report) = match result {
             Ok(planned) => planned,
             Err(error) => {
@@ -178,9 +183,14 @@ impl Plain {
             out.say(&format!("red-wrap: {}\n", words.collect::<Vec<_>>().join(", ")));
         }
         match result {
-            Ok(code) => Exit::Command(u8::try_from(code).unwrap_or(255)),
+            Ok(ended) => {
+                if let Some(error) = &ended.left {
+                    super::failed(error, &mut out);
+                }
+                Exit::Command(u8::try_from(ended.code).unwrap_or(255))
+            }
             Err(error) => {
-                out.say(&format!("red-wrap: {}\n", crate::node::render::visible(&error.to_string())));
+                super::failed(&error, &mut out);
                 exit(&error)
             }
         }

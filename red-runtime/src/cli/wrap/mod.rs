@@ -89,7 +89,7 @@ pub(in crate::cli) fn main(args: Vec<OsString>) -> Exit {
                 Tool::Logs(args) => logs::run(args, &mut out),
             };
             result.unwrap_or_else(|error| {
-                out.say(&format!("red-wrap: {error}\n"));
+                failed(&error, &mut out);
                 exit(&error)
             })
         }
@@ -106,6 +106,12 @@ fn usage(error: &clap::Error) -> Exit {
         Exit::Usage => Exit::Launch,
         other => other,
     }
+}
+
+/// Says why something failed, and what is known of the cause.
+fn failed(error: &LaunchError, out: &mut Output) {
+    let text = crate::launch::cause::with_cause(&error.to_string());
+    out.say(&format!("red-wrap: {}\n", render::visible(&text)));
 }
 
 /// The status for a launch that failed.

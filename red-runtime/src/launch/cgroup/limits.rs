@@ -62,6 +62,7 @@ pub(crate) fn scope(cgroups: &mut Cgroups, pid: Pid) -> Result<(), LaunchError> 
     if let Some((_, path)) = text.lines().find_map(|line| line.split_once(wanted)) {
         path.clone_into(&mut cgroups.path);
     }
+    cgroups.identify();
     Ok(())
 }
 

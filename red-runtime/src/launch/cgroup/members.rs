@@ -20,6 +20,9 @@ use crate::sys::signal;
 /// How long the end of all processes of a container is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long processes that end by themselves are waited for.
+const GRACE: Duration = Duration::from_secs(3);
+
 /// How many processes are looked at by descriptor at once: fewer than the usual limit of open files.
 const AT_ONCE: usize = 256;
 
@@ -62,6 +65,20 @@ pub(super) fn has_children(directory: &Path) -> bool {
         Ok(())
     };
     walk(directory, &mut |_| Ok(()), &mut left).is_err() || any
+}
+
+/// How many processes of a container the kernel has ended because memory ran out (memory.oom_control of
+/// version 1, memory.events of version 2); 0 where nothing is counted.
+pub(crate) fn oom_kills(cgroups: &Cgroups) -> u64 {
+    let below = cgroups.path.trim_start_matches('/');
+    let file = match cgroups.layout {
+        Layout::V2 => Path::new(super::MOUNT).join(below).join("memory.events"),
+        _ => Path::new(super::MOUNT).join("memory").join(below).join("memory.oom_control"),
+    };
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let count =
+        text.lines().find_map(|line| line.strip_prefix("oom_kill ")).and_then(|count| count.parse().ok());
+    count.unwrap_or(0)
 }
 
 /// Processes of a cgroup; none of one that is not there (any more).
@@ -230,6 +247,26 @@ impl Cgroups {
             }
             std::thread::sleep(wait);
             wait = (wait * 2).min(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing runs in it, and ends nothing.
+    ///
+    /// # Errors
+    /// Something still does after a while.
+    pub(crate) fn wait_empty(&self) -> Result<(), LaunchError> {
+        let end = Instant::now() + GRACE;
+        while self.populated() {
+            if Instant::now() > end {
+                let left: Vec<String> = self.members()?.iter().map(ToString::to_string).collect();
+                let why = format!(
+                    "processes {} are in it, and nothing shows that they are of this container; end them and try again",
+                    left.join(", ")
+                );
+                return Err(LaunchError::Cgroup { path: self.path.clone(), why });
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
     }

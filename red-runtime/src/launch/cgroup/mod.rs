@@ -7,17 +7,21 @@ mod filter;
 mod limits;
 mod members;
 mod names;
+mod owned;
 mod place;
 mod support;
 mod tree;
 
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use filter::keep as keep_devices;
 pub(crate) use limits::{apply, end_scope, filter_devices, limits, scope, stats};
-pub(crate) use members::is_frozen;
+pub(crate) use members::{is_frozen, oom_kills};
+pub(crate) use owned::unidentified;
 pub(crate) use place::{Wanted, default_path, of_process, own_path};
 
 use super::error::{Doing, LaunchError};
@@ -64,6 +68,9 @@ pub(crate) struct Cgroups {
     /// Whether systemd keeps it as a scope.
     #[serde(default)]
     pub(crate) systemd: Option<String>,
+    /// Inodes of the container's own directories; none until something may run in them.
+    #[serde(default)]
+    pub(crate) inodes: BTreeMap<PathBuf, u64>,
 }
 
 impl Cgroups {
@@ -85,12 +92,9 @@ fn hierarchies(layout: Layout) -> Vec<PathBuf> {
         Layout::None => Vec::new(),
         Layout::V2 => vec![MOUNT.into()],
         Layout::V1 => {
-            let mut all: Vec<PathBuf> = std::fs::read_dir(MOUNT)
+            let mut all: Vec<PathBuf> = tree::names_at(Path::new(MOUNT))
                 .into_iter()
-                .flatten()
-                .flatten()
-                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-                .map(|entry| entry.path())
+                .map(|name| Path::new(MOUNT).join(std::ffi::OsStr::from_bytes(name.as_bytes())))
                 .filter(|dir| dir.join("cgroup.procs").exists())
                 .collect();
             all.sort();

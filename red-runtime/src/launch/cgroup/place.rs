@@ -154,6 +154,7 @@ impl Wanted {
             path: self.path.clone(),
             made: self.missing.clone(),
             systemd: self.systemd.clone(),
+            inodes: std::collections::BTreeMap::new(),
         }
     }
 

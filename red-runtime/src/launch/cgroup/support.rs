@@ -356,7 +356,13 @@ mod tests {
     #[test]
     fn what_the_other_version_has_is_refused() {
         let at = |layout, value: serde_json::Value| {
-            let cgroups = Cgroups { layout, path: "/red-nothing".into(), made: Vec::new(), systemd: None };
+            let cgroups = Cgroups {
+                layout,
+                path: "/red-nothing".into(),
+                made: Vec::new(),
+                systemd: None,
+                inodes: std::collections::BTreeMap::new(),
+            };
             check(&cgroups, &mut resources(value)).map_err(|error| error.to_string())
         };
         assert!(at(Layout::V1, json!({"unified": {"memory.high": "1"}})).unwrap_err().contains("version 2"));
@@ -373,8 +379,13 @@ mod tests {
             let said = at(layout, json!({"rdma": {"mlx5_0": {"hcaHandles": 1}}})).unwrap_err();
             assert!(said.contains("linux.resources.rdma"), "{said}");
         }
-        let cgroups =
-            Cgroups { layout: Layout::V1, path: "/red-nothing".into(), made: Vec::new(), systemd: None };
+        let cgroups = Cgroups {
+            layout: Layout::V1,
+            path: "/red-nothing".into(),
+            made: Vec::new(),
+            systemd: None,
+            inodes: std::collections::BTreeMap::new(),
+        };
         let mut nothing =
             resources(json!({"memory": {"limit": -1}, "pids": {"limit": 0}, "cpu": {}, "blockIO": {}}));
         check(&cgroups, &mut nothing).unwrap();

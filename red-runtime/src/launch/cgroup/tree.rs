@@ -15,6 +15,12 @@ use super::members::PATIENCE;
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// Names of the directories in one; none of one that cannot be read. Not with std's iterator: that aborts
+/// the process when closing a directory fails.
+pub(super) fn names_at(path: &Path) -> Vec<CString> {
+    openat(CWD, path, DIRECTORY, Mode::empty()).and_then(|directory| names(&directory)).unwrap_or_default()
+}
+
 /// Names of the cgroups in one.
 fn names(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
     let mut all = Vec::new();

@@ -106,7 +106,8 @@ impl<'a> Ready<'a> {
             filter::load()?;
         }
         let die_with_parent = matches!(job.manner, Manner::Foreground { die_with_parent: true, .. });
-        let orders = Orders { reap: job.reaps(), die_with_parent, preserve: common.passed };
+        let (preserve, waits) = (common.passed, !job.of_engine());
+        let orders = Orders { reap: job.reaps(), die_with_parent, preserve, waits };
         match &kept.exe {
             // The first process is ours, and gives signals back to the command itself.
             Some(exe) => {

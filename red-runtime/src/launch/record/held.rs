@@ -1,12 +1,12 @@
 //! A container under lock: the only way to make, change or forget one.
 
-use std::fs;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::Spec;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 use super::lock::{self, Lock};
 use super::store::{container, exists, log_name};
@@ -88,11 +88,27 @@ impl Held {
         container(&self.store, &self.id)
     }
 
+    /// Its first process, where its record is not believed.
+    pub(crate) fn first_process(&self) -> Option<super::Process> {
+        super::first_of(&self.open().ok()?, &self.id)
+    }
+
     /// Forgets the container, and the lock with it.
     ///
     /// # Errors
     /// Something cannot be removed.
     pub(crate) fn forget(self) -> Result<(), LaunchError> {
+        self.clear()?;
+        remove_file(&self.store, &log_name(&self.id))?;
+        self.unlock()
+    }
+
+    /// Forgets the container; its name stays locked, and the file that its output went to stays for the next
+    /// one.
+    ///
+    /// # Errors
+    /// Something cannot be removed.
+    pub(crate) fn clear(&self) -> Result<(), LaunchError> {
         let away = format!(".{}.old", self.id);
         remove_tree(&self.store, &away)?;
         // From here on nobody finds half a container.
@@ -101,9 +117,7 @@ impl Held {
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno).doing(|| self.shown()),
         }
-        remove_tree(&self.store, &format!(".{}.new", self.id))?;
-        remove_file(&self.store, &log_name(&self.id))?;
-        self.unlock()
+        remove_tree(&self.store, &format!(".{}.new", self.id))
     }
 
     /// Lets the lock go and removes its file; for a container that never came to be.
@@ -147,17 +161,31 @@ fn remove_file(store: &OwnedFd, name: &str) -> Result<(), LaunchError> {
     }
 }
 
+/// Removes what is under a name. Not with std's function: that aborts the process when closing a directory
+/// fails.
 fn remove_tree(store: &OwnedFd, name: &str) -> Result<(), LaunchError> {
-    let path = format!("/proc/self/fd/{}/{name}", store.as_fd().as_raw_fd());
-    let result = match statat(store, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-            fs::remove_dir_all(path).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
-        }
-        Ok(_) => unlinkat(store, name, AtFlags::empty()),
-        Err(errno) => Err(errno),
-    };
-    match result {
+    match remove_at(store.as_fd(), &name, 0) {
         Err(errno) if errno != Errno::NOENT => Err(errno).doing(|| format!("state {name}")),
         _ => Ok(()),
     }
+}
+
+/// How deep directories of a container's state may be nested; ours are not.
+const DEEPEST: usize = 64;
+
+fn remove_at(parent: BorrowedFd<'_>, name: &(impl Arg + Copy), depth: usize) -> rustix::io::Result<()> {
+    match unlinkat(parent, *name, AtFlags::empty()) {
+        // Which of the two is said of a directory is the file system's choice (unlink(2)).
+        Err(Errno::ISDIR | Errno::PERM) if depth < DEEPEST => {}
+        other => return other,
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = openat(parent, *name, flags, Mode::empty())?;
+    for entry in Dir::read_from(&directory)? {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            remove_at(directory.as_fd(), &entry.file_name(), depth + 1)?;
+        }
+    }
+    unlinkat(parent, *name, AtFlags::REMOVEDIR)
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, OFlags, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, OFlags, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
@@ -124,6 +124,38 @@ impl Store {
         let store = self.make()?;
         let lock = Lock::take(&store, id)?;
         Ok(Held::new(id, self.path()?.to_path_buf(), store, lock))
+    }
+
+    /// Takes away what is where a lock or a container of that name would be, and is neither: nobody else can
+    /// have made it, and it would keep the name for ever.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub(crate) fn unblock(&self, id: &str) -> Result<(), LaunchError> {
+        check_id(id)?;
+        let Some(store) = self.open()? else { return Ok(()) };
+        let kind = |name: &str| {
+            let stat = statat(&store, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+            Some(FileType::from_raw_mode(stat.st_mode))
+        };
+        let lock = lock::name(id);
+        let blocking = [
+            (lock.as_str(), kind(&lock).filter(|kind| *kind != FileType::RegularFile)),
+            (id, kind(id).filter(|kind| *kind != FileType::Directory)),
+        ];
+        for (name, kind) in blocking {
+            let Some(kind) = kind else { continue };
+            let flags = if kind == FileType::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+            match unlinkat(&store, name, flags) {
+                // Whatever it is stays, out of the way.
+                Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                    renameat(&store, name, &store, format!("{name}.aside"))
+                }
+                other => other,
+            }
+            .doing(|| format!("state {name}"))?;
+        }
+        Ok(())
     }
 
     /// Names in the state directory, and whether each is a directory.
@@ -245,6 +277,9 @@ pub(super) fn exists(store: &OwnedFd, name: &str) -> bool {
 
 pub(super) fn container(store: &OwnedFd, id: &str) -> Result<OwnedFd, LaunchError> {
     trusted::directory(store, Path::new(id)).map_err(|error| match error {
+        Untrusted::Call(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
+            LaunchError::Call { what: format!("state of container `{id}`"), errno }
+        }
         Untrusted::Call(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
             LaunchError::Unknown { id: id.to_owned() }
         }
@@ -253,5 +288,11 @@ pub(super) fn container(store: &OwnedFd, id: &str) -> Result<OwnedFd, LaunchErro
 }
 
 pub(super) fn read_text(directory: &OwnedFd, name: &str, id: &str) -> Result<String, LaunchError> {
-    trusted::text(directory, name).map_err(|error| damaged(id, format!("{name}: {error}")))
+    trusted::text(directory, name).map_err(|error| match error {
+        // It says nothing of the record, which `gc` and `delete --force` would take away.
+        Untrusted::Call(
+            errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR | Errno::AGAIN),
+        ) => LaunchError::Call { what: format!("{name} of container `{id}`"), errno },
+        error => damaged(id, format!("{name}: {error}")),
+    })
 }
