@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use librpm::{Db, Keyring, PackageHeader, Tag, VerificationFlags, VerifyOptions};
 
+use super::database::Identity;
+use super::job::Planned;
 pub(super) use super::keyring::keyring;
 use super::{Job, define, use_database};
 
@@ -167,6 +169,19 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
     Ok(())
 }
 
+/// What packages are, as the database has to hold them.
+pub(super) fn planned(packages: &[Package]) -> Result<Vec<Planned>, String> {
+    let of = |package: &Package| {
+        let nevra = nevra(&package.header);
+        let again = package.file.try_clone().map_err(|error| format!("{nevra}: {error}"))?;
+        match Identity::of_package(&mut { again }) {
+            Some(identity) => Ok(Planned { nevra, identity }),
+            None => Err(format!("{nevra}: its header has no part that is signed as a whole; build it anew")),
+        }
+    };
+    packages.iter().map(of).collect()
+}
+
 /// Paths of all files of packages.
 pub(super) fn paths(packages: &[Package]) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
@@ -188,9 +203,7 @@ pub(super) fn conflicts(job: &Job, packages: &[Package]) -> Result<(), String> {
     }
     let mut found = Vec::new();
     for lower in &job.lowers {
-        let Some(database) = lower.database.as_ref().filter(|path| super::has_database(path)) else {
-            continue;
-        };
+        let Some(database) = &lower.database else { continue };
         use_database(database).map_err(|error| error.to_string())?;
         let db = Db::open().map_err(|error| error.to_string())?;
         for theirs in db.installed_packages() {
