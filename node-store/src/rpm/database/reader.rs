@@ -113,6 +113,12 @@ fn leads_to_all(
                 return Err(differs(table));
             }
         }
+        let hidden = headers.iter().find(|(number, (name, _))| name == KEY && !seen.contains(&(**number, 0)));
+        if let Some((number, _)) = hidden.filter(|_| table == "Name") {
+            return Err(format!(
+                "somebody put a key into it that its index does not lead to, package number {number}"
+            ));
+        }
         if seen.len() != wanted {
             return Err(differs(table));
         }
