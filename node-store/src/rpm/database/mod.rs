@@ -7,6 +7,7 @@ mod reader;
 mod shape;
 
 use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,9 @@ use crate::family::Member;
 
 /// First argument of the process that reads.
 pub(crate) const DATABASE: &str = "__database";
+/// Its second argument: to say what there is, or only whether it is believed.
+const TELL: &str = "tell";
+const LOOK: &str = "look";
 /// The file that rpm makes with SQLite.
 const FILE: &str = "rpmdb.sqlite";
 /// What is not part of it yet: the write-ahead log, and the journal of an older kind.
@@ -93,7 +97,7 @@ impl Believed {
         }
         let believed = Self(member.database.clone());
         if !member.core && !seen(&member.database) {
-            read(member)?;
+            read_as(member, LOOK)?;
         }
         Ok(Some(believed))
     }
@@ -109,18 +113,19 @@ impl Believed {
     }
 }
 
-/// What a member's database holds.
+/// What a member's database holds; of the core OS's the keys.
 pub(crate) fn read(member: &Member) -> Result<Contents, RpmError> {
-    if member.core {
-        return keys_of_the_machine(member);
-    }
+    if member.core { keys_of_the_machine(member) } else { read_as(member, TELL) }
+}
+
+fn read_as(member: &Member, how: &str) -> Result<Contents, RpmError> {
     let refused = |why| RpmError::Database { owner: member.words(), path: member.database.clone(), why };
     if !has_database(&member.database) {
         return Ok(Contents::default());
     }
     let state = state(&member.database);
     let dir = Dir::open(&member.database).map_err(|error| refused(error.to_string()))?;
-    let contents = read_in(&dir).map_err(refused)?;
+    let contents = open(&dir).and_then(|file| ask(file, how)).map_err(refused)?;
     if let Ok(mut seen) = SEEN.lock() {
         seen.get_or_insert_default().insert((member.database.clone(), state));
     }
@@ -140,8 +145,13 @@ fn keys_of_the_machine(member: &Member) -> Result<Contents, RpmError> {
     Ok(found)
 }
 
-/// What the database in a directory holds, and why not. Everything but the file itself is looked at here.
+/// What the database in a directory holds, or why it is not believed.
 pub(crate) fn read_in(dir: &Dir) -> Said {
+    ask(open(dir)?, TELL)
+}
+
+/// The file of a database. Everything but what is in it is looked at here.
+fn open(dir: &Dir) -> Result<File, String> {
     let entries = dir.entries().map_err(|error| error.to_string())?;
     let size = |name: &str| entries.iter().find(|(entry, _)| entry == name).map(|(_, stat)| stat.st_size);
     if let Some(name) = OTHERS.into_iter().find(|name| size(name).is_some()) {
@@ -161,14 +171,14 @@ pub(crate) fn read_in(dir: &Dir) -> Said {
     if length > MOST {
         return Err(format!("it has {length} bytes, more than {MOST}"));
     }
-    ask(file)
+    Ok(file)
 }
 
 /// Has the process that may crash read it.
-fn ask(file: std::fs::File) -> Said {
+fn ask(file: File, how: &str) -> Said {
     let failed = |error: std::io::Error| format!("its reader cannot be started: {error}");
     let mut command = Command::new("/proc/self/exe");
-    command.arg(DATABASE).env_clear().stdin(file).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.args([DATABASE, how]).env_clear().stdin(file).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(failed)?;
     let mut bytes = Vec::new();
     let read = child.stdout.take().map(|stdout| stdout.take(SAID).read_to_end(&mut bytes));
@@ -177,8 +187,7 @@ fn ask(file: std::fs::File) -> Said {
         drop(child.kill());
     }
     let status = child.wait().map_err(failed)?;
-    let said = serde_json::from_slice(&bytes).map(|said: Said| said);
-    match (read.transpose(), said) {
+    match (read.transpose(), serde_json::from_slice(&bytes)) {
         (Ok(_), Ok(Err(why))) => Err(why),
         (Ok(_), Ok(Ok(contents))) if status.success() => Ok(contents),
         _ => Err(format!("its reader ended by {status}")),

@@ -166,3 +166,57 @@ fn stranger(kind: &str, name: &str, sql: &str) -> String {
 fn shown(text: &str) -> String {
     visible(&text.chars().take(SHOWN).collect::<String>()).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database of this machine's rpm, with more in it.
+    fn said(sql: &str) -> Result<(), String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rpmdb.sqlite");
+        let made =
+            std::process::Command::new("rpmdb").arg("--initdb").arg("--dbpath").arg(dir.path()).status();
+        assert!(made.unwrap().success());
+        // A mode without a log, so that everything is in the one file.
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch(&format!("PRAGMA journal_mode=DELETE; {sql}"))
+            .unwrap();
+        check(&open(std::fs::read(path).unwrap())?)
+    }
+
+    #[test]
+    fn what_rpm_makes_is_believed_and_nothing_else() {
+        assert_eq!(said(""), Ok(()));
+        assert_eq!(said("ANALYZE"), Ok(()), "rpm ends with `PRAGMA optimize`");
+        for (sql, wanted) in [
+            ("CREATE VIEW v AS SELECT 1", "view `v`"),
+            ("CREATE TRIGGER t AFTER INSERT ON Name BEGIN SELECT 1; END", "trigger `t`"),
+            ("CREATE TABLE t (a)", "table `t`"),
+            ("CREATE VIRTUAL TABLE t USING rtree(id, a, b)", "virtual table `t`"),
+            ("CREATE INDEX Name_idx_idx ON Name(idx)", "index `Name_idx_idx`"),
+            ("DROP INDEX Name_key_idx; CREATE INDEX Name_key_idx ON Name(hnum)", "index `Name_key_idx`"),
+            ("ALTER TABLE Name ADD COLUMN more", "table `Name` is another"),
+            ("ALTER TABLE Packages ADD COLUMN more AS (hex(blob))", "table `Packages` is another"),
+            ("DROP TABLE Triggername", "no table `Triggername`"),
+            ("DROP TABLE Triggername; CREATE VIEW Triggername AS SELECT 1", "view `Triggername`"),
+            ("INSERT INTO Name VALUES ('x', 7, 0)", "an entry of a package that is not there"),
+            (
+                "PRAGMA writable_schema=ON; UPDATE sqlite_master SET sql = 'CREATE TABLE x' WHERE name = 'Name'",
+                "damaged",
+            ),
+            (
+                "PRAGMA writable_schema=ON; UPDATE sqlite_master SET rootpage = 4 WHERE name = 'Group'",
+                "damaged",
+            ),
+            ("PRAGMA page_size=512; VACUUM", "another size"),
+        ] {
+            let said = said(sql);
+            assert!(said.as_ref().is_err_and(|why| why.contains(wanted)), "{sql}: {said:?}");
+        }
+        for bytes in [&b""[..], b"SQLite format 3\0", &[0; 4096]] {
+            assert!(open(bytes.to_vec()).is_err());
+        }
+    }
+}
