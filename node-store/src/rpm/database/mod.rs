@@ -32,6 +32,8 @@ const LOOK: &str = "look";
 const FILE: &str = "rpmdb.sqlite";
 /// What is not part of it yet: the write-ahead log, and the journal of an older kind.
 const PENDING: [&str; 2] = ["rpmdb.sqlite-wal", "rpmdb.sqlite-journal"];
+/// What processes share of it.
+const INDEX: &str = "rpmdb.sqlite-shm";
 /// Databases of other kinds: ndb, Berkeley DB, LMDB.
 const OTHERS: [&str; 3] = ["Packages.db", "Packages", "data.mdb"];
 /// What rpm's keys are called among packages.
@@ -192,6 +194,19 @@ fn ask(file: File, how: &str) -> Said {
         (Ok(_), Ok(Ok(contents))) if status.success() => Ok(contents),
         _ => Err(format!("its reader ended by {status}")),
     }
+}
+
+/// Makes anew what SQLite shares between processes that have the database open, as the first one that opens it does:
+/// what is there was last written among scriptlets. It stays, for whoever may only read (rpm's `sqlite_init`).
+pub(crate) fn renew_index(dir: &Dir) -> Result<(), RpmError> {
+    let failed = |error: std::io::Error| RpmError::Library(error.to_string());
+    if dir.stat(INDEX.as_ref()).map_err(failed)?.is_some() {
+        dir.part(INDEX, true).and_then(|file| file.set_len(0)).map_err(failed)?;
+    }
+    super::use_database(&Believed::own(dir.path()))?;
+    // It is read with the first header.
+    drop(librpm::Db::open()?.installed_packages().next());
+    Ok(())
 }
 
 /// Whether there is a database in a directory, by the names of its formats.
