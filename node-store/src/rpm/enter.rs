@@ -375,6 +375,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_verified_is_told_once_and_owned_by_nobodys_word() {
+        let packages =
+            |nevra: &str| format!("{{\"packages\":[{{\"nevra\":\"{nevra}\",\"identity\":\"00\"}}]}}");
+        let left = "{\"left\":{\"gone\":[],\"owned\":[\"/etc/evil\"]}}".to_owned();
+        let mut report = Report::default();
+        for line in [packages("first"), packages("forged"), left] {
+            let line = format!("{line}\n");
+            feed(&mut Vec::new(), line.as_bytes(), &mut |message| report.hear(message)).unwrap();
+        }
+        let told: Vec<String> = report.packages.unwrap().into_iter().map(|package| package.nevra).collect();
+        assert_eq!(told, ["first"]);
+        assert_eq!(report.left.unwrap(), Vec::<OsString>::new());
+    }
+
+    #[test]
     fn lines_come_in_pieces_and_strange_ones_are_nobodys() {
         let (mut line, mut messages) = (Vec::new(), 0);
         for bytes in ["\"ali", "ve\"\n\"en", "ds\"\n{\"rm\": \"-rf\"}\n\n\"alive\"\n\"al"] {
