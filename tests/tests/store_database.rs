@@ -178,21 +178,36 @@ fn a_package_that_is_another_one() {
     sql_ends_the_transaction(&sql, &["good-1-1.noarch is another than its package"]);
 }
 
-#[test]
-fn a_package_with_a_scriptlet_of_somebody_elses() {
-    // One more entry in the index of the header of `good`: a scriptlet (1025, `%preun`) that its package does not have.
-    let post = scriptlet(
+/// A scriptlet that adds an entry to the index of a package's header.
+fn adds_to(package: &str, entry: &str, bytes: &str) -> String {
+    scriptlet(&format!(
         "import sqlite3, struct\n\
          db = sqlite3.connect('/var/lib/rpm/rpmdb.sqlite', timeout=20, isolation_level=None)\n\
-         number, blob = db.execute('select p.hnum, blob from Packages p join Name n using (hnum) where key = \"good\"').fetchone()\n\
+         number, blob = db.execute('select p.hnum, blob from Packages p join Name n using (hnum) where key = ?', ('{package}',)).fetchone()\n\
          entries, length = struct.unpack('>II', blob[:8])\n\
          index, data = blob[8:8 + entries * 16], blob[8 + entries * 16:]\n\
-         index += struct.pack('>IIII', 1025, 6, length, 1)\n\
-         data += b'touch /usr/share/harm\\0'\n\
+         bytes = {bytes}\n\
+         index += struct.pack('>IIII', *{entry}, length, 1 if {entry}[1] == 6 else len(bytes))\n\
+         data += bytes\n\
          db.execute('update Packages set blob = ? where hnum = ?', (struct.pack('>II', entries + 1, len(data)) + index + data, number))\n\
          db.close()\n",
-    );
+    ))
+}
+
+#[test]
+fn a_package_with_a_scriptlet_of_somebody_elses() {
+    // `%preun`, which its package does not have.
+    let post = adds_to("good", "(1025, 6)", "b'touch /usr/share/harm\\0'");
     ends_the_transaction(&post, &["good-1-1.noarch is another than its package"]);
+}
+
+#[test]
+fn a_package_with_a_signature_of_somebody_elses() {
+    // What `red-rpm whence` would tell of it (RPMTAG_RSAHEADER).
+    for package in ["good", "evil"] {
+        let post = adds_to(package, "(268, 7)", "b'x' * 64");
+        ends_the_transaction(&post, &[&format!("{package}-1-1.noarch is another than its package")]);
+    }
 }
 
 #[test]

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use librpm::{Db, Keyring, PackageHeader, Tag, VerificationFlags, VerifyOptions};
 
-use super::database::Identity;
-use super::job::Planned;
+use super::database::Planned;
 pub(super) use super::keyring::keyring;
 use super::{Job, define, use_database};
 
@@ -174,10 +173,9 @@ pub(super) fn planned(packages: &[Package]) -> Result<Vec<Planned>, String> {
     let of = |package: &Package| {
         let nevra = nevra(&package.header);
         let again = package.file.try_clone().map_err(|error| format!("{nevra}: {error}"))?;
-        match Identity::of_package(&mut { again }) {
-            Some(identity) => Ok(Planned { nevra, identity }),
-            None => Err(format!("{nevra}: its header has no part that is signed as a whole; build it anew")),
-        }
+        let shown = nevra.clone();
+        Planned::of(nevra, &mut { again })
+            .ok_or_else(|| format!("{shown}: its header is of no kind that is known; build it anew"))
     };
     packages.iter().map(of).collect()
 }

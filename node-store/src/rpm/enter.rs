@@ -134,7 +134,7 @@ fn transact() -> Result<Done, String> {
 #[derive(Default)]
 struct Report {
     scaffold: Option<Scaffold>,
-    packages: Option<Vec<super::job::Planned>>,
+    packages: Option<Vec<super::Planned>>,
     left: Option<Vec<OsString>>,
     failed: Option<String>,
 }
@@ -376,8 +376,9 @@ mod tests {
 
     #[test]
     fn what_was_verified_is_told_once_and_owned_by_nobodys_word() {
-        let packages =
-            |nevra: &str| format!("{{\"packages\":[{{\"nevra\":\"{nevra}\",\"identity\":\"00\"}}]}}");
+        let packages = |nevra: &str| {
+            format!("{{\"packages\":[{{\"nevra\":\"{nevra}\",\"identity\":\"00\",\"signatures\":{{}}}}]}}")
+        };
         let left = "{\"left\":{\"gone\":[],\"owned\":[\"/etc/evil\"]}}".to_owned();
         let mut report = Report::default();
         for line in [packages("first"), packages("forged"), left] {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::database::Planned;
+
 /// A layer of the install view.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Lower {
@@ -103,15 +105,6 @@ pub(crate) enum Event {
     Done(Done),
     /// It could not be done. Nothing has changed.
     Failed(String),
-}
-
-/// A package that was verified.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Planned {
-    /// Name, version and architecture.
-    pub(crate) nevra: String,
-    /// What the database has to hold of it.
-    pub(crate) identity: super::database::Identity,
 }
 
 /// What a finished transaction left besides packages. No more of it than names of the scaffold comes from where

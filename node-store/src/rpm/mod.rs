@@ -21,10 +21,10 @@ use std::sync::OnceLock;
 
 pub(crate) use call::{ENTER, Failed, TRANSACT, run};
 pub(crate) use check::nevra;
-pub(crate) use database::{Believed, has_database};
+pub(crate) use database::{Believed, Planned, has_database};
 pub(crate) use deciding::Rules;
 pub(crate) use enter::{look, main as enter};
-pub(crate) use job::{Done, Erase, Event, Install, Job, Lower, Planned};
+pub(crate) use job::{Done, Erase, Event, Install, Job, Lower};
 pub(crate) use outside::strangers;
 pub(crate) use transact::main as transact;
 pub(crate) use trust::{Keys, TrustList, TrustedKey, is_agreed};

@@ -11,7 +11,7 @@ use super::{Talk, TransactionError};
 use crate::family::Family;
 use crate::history::About;
 use crate::plan::{Action, Change};
-use crate::rpm::database::{self, Contents, Identity, Installed};
+use crate::rpm::database::{self, Contents, Installed};
 use crate::rpm::openpgp::{Certificate, certificates};
 use crate::rpm::{self, Planned, TrustList, TrustedKey};
 use crate::solve::LoadError;
@@ -91,20 +91,21 @@ impl Before {
         if let Some(gone) = before.difference(&after).next() {
             return Err(TransactionError::Differs(format!("the key {gone} is gone")));
         }
-        let mut wanted = held(&self.node.packages)?;
+        let mut wanted: BTreeMap<&str, Wanted<'_>> =
+            held(&self.node.packages)?.into_iter().map(|(nevra, old)| (nevra, Wanted::Before(old))).collect();
         let going = going(changes);
         wanted.retain(|nevra, _| !going.contains(*nevra));
         for change in changes.iter().filter(|change| change.action != Action::Remove) {
             let nevra = change.nevra();
             let found = planned.iter().find(|package| package.nevra == nevra);
             let Some(found) = found else { return Err(TransactionError::Differs(nevra)) };
-            wanted.insert(&found.nevra, (&found.identity, false));
+            wanted.insert(&found.nevra, Wanted::New(found));
         }
         let held = held(&now.packages)?;
         for (nevra, wanted) in &wanted {
             match held.get(nevra) {
                 None => return Err(TransactionError::Differs(format!("{nevra} is not there"))),
-                Some(held) if held != wanted => {
+                Some(held) if !wanted.is(held) => {
                     return Err(TransactionError::Differs(format!("{nevra} is another than its package")));
                 }
                 Some(_) => {}
@@ -113,6 +114,29 @@ impl Before {
         match held.keys().find(|nevra| !wanted.contains_key(*nevra)) {
             Some(nevra) => Err(TransactionError::Differs(format!("{nevra} is there"))),
             None => Ok(()),
+        }
+    }
+}
+
+/// What a database has to hold of a package.
+enum Wanted<'a> {
+    /// The same as before.
+    Before(&'a Installed),
+    /// What was verified. Of its signatures a version of rpm keeps those that it knows.
+    New(&'a Planned),
+}
+
+impl Wanted<'_> {
+    fn is(&self, held: &Installed) -> bool {
+        match self {
+            Self::Before(old) => {
+                (&old.identity, &old.signatures, old.strange)
+                    == (&held.identity, &held.signatures, held.strange)
+            }
+            Self::New(new) => {
+                let shown = held.signatures.iter().all(|(tag, one)| new.signatures.get(tag) == Some(one));
+                new.identity == held.identity && shown && !held.strange
+            }
         }
     }
 }
@@ -129,11 +153,11 @@ fn primary(contents: &Contents) -> BTreeSet<String> {
     keys.map(|key| key.fingerprint).collect()
 }
 
-/// Packages by name: what each is, and whether something was added to it.
-fn held(packages: &[Installed]) -> Result<BTreeMap<&str, (&Identity, bool)>, TransactionError> {
+/// Packages by name.
+fn held(packages: &[Installed]) -> Result<BTreeMap<&str, &Installed>, TransactionError> {
     let mut held = BTreeMap::new();
     for package in packages {
-        if held.insert(package.nevra.as_str(), (&package.identity, package.strange)).is_some() {
+        if held.insert(package.nevra.as_str(), package).is_some() {
             return Err(TransactionError::Differs(format!("{} is there twice", package.nevra)));
         }
     }

@@ -2,6 +2,7 @@
 //! and what it is, by the part of it that no installation changes.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -16,11 +17,15 @@ const ENTRY: usize = 16;
 const ENTRIES: usize = 0xffff;
 const BYTES: usize = 256 << 20;
 /// Bytes before the headers of a package file.
-const LEAD: usize = 96;
+const LEAD: u64 = 96;
 
 /// Tags that rpm itself adds to a header that it installs: when, for which colour, in which transaction, how each file
 /// ended, the size of the payload, digests of the package file (rpm 6). Those below 1000 come from its signature.
 const ADDED: [u32; 7] = [1008, 1029, 1046, 1127, 1128, 5118, 5119];
+
+/// Signatures, by the tags of an installed header, and by those of the signature that a package begins with
+/// (`headerMergeLegacySigs`): of the whole and of the header, RSA and other kinds, and that of rpm 6.
+const SIGNATURES: [(u32, u32); 5] = [(259, 1002), (262, 1005), (267, 267), (268, 268), (278, 278)];
 
 /// Values that are read.
 pub(super) mod tag {
@@ -41,6 +46,20 @@ pub(super) mod tag {
 #[serde(transparent)]
 pub(crate) struct Identity(String);
 
+/// What signatures a header shows: the digest of each, by its tag.
+pub(crate) type Signatures = BTreeMap<u32, Identity>;
+
+/// A package that was verified.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Planned {
+    /// Name, version and architecture.
+    pub(crate) nevra: String,
+    /// What it is.
+    pub(crate) identity: Identity,
+    /// Its signatures.
+    pub(crate) signatures: Signatures,
+}
+
 /// A value in a header: its type, how many there are, and the bytes from its first one on.
 #[derive(Clone, Copy, Debug)]
 struct Value<'a> {
@@ -55,6 +74,21 @@ pub(super) struct Header<'a> {
     values: BTreeMap<u32, Value<'a>>,
     identity: Identity,
     strange: bool,
+}
+
+impl<'a> Value<'a> {
+    /// All bytes of it.
+    fn whole(&self) -> Option<&'a [u8]> {
+        let length = match self.kind {
+            1 | 2 | 7 => self.count,
+            6 | 8 | 9 => {
+                let mut ends = self.bytes.iter().enumerate().filter(|(_, byte)| **byte == 0);
+                ends.nth(self.count.checked_sub(1)?)?.0 + 1
+            }
+            _ => return None,
+        };
+        self.bytes.get(..length)
+    }
 }
 
 fn number(bytes: &[u8]) -> Option<u32> {
@@ -107,6 +141,21 @@ impl<'a> Header<'a> {
     /// Whether something was added that rpm does not add when it installs a package.
     pub(super) fn is_strange(&self) -> bool {
         self.strange
+    }
+
+    /// What signatures it shows.
+    pub(super) fn signatures(&self) -> Option<Signatures> {
+        self.signatures_by(|(own, _)| own)
+    }
+
+    fn signatures_by(&self, tag: impl Fn((u32, u32)) -> u32) -> Option<Signatures> {
+        let mut found = Signatures::new();
+        for signature in SIGNATURES {
+            if let Some(value) = self.values.get(&tag(signature)) {
+                found.insert(signature.0, Identity::of(&[value.whole()?]));
+            }
+        }
+        Some(found)
     }
 
     /// The texts of a tag; none when it has none.
@@ -167,34 +216,35 @@ impl Identity {
         parts.iter().for_each(|part| sum.update(part));
         Self(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
+}
 
-    /// That of a package file, which has been verified.
-    pub(in crate::rpm) fn of_package(file: &mut (impl std::io::Read + std::io::Seek)) -> Option<Self> {
-        let mut skip = |count: usize| file.seek(std::io::SeekFrom::Start(count as u64)).ok().map(|_| count);
-        let signature = skip(LEAD)?;
-        let length = length(file)?;
-        let padded = (signature + 16 + length).next_multiple_of(8);
-        file.seek(std::io::SeekFrom::Start(padded as u64)).ok()?;
-        let mut counts = [0; 16];
-        file.read_exact(&mut counts).ok()?;
-        let rest = body(&counts)?;
-        let mut blob = counts[8..].to_vec();
-        blob.resize(8 + rest, 0);
-        file.read_exact(&mut blob[8..]).ok()?;
-        Some(Header::read(&blob)?.identity)
+impl Planned {
+    /// A package file, which has been verified.
+    pub(in crate::rpm) fn of(nevra: String, file: &mut (impl Read + Seek)) -> Option<Self> {
+        file.seek(SeekFrom::Start(LEAD)).ok()?;
+        let signature = blob(file)?;
+        // The header begins at a multiple of eight.
+        let at = file.stream_position().ok()?.next_multiple_of(8);
+        file.seek(SeekFrom::Start(at)).ok()?;
+        let header = blob(file)?;
+        let signatures = Header::read(&signature)?.signatures_by(|(_, own)| own)?;
+        let identity = Header::read(&header)?.identity;
+        Some(Self { nevra, identity, signatures })
     }
 }
 
-/// How long the header is that begins here, without the 16 bytes that say so.
-fn length(file: &mut impl std::io::Read) -> Option<usize> {
+/// The header of a file that begins here, as the database would have it.
+fn blob(file: &mut impl Read) -> Option<Vec<u8>> {
     let mut counts = [0; 16];
     file.read_exact(&mut counts).ok()?;
-    body(&counts)
-}
-
-fn body(counts: &[u8; 16]) -> Option<usize> {
     let (entries, data) = (size(&counts[8..])?, size(&counts[12..])?);
-    (counts[..8] == MAGIC && entries <= ENTRIES && data <= BYTES).then_some(entries * ENTRY + data)
+    if counts[..8] != MAGIC || entries > ENTRIES || data > BYTES {
+        return None;
+    }
+    let mut blob = counts[8..].to_vec();
+    blob.resize(8 + entries * ENTRY + data, 0);
+    file.read_exact(&mut blob[8..]).ok()?;
+    Some(blob)
 }
 
 /// How many entries and bytes of data belong to what the package came with.

@@ -16,7 +16,7 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use header::Identity;
+pub(crate) use header::{Identity, Planned, Signatures};
 pub(crate) use reader::main;
 
 use super::RpmError;
@@ -55,13 +55,15 @@ pub(crate) struct StoredKey {
     pub(crate) armored: String,
 }
 
-/// A package in a database, or one that is to be installed.
+/// A package in a database.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Installed {
     /// Name, version and architecture.
     pub(crate) nevra: String,
     /// What it is, beyond its name.
     pub(crate) identity: Identity,
+    /// The signatures that it shows.
+    pub(crate) signatures: Signatures,
     /// Whether its header has what neither the package nor rpm put there.
     pub(crate) strange: bool,
     /// Paths of its files.

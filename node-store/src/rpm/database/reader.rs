@@ -80,6 +80,7 @@ fn contents(open: &Connection) -> Said {
             found.packages.push(Installed {
                 nevra: header.nevra().ok_or_else(broken)?,
                 identity: header.identity().clone(),
+                signatures: header.signatures().ok_or_else(broken)?,
                 strange: header.is_strange(),
                 files: paths,
             });
