@@ -503,3 +503,26 @@ fn keys_of_a_node_without_a_list_are_adopted_once() {
     let said = ground.dnf("node/child", &["-y", "install", "good"]);
     assert!(said.code == 1 && said.err.contains("not a valid record"), "{}", said.err);
 }
+
+#[test]
+fn a_directorys_name_is_no_macro() {
+    let ground = Ground::of_this_machine(&[]);
+    ground.publish("main", &[small("good", &[]), small("other", &[])]);
+    let key = with_signed(&ground);
+    let node = "odd %(touch mark) %%(touch mark) %{lua:io.open('mark', 'w')}";
+    ground.pool.mkdir(format!("nodes/{node}"));
+    ground.create(&format!("{node}/n"), Some("main"));
+    let path = ground.node(node).join("n");
+    let repo = path.join("etc/yum.repos.d/main.repo");
+    let text = fs::read_to_string(&repo).expect("it is there");
+    fs::write(&repo, format!("{}\ngpgkey=file://{}\n", text.trim_end(), key.display())).expect("it is ours");
+    let signed = [&CHECKED[..], &["theirs"]].concat();
+    for words in
+        [&["-y", "install", "good"][..], &["list"], &signed, &["check"], &["-y", "remove", "good"], &["list"]]
+    {
+        let mut command = ground.tool("red-dnf");
+        command.current_dir(ground.pool.path()).arg("--redpath").arg(&path).args(words);
+        run(&mut command).good();
+        assert!(!ground.pool.join("mark").exists(), "{words:?}: a directory's name ran a program");
+    }
+}

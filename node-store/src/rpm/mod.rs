@@ -17,6 +17,7 @@ mod trust;
 mod view;
 mod watchdog;
 
+use std::os::fd::IntoRawFd;
 use std::sync::OnceLock;
 
 pub(crate) use call::{ENTER, Failed, TRANSACT, run};
@@ -69,7 +70,15 @@ impl From<librpm::Error> for RpmError {
 /// Makes `database` the one that is opened next.
 pub(crate) fn use_database(database: &Believed) -> Result<(), RpmError> {
     read_configuration()?;
-    define("_dbpath", &database.path().display().to_string())
+    let shown = database.path().display().to_string();
+    if !shown.contains('%') {
+        return define("_dbpath", &shown);
+    }
+    // rpm expands macros in it more than once, and `%(…)` of a directory's name would run a program. It stays open, for
+    // rpm opens it again by that name whenever it likes.
+    let dir = std::fs::File::open(database.path());
+    let dir = dir.map_err(|error| RpmError::Library(format!("{shown}: {error}")))?;
+    define("_dbpath", &format!("/proc/self/fd/{}", dir.into_raw_fd()))
 }
 
 /// Reads rpm's own configuration, once a process.
