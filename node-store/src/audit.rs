@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::beneath::Dir;
 use crate::family::{Family, Member};
-use crate::rpm::{RpmError, has_database, nevra, use_database};
+use crate::rpm::{Believed, RpmError, nevra, use_database};
 use crate::solve::ffi::Id;
 use crate::solve::{LoadError, Packages};
 
@@ -115,10 +115,8 @@ fn shadowed(family: &Family) -> Result<Vec<Finding>, LoadError> {
 }
 
 fn each_file(member: &Member, see: &mut dyn FnMut(&str, &librpm::FileEntry<'_>)) -> Result<(), RpmError> {
-    if !has_database(&member.database) {
-        return Ok(());
-    }
-    use_database(&member.database)?;
+    let Some(database) = Believed::of(member)? else { return Ok(()) };
+    use_database(&database)?;
     for header in Db::open()?.installed_packages() {
         let nevra = nevra(&header);
         header.files().iter().for_each(|file| see(&nevra, &file));
@@ -182,10 +180,8 @@ fn same_digest(root: &Dir, path: &str, file: &librpm::FileEntry<'_>) -> bool {
 /// Which package of a member owns a path, and who signed it.
 pub(crate) fn owner(member: &Member, path: &str) -> Result<Vec<(String, String)>, RpmError> {
     let mut found = Vec::new();
-    if !has_database(&member.database) {
-        return Ok(found);
-    }
-    use_database(&member.database)?;
+    let Some(database) = Believed::of(member)? else { return Ok(found) };
+    use_database(&database)?;
     for header in Db::open()?.installed_packages() {
         if header.files().find(path).is_some() {
             found.push((nevra(&header), signature(&header).unwrap_or_else(|| "not signed".into())));

@@ -5,7 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -45,11 +45,6 @@ impl Dir {
     /// Its path, for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// A path by which libraries reach exactly this directory, as long as it is open.
-    pub(crate) fn proc_path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}", self.fd.as_raw_fd()))
     }
 
     /// A directory below, by way of directories only.

@@ -17,7 +17,7 @@ use red_runtime::spec::plan::{self, Request};
 
 use crate::cache::Cache;
 use crate::generation::{DATABASE, RED, Store, StoreError};
-use crate::rpm::Lower;
+use crate::rpm::{Believed, Lower, RpmError};
 use places::{cache_of, deciding, in_generation, whole_database};
 
 /// A node, or the core OS.
@@ -41,13 +41,13 @@ impl Member {
         if self.core { "the core OS".to_owned() } else { format!("node `{}`", self.alias) }
     }
 
-    /// As a layer of an install view. `foreign` layers are looked into for conflicts of files.
-    pub(crate) fn lower(&self, foreign: bool) -> Lower {
+    /// As a layer of an install view. Layers with a database are looked into for conflicts of files.
+    fn lower(&self, database: Option<Believed>) -> Lower {
         Lower {
             owner: self.words(),
             root: self.tree.clone(),
             variable: (!self.core).then(|| self.path.join("var")),
-            database: foreign.then(|| self.database.clone()),
+            database,
         }
     }
 }
@@ -186,10 +186,10 @@ impl Family {
 
     /// The layers of the node's install view, strongest first.
     pub(crate) fn lowers(&self) -> Vec<Lower> {
-        let mut lowers = vec![self.node.lower(false)];
-        lowers.extend(self.ancestors.iter().rev().map(|member| member.lower(true)));
+        let mut lowers = vec![self.node.lower(None)];
+        lowers.extend(self.ancestors.iter().rev().map(|member| member.lower(None)));
         match &self.core {
-            Some(core) => lowers.push(core.lower(true)),
+            Some(core) => lowers.push(core.lower(None)),
             // Scriptlets need a shell even where packages of the core OS do not count.
             None => lowers.push(Lower {
                 owner: "the core OS".into(),
@@ -199,6 +199,16 @@ impl Family {
             }),
         }
         lowers
+    }
+
+    /// The same, to be looked into for conflicts of files.
+    pub(crate) fn lowers_to_compare(&self) -> Result<Vec<Lower>, RpmError> {
+        let mut lowers = self.lowers();
+        let above = self.ancestors.iter().rev().chain(&self.core);
+        for (lower, member) in lowers.iter_mut().skip(1).zip(above) {
+            lower.database = Believed::of(member)?;
+        }
+        Ok(lowers)
     }
 }
 

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::family::Member;
 use crate::generation::{ABOUT, At, Store, StoreError};
 use crate::plan::Change;
+use crate::rpm::{RpmError, TrustList};
 
 /// One entry of the history.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -50,6 +52,9 @@ pub(crate) struct About {
     pub(crate) asked: BTreeSet<String>,
     /// Which repository each package came from, by name, version and architecture.
     pub(crate) origin: BTreeMap<String, String>,
+    /// Whose signatures count, besides those of the ancestors' lists; none where no transaction wrote one down yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keys: Option<TrustList>,
     /// How it came to be.
     pub(crate) record: Record,
 }
@@ -75,6 +80,21 @@ impl About {
             }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).at(path),
+        }
+    }
+
+    /// What the generation says that a member shows; nothing for one that no transaction made.
+    pub(crate) fn of_member(member: &Member) -> Result<Self, RpmError> {
+        // Without generations, the tree is the node's own directory, where a file of that name says nothing.
+        if member.tree == member.path {
+            return Ok(Self::default());
+        }
+        let path = member.tree.join(ABOUT);
+        let failed = |why: String| RpmError::Record { path: path.clone(), why };
+        match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| failed(error.to_string())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(failed(error.to_string())),
         }
     }
 

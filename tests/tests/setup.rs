@@ -113,6 +113,7 @@ fn every_probe_asks_for_what_is_used() {
         (vec![found("mke2fs")], "e2fsprogs"),
         (vec![of_pkg_config("rpm")], "librpm-dev"),
         (vec![of_pkg_config("libsolvext")], "libsolvext-dev"),
+        (vec![of_pkg_config("sqlite3")], "libsqlite3-dev"),
         (headers, "libclang-dev"),
         (vec![found("ctr")], "containerd"),
         (vec![found("newgidmap")], "uidmap"),

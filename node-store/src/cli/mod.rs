@@ -39,6 +39,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match args.get(1).and_then(|arg| arg.to_str()) {
         Some(crate::rpm::ENTER) => return crate::rpm::enter(),
         Some(crate::rpm::TRANSACT) => return crate::rpm::transact(),
+        Some(crate::rpm::database::DATABASE) => return crate::rpm::database::main(&args[2..]),
         Some(CONVERT) => return crate::repo::convert(&args[2..]),
         Some(verb @ (KEYS | VERIFY)) => return crate::repo::inspect_keys(verb, &args[2..]),
         _ => {}

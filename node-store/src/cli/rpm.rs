@@ -18,7 +18,7 @@ use crate::audit;
 use crate::family::{self, Family, Member};
 use crate::generation::Patience;
 use crate::history::About;
-use crate::rpm::{Job, look};
+use crate::rpm::{Believed, Job, look};
 use crate::session::{Choice, Session, SessionError};
 use crate::solve::{Ask, Packages, Wish};
 use crate::transaction::{self, End, How, TransactionError};
@@ -219,6 +219,7 @@ fn ask_rpm(
     let Some(for_rpm) = words.for_rpm() else {
         return Err(RpmCallError::Wrong("a transaction is not rpm's to do".into()));
     };
+    let database = Believed::of(member)?;
     if words.needs_view() && !member.core {
         let mut program =
             vec!["rpm".to_owned(), "--dbpath".into(), format!("/{}", crate::generation::DATABASE)];
@@ -229,20 +230,18 @@ fn ask_rpm(
         program.extend(for_rpm);
         return in_view(family, member, &program, prefix);
     }
-    if !crate::rpm::has_database(&member.database) {
-        // rpm would make an empty one.
-        return Ok(Exit::Success);
-    }
+    // rpm would make an empty one.
+    let Some(database) = database else { return Ok(Exit::Success) };
     let mut rpm = Command::new("rpm");
     // rpm expands macros in it, more than once, and `%(…)` of a directory's name would run a program.
-    let has_macro = member.database.to_string_lossy().contains('%');
-    let dir = has_macro.then(|| std::fs::File::open(&member.database)).transpose()?;
+    let has_macro = database.path().to_string_lossy().contains('%');
+    let dir = has_macro.then(|| std::fs::File::open(database.path())).transpose()?;
     rpm.arg("--dbpath");
     if let Some(dir) = &dir {
         rustix::io::fcntl_setfd(dir, rustix::io::FdFlags::empty()).map_err(std::io::Error::from)?;
         rpm.arg(format!("/proc/self/fd/{}", dir.as_raw_fd()));
     } else {
-        rpm.arg(&member.database);
+        rpm.arg(database.path());
     }
     crate::rpm::own_environment(rpm.args(for_rpm));
     finish(&mut rpm, prefix)

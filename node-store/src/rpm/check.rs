@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use librpm::{Db, Keyring, PackageHeader, Tag, VerificationFlags, VerifyOptions};
 
+use super::database::Planned;
 pub(super) use super::keyring::keyring;
 use super::{Job, define, use_database};
 
@@ -167,6 +168,18 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
     Ok(())
 }
 
+/// What packages are, as the database has to hold them.
+pub(super) fn planned(packages: &[Package]) -> Result<Vec<Planned>, String> {
+    let of = |package: &Package| {
+        let nevra = nevra(&package.header);
+        let again = package.file.try_clone().map_err(|error| format!("{nevra}: {error}"))?;
+        let shown = nevra.clone();
+        Planned::of(nevra, &mut { again })
+            .ok_or_else(|| format!("{shown}: its header is of no kind that is known; build it anew"))
+    };
+    packages.iter().map(of).collect()
+}
+
 /// Paths of all files of packages.
 pub(super) fn paths(packages: &[Package]) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
@@ -188,9 +201,7 @@ pub(super) fn conflicts(job: &Job, packages: &[Package]) -> Result<(), String> {
     }
     let mut found = Vec::new();
     for lower in &job.lowers {
-        let Some(database) = lower.database.as_ref().filter(|path| super::has_database(path)) else {
-            continue;
-        };
+        let Some(database) = &lower.database else { continue };
         use_database(database).map_err(|error| error.to_string())?;
         let db = Db::open().map_err(|error| error.to_string())?;
         for theirs in db.installed_packages() {

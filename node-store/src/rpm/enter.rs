@@ -2,13 +2,12 @@
 //! before the next one starts, and stays outside of them. It holds the node's locks until everything
 //! inside has ended, watches the clock, and looks at what came of it.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -135,7 +134,8 @@ fn transact() -> Result<Done, String> {
 #[derive(Default)]
 struct Report {
     scaffold: Option<Scaffold>,
-    left: Option<(Vec<String>, Vec<OsString>)>,
+    packages: Option<Vec<super::Planned>>,
+    left: Option<Vec<OsString>>,
     failed: Option<String>,
 }
 
@@ -148,7 +148,9 @@ impl Report {
             Message::Event(event) => say(&event),
             // It is told before anything of a package runs; a second one is a scriptlet's.
             Message::Scaffold(scaffold) => drop(self.scaffold.get_or_insert(scaffold)),
-            Message::Left { owned, gone } => self.left = Some((owned, gone)),
+            // The same.
+            Message::Packages(packages) => drop(self.packages.get_or_insert(packages)),
+            Message::Left { gone } => self.left = Some(gone),
         }
     }
 
@@ -158,18 +160,16 @@ impl Report {
             return Err(message);
         }
         let ended = ended.map_err(|error| error.to_string())?;
-        let Some((owned, gone)) = self.left.filter(|_| ended) else {
+        let Some(gone) = self.left.filter(|_| ended) else {
             return Err("rpm ended unexpectedly; nothing has changed".into());
         };
-        let mut owned: BTreeSet<PathBuf> = owned.into_iter().map(PathBuf::from).collect();
         let scaffold = self.scaffold.unwrap_or_default();
-        let spare =
-            scaffold.remove(upper, shown, &owned).map_err(|error| format!("the staging area: {error}"))?;
+        let spare = scaffold.remove(upper, shown).map_err(|error| format!("the staging area: {error}"))?;
         // Of the names that could have gone without a mark, and of no others.
         let gone = gone.into_iter().filter(|name| scaffold.own.contains(Path::new(name))).collect();
-        owned.extend(scaffold.points.iter().map(|point| Path::new("/").join(point)));
-        let found = super::outside::look(upper, &owned).map_err(|error| error.to_string())?;
-        Ok(Done { outside: found.outside, privileged: found.privileged, gone, spare })
+        let privileged = super::outside::privileged(upper).map_err(|error| error.to_string())?;
+        let points = scaffold.points.into_iter().map(OsString::from).collect();
+        Ok(Done { packages: self.packages.unwrap_or_default(), privileged, gone, spare, points })
     }
 }
 
@@ -361,6 +361,8 @@ fn tick() -> Timespec {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -370,6 +372,22 @@ mod tests {
         report.hear(Message::Scaffold(scaffold("first")));
         report.hear(Message::Scaffold(scaffold("forged")));
         assert_eq!(report.scaffold.unwrap().dirs, [PathBuf::from("first")]);
+    }
+
+    #[test]
+    fn what_was_verified_is_told_once_and_owned_by_nobodys_word() {
+        let packages = |nevra: &str| {
+            format!("{{\"packages\":[{{\"nevra\":\"{nevra}\",\"identity\":\"00\",\"signatures\":{{}}}}]}}")
+        };
+        let left = "{\"left\":{\"gone\":[],\"owned\":[\"/etc/evil\"]}}".to_owned();
+        let mut report = Report::default();
+        for line in [packages("first"), packages("forged"), left] {
+            let line = format!("{line}\n");
+            feed(&mut Vec::new(), line.as_bytes(), &mut |message| report.hear(message)).unwrap();
+        }
+        let told: Vec<String> = report.packages.unwrap().into_iter().map(|package| package.nevra).collect();
+        assert_eq!(told, ["first"]);
+        assert_eq!(report.left.unwrap(), Vec::<OsString>::new());
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::database::Planned;
+
 /// A layer of the install view.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Lower {
@@ -15,7 +17,7 @@ pub(crate) struct Lower {
     /// Where its `var` is, when that is not in its root.
     pub(crate) variable: Option<PathBuf>,
     /// Its rpm database, to find conflicts of files; none for the node itself.
-    pub(crate) database: Option<PathBuf>,
+    pub(crate) database: Option<super::Believed>,
 }
 
 /// A package file to install.
@@ -49,8 +51,8 @@ pub(crate) struct Job {
     pub(crate) lowers: Vec<Lower>,
     pub(crate) install: Vec<Install>,
     pub(crate) erase: Vec<Erase>,
-    /// Databases whose keys are trusted besides the node's own.
-    pub(crate) keyrings: Vec<PathBuf>,
+    /// Keys that are trusted in the node and its ancestors.
+    pub(crate) trusted: Vec<super::TrustedKey>,
     /// Keys that the person just agreed to, one armored block each. They become part of the node's database.
     pub(crate) import: Vec<String>,
     /// Places of this node that decide, besides those that every node has.
@@ -76,15 +78,17 @@ pub(super) enum Message {
     Event(Event),
     /// What was put into the staging area before.
     Scaffold(super::view::Scaffold),
+    /// The packages that were verified, before anything of them runs.
+    Packages(Vec<Planned>),
     /// A scriptlet begins.
     Begins { nevra: String, tag: u64 },
     /// It has ended.
     Ends,
     /// rpm goes on.
     Alive,
-    /// rpm is done. What packages own, and which names of the scaffold are gone. What is installed now the
-    /// one outside reads from the database.
-    Left { owned: Vec<String>, gone: Vec<OsString> },
+    /// rpm is done. Which names of the scaffold are gone; what is installed now, and what packages own, is read from
+    /// outside.
+    Left { gone: Vec<OsString> },
 }
 
 /// One line of what the caller is told.
@@ -103,14 +107,17 @@ pub(crate) enum Event {
     Failed(String),
 }
 
-/// What a finished transaction left besides packages.
+/// What a finished transaction left besides packages. No more of it than names of the scaffold comes from where
+/// scriptlets ran.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Done {
-    /// Files in the staging area that no package owns.
-    pub(crate) outside: Vec<PathBuf>,
-    /// Files in it that run as their owner, or with capabilities, whoever starts them.
+    /// What was verified before.
+    pub(crate) packages: Vec<Planned>,
+    /// Files in the staging area that run as their owner, or with capabilities, whoever starts them.
     pub(crate) privileged: Vec<PathBuf>,
     /// Names that are gone, and what only the view needed: see [`crate::generation::Store::tidy`].
     pub(crate) gone: Vec<OsString>,
     pub(crate) spare: Vec<OsString>,
+    /// Files that others were mounted on.
+    pub(crate) points: Vec<OsString>,
 }

@@ -1,6 +1,6 @@
-//! Keys that packages may be signed with: those of the databases of node and ancestors, and those just agreed to.
+//! Keys that packages may be signed with: those that are trusted in node and ancestors, and those just agreed to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -8,72 +8,14 @@ use librpm::db::Index;
 use librpm::{Db, Keyring, PackageHeader};
 
 use super::openpgp::{Certificate, certificates};
-use super::{Job, RpmError, define, has_database, nevra, use_database};
+use super::{Believed, Job, define, use_database};
 
 /// What rpm's keys are called among packages.
 const NAME: &str = "gpg-pubkey";
 
-/// The certificates in a database. One that cannot be read verifies nothing, and is left out.
-pub(crate) fn stored(database: &Path) -> Result<Vec<Certificate>, RpmError> {
-    if !has_database(database) {
-        return Ok(Vec::new());
-    }
-    use_database(database)?;
-    Ok(Db::open()?.find(Index::Name, NAME).flat_map(|header| of(&header)).collect())
-}
-
 /// The certificates that one of rpm's keys holds, by its description, which is armor.
 fn of(header: &PackageHeader) -> Vec<Certificate> {
     certificates(header.description().as_bytes()).unwrap_or_default()
-}
-
-/// A key in a database.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct DatabaseKey {
-    /// As rpm lists it, `gpg-pubkey-VERSION-RELEASE`.
-    pub(crate) name: String,
-    armored: String,
-}
-
-impl DatabaseKey {
-    /// Whether it is nothing but keys that were agreed to.
-    pub(crate) fn is_one_of(&self, agreed: &[Certificate]) -> bool {
-        let known = |one: &Certificate| agreed.iter().any(|key| key.fingerprint == one.fingerprint);
-        certificates(self.armored.as_bytes()).is_ok_and(|own| !own.is_empty() && own.iter().all(known))
-    }
-}
-
-/// What a database holds.
-#[derive(Debug, Default)]
-pub(crate) struct Contents {
-    /// Its keys, those too that verify nothing.
-    pub(crate) keys: BTreeSet<DatabaseKey>,
-    /// Names, versions and architectures of packages.
-    pub(crate) installed: Vec<String>,
-    /// Names right below the root that packages own.
-    pub(crate) tops: BTreeSet<String>,
-}
-
-/// What a database holds, by every header and not by an index: an index is a table that somebody who can
-/// write to the file can replace.
-pub(crate) fn contents(database: &Path) -> Result<Contents, RpmError> {
-    let mut found = Contents::default();
-    if !has_database(database) {
-        return Ok(found);
-    }
-    use_database(database)?;
-    for header in Db::open()?.installed_packages() {
-        if header.name() == NAME {
-            let name = format!("{NAME}-{}-{}", header.version(), header.release());
-            found.keys.insert(DatabaseKey { name, armored: header.description().to_owned() });
-            continue;
-        }
-        found.installed.push(nevra(&header));
-        let paths = header.files();
-        let top = |path: &str| path.strip_prefix('/').filter(|top| !top.contains('/')).map(str::to_owned);
-        found.tops.extend(paths.iter().filter_map(|file| top(&file.path())));
-    }
-    Ok(found)
 }
 
 /// The keys that a job's packages are verified with.
@@ -82,8 +24,8 @@ pub(super) fn keyring(job: &Job) -> Result<Keyring, String> {
         return Ok(Keyring::new());
     }
     let mut found = BTreeMap::new();
-    for database in &job.keyrings {
-        for certificate in stored(database).map_err(|error| error.to_string())? {
+    for key in &job.trusted {
+        for certificate in key.certificate()? {
             keep(&mut found, certificate, false);
         }
     }
@@ -110,7 +52,7 @@ fn accepted(found: impl Iterator<Item = (Certificate, bool)>, aside: &Path) -> R
     let dir = tempfile::Builder::new().prefix(".keys").tempdir_in(aside);
     let dir = dir.map_err(|error| format!("{}: {error}", aside.display()))?;
     let words = |error: &dyn std::fmt::Display| format!("the keyring: {error}");
-    use_database(dir.path()).map_err(|error| words(&error))?;
+    use_database(&Believed::own(dir.path())).map_err(|error| words(&error))?;
     define("_db_backend", "sqlite").map_err(|error| words(&error))?;
     let database = Db::open().map_err(|error| words(&error))?;
     database.init_db(0o600).map_err(|error| words(&error))?;

@@ -3,6 +3,7 @@
 pub(crate) mod armor;
 mod call;
 mod check;
+pub(crate) mod database;
 mod deciding;
 mod enter;
 mod inside;
@@ -12,19 +13,22 @@ mod mirror;
 pub(crate) mod openpgp;
 mod outside;
 mod transact;
+mod trust;
 mod view;
 mod watchdog;
 
-use std::path::Path;
+use std::os::fd::IntoRawFd;
 use std::sync::OnceLock;
 
 pub(crate) use call::{ENTER, Failed, TRANSACT, run};
 pub(crate) use check::nevra;
+pub(crate) use database::{Believed, Planned, has_database};
 pub(crate) use deciding::Rules;
 pub(crate) use enter::{look, main as enter};
 pub(crate) use job::{Done, Erase, Event, Install, Job, Lower};
-pub(crate) use keyring::{DatabaseKey, contents, stored as stored_keys};
+pub(crate) use outside::strangers;
 pub(crate) use transact::main as transact;
+pub(crate) use trust::{Keys, TrustList, TrustedKey, is_agreed};
 pub(crate) use view::{Findings, ViewError, bench, check as check_place, look_at, probe};
 pub(crate) use watchdog::SECONDS as SCRIPTLET_SECONDS;
 
@@ -34,6 +38,27 @@ pub(crate) enum RpmError {
     /// In librpm's words.
     #[error("rpm: {0}")]
     Library(String),
+    /// A database that is not rpm's own work.
+    #[error(
+        "{owner}: rpm's database in {path} is not believed: {why}; nothing is read from it, and `red-rollback` goes back \
+         to a generation before it (a node that has none is to be made anew, or its database restored)"
+    )]
+    Database {
+        /// Whose it is.
+        owner: String,
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The record of a generation, which says whose signatures count.
+    #[error("{path}: not a valid record of a generation: {why}; `red-rollback` leads to another")]
+    Record {
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl From<librpm::Error> for RpmError {
@@ -43,9 +68,17 @@ impl From<librpm::Error> for RpmError {
 }
 
 /// Makes `database` the one that is opened next.
-pub(crate) fn use_database(database: &Path) -> Result<(), RpmError> {
+pub(crate) fn use_database(database: &Believed) -> Result<(), RpmError> {
     read_configuration()?;
-    define("_dbpath", &database.display().to_string())
+    let shown = database.path().display().to_string();
+    if !shown.contains('%') {
+        return define("_dbpath", &shown);
+    }
+    // rpm expands macros in it more than once, and `%(…)` of a directory's name would run a program. It stays open, for
+    // rpm opens it again by that name whenever it likes.
+    let dir = std::fs::File::open(database.path());
+    let dir = dir.map_err(|error| RpmError::Library(format!("{shown}: {error}")))?;
+    define("_dbpath", &format!("/proc/self/fd/{}", dir.into_raw_fd()))
 }
 
 /// Reads rpm's own configuration, once a process.
@@ -77,27 +110,6 @@ pub(crate) fn define(name: &str, value: &str) -> Result<(), RpmError> {
 /// Keys that were agreed to, read.
 pub(crate) fn certificates(armored: &[String]) -> Result<Vec<openpgp::Certificate>, Failed> {
     transact::read_keys(armored).map_err(Failed::new)
-}
-
-/// Files of packages in a database, none of them when the database is not there.
-pub(crate) fn files_of(
-    database: &Path,
-    nevras: &std::collections::BTreeSet<String>,
-) -> Result<Vec<std::path::PathBuf>, RpmError> {
-    let mut files = Vec::new();
-    if nevras.is_empty() || !has_database(database) {
-        return Ok(files);
-    }
-    use_database(database)?;
-    for header in librpm::Db::open()?.installed_packages().filter(|header| nevras.contains(&nevra(header))) {
-        files.extend(header.files().iter().map(|file| std::path::PathBuf::from(file.path())));
-    }
-    Ok(files)
-}
-
-/// Whether there is a database in a directory, by the names of its formats.
-pub(crate) fn has_database(dir: &Path) -> bool {
-    ["rpmdb.sqlite", "Packages.db", "Packages", "data.mdb"].iter().any(|name| dir.join(name).exists())
 }
 
 /// Gives an rpm program an environment in which only the system configures it. Aliases and macros of a

@@ -17,18 +17,44 @@ const LISTED: usize = 10_000;
 /// no path any more (PATH_MAX), and programs that keep one descriptor a level fail.
 const LEVELS: usize = 256;
 
-/// What was found, as paths of the view.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// Files that no package owns.
-    pub(super) outside: Vec<PathBuf>,
-    /// Set-user-ID and set-group-ID files, and those with capabilities.
-    pub(super) privileged: Vec<PathBuf>,
+/// Set-user-ID and set-group-ID files of a staging area, and those with capabilities, as paths of the view.
+pub(super) fn privileged(upper: &OwnedFd) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = Vec::new();
+    each(upper, &mut |walk, name, kind| {
+        if kind == FileType::RegularFile && found.len() < LISTED && is_privileged(walk, name) {
+            found.push(walk.join(name));
+        }
+    })?;
+    Ok(listed(found))
 }
 
-/// Looks through `upper`; `owned` are paths of packages.
-pub(super) fn look(upper: &OwnedFd, owned: &BTreeSet<PathBuf>) -> Result<Found, StoreError> {
-    let mut found = Found::default();
+/// Files of a staging area that no package owns: `owned` are paths of packages, as a process reads them that no scriptlet
+/// ran in.
+pub(crate) fn strangers(upper: &OwnedFd, owned: &BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = Vec::new();
+    each(upper, &mut |walk, name, _| {
+        let path = walk.join(name);
+        let ours = path.starts_with("/var/lib/rpm") || path.parent() == Some(Path::new("/"));
+        if !ours && found.len() < LISTED && !owned.contains(&shown(&path)) {
+            found.push(path);
+        }
+    })?;
+    Ok(listed(found))
+}
+
+/// A path as a database and a history have it: what is no text cannot be written down as it is.
+fn shown(path: &Path) -> PathBuf {
+    PathBuf::from(path.to_string_lossy().into_owned())
+}
+
+fn listed(found: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = found.iter().map(|path| shown(path)).collect();
+    found.sort_unstable();
+    found
+}
+
+/// Sees every file and link.
+fn each(upper: &OwnedFd, see: &mut dyn FnMut(&Walk, &CStr, FileType)) -> Result<(), StoreError> {
     let mut walk = Walk::new(upper, Path::new("/"))?;
     let mut levels = vec![entries(upper, Path::new("/"))?];
     while let Some(names) = levels.last_mut() {
@@ -51,26 +77,11 @@ pub(super) fn look(upper: &OwnedFd, owned: &BTreeSet<PathBuf>) -> Result<Found, 
                 walk.enter(&name)?;
                 levels.push(entries(walk.dir(), walk.path())?);
             }
-            FileType::RegularFile | FileType::Symlink => {
-                // What is no text cannot be written down as it is.
-                let shown = || PathBuf::from(path.to_string_lossy().into_owned());
-                let ours = path.starts_with("/var/lib/rpm") || path.parent() == Some(Path::new("/"));
-                if !ours && !owned.contains(&path) && found.outside.len() < LISTED {
-                    found.outside.push(shown());
-                }
-                if kind == FileType::RegularFile
-                    && found.privileged.len() < LISTED
-                    && is_privileged(&walk, &name)
-                {
-                    found.privileged.push(shown());
-                }
-            }
+            FileType::RegularFile | FileType::Symlink => see(&walk, &name, kind),
             _ => {}
         }
     }
-    found.outside.sort_unstable();
-    found.privileged.sort_unstable();
-    Ok(found)
+    Ok(())
 }
 
 /// Whether a file gives whoever starts it what it has itself (execve(2), capabilities(7)).
@@ -111,13 +122,15 @@ mod tests {
         let owned = BTreeSet::from([PathBuf::from("/etc/owned")]);
         use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(dir.path().join("etc/owned"), PermissionsExt::from_mode(0o4711)).unwrap();
-        let found = look(&upper, &owned).unwrap();
-        assert_eq!(found.privileged, [PathBuf::from("/etc/owned")]);
-        assert_eq!(found.outside, [PathBuf::from("/etc/strange"), PathBuf::from("/etc/\u{fffd}")]);
+        assert_eq!(privileged(&upper).unwrap(), [PathBuf::from("/etc/owned")]);
+        assert_eq!(
+            strangers(&upper, &owned).unwrap(),
+            [PathBuf::from("/etc/strange"), PathBuf::from("/etc/\u{fffd}")]
+        );
         std::fs::create_dir_all(dir.path().join("var").join("d/".repeat(LEVELS - 1))).unwrap();
-        assert!(look(&upper, &owned).is_ok());
+        assert!(strangers(&upper, &owned).is_ok());
         std::fs::create_dir_all(dir.path().join("var").join("d/".repeat(LEVELS))).unwrap();
-        let why = look(&upper, &owned).unwrap_err().to_string();
+        let why = privileged(&upper).unwrap_err().to_string();
         assert!(why.contains("more than 256 levels deep") && why.starts_with("/var/d/d/"), "{why}");
     }
 }

@@ -15,8 +15,8 @@ use super::check::{self, Ids, Package};
 use super::inside::{Entered, Ready};
 use super::job::Message;
 use super::openpgp::Certificate;
-use super::view::{self, Scaffold};
-use super::{Event, Job, define, use_database};
+use super::view;
+use super::{Believed, Event, Job, define, use_database};
 use crate::generation::DATABASE;
 
 /// What makes users out of lines of sysusers.d(5).
@@ -87,11 +87,13 @@ fn work(entered: Entered, caller: &mut Caller) -> Result<Message, String> {
     check::conflicts(job, &packages)?;
     let mut keep: Vec<RawFd> = packages.iter().map(Package::number).collect();
     keep.push(caller.0.as_raw_fd());
+    caller.send(&Message::Packages(check::planned(&packages)?));
     let (rooted, scaffold) = entered.assemble(&check::paths(&packages))?;
     caller.send(&Message::Scaffold(scaffold.clone()));
     let ready = rooted.close(&keep)?.confine()?;
     run(&ready, packages, (&options, &keys), caller).map_err(|message| scaffold.explain(message))?;
-    left(&scaffold)
+    // What is installed, and whose files are whose, is for the process outside to read.
+    Ok(Message::Left { gone: scaffold.gone(Path::new("/")) })
 }
 
 /// Runs rpm, which nothing but a process that is ready does.
@@ -113,7 +115,7 @@ fn install(
 ) -> Result<(), String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
     let database = Path::new("/").join(DATABASE);
-    use_database(&database).map_err(|error| words(&error))?;
+    use_database(&Believed::own(&database)).map_err(|error| words(&error))?;
     for (name, value) in [("_tmppath", "/tmp"), ("_flush_io", "0"), ("_db_backend", "sqlite")] {
         define(name, value).map_err(|error| words(&error))?;
     }
@@ -124,11 +126,7 @@ fn install(
         define("__systemd_sysusers", SYSUSERS).map_err(|error| words(&error))?;
     }
     let mut db = Db::open().map_err(|error| words(&error))?;
-    if super::has_database(&database) {
-        db.verify().map_err(|_words| {
-            "the node's rpm database is damaged: `red-rollback` goes back to the generation before".to_owned()
-        })?;
-    } else {
+    if !super::has_database(&database) {
         db.init_db(0o644).map_err(|error| words(&error))?;
     }
     super::keyring::import(trust.1)?;
@@ -306,19 +304,6 @@ fn find_erased(db: &Db, job: &Job) -> Result<Vec<librpm::PackageHeader>, String>
         found.push(header.ok_or_else(|| format!("{} is not installed in this node", erase.nevra))?);
     }
     Ok(found)
-}
-
-/// What the transaction left in the database. The staging area is looked at from outside.
-fn left(scaffold: &Scaffold) -> Result<Message, String> {
-    let db = Db::open().map_err(|error| error.to_string())?;
-    // A write that failed and that rpm did not tell of is found here, not by the next command.
-    db.verify().map_err(|error| format!("rpm's database came out damaged ({error}); nothing has changed"))?;
-    let mut owned = BTreeSet::new();
-    for header in db.installed_packages() {
-        owned.extend(header.files().iter().map(|file| file.path()));
-    }
-    let gone = scaffold.gone(Path::new("/"), &owned);
-    Ok(Message::Left { owned: owned.into_iter().collect(), gone })
 }
 
 /// Shows a program the view, and ends as it does.

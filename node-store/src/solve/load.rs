@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -10,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::ffi::{Id, Pool, RepoId, SolvError};
 use crate::cache::{Cache, Shelf};
 use crate::family::{Family, Member};
-use crate::rpm::{RpmError, has_database, use_database};
+use crate::rpm::{Believed, RpmError, has_database, use_database};
 
 /// Why packages could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -58,9 +57,7 @@ impl Packages {
         let mut owners = Vec::new();
         for member in members {
             let start = pool.size();
-            if has_database(&member.database) {
-                load_database(&mut pool, installed, &member.database, cache)?;
-            }
+            load_database(&mut pool, installed, member, cache)?;
             owners.push((member.clone(), start..pool.size()));
         }
         Ok(Self { pool, installed, owners, repos: Vec::new(), excluded: BTreeSet::new(), local: None })
@@ -176,17 +173,23 @@ pub(crate) fn arch() -> &'static str {
 fn load_database(
     pool: &mut Pool,
     repo: RepoId,
-    database: &Path,
+    member: &Member,
     cache: Option<&Cache>,
 ) -> Result<(), LoadError> {
-    let name = kept(database);
+    if !has_database(&member.database) {
+        return Ok(());
+    }
+    let name = kept(&member.database);
     let shelf = cache.and_then(|cache| cache.open(INSTALLED).ok());
     if let Some(bytes) = shelf.and_then(|shelf| shelf.believed(&name))
         && pool.load_solv(repo, &bytes, &name, false).is_ok()
     {
         return Ok(());
     }
-    use_database(database)?;
+    // Only what was looked at in this state has been kept.
+    let Some(believed) = Believed::of(member)? else { return Ok(()) };
+    let database = believed.path();
+    use_database(&believed)?;
     // Whoever may not write the cache reads the database each time.
     let shelf = cache.and_then(|cache| cache.make(INSTALLED).ok());
     let Some(shelf) = shelf else {
@@ -212,12 +215,10 @@ const INSTALLED: &str = "installed";
 /// Under which name a database's contents are kept: it says which database in which state.
 fn kept(database: &Path) -> String {
     let mut state = Sha256::new();
-    for name in ["rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db", "Packages", "data.mdb"] {
-        if let Ok(facts) = std::fs::metadata(database.join(name)) {
-            let numbers = [facts.dev(), facts.ino(), facts.size()];
-            numbers.iter().for_each(|number| state.update(number.to_le_bytes()));
-            [facts.mtime(), facts.mtime_nsec()].iter().for_each(|number| state.update(number.to_le_bytes()));
-        }
+    // Not the name of what was kept when databases were believed as they were.
+    state.update(b"looked at");
+    for number in crate::rpm::database::state(database).into_iter().flatten() {
+        state.update(number.to_le_bytes());
     }
     let state: String = state.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{state}.solv", short(database))

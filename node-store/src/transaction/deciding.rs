@@ -14,6 +14,7 @@ use rustix::fs::{FileType, Gid, Mode, Stat, Uid, fchmod, fchown};
 use crate::beneath::Dir;
 use crate::generation::{At, DATABASE, StoreError, bring, close, is_whiteout, remove_one};
 use crate::rpm::Rules;
+use crate::rpm::database::{Contents, read_in};
 
 /// Bytes of a file that are compared.
 const COMPARED: u64 = 64 << 20;
@@ -184,24 +185,26 @@ impl Watch<'_> {
         let mut places = listed.chain(self.rules.more.iter().map(String::as_str));
         places.any(|place| relative(path).starts_with(place))
     }
+}
 
-    /// Refuses a staging area in which rpm's database is not what rpm makes: the next command would
-    /// follow what a scriptlet put in its place.
-    pub(super) fn database(&self) -> Result<(), StoreError> {
-        let found = self.stage.dir(DATABASE).and_then(|dir| {
-            let entries = dir.entries()?;
-            let other =
-                entries.iter().find(|(_, stat)| kind(stat) != FileType::RegularFile || stat.st_nlink > 1);
-            Ok(other.map(|(name, _)| name.to_string_lossy().into_owned()))
-        });
-        let why = match found {
-            Ok(None) => return Ok(()),
-            Ok(Some(name)) => format!("`{name}` in it is no file of its own"),
-            Err(error) => error.to_string(),
-        };
-        let why = format!("a scriptlet changed rpm's database ({why}); nothing has changed");
-        Err(StoreError::InTheWay { path: Path::new("/").join(DATABASE), why })
-    }
+/// What rpm's database in a staging area holds. Refused is what rpm does not make: the next command would follow, or
+/// believe, what a scriptlet put in its place.
+pub(super) fn database(stage: &Dir) -> Result<Contents, StoreError> {
+    let found = stage.dir(DATABASE).and_then(|dir| {
+        let entries = dir.entries()?;
+        let other = entries.iter().find(|(_, stat)| kind(stat) != FileType::RegularFile || stat.st_nlink > 1);
+        Ok((other.map(|(name, _)| name.to_string_lossy().into_owned()), dir))
+    });
+    let why = match found {
+        Ok((None, dir)) => match read_in(&dir) {
+            Ok(contents) => return Ok(contents),
+            Err(why) => why,
+        },
+        Ok((Some(name), _)) => format!("`{name}` in it is no file of its own"),
+        Err(error) => error.to_string(),
+    };
+    let why = format!("a scriptlet changed rpm's database ({why}); nothing has changed");
+    Err(StoreError::InTheWay { path: Path::new("/").join(DATABASE), why })
 }
 
 fn relative(path: &Path) -> &Path {

@@ -29,9 +29,9 @@ pub(super) fn broken(
     for path in family::descendants(&family.node.path) {
         let Ok(theirs) = Family::load(&path) else { continue };
         let repo = packages.pool.add_repo(&theirs.node.alias, 0, 0);
-        if rpm::has_database(&theirs.node.database) {
-            rpm::use_database(&theirs.node.database).map_err(LoadError::from)?;
-            packages.pool.load_rpmdb(repo, &theirs.node.database).map_err(LoadError::from)?;
+        if let Some(database) = rpm::Believed::of(&theirs.node).map_err(LoadError::from)? {
+            rpm::use_database(&database).map_err(LoadError::from)?;
+            packages.pool.load_rpmdb(repo, database.path()).map_err(LoadError::from)?;
         }
         let ids = packages.pool.packages(repo).into_iter().collect();
         below.push((path, theirs.node.alias, ids));

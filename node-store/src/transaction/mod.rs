@@ -2,6 +2,7 @@
 
 mod deciding;
 mod descendants;
+mod held;
 mod locks;
 mod node;
 

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use red_runtime::node::guard::Decides;
 use red_runtime::node::render::visible;
 
+use super::held::Before;
 use super::{How, Locks, Talk, TransactionError, deciding};
+use crate::beneath::Dir;
 use crate::generation::{self, At, Stage, Store};
 use crate::history::{About, Record, now};
 use crate::plan::{Action, Change};
 use crate::repo::{Found, Wanted, download, fingerprints, state_of};
-use crate::rpm::{self, Erase, Event, Install, Job};
+use crate::rpm::database::{Contents, renew_index};
+use crate::rpm::{self, Done, Erase, Event, Install, Job, TrustedKey};
 use crate::session::Session;
 use crate::solve::{Answer, LoadError, Packages};
 
@@ -38,12 +40,12 @@ impl One<'_> {
         if self.how.download_only {
             return Ok(None);
         }
-        let import = self.keys(&answer, talk)?;
+        let before = Before::read(&self.session.family, about, talk)?;
+        let import = self.keys(&answer, &before, talk)?;
         let tops = BTreeSet::new();
         let current = self.store.adopt(&tops)?;
         let number = self.store.next_generation()?;
         let stage = self.store.stage(number)?;
-        let before = packages.own().into_iter().map(|id| packages.nevra(id)).collect();
         let result = self.transact(&stage, answer, (about, current, import, before), talk);
         if !matches!(result, Ok(Some(_))) {
             // The next command would do it too.
@@ -58,12 +60,12 @@ impl One<'_> {
         &self,
         stage: &Stage,
         answer: Answer,
-        (about, current, import, before): (&About, u64, Vec<String>, BTreeSet<String>),
+        (about, current, import, before): (&About, u64, Vec<String>, Before),
         talk: &mut dyn Talk,
     ) -> Result<Option<Record>, TransactionError> {
         let changes: Vec<Change> = answer.changes.into_iter().map(|(change, _)| change).collect();
-        let gone = self.gone(&changes)?;
-        let job = self.job(stage, &changes, import)?;
+        let gone = before.gone(&changes);
+        let job = self.job(stage, &changes, (import, before.trusted.clone()))?;
         self.locks.pass_on(true)?;
         let mut failed = Vec::new();
         let ran = rpm::run(&job, &mut |event| {
@@ -80,12 +82,19 @@ impl One<'_> {
         if let Some(line) = self.privileged(&done.privileged) {
             talk.say(&line);
         }
-        let paths = |names: &[OsString]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
-        self.store.tidy(stage, &paths(&done.gone), &paths(&done.spare))?;
-        let expected = expected(before, &changes);
-        let (kept, undone) = self.complete(stage, current, (&job, gone, &expected), talk)?;
+        let staged =
+            deciding::open(self.store.dir(), self.store.path(), &format!(".red/stage/{}", stage.number))?;
+        let held = deciding::database(&staged)?;
+        let agreed = rpm::certificates(&job.import)?;
+        before.compare(&held, (&changes, &done.packages, &agreed))?;
+        renew_index(&staged.dir(generation::DATABASE).at(staged.path())?).map_err(LoadError::from)?;
+        let outside = self.tidy(stage, &staged, &done, &held)?;
+        let (kept, undone) = self.complete(stage, (current, &staged), (&job, gone, &held.tops()), talk)?;
         let mut about = about.clone();
         about.follow(&changes);
+        let mut keys = before.list;
+        keys.add(&agreed);
+        about.keys = Some(keys);
         about.record = Record {
             id: self.store.next_record(),
             time: now(),
@@ -94,7 +103,7 @@ impl One<'_> {
             from: Some(current),
             generation: stage.number,
             changes,
-            outside: done.outside,
+            outside,
             kept,
             undone,
             failed,
@@ -107,31 +116,37 @@ impl One<'_> {
         Ok(Some(about.record))
     }
 
+    /// Takes away what only the view needed. Returns files that no package owns.
+    fn tidy(
+        &self,
+        stage: &Stage,
+        staged: &Dir,
+        done: &Done,
+        held: &Contents,
+    ) -> Result<Vec<PathBuf>, TransactionError> {
+        let in_view = |name: &OsString| Path::new("/").join(name);
+        let mut owned: BTreeSet<PathBuf> =
+            held.packages.iter().flat_map(|package| package.files.iter().map(PathBuf::from)).collect();
+        let others = |names: &[OsString]| -> Vec<PathBuf> {
+            names.iter().filter(|name| !owned.contains(&in_view(name))).map(PathBuf::from).collect()
+        };
+        self.store.tidy(stage, &others(&done.gone), &others(&done.spare))?;
+        owned.extend(done.points.iter().map(in_view));
+        Ok(rpm::strangers(staged.fd(), &owned)?)
+    }
+
     /// Makes a generation of what rpm left, without what scriptlets did to files that decide.
     fn complete(
         &self,
         stage: &Stage,
-        current: u64,
-        (job, gone, expected): (&Job, BTreeSet<PathBuf>, &BTreeSet<String>),
+        (current, staged): (u64, &Dir),
+        (job, gone, tops): (&Job, BTreeSet<PathBuf>, &BTreeSet<String>),
         talk: &mut dyn Talk,
     ) -> Result<(Vec<PathBuf>, Vec<PathBuf>), TransactionError> {
-        let open = |below: String| deciding::open(self.store.dir(), self.store.path(), &below);
-        let (staged, old) =
-            (open(format!(".red/stage/{}", stage.number))?, open(format!(".red/gen/{current}"))?);
+        let old = deciding::open(self.store.dir(), self.store.path(), &format!(".red/gen/{current}"))?;
         let rules = rpm::Rules { more: &job.deciding, allowed: &job.allowed };
-        let watch = deciding::Watch { stage: &staged, current: Some(&old), rules, gone };
-        watch.database()?;
-        let known = rpm::contents(&old.path().join(generation::DATABASE)).map_err(LoadError::from)?;
-        let agreed = rpm::certificates(&job.import)?;
-        let there = staged.dir(generation::DATABASE).at(staged.path())?;
-        // What the process in the view says of it is said by scriptlets, too.
-        let now = rpm::contents(&there.proc_path()).map_err(LoadError::from)?;
-        let strange = |key: &&_| !known.keys.contains(key) && !rpm::DatabaseKey::is_one_of(key, &agreed);
-        if let Some(key) = now.keys.iter().find(strange) {
-            return Err(TransactionError::StrangeKey(key.name.clone()));
-        }
-        differs(expected, now.installed)?;
-        let tops: Vec<String> = now.tops.into_iter().collect();
+        let watch = deciding::Watch { stage: staged, current: Some(&old), rules, gone };
+        let tops: Vec<String> = tops.iter().cloned().collect();
         let mut undone = watch.sweep()?;
         let kept = self.store.complete(stage, &tops)?;
         watch.restore(&mut undone)?;
@@ -145,21 +160,14 @@ impl One<'_> {
         Ok((kept, undone.into_iter().collect()))
     }
 
-    /// Files that decide and that packages have which go away.
-    fn gone(&self, changes: &[Change]) -> Result<BTreeSet<PathBuf>, TransactionError> {
-        let removed = changes.iter().filter(|change| change.action == Action::Remove).map(Change::nevra);
-        let replaced = changes.iter().flat_map(|change| change.replaces.iter().cloned());
-        let nevras: BTreeSet<String> = removed.chain(replaced).collect();
-        let rules = rpm::Rules { more: &[], allowed: &[] };
-        let files = rpm::files_of(&self.session.family.node.database, &nevras).map_err(LoadError::from)?;
-        let repositories =
-            |path: &PathBuf| rules.decides(path, false).is_some_and(|what| what != Decides::Configuration);
-        Ok(files.into_iter().filter(repositories).collect())
-    }
-
-    fn job(&self, stage: &Stage, changes: &[Change], import: Vec<String>) -> Result<Job, TransactionError> {
+    fn job(
+        &self,
+        stage: &Stage,
+        changes: &[Change],
+        (import, trusted): (Vec<String>, Vec<TrustedKey>),
+    ) -> Result<Job, TransactionError> {
         // What was adopted just now is behind `current`.
-        let mut lowers = self.session.family.lowers();
+        let mut lowers = self.session.family.lowers_to_compare().map_err(LoadError::from)?;
         if let Some(node) = lowers.first_mut() {
             node.root = self.store.red("current");
         }
@@ -168,6 +176,7 @@ impl One<'_> {
             work: stage.work.clone(),
             lowers,
             import,
+            trusted,
             scriptlets: self.how.scriptlets,
             documentation: self.how.documentation,
             test: self.how.test,
@@ -176,7 +185,6 @@ impl One<'_> {
             scriptlet_seconds: self.scriptlet_seconds()?,
             ..Job::default()
         };
-        job.keyrings = self.session.family.members().map(|member| member.database.clone()).collect();
         for change in changes {
             match &change.file {
                 None => job.erase.push(Erase { name: change.name.clone(), nevra: change.nevra() }),
@@ -283,12 +291,13 @@ impl One<'_> {
 
     /// Keys that packages of this transaction will need and no node of the family has, once the person
     /// agreed to them.
-    fn keys(&self, answer: &Answer, talk: &mut dyn Talk) -> Result<Vec<String>, TransactionError> {
-        let mut known = BTreeSet::new();
-        for member in self.session.family.members() {
-            let stored = rpm::stored_keys(&member.database).map_err(LoadError::from)?;
-            known.extend(stored.iter().flat_map(|key| key.keys().map(str::to_owned)));
-        }
+    fn keys(
+        &self,
+        answer: &Answer,
+        before: &Before,
+        talk: &mut dyn Talk,
+    ) -> Result<Vec<String>, TransactionError> {
+        let mut known = before.fingerprints.clone();
         let repos: BTreeSet<&str> = answer
             .changes
             .iter()
@@ -346,31 +355,6 @@ fn tell(talk: &mut dyn Talk, event: &Event) {
             talk.say(&format!("{}{goes_on}", visible(words)));
         }
         Event::Done(_) | Event::Failed(_) => {}
-    }
-}
-
-/// What a database must hold after changes.
-fn expected(before: BTreeSet<String>, changes: &[Change]) -> BTreeSet<String> {
-    let mut after = before;
-    for change in changes {
-        for gone in &change.replaces {
-            after.remove(gone);
-        }
-        match change.action {
-            Action::Remove => after.remove(&change.nevra()),
-            _ => after.insert(change.nevra()),
-        };
-    }
-    after
-}
-
-/// Refuses a database that does not hold exactly what was planned: rpm does not tell of every write
-/// that failed.
-fn differs(expected: &BTreeSet<String>, installed: Vec<String>) -> Result<(), TransactionError> {
-    let installed: BTreeSet<String> = installed.into_iter().collect();
-    match expected.symmetric_difference(&installed).next() {
-        Some(nevra) => Err(TransactionError::Differs(nevra.clone())),
-        None => Ok(()),
     }
 }
 

@@ -11,8 +11,9 @@ use crate::family::{self, Family};
 use crate::generation::{self, Store, Switches};
 use crate::history::{About, Record, now};
 use crate::plan::Action;
+use crate::rpm::RpmError;
 use crate::session::{Session, SessionError};
-use crate::solve::{Packages, Wish};
+use crate::solve::{LoadError, Packages, Wish};
 use crate::transaction::{self, End, Locks, Talk, TransactionError};
 
 #[derive(Debug, clap::Args)]
@@ -295,7 +296,11 @@ fn broken(family: &Family, node: &Path, number: u64) -> Result<Vec<String>, DnfE
     let database = node.join(format!(".red/gen/{number}")).join(generation::DATABASE);
     for path in family::descendants(node) {
         let Ok(mut theirs) = Family::load(&path) else { continue };
-        let before = crate::audit::unmet(&theirs).map_err(SessionError::from)?;
+        // A database that is not believed is what somebody goes back from.
+        let before = match crate::audit::unmet(&theirs) {
+            Err(LoadError::Rpm(RpmError::Database { .. })) => continue,
+            before => before.map_err(SessionError::from)?,
+        };
         for ancestor in theirs.ancestors.iter_mut().filter(|ancestor| ancestor.path == family.node.path) {
             ancestor.database = database.clone();
         }

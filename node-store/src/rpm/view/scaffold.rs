@@ -105,22 +105,16 @@ impl Scaffold {
     }
 
     /// Names of the node that the transaction removed from split directories, which no overlay has marked.
-    /// `view` is where the staging area is mounted; `owned` are paths of packages, absolute.
-    pub(crate) fn gone(&self, view: &Path, owned: &BTreeSet<String>) -> Vec<OsString> {
-        let is_owned = |name: &PathBuf| view_path(name).to_str().is_some_and(|path| owned.contains(path));
-        let own = self.own.iter().filter(|name| !is_owned(name));
-        own.filter(|name| is_gone(&view.join(name))).map(|name| name.clone().into()).collect()
+    /// `view` is where the staging area is mounted.
+    pub(crate) fn gone(&self, view: &Path) -> Vec<OsString> {
+        let gone = self.own.iter().filter(|name| is_gone(&view.join(name)));
+        gone.map(|name| name.clone().into()).collect()
     }
 
     /// Takes away copies that nobody wrote to, once the view is gone, so that what was below them comes
     /// through again. Scriptlets may have put links in place of anything, so none is followed. Returns
-    /// directories and mount points that are to be removed when they are empty, children first.
-    pub(crate) fn remove(
-        &self,
-        upper: &OwnedFd,
-        shown: &Path,
-        owned: &BTreeSet<PathBuf>,
-    ) -> Result<Vec<OsString>, StoreError> {
+    /// directories and mount points that are to be removed when they are empty and no package's, children first.
+    pub(crate) fn remove(&self, upper: &OwnedFd, shown: &Path) -> Result<Vec<OsString>, StoreError> {
         for (below, stamp) in &self.files {
             let Some((above, name)) = above(upper, below) else { continue };
             let now = statat(&above, name, AtFlags::SYMLINK_NOFOLLOW);
@@ -131,14 +125,8 @@ impl Scaffold {
                 }
             }
         }
-        let dirs = self.dirs.iter().rev().filter(|dir| !owned.contains(&view_path(dir)));
-        Ok(self.points.iter().chain(dirs).map(|path| path.clone().into()).collect())
+        Ok(self.points.iter().chain(self.dirs.iter().rev()).map(|path| path.clone().into()).collect())
     }
-}
-
-/// A path of the staging area as it is in the view.
-fn view_path(below: &Path) -> PathBuf {
-    Path::new("/").join(below)
 }
 
 /// The directory that a path lies in, if it is still there, and its last name.

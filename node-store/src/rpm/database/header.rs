@@ -1,0 +1,330 @@
+//! A package's header as rpm's database and package files have it (rpm's manual, "RPM v4 package format"): names, files,
+//! and what it is, by the part of it that no installation changes.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The region of a header that its package came with (RPMTAG_HEADERIMMUTABLE).
+const IMMUTABLE: u32 = 63;
+/// What stands before a header in a file, and counts for its digest.
+const MAGIC: [u8; 8] = [0x8e, 0xad, 0xe8, 1, 0, 0, 0, 0];
+/// Bytes of an entry of the index.
+const ENTRY: usize = 16;
+/// Entries that a header may have, and bytes: rpm's own limits (`hdrblobInit`).
+const ENTRIES: usize = 0xffff;
+const BYTES: usize = 256 << 20;
+/// Bytes before the headers of a package file.
+const LEAD: u64 = 96;
+
+/// Tags that rpm itself adds to a header that it installs: when, for which colour, in which transaction, how each file
+/// ended, the size of the payload, digests of the package file (rpm 6). Those below 1000 come from its signature.
+const ADDED: [u32; 7] = [1008, 1029, 1046, 1127, 1128, 5118, 5119];
+
+/// Signatures, by the tags of an installed header, and by those of the signature that a package begins with
+/// (`headerMergeLegacySigs`): of the whole and of the header, RSA and other kinds, and that of rpm 6.
+const SIGNATURES: [(u32, u32); 5] = [(259, 1002), (262, 1005), (267, 267), (268, 268), (278, 278)];
+
+/// Values that are read.
+pub(super) mod tag {
+    pub(in crate::rpm) const NAME: u32 = 1000;
+    pub(in crate::rpm) const VERSION: u32 = 1001;
+    pub(in crate::rpm) const RELEASE: u32 = 1002;
+    pub(in crate::rpm) const EPOCH: u32 = 1003;
+    pub(in crate::rpm) const DESCRIPTION: u32 = 1005;
+    pub(in crate::rpm) const ARCH: u32 = 1022;
+    pub(in crate::rpm) const OLD_FILE_NAMES: u32 = 1027;
+    pub(in crate::rpm) const DIR_INDEXES: u32 = 1116;
+    pub(in crate::rpm) const BASE_NAMES: u32 = 1117;
+    pub(in crate::rpm) const DIR_NAMES: u32 = 1118;
+}
+
+/// What a package is, whatever an installation adds to its header: equal for the same package only.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Identity(String);
+
+/// What signatures a header shows: the digest of each, by its tag.
+pub(crate) type Signatures = BTreeMap<u32, Identity>;
+
+/// A package that was verified.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Planned {
+    /// Name, version and architecture.
+    pub(crate) nevra: String,
+    /// What it is.
+    pub(crate) identity: Identity,
+    /// Its signatures.
+    pub(crate) signatures: Signatures,
+}
+
+/// A value in a header: its type, how many there are, and the bytes from its first one on.
+#[derive(Clone, Copy, Debug)]
+struct Value<'a> {
+    kind: u32,
+    count: usize,
+    bytes: &'a [u8],
+}
+
+/// A header.
+#[derive(Debug)]
+pub(super) struct Header<'a> {
+    values: BTreeMap<u32, Value<'a>>,
+    identity: Identity,
+    strange: bool,
+}
+
+impl<'a> Value<'a> {
+    /// All bytes of it.
+    fn whole(&self) -> Option<&'a [u8]> {
+        let length = match self.kind {
+            1 | 2 | 7 => self.count,
+            6 | 8 | 9 => {
+                let mut ends = self.bytes.iter().enumerate().filter(|(_, byte)| **byte == 0);
+                ends.nth(self.count.checked_sub(1)?)?.0 + 1
+            }
+            _ => return None,
+        };
+        self.bytes.get(..length)
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?))
+}
+
+fn size(bytes: &[u8]) -> Option<usize> {
+    usize::try_from(number(bytes)?).ok()
+}
+
+impl<'a> Header<'a> {
+    /// Reads a header as it is in the database: without what stands before it in a file.
+    pub(super) fn read(blob: &'a [u8]) -> Option<Self> {
+        let (entries, length) = (size(blob)?, size(blob.get(4..)?)?);
+        if entries == 0 || entries > ENTRIES || length > BYTES {
+            return None;
+        }
+        let index = blob.get(8..8 + entries * ENTRY)?;
+        let data = blob.get(8 + entries * ENTRY..)?;
+        if data.len() != length {
+            return None;
+        }
+        let region = region(index, data);
+        let own = region.map_or(0, |(own, _)| own);
+        let mut header = Self { values: BTreeMap::new(), identity: Identity::of(&[blob]), strange: false };
+        for (at, entry) in index.chunks_exact(ENTRY).enumerate() {
+            let (name, kind, offset, count) =
+                (number(entry)?, number(&entry[4..])?, size(&entry[8..])?, size(&entry[12..])?);
+            if at == 0 && own > 0 {
+                continue;
+            }
+            // What is added twice, or takes the place of something that the package has, is not rpm's doing.
+            let known =
+                header.values.insert(name, Value { kind, count, bytes: data.get(offset..)? }).is_some();
+            header.strange |= known || at >= own && own > 0 && name >= 1000 && !ADDED.contains(&name);
+        }
+        if let Some((own, length)) = region {
+            let counts = [own, length].map(|count| u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+            let index = &index[..own * ENTRY];
+            header.identity = Identity::of(&[&MAGIC, &counts[0], &counts[1], index, &data[..length]]);
+        }
+        Some(header)
+    }
+
+    /// What the package is.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Whether something was added that rpm does not add when it installs a package.
+    pub(super) fn is_strange(&self) -> bool {
+        self.strange
+    }
+
+    /// What signatures it shows.
+    pub(super) fn signatures(&self) -> Option<Signatures> {
+        self.signatures_by(|(own, _)| own)
+    }
+
+    fn signatures_by(&self, tag: impl Fn((u32, u32)) -> u32) -> Option<Signatures> {
+        let mut found = Signatures::new();
+        for signature in SIGNATURES {
+            if let Some(value) = self.values.get(&tag(signature)) {
+                found.insert(signature.0, Identity::of(&[value.whole()?]));
+            }
+        }
+        Some(found)
+    }
+
+    /// The texts of a tag; none when it has none.
+    pub(super) fn texts(&self, tag: u32) -> Option<Vec<String>> {
+        let Some(value) = self.values.get(&tag) else { return Some(Vec::new()) };
+        // A string, several, or one in several languages.
+        if !matches!(value.kind, 6 | 8 | 9) || value.kind == 6 && value.count != 1 {
+            return None;
+        }
+        let mut rest = value.bytes;
+        let mut found = Vec::new();
+        for _ in 0..value.count {
+            let end = rest.iter().position(|byte| *byte == 0)?;
+            found.push(String::from_utf8_lossy(&rest[..end]).into_owned());
+            rest = &rest[end + 1..];
+        }
+        Some(found)
+    }
+
+    /// The first text of a tag.
+    pub(super) fn text(&self, tag: u32) -> Option<String> {
+        self.texts(tag)?.into_iter().next()
+    }
+
+    fn numbers(&self, tag: u32) -> Option<Vec<u32>> {
+        let Some(value) = self.values.get(&tag) else { return Some(Vec::new()) };
+        let bytes = value.bytes.get(..value.count.checked_mul(4)?).filter(|_| value.kind == 4)?;
+        bytes.chunks_exact(4).map(number).collect()
+    }
+
+    /// Name, version and architecture as metadata write them.
+    pub(super) fn nevra(&self) -> Option<String> {
+        let epoch = self.numbers(tag::EPOCH)?.first().copied().filter(|epoch| *epoch != 0);
+        let epoch = epoch.map(|epoch| format!("{epoch}:")).unwrap_or_default();
+        let arch = self.text(tag::ARCH).unwrap_or_else(|| "noarch".into());
+        let text = |tag| self.text(tag);
+        Some(format!("{}-{epoch}{}-{}.{arch}", text(tag::NAME)?, text(tag::VERSION)?, text(tag::RELEASE)?))
+    }
+
+    /// Paths of its files.
+    pub(super) fn files(&self) -> Option<Vec<String>> {
+        let names = self.texts(tag::BASE_NAMES)?;
+        let (dirs, at) = (self.texts(tag::DIR_NAMES)?, self.numbers(tag::DIR_INDEXES)?);
+        if names.len() != at.len() {
+            return None;
+        }
+        let mut paths = self.texts(tag::OLD_FILE_NAMES)?;
+        for (name, at) in names.into_iter().zip(at) {
+            paths.push(format!("{}{name}", dirs.get(usize::try_from(at).ok()?)?));
+        }
+        Some(paths)
+    }
+}
+
+impl Identity {
+    fn of(parts: &[&[u8]]) -> Self {
+        let mut sum = Sha256::new();
+        parts.iter().for_each(|part| sum.update(part));
+        Self(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl Planned {
+    /// A package file, which has been verified.
+    pub(in crate::rpm) fn of(nevra: String, file: &mut (impl Read + Seek)) -> Option<Self> {
+        file.seek(SeekFrom::Start(LEAD)).ok()?;
+        let signature = blob(file)?;
+        // The header begins at a multiple of eight.
+        let at = file.stream_position().ok()?.next_multiple_of(8);
+        file.seek(SeekFrom::Start(at)).ok()?;
+        let header = blob(file)?;
+        let signatures = Header::read(&signature)?.signatures_by(|(_, own)| own)?;
+        let identity = Header::read(&header)?.identity;
+        Some(Self { nevra, identity, signatures })
+    }
+}
+
+/// The header of a file that begins here, as the database would have it.
+fn blob(file: &mut impl Read) -> Option<Vec<u8>> {
+    let mut counts = [0; 16];
+    file.read_exact(&mut counts).ok()?;
+    let (entries, data) = (size(&counts[8..])?, size(&counts[12..])?);
+    if counts[..8] != MAGIC || entries > ENTRIES || data > BYTES {
+        return None;
+    }
+    let mut blob = counts[8..].to_vec();
+    blob.resize(8 + entries * ENTRY + data, 0);
+    file.read_exact(&mut blob[8..]).ok()?;
+    Some(blob)
+}
+
+/// How many entries and bytes of data belong to what the package came with.
+fn region(index: &[u8], data: &[u8]) -> Option<(usize, usize)> {
+    let (name, kind, offset, count) =
+        (number(index)?, number(&index[4..])?, size(&index[8..])?, size(&index[12..])?);
+    if (name, kind, count) != (IMMUTABLE, 7, ENTRY) {
+        return None;
+    }
+    let trailer = data.get(offset..offset.checked_add(ENTRY)?)?;
+    let back = i32::from_be_bytes(trailer[8..12].try_into().ok()?).checked_neg()?;
+    let own = usize::try_from(back).ok()? / ENTRY;
+    let fits = number(trailer) == Some(IMMUTABLE) && own > 0 && own <= index.len() / ENTRY;
+    fits.then_some((own, offset + ENTRY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header of texts: those of the package, and those that were added.
+    pub(super) fn made(own: &[(u32, &str)], added: &[(u32, &str)]) -> Vec<u8> {
+        let mut data = Vec::new();
+        let mut index = Vec::new();
+        let entry = |name: u32, kind: u32, offset: i32, count: u32| {
+            [name.to_be_bytes(), kind.to_be_bytes(), offset.to_be_bytes(), count.to_be_bytes()].concat()
+        };
+        let put = |index: &mut Vec<u8>, data: &mut Vec<u8>, (name, text): &(u32, &str)| {
+            index.extend(entry(*name, 6, i32::try_from(data.len()).unwrap(), 1));
+            data.extend([text.as_bytes(), b"\0"].concat());
+        };
+        own.iter().for_each(|one| put(&mut index, &mut data, one));
+        let entries = i32::try_from(own.len() + 1).unwrap();
+        let first = entry(IMMUTABLE, 7, i32::try_from(data.len()).unwrap(), 16);
+        data.extend(entry(IMMUTABLE, 7, -entries * 16, 16));
+        let mut index = [first, index].concat();
+        added.iter().for_each(|one| put(&mut index, &mut data, one));
+        let counts = [index.len() / ENTRY, data.len()].map(|count| u32::try_from(count).unwrap());
+        [&counts[0].to_be_bytes()[..], &counts[1].to_be_bytes(), &index, &data].concat()
+    }
+
+    const OWN: [(u32, &str); 3] = [(1000, "a"), (1001, "1"), (1002, "2")];
+
+    #[test]
+    fn what_an_installation_adds_changes_nothing() {
+        let plain = made(&OWN, &[]);
+        let plain = Header::read(&plain).unwrap();
+        assert_eq!(plain.nevra().unwrap(), "a-1-2.noarch");
+        for (added, strange) in
+            [((1008, "x"), false), ((1029, "x"), false), ((269, "x"), false), ((1025, "rm"), true)]
+        {
+            let blob = made(&OWN, &[added]);
+            let header = Header::read(&blob).unwrap();
+            assert_eq!((header.identity(), header.is_strange()), (plain.identity(), strange), "{added:?}");
+        }
+        let blob = made(&OWN, &[(1000, "b")]);
+        assert!(Header::read(&blob).unwrap().is_strange(), "a name in the place of the package's own");
+        let blob = made(&[(1000, "a"), (1001, "1"), (1002, "3")], &[]);
+        assert_ne!(Header::read(&blob).unwrap().identity(), plain.identity());
+    }
+
+    #[test]
+    fn what_is_cut_off_is_no_header() {
+        let blob = made(&OWN, &[(1008, "x")]);
+        for end in 0..blob.len() {
+            assert!(Header::read(&blob[..end]).is_none(), "{end}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(at in 0_usize..200, byte in 0_u8.., rest in proptest::collection::vec(0_u8.., 0..40)) {
+            let mut blob = made(&OWN, &[(1117, "x"), (1008, "x")]);
+            let last = blob.len() - 1;
+            blob[at.min(last)] = byte;
+            for blob in [blob, rest] {
+                if let Some(header) = Header::read(&blob) {
+                    drop((header.nevra(), header.files(), header.text(1005)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! rpm's database of a node, which scriptlets and other programs could write to: what it holds is read by a process of
+//! its own that may crash alone, and nothing opens one that has not been read so. The core OS's is the machine's own, and
+//! believed as it is.
+
+mod header;
+mod reader;
+mod shape;
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use header::{Identity, Planned, Signatures};
+pub(crate) use reader::main;
+
+use super::RpmError;
+use crate::beneath::Dir;
+use crate::family::Member;
+
+/// First argument of the process that reads.
+pub(crate) const DATABASE: &str = "__database";
+/// Its second argument: to say what there is, or only whether it is believed.
+const TELL: &str = "tell";
+const LOOK: &str = "look";
+/// The file that rpm makes with SQLite.
+const FILE: &str = "rpmdb.sqlite";
+/// What is not part of it yet: the write-ahead log, and the journal of an older kind.
+const PENDING: [&str; 2] = ["rpmdb.sqlite-wal", "rpmdb.sqlite-journal"];
+/// What processes share of it.
+const INDEX: &str = "rpmdb.sqlite-shm";
+/// Databases of other kinds: ndb, Berkeley DB, LMDB.
+const OTHERS: [&str; 3] = ["Packages.db", "Packages", "data.mdb"];
+/// What rpm's keys are called among packages.
+const KEY: &str = "gpg-pubkey";
+/// Bytes that a database may have: that of 5,000 packages has 400 MB.
+const MOST: u64 = 1 << 30;
+/// Bytes that the reader may say.
+const SAID: u64 = 512 << 20;
+
+/// What a reader says: what there is, or why it is not believed.
+type Said = Result<Contents, String>;
+
+/// A key in a database.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub(crate) struct StoredKey {
+    /// As rpm lists it, `gpg-pubkey-VERSION-RELEASE`.
+    pub(crate) name: String,
+    /// What it is.
+    pub(crate) armored: String,
+}
+
+/// A package in a database.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Installed {
+    /// Name, version and architecture.
+    pub(crate) nevra: String,
+    /// What it is, beyond its name.
+    pub(crate) identity: Identity,
+    /// The signatures that it shows.
+    pub(crate) signatures: Signatures,
+    /// Whether its header has what neither the package nor rpm put there.
+    pub(crate) strange: bool,
+    /// Paths of its files.
+    pub(crate) files: Vec<String>,
+}
+
+/// What a database holds, by every header and not by an index.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Contents {
+    /// Its keys, those too that verify nothing.
+    pub(crate) keys: BTreeSet<StoredKey>,
+    /// Its packages.
+    pub(crate) packages: Vec<Installed>,
+}
+
+impl Contents {
+    /// Names right below the root that packages own.
+    pub(crate) fn tops(&self) -> BTreeSet<String> {
+        let paths = self.packages.iter().flat_map(|package| &package.files);
+        let top = |path: &String| path.strip_prefix('/').filter(|top| !top.contains('/')).map(str::to_owned);
+        paths.filter_map(top).collect()
+    }
+}
+
+/// The directory of a database that may be opened.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Believed(PathBuf);
+
+impl Believed {
+    /// Looks at a member's database. `None` when it has none.
+    pub(crate) fn of(member: &Member) -> Result<Option<Self>, RpmError> {
+        if !has_database(&member.database) {
+            return Ok(None);
+        }
+        let believed = Self(member.database.clone());
+        if !member.core && !seen(&member.database) {
+            read_as(member, LOOK)?;
+        }
+        Ok(Some(believed))
+    }
+
+    /// One that this process makes, or whose writer is this process.
+    pub(super) fn own(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// What a member's database holds; of the core OS's the keys.
+pub(crate) fn read(member: &Member) -> Result<Contents, RpmError> {
+    if member.core { keys_of_the_machine(member) } else { read_as(member, TELL) }
+}
+
+fn read_as(member: &Member, how: &str) -> Result<Contents, RpmError> {
+    let refused = |why| RpmError::Database { owner: member.words(), path: member.database.clone(), why };
+    if !has_database(&member.database) {
+        return Ok(Contents::default());
+    }
+    let state = state(&member.database);
+    let dir = Dir::open(&member.database).map_err(|error| refused(error.to_string()))?;
+    let contents = open(&dir).and_then(|file| ask(file, how)).map_err(refused)?;
+    if let Ok(mut seen) = SEEN.lock() {
+        seen.get_or_insert_default().insert((member.database.clone(), state));
+    }
+    Ok(contents)
+}
+
+/// The keys of the core OS's database, of whatever kind it is.
+fn keys_of_the_machine(member: &Member) -> Result<Contents, RpmError> {
+    let mut found = Contents::default();
+    if let Some(believed) = Believed::of(member)? {
+        super::use_database(&believed)?;
+        for header in librpm::Db::open()?.find(librpm::db::Index::Name, KEY) {
+            let name = format!("{KEY}-{}-{}", header.version(), header.release());
+            found.keys.insert(StoredKey { name, armored: header.description().to_owned() });
+        }
+    }
+    Ok(found)
+}
+
+/// What the database in a directory holds, or why it is not believed.
+pub(crate) fn read_in(dir: &Dir) -> Said {
+    ask(open(dir)?, TELL)
+}
+
+/// The file of a database. Everything but what is in it is looked at here.
+fn open(dir: &Dir) -> Result<File, String> {
+    let entries = dir.entries().map_err(|error| error.to_string())?;
+    let size = |name: &str| entries.iter().find(|(entry, _)| entry == name).map(|(_, stat)| stat.st_size);
+    if let Some(name) = OTHERS.into_iter().find(|name| size(name).is_some()) {
+        return Err(format!(
+            "`{name}` is of a kind that nodes do not have: rpm makes SQLite's of it with `rpmdb --rebuilddb --define \
+             \"_db_backend sqlite\" --dbpath DIR`"
+        ));
+    }
+    if let Some(name) = PENDING.into_iter().find(|name| size(name).is_some_and(|size| size > 0)) {
+        return Err(format!(
+            "another rpm is changing it, or was interrupted (`{name}` is not empty); where nothing else may have \
+             written it, `rpm --initdb --dbpath DIR` completes that"
+        ));
+    }
+    let file = dir.file(FILE).map_err(|error| error.to_string())?;
+    let length = file.metadata().map_err(|error| error.to_string())?.len();
+    if length > MOST {
+        return Err(format!("it has {length} bytes, more than {MOST}"));
+    }
+    Ok(file)
+}
+
+/// Has the process that may crash read it.
+fn ask(file: File, how: &str) -> Said {
+    let failed = |error: std::io::Error| format!("its reader cannot be started: {error}");
+    let mut command = Command::new("/proc/self/exe");
+    command.args([DATABASE, how]).env_clear().stdin(file).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(failed)?;
+    let mut bytes = Vec::new();
+    let read = child.stdout.take().map(|stdout| stdout.take(SAID).read_to_end(&mut bytes));
+    // Whoever says more than that is stopped.
+    if bytes.len() as u64 >= SAID {
+        drop(child.kill());
+    }
+    let status = child.wait().map_err(failed)?;
+    match (read.transpose(), serde_json::from_slice(&bytes)) {
+        (Ok(_), Ok(Err(why))) => Err(why),
+        (Ok(_), Ok(Ok(contents))) if status.success() => Ok(contents),
+        _ => Err(format!("its reader ended by {status}")),
+    }
+}
+
+/// Makes anew what SQLite shares between processes that have the database open, as the first one that opens it does:
+/// what is there was last written among scriptlets. It stays, for whoever may only read (rpm's `sqlite_init`).
+pub(crate) fn renew_index(dir: &Dir) -> Result<(), RpmError> {
+    let failed = |error: std::io::Error| RpmError::Library(error.to_string());
+    if dir.stat(INDEX.as_ref()).map_err(failed)?.is_some() {
+        dir.part(INDEX, true).and_then(|file| file.set_len(0)).map_err(failed)?;
+    }
+    super::use_database(&Believed::own(dir.path()))?;
+    // It is read with the first header.
+    drop(librpm::Db::open()?.installed_packages().next());
+    Ok(())
+}
+
+/// Whether there is a database in a directory, by the names of its formats.
+pub(crate) fn has_database(dir: &Path) -> bool {
+    [FILE].iter().chain(&OTHERS).any(|name| dir.join(name).symlink_metadata().is_ok())
+}
+
+/// Databases that this process has had read, and their states.
+static SEEN: Mutex<Option<HashSet<(PathBuf, State)>>> = Mutex::new(None);
+
+/// What tells one state of a database from another.
+pub(crate) type State = Vec<[i64; 5]>;
+
+/// The state of a database: device, inode, size and time of each of its files.
+pub(crate) fn state(database: &Path) -> State {
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let facts = [FILE].iter().chain(&PENDING).chain(&OTHERS).map(|name| {
+        let facts = std::fs::symlink_metadata(database.join(name)).ok()?;
+        Some([
+            number(facts.dev()),
+            number(facts.ino()),
+            number(facts.size()),
+            facts.mtime(),
+            facts.mtime_nsec(),
+        ])
+    });
+    facts.map(Option::unwrap_or_default).collect()
+}
+
+fn seen(database: &Path) -> bool {
+    let state = state(database);
+    SEEN.lock()
+        .is_ok_and(|seen| seen.as_ref().is_some_and(|seen| seen.contains(&(database.to_owned(), state))))
+}

@@ -1,0 +1,133 @@
+//! The process that reads a database of somebody else's. It gets the file open, and nothing else; before it looks at a
+//! byte of it, it gives up what it could do besides computing.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{Read, Write};
+use std::process::ExitCode;
+
+use rusqlite::Connection;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
+
+use super::header::{Header, tag};
+use super::{Contents, Installed, KEY, MOST, Said, StoredKey, TELL, shape};
+
+/// Address space: the file twice, and what is told of it.
+const MEMORY: u64 = 4 << 30;
+/// Seconds of processor time.
+const SECONDS: u64 = 120;
+
+/// A database on stdin, what it holds on stdout, or nothing where that was not asked.
+pub(crate) fn main(args: &[std::ffi::OsString]) -> ExitCode {
+    let tell = args.first().is_some_and(|how| how == TELL);
+    let said: Said = read().map(|contents| if tell { contents } else { Contents::default() });
+    let good = said.is_ok();
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let written =
+        serde_json::to_writer(&mut out, &said).map_err(std::io::Error::from).and_then(|()| out.flush());
+    // One who did not get all of it does not believe a part.
+    if good && written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn read() -> Said {
+    confine().map_err(|errno| format!("its reader cannot be confined: {}", std::io::Error::from(errno)))?;
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().take(MOST).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    let open = shape::open(bytes)?;
+    shape::check(&open)?;
+    contents(&open)
+}
+
+/// Neither files nor processes nor rights from here on: what comes next is somebody else's.
+fn confine() -> rustix::io::Result<()> {
+    let limits = [
+        (Resource::As, MEMORY),
+        (Resource::Cpu, SECONDS),
+        (Resource::Core, 0),
+        (Resource::Fsize, 0),
+        (Resource::Nofile, 0),
+    ];
+    for (resource, limit) in limits {
+        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
+    }
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    set_no_new_privs(true)?;
+    red_runtime::confine::filter_scriptlets()
+}
+
+/// Everything in a database whose shape is rpm's: each header, and that the indices by which rpm finds packages and
+/// files lead to exactly these.
+fn contents(open: &Connection) -> Said {
+    let mut found = Contents::default();
+    let (mut names, mut files) = (BTreeMap::new(), 0_usize);
+    let mut all = open.prepare("SELECT hnum, blob FROM Packages").map_err(shape::damaged)?;
+    let mut rows = all.query([]).map_err(shape::damaged)?;
+    while let Some(row) = rows.next().map_err(shape::damaged)? {
+        let number: i64 = row.get(0).map_err(shape::damaged)?;
+        let blob = row.get_ref(1).map_err(shape::damaged)?;
+        let broken = || format!("it is damaged (what it has of package number {number} is no header)");
+        let header = blob.as_blob().ok().and_then(Header::read).ok_or_else(broken)?;
+        let name = header.text(tag::NAME).ok_or_else(broken)?;
+        let paths = header.files().ok_or_else(broken)?;
+        let bases = header.texts(tag::BASE_NAMES).ok_or_else(broken)?;
+        files += bases.len();
+        if name == KEY {
+            let text = |tag| header.text(tag).ok_or_else(broken);
+            let name = format!("{KEY}-{}-{}", text(tag::VERSION)?, text(tag::RELEASE)?);
+            found.keys.insert(StoredKey { name, armored: text(tag::DESCRIPTION)? });
+        } else {
+            found.packages.push(Installed {
+                nevra: header.nevra().ok_or_else(broken)?,
+                identity: header.identity().clone(),
+                signatures: header.signatures().ok_or_else(broken)?,
+                strange: header.is_strange(),
+                files: paths,
+            });
+        }
+        names.insert(number, (name, bases));
+    }
+    leads_to_all(open, &names, files)?;
+    Ok(found)
+}
+
+/// Compares two indices with the headers. Without an entry rpm does not see that a package is there, or that a file is
+/// another package's.
+fn leads_to_all(
+    open: &Connection,
+    headers: &BTreeMap<i64, (String, Vec<String>)>,
+    files: usize,
+) -> Result<(), String> {
+    for (table, wanted) in [("Name", headers.len()), ("Basenames", files)] {
+        let mut all = open.prepare(&format!("SELECT hnum, idx, key FROM {table}")).map_err(shape::damaged)?;
+        let mut rows = all.query([]).map_err(shape::damaged)?;
+        let mut seen = HashSet::new();
+        while let Some(row) = rows.next().map_err(shape::damaged)? {
+            let at = row.get::<_, u32>(1).ok().and_then(|at| usize::try_from(at).ok());
+            let entry = (row.get(0).ok(), at, row.get_ref(2).ok());
+            let (Some(number), Some(at), Some(key)) = entry else { return Err(differs(table)) };
+            let known = headers.get(&number).and_then(|(name, bases)| match table {
+                "Name" => Some(name).filter(|_| at == 0),
+                _ => bases.get(at),
+            });
+            let key = key.as_bytes().ok().map(String::from_utf8_lossy);
+            if known.is_none() || key.as_deref() != known.map(String::as_str) || !seen.insert((number, at)) {
+                return Err(differs(table));
+            }
+        }
+        let hidden = headers.iter().find(|(number, (name, _))| name == KEY && !seen.contains(&(**number, 0)));
+        if let Some((number, _)) = hidden.filter(|_| table == "Name") {
+            return Err(format!(
+                "somebody put a key into it that its index does not lead to, package number {number}"
+            ));
+        }
+        if seen.len() != wanted {
+            return Err(differs(table));
+        }
+    }
+    Ok(())
+}
+
+fn differs(table: &str) -> String {
+    format!("its index `{table}` does not lead to what its packages are")
+}
