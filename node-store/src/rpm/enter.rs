@@ -169,7 +169,8 @@ impl Report {
         let gone = gone.into_iter().filter(|name| scaffold.own.contains(Path::new(name))).collect();
         owned.extend(scaffold.points.iter().map(|point| Path::new("/").join(point)));
         let found = super::outside::look(upper, &owned).map_err(|error| error.to_string())?;
-        Ok(Done { outside: found.outside, privileged: found.privileged, gone, spare })
+        let made = scaffold.dirs.iter().map(OsString::from).collect();
+        Ok(Done { outside: found.outside, privileged: found.privileged, gone, spare, made })
     }
 }
 

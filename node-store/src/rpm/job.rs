@@ -113,4 +113,6 @@ pub(crate) struct Done {
     /// Names that are gone, and what only the view needed: see [`crate::generation::Store::tidy`].
     pub(crate) gone: Vec<OsString>,
     pub(crate) spare: Vec<OsString>,
+    /// Directories that the view made in the staging area.
+    pub(crate) made: Vec<OsString>,
 }

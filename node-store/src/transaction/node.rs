@@ -8,7 +8,7 @@ use red_runtime::node::guard::Decides;
 use red_runtime::node::render::visible;
 
 use super::{How, Locks, Talk, TransactionError, deciding};
-use crate::generation::{self, At, Stage, Store};
+use crate::generation::{self, At, Left, Stage, Store};
 use crate::history::{About, Record, now};
 use crate::plan::{Action, Change};
 use crate::repo::{Found, Wanted, download, fingerprints, state_of};
@@ -81,9 +81,9 @@ impl One<'_> {
             talk.say(&line);
         }
         let paths = |names: &[OsString]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
-        self.store.tidy(stage, &paths(&done.gone), &paths(&done.spare))?;
+        self.store.tidy(stage, &paths(&done.gone), (&paths(&done.spare), &paths(&done.made)))?;
         let expected = expected(before, &changes);
-        let (kept, undone) = self.complete(stage, current, (&job, gone, &expected), talk)?;
+        let (left, undone) = self.complete(stage, current, (&job, gone, &expected), talk)?;
         let mut about = about.clone();
         about.follow(&changes);
         about.record = Record {
@@ -95,7 +95,7 @@ impl One<'_> {
             generation: stage.number,
             changes,
             outside: done.outside,
-            kept,
+            kept: left.kept,
             undone,
             failed,
             output,
@@ -114,7 +114,7 @@ impl One<'_> {
         current: u64,
         (job, gone, expected): (&Job, BTreeSet<PathBuf>, &BTreeSet<String>),
         talk: &mut dyn Talk,
-    ) -> Result<(Vec<PathBuf>, Vec<PathBuf>), TransactionError> {
+    ) -> Result<(Left, Vec<PathBuf>), TransactionError> {
         let open = |below: String| deciding::open(self.store.dir(), self.store.path(), &below);
         let (staged, old) =
             (open(format!(".red/stage/{}", stage.number))?, open(format!(".red/gen/{current}"))?);
@@ -133,7 +133,14 @@ impl One<'_> {
         differs(expected, now.installed)?;
         let tops: Vec<String> = now.tops.into_iter().collect();
         let mut undone = watch.sweep()?;
-        let kept = self.store.complete(stage, &tops)?;
+        let left = self.store.complete(stage, &tops)?;
+        for path in &left.dropped {
+            talk.say(&format!(
+                "/{}: a scriptlet made this pipe or socket, and generations have none: it is not kept (services make \
+                 theirs in /run when they start; /var keeps them)",
+                visible(&path.to_string_lossy())
+            ));
+        }
         watch.restore(&mut undone)?;
         for path in &undone {
             talk.say(&format!(
@@ -142,7 +149,7 @@ impl One<'_> {
                 path.display()
             ));
         }
-        Ok((kept, undone.into_iter().collect()))
+        Ok((left, undone.into_iter().collect()))
     }
 
     /// Files that decide and that packages have which go away.

@@ -107,9 +107,10 @@ impl Scaffold {
     /// Names of the node that the transaction removed from split directories, which no overlay has marked.
     /// `view` is where the staging area is mounted; `owned` are paths of packages, absolute.
     pub(crate) fn gone(&self, view: &Path, owned: &BTreeSet<String>) -> Vec<OsString> {
-        let is_owned = |name: &PathBuf| view_path(name).to_str().is_some_and(|path| owned.contains(path));
-        let own = self.own.iter().filter(|name| !is_owned(name));
-        own.filter(|name| is_gone(&view.join(name))).map(|name| name.clone().into()).collect()
+        // An owned directory may be empty; an owned file that is missing was removed by a scriptlet.
+        let is_owned = |name: &Path| view_path(name).to_str().is_some_and(|path| owned.contains(path));
+        let gone = self.own.iter().filter(|name| is_gone(&view.join(name), is_owned(name)));
+        gone.map(|name| name.clone().into()).collect()
     }
 
     /// Takes away copies that nobody wrote to, once the view is gone, so that what was below them comes
@@ -149,10 +150,12 @@ fn above<'a>(upper: &OwnedFd, below: &'a Path) -> Option<(OwnedFd, &'a std::ffi:
     Some((openat2(upper, above, DIRECTORY, Mode::empty(), resolve).ok()?, name))
 }
 
-/// Whether a name is gone, or an empty directory, which cannot be removed where something is mounted.
-fn is_gone(path: &Path) -> bool {
+/// Whether a name is gone, or an empty directory of nobody, which cannot be removed where something is mounted.
+fn is_gone(path: &Path, owned: bool) -> bool {
     match fs::symlink_metadata(path) {
-        Ok(facts) if facts.is_dir() => fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()),
+        Ok(facts) if facts.is_dir() && !owned => {
+            fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+        }
         Ok(_) => false,
         Err(error) => error.kind() == ErrorKind::NotFound,
     }

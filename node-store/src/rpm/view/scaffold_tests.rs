@@ -15,15 +15,20 @@ fn what_nobody_wrote_to_goes_away() {
         dirs: vec!["etc".into(), "opt".into(), "opt/owned".into()],
         files: vec![stamp("etc/same"), stamp("etc/written"), stamp("etc/replaced")],
         points: vec!["usr/bound".into()],
-        own: ["opt/gone", "opt/kept", "opt/owned"].into_iter().map(PathBuf::from).collect(),
+        own: ["opt/gone", "opt/kept", "opt/owned", "opt/removed"].into_iter().map(PathBuf::from).collect(),
         split_at: BTreeSet::new(),
     };
     fs::write(upper.join("etc/written"), "TEXT").unwrap();
     fs::write(upper.join("etc/new"), "text").unwrap();
     fs::rename(upper.join("etc/new"), upper.join("etc/replaced")).unwrap();
     fs::create_dir(upper.join("opt/owned")).unwrap();
-    let (owned, texts) = (BTreeSet::from(["/opt/owned".into()]), BTreeSet::from(["/opt/owned".to_owned()]));
-    assert_eq!(scaffold.gone(upper, &texts), ["opt/gone"], "an owned directory may be empty");
+    let texts = BTreeSet::from(["/opt/owned".to_owned(), "/opt/removed".to_owned()]);
+    let owned = BTreeSet::from(["/opt/owned".into()]);
+    assert_eq!(
+        scaffold.gone(upper, &texts),
+        ["opt/gone", "opt/removed"],
+        "an owned directory may be empty, and a scriptlet may remove an owned file"
+    );
     let text = serde_json::to_string(&scaffold).unwrap();
     let scaffold: Scaffold = serde_json::from_str(&text).unwrap();
     let fd = rustix::fs::open(upper, DIRECTORY, Mode::empty()).unwrap();
