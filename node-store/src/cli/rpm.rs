@@ -229,20 +229,19 @@ fn ask_rpm(
         program.extend(for_rpm);
         return in_view(family, member, &program, prefix);
     }
-    if !crate::rpm::has_database(&member.database) {
-        // rpm would make an empty one.
-        return Ok(Exit::Success);
-    }
+    // rpm makes a database where there is none, so it gets a place of its own for that.
+    let empty = (!crate::rpm::has_database(&member.database)).then(tempfile::tempdir).transpose()?;
+    let database = empty.as_ref().map_or(member.database.as_path(), tempfile::TempDir::path);
     let mut rpm = Command::new("rpm");
     // rpm expands macros in it, more than once, and `%(…)` of a directory's name would run a program.
-    let has_macro = member.database.to_string_lossy().contains('%');
-    let dir = has_macro.then(|| std::fs::File::open(&member.database)).transpose()?;
+    let has_macro = database.to_string_lossy().contains('%');
+    let dir = has_macro.then(|| std::fs::File::open(database)).transpose()?;
     rpm.arg("--dbpath");
     if let Some(dir) = &dir {
         rustix::io::fcntl_setfd(dir, rustix::io::FdFlags::empty()).map_err(std::io::Error::from)?;
         rpm.arg(format!("/proc/self/fd/{}", dir.as_raw_fd()));
     } else {
-        rpm.arg(&member.database);
+        rpm.arg(database);
     }
     crate::rpm::own_environment(rpm.args(for_rpm));
     finish(&mut rpm, prefix)

@@ -32,7 +32,7 @@ impl Package {
 /// How many files a package may have. The largest that distributions ship have some 100,000.
 const FILES: usize = 500_000;
 /// How large one file may be: what rpm's own format carries is far more than any node holds.
-const FILE_BYTES: u64 = 8 << 30;
+pub(super) const FILE_BYTES: u64 = 8 << 30;
 
 /// Ids that files may have here: all of them for root, one for everybody else.
 pub(super) struct Ids {

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -17,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
+use super::bounds::{Bounds, Crowd};
 use super::call::{NO_VIEW, TRANSACT, say};
 use super::job::Message;
 use super::view::Scaffold;
@@ -114,16 +114,22 @@ fn transact() -> Result<Done, String> {
         .stderr(Stdio::inherit())
         .spawn()
         .map_err(started)?;
+    let bounds = Bounds::new(job.limits, upper.try_clone().map_err(started)?, &job.upper);
+    // It waits for the job.
+    bounds.hold(&child);
     if let Some(mut stdin) = child.stdin.take() {
         // If it could not be written, the process has ended and says why.
         drop(stdin.write_all(text.as_bytes()));
     }
     let packages = job.install.len() + job.erase.len();
     let mut report = Report::default();
-    let mut watchdog = Watchdog::new(job.scriptlet_seconds, packages, Instant::now());
-    let heard = listen(&child, ours, &mut watchdog, &mut report);
+    let mut watchdog = Watchdog::new(job.limits.seconds, packages, Instant::now());
+    let heard = listen(&child, ours, (&mut watchdog, &bounds), &mut report);
     let ended = end(&mut child, heard.is_err());
     heard?;
+    if let Some(why) = bounds.exceeded(Crowd::default(), watchdog.who()) {
+        return Err(why);
+    }
     let done = report.done(ended, &upper, &job.upper)?;
     // Nothing listens any more: when the one who asked is gone, nobody wants it.
     die_with_parent().map_err(|error| error.to_string())?;
@@ -178,7 +184,7 @@ impl Report {
 fn listen(
     child: &Child,
     mut link: UnixStream,
-    watchdog: &mut Watchdog,
+    (watchdog, bounds): (&mut Watchdog, &Bounds),
     report: &mut Report,
 ) -> Result<(), String> {
     let mut line = Vec::new();
@@ -210,7 +216,9 @@ fn listen(
         }
         if counted.elapsed() >= TICK {
             counted = Instant::now();
-            if let Some(why) = watchdog.too_many(processes(child)) {
+            let crowd = Crowd::of(child);
+            let bound = watchdog.too_many(crowd.processes);
+            if let Some(why) = bound.or_else(|| bounds.exceeded(crowd, watchdog.who())) {
                 return Err(why);
             }
         }
@@ -234,18 +242,6 @@ fn feed(line: &mut Vec<u8>, bytes: &[u8], hear: &mut dyn FnMut(Message)) -> Resu
         }
     }
     Ok(())
-}
-
-/// How many processes the view has, as its own /proc shows them. Before the view is its root, that path is
-/// the host's own /proc, which counts for nothing.
-fn processes(child: &Child) -> usize {
-    let path = format!("/proc/{}/root/proc", child.id());
-    let device = |path: &str| std::fs::metadata(path).map(|facts| facts.dev()).ok();
-    if device(&path) == device("/proc") {
-        return 0;
-    }
-    let number = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().parse::<u32>().is_ok();
-    std::fs::read_dir(path).map_or(0, |entries| entries.flatten().filter(number).count())
 }
 
 /// Waits until the process inside has ended, and with it every process of its pid namespace: the kernel
@@ -345,7 +341,7 @@ fn pass(child: &mut Child) -> std::io::Result<()> {
         if Instant::now() > end {
             return Err(std::io::Error::other("rpm: timed out, killed"));
         }
-        if processes(child) > super::watchdog::PROCESSES {
+        if Crowd::of(child).processes > super::watchdog::PROCESSES {
             return Err(std::io::Error::other("rpm: too many processes, killed"));
         }
         // Whoever still has the pipes is of the same pid namespace, and ends with it.

@@ -63,8 +63,8 @@ pub(crate) struct Job {
     pub(crate) test: bool,
     /// Only look: nothing of it is kept.
     pub(crate) read_only: bool,
-    /// How long one scriptlet may take; 0 for ever.
-    pub(crate) scriptlet_seconds: u64,
+    /// What scriptlets may take.
+    pub(crate) limits: super::bounds::Limits,
 }
 
 /// One line of what the process in the view says to the one outside. Once scriptlets have run, they are

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use red_runtime::node::guard::Decides;
 use red_runtime::node::render::visible;
 
+use super::limits::limits;
 use super::{How, Locks, Talk, TransactionError, deciding};
 use crate::generation::{self, At, Left, Stage, Store};
 use crate::history::{About, Record, now};
@@ -180,7 +181,7 @@ impl One<'_> {
             test: self.how.test,
             deciding: self.session.family.deciding.clone(),
             allowed: [self.how.allowed.clone(), self.session.settings.list("allow_files")].concat(),
-            scriptlet_seconds: self.scriptlet_seconds()?,
+            limits: limits(&self.session.settings, changes)?,
             ..Job::default()
         };
         job.keyrings = self.session.family.members().map(|member| member.database.clone()).collect();
@@ -214,14 +215,6 @@ impl One<'_> {
         ))
     }
 
-    /// How long one scriptlet may take.
-    fn scriptlet_seconds(&self) -> Result<u64, TransactionError> {
-        let Some(text) = self.session.settings.get("scriptlet_timeout") else {
-            return Ok(rpm::SCRIPTLET_SECONDS);
-        };
-        text.parse().map_err(|_error| TransactionError::Timeout(text.to_owned()))
-    }
-
     /// Whether packages of a repository must be signed.
     fn signed(&self, repo: &str) -> bool {
         let of_repo = match self.session.repo(repo) {
@@ -251,10 +244,10 @@ impl One<'_> {
                 continue;
             };
             let bases = state_of(cache, repo).map(|state| state.bases).unwrap_or_default();
-            let base = bases.first().and_then(|base| base.strip_prefix("file://"));
+            let base = bases.first().and_then(|base| crate::repo::local(base));
             if let Some(base) = base.filter(|_| crate::repo::is_below(&location)) {
                 // A package that is here already needs no copy; rpm verifies what it opens.
-                at.push((index, Some(Path::new(base).join(&location))));
+                at.push((index, Some(base.join(&location))));
                 continue;
             }
             wanted.push(Wanted {
