@@ -45,14 +45,14 @@ fn run(args: &[std::ffi::OsString]) -> Result<(), String> {
     // Before there is another thread: it gets the same filter.
     confine()?;
     let stream = open(input.into(), most)?;
-    // From here on it has what it needs, and can open nothing more: no file, no socket.
-    setrlimit(Resource::Nofile, Rlimit { current: Some(0), maximum: Some(0) })
-        .map_err(|error| error.to_string())?;
     let mut pool = Pool::new(crate::solve::arch());
     let repo = pool.add_repo("new", 0, 0);
     if let Some(bytes) = primary {
         pool.load_solv(repo, &bytes, "primary metadata", false).map_err(|error| error.to_string())?;
     }
+    // From here on it has what it needs, and can open nothing more: no file, no socket.
+    setrlimit(Resource::Nofile, Rlimit { current: Some(0), maximum: Some(0) })
+        .map_err(|error| error.to_string())?;
     let size = stream.over.clone();
     let read = pool
         .load_rpmmd(repo, stream.file, Path::new("the file"), extend.is_some())
