@@ -9,6 +9,7 @@ use red_runtime::node::diagnostic::{Code, Report};
 use red_runtime::node::expand::{self, Commands, Launch, Scope};
 use red_runtime::node::load::{self, LoadError, LoadOptions, MainFile};
 use red_runtime::node::merge::{self, CommandUse};
+use red_runtime::node::place::PlaceError;
 use red_runtime::node::source::Sources;
 use red_runtime::policy;
 use red_runtime::spec::host::SystemHost;
@@ -76,7 +77,7 @@ pub(crate) struct Family {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FamilyError {
     /// The redpath.
-    #[error(transparent)]
+    #[error("{}{}", .0, to_make(.0))]
     Load(#[from] LoadError),
     /// Mistakes in configuration files.
     #[error("{}", .0.one_line(.1))]
@@ -106,6 +107,17 @@ pub(crate) enum FamilyError {
         /// Its database.
         database: PathBuf,
     },
+}
+
+/// What to do where there is no node.
+fn to_make(error: &LoadError) -> &'static str {
+    match error {
+        LoadError::Redpath(PlaceError::Refused { errno: rustix::io::Errno::NOENT, .. })
+        | LoadError::NotANode { .. } => {
+            "; `red-manager --create` makes one there, or --redpath has to name another"
+        }
+        _ => "",
+    }
 }
 
 /// File in `.red` of a node that stands without the core OS's packages.

@@ -39,11 +39,11 @@ pub(crate) enum SessionError {
     #[error(transparent)]
     Repo(#[from] RepoError),
     /// A repository's metadata.
-    #[error("{0}\nthe metadata from before can still be used with `-C`")]
-    Stale(#[source] MetadataError),
+    #[error("{}\nthe metadata from before can still be used with `-C`; {}", of_repo(.0, .1), without(.0))]
+    Stale(String, #[source] MetadataError),
     /// A repository's metadata, and there are none from before.
-    #[error(transparent)]
-    Metadata(MetadataError),
+    #[error("{}\n{}", of_repo(.0, .1), without(.0))]
+    Metadata(String, #[source] MetadataError),
     /// Packages.
     #[error(transparent)]
     Load(#[from] solve::LoadError),
@@ -56,6 +56,21 @@ pub(crate) enum SessionError {
     /// No repository fits.
     #[error("no repository fits `{0}`: `red-repolist --all` lists them")]
     NoRepo(String),
+}
+
+/// What is wrong with a repository, and with which.
+fn of_repo(id: &str, error: &MetadataError) -> String {
+    match error {
+        MetadataError::NotHere { .. } | MetadataError::Signature { .. } => error.to_string(),
+        _ => format!("repository `{id}`: {error}"),
+    }
+}
+
+/// How a command goes on without a repository.
+fn without(id: &str) -> String {
+    format!(
+        "`--setopt={id}.enabled=0` does without it (`{id}.skip_if_unavailable=1`: when it does not answer)"
+    )
 }
 
 /// What a command works with.
@@ -150,12 +165,15 @@ impl Session {
                     talk(&format!("repository `{}` is left out: {error}", repo.id));
                     continue;
                 }
-                Err(error) if had => return Err(SessionError::Stale(error)),
-                Err(error) => return Err(SessionError::Metadata(error)),
+                Err(error) if had => return Err(SessionError::Stale(repo.id.clone(), error)),
+                Err(error) => return Err(SessionError::Metadata(repo.id.clone(), error)),
             };
             let into = packages.pool.add_repo(&repo.id, -repo.priority, -repo.cost);
             packages.pool.load_solv(into, &here.primary, &repo.id, false).map_err(solve::LoadError::from)?;
-            if files && let Some(lists) = here.filelists(repo).map_err(SessionError::Metadata)? {
+            if files
+                && let Some(lists) =
+                    here.filelists(repo).map_err(|error| SessionError::Metadata(repo.id.clone(), error))?
+            {
                 packages.pool.load_solv(into, &lists, &repo.id, true).map_err(solve::LoadError::from)?;
             }
             packages.repos.push((into, repo.id.clone()));

@@ -157,6 +157,33 @@ impl Ground {
         run(Command::new("chmod").args(["-R", "a+rX"]).arg(self.pool.path().join("repos"))).good();
     }
 
+    /// Makes a package of no architecture with rpmbuild, in the repository `main`. `body` is what follows its
+    /// description.
+    ///
+    /// # Panics
+    /// It cannot be made.
+    pub fn build(&self, name: &str, version: &str, body: &str) {
+        let spec = format!(
+            "Name: {name}\nVersion: {version}\nRelease: 1\nSummary: s\nLicense: l\nBuildArch: noarch\n\
+             %description\nd\n{body}"
+        );
+        let spec = self.pool.write(format!("packages/{name}-{version}.spec"), spec);
+        let mut build = Command::new("rpmbuild");
+        build.args(["-bb", "--quiet", "--define"]).arg(format!("_topdir {}/top", self.maker.dir().display()));
+        build.arg("--define").arg(format!("_rpmdir {}", self.repo("main").display())).arg(spec);
+        run(&mut build).good();
+    }
+
+    /// A node with the repository `main`, of all packages that were built.
+    ///
+    /// # Panics
+    /// It cannot be made.
+    pub fn with_repository(&self, name: &str) -> PathBuf {
+        self.publish("main", &[]);
+        self.create(name, Some("main"));
+        self.node(name)
+    }
+
     /// What the system's own rpm says a node has, sorted, keys left out.
     pub fn rpm_says(&self, node: &str) -> Vec<String> {
         let mut query = Command::new("rpm");

@@ -541,8 +541,10 @@ fn no_package_steers_a_terminal() {
     build.arg("--define").arg(format!("_rpmdir {}", dir.display()));
     run(build.arg(&spec)).good();
     let package = dir.join("noarch/evil-1-1.noarch.rpm").to_string_lossy().into_owned();
-    if red_tests::store::rpm_version().0 >= 6 {
-        // createrepo_c 1.2 takes no such texts, and would have to be written anew for them.
+    // createrepo_c 1.2 (Debian trixie and later) takes no such texts, and would have to be written anew for them.
+    let probe = run(Command::new("createrepo_c").arg("-q").arg(&dir));
+    if probe.err.contains("forbidden control chars") || probe.err.contains("Forbidden control chars") {
+        eprintln!("not tested: createrepo_c writes no such metadata");
         return;
     }
     ground.maker.index(&dir);

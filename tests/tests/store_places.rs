@@ -71,6 +71,11 @@ impl Mount {
         let made = |point: &str| fs::create_dir_all(point).unwrap_or_else(|error| panic!("{point}: {error}"));
         match self {
             Self::Memory(point) => {
+                // The machine's /usr is that of all layouts, at the same time: it gets no directory.
+                if point.starts_with("/usr/") && !Path::new(point).exists() {
+                    let above = Path::new(point).parent().and_then(Path::to_str).expect("not the root");
+                    overlay(above, above);
+                }
                 made(point);
                 mount("red-test", point, "tmpfs", MountFlags::empty(), Some(c"mode=755")).expect("a tmpfs");
                 fs::write(Path::new(point).join("red-host"), "of the mount").expect("there is room");
@@ -450,6 +455,7 @@ impl Run<'_> {
     fn nothing_outside(&self) {
         for path in [
             "/usr/bin/red-app",
+            "/usr/share/red-app/a",
             "/usr/local/share/red-app",
             "/opt/red-file",
             "/opt/red-app/file",

@@ -230,18 +230,22 @@ fn ask_rpm(
         program.extend(for_rpm);
         return in_view(family, member, &program, prefix);
     }
-    // rpm would make an empty one.
-    let Some(database) = database else { return Ok(Exit::Success) };
+    // rpm makes a database where there is none, so it gets a place of its own for that.
+    let empty = database.is_none().then(tempfile::tempdir).transpose()?;
+    let database = match (&database, &empty) {
+        (Some(database), _) => database.path(),
+        (None, empty) => empty.as_ref().map_or(member.database.as_path(), tempfile::TempDir::path),
+    };
     let mut rpm = Command::new("rpm");
     // rpm expands macros in it, more than once, and `%(…)` of a directory's name would run a program.
-    let has_macro = database.path().to_string_lossy().contains('%');
-    let dir = has_macro.then(|| std::fs::File::open(database.path())).transpose()?;
+    let has_macro = database.to_string_lossy().contains('%');
+    let dir = has_macro.then(|| std::fs::File::open(database)).transpose()?;
     rpm.arg("--dbpath");
     if let Some(dir) = &dir {
         rustix::io::fcntl_setfd(dir, rustix::io::FdFlags::empty()).map_err(std::io::Error::from)?;
         rpm.arg(format!("/proc/self/fd/{}", dir.as_raw_fd()));
     } else {
-        rpm.arg(database.path());
+        rpm.arg(database);
     }
     crate::rpm::own_environment(rpm.args(for_rpm));
     finish(&mut rpm, prefix)

@@ -34,6 +34,20 @@ pub(crate) enum LockError {
     /// The directory cannot be opened or locked.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The node is not the caller's to change.
+    #[error(
+        "{}: {}: the node belongs to user {owner}; run this as that user, or where it may be written to",
+        .node.join(FILE).display(),
+        std::io::Error::from(*.errno)
+    )]
+    Foreign {
+        /// The node.
+        node: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// What the kernel said.
+        errno: Errno,
+    },
     /// Somebody else holds it for too long.
     #[error("{node} is in use by {holder}; `--wait=SECONDS` waits longer")]
     Busy {
@@ -67,13 +81,27 @@ impl Lock {
         tell: &mut dyn FnMut(&str),
     ) -> Result<Self, LockError> {
         loop {
-            let file = open(node, alone)?;
+            let file = open(node, alone).map_err(|error| whose(node, error))?;
             wait(node, &file, alone, patience, tell)?;
             // Whoever may change the node may have put another file there before this one was locked.
             if is_there(node, &file) {
                 return Ok(Self { file });
             }
         }
+    }
+}
+
+/// Says whose a node is that the caller may not change.
+fn whose(node: &Path, error: StoreError) -> LockError {
+    match error {
+        StoreError::File { errno: errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS), .. } => {
+            let owner = statat(rustix::fs::CWD, node, AtFlags::SYMLINK_NOFOLLOW).map(|stat| stat.st_uid);
+            match owner {
+                Ok(owner) => LockError::Foreign { node: node.to_owned(), owner, errno },
+                Err(_) => error.into(),
+            }
+        }
+        error => error.into(),
     }
 }
 
@@ -124,9 +152,12 @@ fn is_there(node: &Path, file: &OwnedFd) -> bool {
 
 /// Whether a lock could not be had because the node is not the caller's to change.
 pub(crate) fn is_foreign(error: &LockError) -> bool {
-    use Errno as E;
-    let LockError::Store(StoreError::File { errno, .. }) = error else { return false };
-    matches!(*errno, E::ACCESS | E::PERM | E::ROFS | E::NOENT)
+    let missing = |error: &StoreError| matches!(error, StoreError::File { errno: Errno::NOENT, .. });
+    match error {
+        LockError::Foreign { .. } => true,
+        LockError::Store(error) => missing(error),
+        LockError::Busy { .. } => false,
+    }
 }
 
 /// Locks an open file.

@@ -6,6 +6,7 @@ mod adopt;
 mod collect;
 mod descend;
 mod lock;
+mod marks;
 mod sweep;
 mod switch;
 mod tidy;
@@ -23,9 +24,10 @@ use rustix::io::Errno;
 pub(crate) use collect::{mounted, unused};
 pub(crate) use descend::{Switches, commit};
 pub(crate) use lock::{Lock, LockError, Patience, is_foreign};
-pub(crate) use switch::Stage;
+pub(crate) use marks::is_whiteout;
+pub(crate) use switch::{Left, Stage};
 pub(crate) use transfer::{clear, transfer};
-pub(crate) use tree::{bring, close, is_whiteout, make_directory, remove, remove_one};
+pub(crate) use tree::{bring, close, make_directory, remove, remove_one};
 pub(crate) use walk::{Walk, entries};
 
 /// Directory of everything of ours in a node.

@@ -1,14 +1,15 @@
 //! From one generation to another.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, openat, renameat, symlinkat};
+use rustix::fs::{Mode, OFlags, Timespec, openat, renameat, symlinkat};
 
 use crate::beneath::Dir;
 
 use super::adopt::how;
-use super::tree::{clean, close, make_directory, missing_attributes, remove, same_attributes, take_over};
+use super::marks::{clean_name, strip};
+use super::tree::{close, make_directory, missing_attributes, remove, same_attributes, take_over};
 use super::{At, DATABASE, DIRECTORY, NEVER, RED, Store, StoreError, VARIABLE, names};
 
 /// A generation in the making.
@@ -20,6 +21,17 @@ pub(crate) struct Stage {
     pub(crate) upper: PathBuf,
     /// What overlayfs keeps its own state in.
     pub(crate) work: PathBuf,
+    /// When it was made, by the clock of the node's file system.
+    pub(crate) begun: Timespec,
+}
+
+/// What of a stage did not come into its generation. Paths are relative to the node.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// Names of core OS or ancestors that a scriptlet tried to remove, and that are still there.
+    pub(crate) kept: Vec<PathBuf>,
+    /// Pipes and sockets that a scriptlet made outside of `var`.
+    pub(crate) dropped: Vec<PathBuf>,
 }
 
 /// rpm's database is its owner's to write to, whatever scriptlets made of that.
@@ -35,6 +47,30 @@ fn close_database(upper: &OwnedFd, stage: &Stage) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Refuses names right below the root that are no text: the node could not lead to them.
+fn only_text(upper: &OwnedFd, shown: &Path) -> Result<(), StoreError> {
+    match super::entries(upper, shown)?.into_iter().find(|(name, _)| name.to_str().is_err()) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let why = "a scriptlet made it, and its name is no text (UTF-8), so that the node cannot have it; nothing has \
+                       changed";
+            Err(StoreError::InTheWay { path: super::tree::join(Path::new("/"), &name), why: why.into() })
+        }
+    }
+}
+
+/// Takes overlayfs's marks off everything but what is for `var`, which has use for them.
+fn clean_generation(upper: &OwnedFd, shown: &Path) -> Result<Left, StoreError> {
+    let mut left = Left::default();
+    strip(upper, shown)?;
+    for (name, _) in super::entries(upper, shown)? {
+        if name.to_bytes() != VARIABLE.as_bytes() {
+            clean_name(upper, shown, &name, Some(&mut left))?;
+        }
+    }
+    Ok(left)
+}
+
 impl Store {
     /// An empty stage, with a copy of the current database for rpm to change.
     pub(crate) fn stage(&self, number: u64) -> Result<Stage, StoreError> {
@@ -44,7 +80,8 @@ impl Store {
         let closed = make_directory(&self.dir, &self.path, ".red/stage")?;
         rustix::fs::fchmod(&closed, Mode::from_raw_mode(0o700)).at(self.red("stage"))?;
         drop(make_directory(&self.dir, &self.path, &work)?);
-        drop(make_directory(&self.dir, &self.path, &upper)?);
+        let fresh = make_directory(&self.dir, &self.path, &upper)?;
+        let begun = super::variable::moment_of(&fresh, &self.path.join(&upper))?;
         let into = make_directory(&self.dir, &self.path, &format!("{upper}/{DATABASE}"))?;
         // Not through the node's own `var/lib/rpm`: what runs in the node may have put a link there.
         if let Some(current) = self.current()? {
@@ -58,20 +95,21 @@ impl Store {
                 Err(error) => return Err(StoreError::InTheWay { path, why: error.to_string() }),
             }
         }
-        Ok(Stage { number, upper: self.path.join(upper), work: self.path.join(work) })
+        Ok(Stage { number, upper: self.path.join(upper), work: self.path.join(work), begun })
     }
 
     /// What rpm left in a stage becomes a generation beside the current one: files that did not change
     /// are linked into it, overlayfs's marks go, and what is for the node's `var` is set aside.
-    /// `owned` are names right below the root that packages own. Returns what a scriptlet tried to remove of core OS or ancestors.
-    pub(crate) fn complete(&self, stage: &Stage, owned: &[String]) -> Result<Vec<PathBuf>, StoreError> {
+    /// `owned` are names right below the root that packages own.
+    pub(crate) fn complete(&self, stage: &Stage, owned: &[String]) -> Result<Left, StoreError> {
         let upper = openat(&self.dir, format!(".red/stage/{}", stage.number), DIRECTORY, Mode::empty())
             .at(&stage.upper)?;
         // A scriptlet may have made anything of these names, and what is written later would follow a link.
         for name in [super::ABOUT, VARIABLE] {
             remove(&upper, &stage.upper, name)?;
         }
-        self.separate_variable(&upper, stage)?;
+        only_text(&upper, &stage.upper)?;
+        let hidden = self.separate_variable(&upper, stage)?;
         // Mount points of the install view, what volatile places got, and links such as /bin that only the
         // view needed.
         for name in names(&upper, &stage.upper, ".")? {
@@ -84,12 +122,13 @@ impl Store {
             self.take_over_current(current, &upper, stage)?;
         }
         self.no_stranger(&upper, stage)?;
-        let hidden = clean(&upper, &stage.upper)?;
+        let mut left = clean_generation(&upper, &stage.upper)?;
+        left.kept.extend(hidden);
         self.remove_empty(&upper, stage)?;
         close(&upper, &stage.upper, 0o755)?;
         close_database(&upper, stage)?;
         remove(&self.dir, &self.path, &format!(".red/stage/{}.work", stage.number))?;
-        Ok(hidden)
+        Ok(left)
     }
 
     /// Writes down what a complete stage is of. Nothing has the name by now.
@@ -143,13 +182,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// Moves what a stage has for the node's `var` aside, but for the database.
-    fn separate_variable(&self, upper: &OwnedFd, stage: &Stage) -> Result<(), StoreError> {
-        renameat(upper, "var", upper, VARIABLE).at(stage.upper.join("var"))?;
-        drop(make_directory(upper, &stage.upper, "var/lib")?);
-        renameat(upper, format!("{VARIABLE}/lib/rpm"), upper, DATABASE).at(stage.upper.join(DATABASE))
     }
 
     /// Top directories that only the install view needed.

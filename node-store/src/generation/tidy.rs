@@ -9,28 +9,50 @@ use rustix::fs::{AtFlags, FileType, Mode, ResolveFlags, openat2, statat};
 use rustix::io::Errno;
 
 use super::transfer::mark;
-use super::{At, DIRECTORY, Stage, Store, StoreError, remove};
+use super::tree::missing_attributes;
+use super::{At, DIRECTORY, Stage, Store, StoreError, remove_one};
 
 impl Store {
     /// Marks what the transaction removed from directories that no overlay covered (`gone`), and removes
     /// mount points and directories that only the view needed and that are empty (`spare`, children
-    /// first). Both are relative to the stage.
-    pub(crate) fn tidy(&self, stage: &Stage, gone: &[PathBuf], spare: &[PathBuf]) -> Result<(), StoreError> {
+    /// first). `made` are all directories that it made: what the node has there keeps its access control
+    /// lists and labels. All are relative to the stage.
+    pub(crate) fn tidy(
+        &self,
+        stage: &Stage,
+        gone: &[PathBuf],
+        (spare, made): (&[PathBuf], &[PathBuf]),
+    ) -> Result<(), StoreError> {
         let upper =
             rustix::fs::openat(&self.dir, format!(".red/stage/{}", stage.number), DIRECTORY, Mode::empty())
                 .at(&stage.upper)?;
         for path in gone {
             let Some((above, name)) = above(&upper, &stage.upper, path)? else { continue };
             let shown = stage.upper.join(path);
-            remove(&above, shown.parent().unwrap_or(&shown), &name.to_string_lossy())?;
+            remove_one(&above, shown.parent().unwrap_or(&shown), &name)?;
             mark(&above, shown.parent().unwrap_or(&shown), &name)?;
         }
         for path in spare {
             let Some((above, name)) = above(&upper, &stage.upper, path)? else { continue };
             remove_empty(&above, &name).at(stage.upper.join(path))?;
         }
+        let Some(current) = self.current()? else { return Ok(()) };
+        let old = self.generation(current);
+        let old = rustix::fs::open(&old, DIRECTORY, Mode::empty()).at(old)?;
+        // Data keep what they have.
+        for path in made.iter().filter(|path| !path.starts_with("var")) {
+            if let (Some(from), Some(into)) = (beneath(&old, path), beneath(&upper, path)) {
+                missing_attributes(&from, &into, &stage.upper.join(path))?;
+            }
+        }
         Ok(())
     }
+}
+
+/// A directory below one, if it is there and no link leads to it.
+fn beneath(dir: &OwnedFd, path: &Path) -> Option<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    openat2(dir, path, DIRECTORY, Mode::empty(), resolve).ok()
 }
 
 /// The directory that a path of a stage is in. Scriptlets may have put links on the way, which lead

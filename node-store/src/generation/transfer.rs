@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Uid, openat, statat};
 use rustix::io::Errno;
 
-use super::tree::{OPAQUE, Shown, attributes, copy_file, is_opaque, is_whiteout, join};
+use super::marks::{OPAQUE, is_opaque, is_whiteout};
+use super::tree::{Shown, attributes, copy_extended, copy_file, join};
 use super::{At, DIRECTORY, StoreError, entries};
 
 /// Copies everything of a tree into another one: hard links stay such, and overlayfs's whiteouts and
@@ -21,8 +22,8 @@ pub(crate) fn transfer(from: (&OwnedFd, &Path), into: (&OwnedFd, &Path)) -> Resu
 
 /// Removes everything in a directory.
 pub(crate) fn clear(dir: &OwnedFd, shown: &Path) -> Result<(), StoreError> {
-    for name in super::names(dir, shown, ".")? {
-        super::remove(dir, shown, &name)?;
+    for (name, _) in entries(dir, shown)? {
+        super::remove_one(dir, shown, &name)?;
     }
     Ok(())
 }
@@ -32,8 +33,13 @@ pub(crate) fn clear(dir: &OwnedFd, shown: &Path) -> Result<(), StoreError> {
 /// removed that name, too.
 pub(crate) fn mark(dir: &OwnedFd, shown: &Path, name: &CStr) -> Result<(), StoreError> {
     match rustix::fs::mknodat(dir, name, FileType::Fifo, Mode::empty(), 0) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(errno) => Err(errno).at(join(shown, name)),
+        // What stands in its place would come back.
+        Err(Errno::EXIST)
+            if statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|there| is_whiteout(&there)) =>
+        {
+            Ok(())
+        }
+        made => made.at(join(shown, name)),
     }
 }
 
@@ -75,7 +81,8 @@ impl Transfer<'_> {
                 if is_opaque(&below_from, &path)? {
                     mark(&below_into, &into_path, OPAQUE)?;
                 }
-                attributes(&below_into, stat, &into_path)
+                attributes(&below_into, stat, &into_path)?;
+                copy_extended(&below_from, &below_into, &into_path)
             }
             FileType::RegularFile => self.file(from, into, name, stat),
             FileType::Symlink => {

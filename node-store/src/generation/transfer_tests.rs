@@ -26,6 +26,8 @@ fn a_tree_comes_over_with_its_links_and_modes() {
     assert_eq!((one.ino(), one.mode() & 0o777), (two.ino(), 0o640), "still one file");
     assert_eq!(fs::metadata(into.join("a/b")).unwrap().mode() & 0o777, 0o710);
     assert_eq!(fs::read_link(into.join("link")).unwrap(), Path::new("nowhere"));
+    let no_text = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff");
+    fs::write(into.join(no_text), "x").unwrap();
     clear(&open(&into), &into).unwrap();
     assert_eq!(fs::read_dir(&into).unwrap().count(), 0);
 }
@@ -39,6 +41,9 @@ fn what_was_removed_stays_so_on_every_file_system() {
         fs::write(old.join(file), file).unwrap();
     }
     fs::create_dir_all(new.join("opaque")).unwrap();
+    fs::write(new.join("written"), "x").unwrap();
+    assert!(mark(&open(&new), &new, c"written").is_err(), "what is there would not be removed");
+    fs::remove_file(new.join("written")).unwrap();
     mark(&open(&new), &new, c"gone").unwrap();
     mark(&open(&new), &new, c"dir").unwrap();
     mark(&openat(open(&new), "opaque", DIRECTORY, Mode::empty()).unwrap(), &new, OPAQUE).unwrap();
@@ -51,4 +56,32 @@ fn what_was_removed_stays_so_on_every_file_system() {
     };
     assert_eq!(names(&new), ["kept", "opaque"]);
     assert!(names(&new.join("opaque")).is_empty(), "nothing comes through, and the mark is gone");
+}
+
+#[test]
+fn directories_keep_their_attributes() {
+    use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
+    let scratch = tempfile::tempdir().unwrap();
+    let (from, into) = (scratch.path().join("from"), scratch.path().join("into"));
+    fs::create_dir_all(from.join("a")).unwrap();
+    fs::create_dir(&into).unwrap();
+    // Entries of the owner, a user, the group, a mask and others (acl(5); linux/posix_acl_xattr.h).
+    let entry = |tag: u16, mode: u16, id: u32| {
+        [&tag.to_le_bytes()[..], &mode.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
+    let none = u32::MAX;
+    let entries =
+        [entry(1, 7, none), entry(2, 5, 0), entry(4, 5, none), entry(0x10, 5, none), entry(0x20, 0, none)];
+    let list = [&2_u32.to_le_bytes()[..], &entries.concat()].concat();
+    let (user, acl) = ("user.label", "system.posix_acl_default");
+    for (name, value) in [(user, &b"mine"[..]), (acl, &list[..])] {
+        fsetxattr(open(&from.join("a")), name, value, XattrFlags::empty()).unwrap();
+    }
+    transfer((&open(&from), &from), (&open(&into), &into)).unwrap();
+    let mut found = [0; 256];
+    let mut read = |name: &str| {
+        let length = fgetxattr(open(&into.join("a")), name, &mut found[..]).unwrap();
+        found[..length].to_vec()
+    };
+    assert_eq!((read(user), read(acl)), (b"mine".to_vec(), list));
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, openat, statat};
 use rustix::io::Errno;
 
+use super::marks::{OVERLAY, is_whiteout, take_opaque};
 use super::{At, DIRECTORY, StoreError, Walk, entries};
 
 /// How files come into another tree.
@@ -19,10 +20,14 @@ pub(super) enum How {
 }
 
 /// Makes a directory (and those above it) below an open one, if it is missing.
-pub(crate) fn make_directory(above: impl AsFd, shown: &Path, below: &str) -> Result<OwnedFd, StoreError> {
+pub(crate) fn make_directory(
+    above: impl AsFd,
+    shown: &Path,
+    below: impl AsRef<Path>,
+) -> Result<OwnedFd, StoreError> {
     let mut path = shown.to_path_buf();
     let mut dir = openat(above, ".", DIRECTORY, Mode::empty()).at(shown)?;
-    for name in below.split('/') {
+    for name in below.as_ref() {
         path.push(name);
         match rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(Errno::EXIST) => {}
@@ -113,39 +118,12 @@ fn merge_one(from: &mut Walk, into: &mut Walk, name: &CStr, how: How) -> Result<
 }
 
 /// What a name of a walk is.
-fn stat_of(walk: &Walk, name: &CStr) -> Result<Stat, StoreError> {
+pub(super) fn stat_of(walk: &Walk, name: &CStr) -> Result<Stat, StoreError> {
     walk.at(name, statat(walk.dir(), name, AtFlags::SYMLINK_NOFOLLOW))
 }
 
 fn is_dir(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-}
-
-/// Whether a name stands for one that was removed: overlayfs's whiteout, or a [mark](super::transfer::mark).
-pub(crate) fn is_whiteout(stat: &Stat) -> bool {
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::CharacterDevice => stat.st_rdev == 0,
-        FileType::Fifo => stat.st_mode & 0o7777 == 0,
-        _ => false,
-    }
-}
-
-/// Name of a mark in a directory that hides what was below its name.
-pub(super) const OPAQUE: &CStr = c".wh..wh..opq";
-
-/// Whether overlayfs has marked a directory as hiding what was below its name.
-pub(super) fn is_opaque(dir: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
-    for prefix in OVERLAY {
-        let mut value = [0_u8; 1];
-        match rustix::fs::fgetxattr(dir, format!("{prefix}opaque"), &mut value[..]) {
-            Ok(_) if value == *b"y" => return Ok(true),
-            // Another value says that there may be whiteouts of another kind in it.
-            Ok(_) => {}
-            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM) => {}
-            Err(errno) => return Err(errno).at(path),
-        }
-    }
-    Ok(false)
 }
 
 /// Brings one entry that is no directory into a directory that lacks it.
@@ -273,7 +251,7 @@ pub(super) fn copy_file(
 }
 
 /// Extended attributes: capabilities, access control lists, labels.
-fn copy_extended(from: &OwnedFd, to: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+pub(super) fn copy_extended(from: &OwnedFd, to: &OwnedFd, path: &Path) -> Result<(), StoreError> {
     copy_some(from, to, path, |_| true)
 }
 
@@ -300,7 +278,7 @@ fn copy_some(
 }
 
 /// Names of extended attributes.
-fn extended(fd: &OwnedFd, path: &Path) -> Result<Vec<String>, StoreError> {
+pub(super) fn extended(fd: &OwnedFd, path: &Path) -> Result<Vec<String>, StoreError> {
     // The kernel allows no longer list (xattr(7)).
     let mut names = [0_u8; 65_536];
     let length = match rustix::fs::flistxattr(fd, &mut names[..]) {
@@ -309,81 +287,6 @@ fn extended(fd: &OwnedFd, path: &Path) -> Result<Vec<String>, StoreError> {
     };
     let names = names[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty());
     Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
-}
-
-/// The attributes that overlayfs leaves behind, as root and as an ordinary user.
-const OVERLAY: [&str; 2] = ["trusted.overlay.", "user.overlay."];
-
-/// Whether a directory hides what was below its name; the mark is taken off.
-fn take_opaque(dir: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
-    let marked = statat(dir, OPAQUE, AtFlags::SYMLINK_NOFOLLOW);
-    let mut opaque = marked.is_ok_and(|stat| is_whiteout(&stat));
-    if opaque {
-        rustix::fs::unlinkat(dir, OPAQUE, AtFlags::empty()).at(path.join(".wh..wh..opq"))?;
-    }
-    for prefix in OVERLAY {
-        let name = format!("{prefix}opaque");
-        match rustix::fs::fgetxattr(dir, &name, &mut [0_u8; 1][..]) {
-            Ok(_) => {
-                opaque = true;
-                rustix::fs::fremovexattr(dir, &name).at(path)?;
-            }
-            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM) => {}
-            Err(errno) => return Err(errno).at(path),
-        }
-    }
-    Ok(opaque)
-}
-
-/// Takes overlayfs's marks off a tree that was an upper directory: attributes, and whiteouts of what
-/// the node never had. Returns the latter, relative to the tree: files of core OS or ancestors that
-/// a scriptlet tried to remove.
-pub(super) fn clean(dir: &OwnedFd, path: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let mut hidden = Vec::new();
-    strip(dir, path)?;
-    let mut walk = Walk::new(dir, path)?;
-    let mut levels = vec![entries(dir, path)?];
-    while let Some(names) = levels.last_mut() {
-        let Some((name, kind)) = names.pop() else {
-            levels.pop();
-            if !levels.is_empty() {
-                walk.leave()?;
-            }
-            continue;
-        };
-        match kind {
-            FileType::Directory => {
-                walk.enter(&name)?;
-                strip(walk.dir(), walk.path())?;
-                levels.push(entries(walk.dir(), walk.path())?);
-            }
-            FileType::CharacterDevice | FileType::Fifo if is_whiteout(&stat_of(&walk, &name)?) => {
-                let inner = walk.join(&name);
-                rustix::fs::unlinkat(walk.dir(), &name, AtFlags::empty()).at(&inner)?;
-                if *name != *OPAQUE {
-                    hidden.push(inner.strip_prefix(path).map(Path::to_path_buf).unwrap_or(inner));
-                }
-            }
-            FileType::RegularFile => {
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                // Unreadable files of an ordinary user have no marks that matter.
-                if let Ok(fd) = openat(walk.dir(), &name, flags, Mode::empty()) {
-                    strip(&fd, &walk.join(&name))?;
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(hidden)
-}
-
-pub(super) fn strip(fd: &OwnedFd, path: &Path) -> Result<(), StoreError> {
-    for name in extended(fd, path)? {
-        if OVERLAY.iter().any(|prefix| name.starts_with(prefix)) {
-            rustix::fs::fremovexattr(fd, &*name).at(path)?;
-        }
-    }
-    Ok(())
 }
 
 /// Removes a name and everything below it, if it is there. Directories that nobody may read
@@ -463,6 +366,7 @@ fn unlink_or_enter(walk: &mut Walk, name: &CStr) -> Result<bool, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::marks::clean;
     use super::*;
 
     /// A tree deeper than this process may have descriptors, and than any path is long.
@@ -507,7 +411,7 @@ mod tests {
             std::fs::create_dir(dir.path().join(name)).unwrap();
             let path = dir.path().join(name);
             take_over((&open("from"), dir.path()), (&open(name), &path), how).unwrap();
-            assert_eq!(clean(&open(name), &path).unwrap(), Vec::<PathBuf>::new());
+            clean(&open(name), &path).unwrap();
             let mut walk = Walk::new(open(name), &path).unwrap();
             for _ in 0..1500 {
                 walk.enter(c"level").unwrap();

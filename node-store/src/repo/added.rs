@@ -51,15 +51,22 @@ pub(crate) fn add(
 
 /// A URL of what was given.
 fn place(given: &str) -> Result<String, RepoError> {
-    if ["http://", "https://", "file://"].iter().any(|scheme| given.starts_with(scheme))
-        && !given.contains(char::is_whitespace)
-    {
-        return Ok(given.to_owned());
+    // A blank is written as URLs have it.
+    let plain = !given.contains(|c: char| c.is_whitespace() && c != ' ');
+    if plain && ["http://", "https://", "file://"].iter().any(|scheme| given.starts_with(scheme)) {
+        return Ok(given.replace(' ', "%20"));
     }
     match std::fs::canonicalize(given) {
-        Ok(path) => Ok(format!("file://{}", path.display())),
+        Ok(path) => Ok(url_of(&path.display().to_string())),
         Err(_) => Err(RepoError::NoPlace { given: given.to_owned() }),
     }
+}
+
+/// The URL of a path. Blanks separate URLs of a list, so there are none in it.
+pub(super) fn url_of(path: &str) -> String {
+    let path =
+        if path.contains(' ') { path.replace('%', "%25").replace(' ', "%20") } else { path.to_owned() };
+    format!("file://{path}")
 }
 
 /// An id from the last words of a URL, and something that tells it from others.

@@ -35,18 +35,24 @@ fn run(args: &[std::ffi::OsString]) -> Result<(), String> {
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
             .map_err(|error| error.to_string())?;
     }
+    red_runtime::confine::close_others(&[]).map_err(|error| error.to_string())?;
     let most = open_size.to_str().and_then(|size| size.parse().ok()).unwrap_or(0);
     let (input, output) = (std::io::stdin(), std::io::stdout());
     let input = input.as_fd().try_clone_to_owned().map_err(|error| error.to_string())?;
     let output = output.as_fd().try_clone_to_owned().map_err(|error| error.to_string())?;
+    let extend = rest.first();
+    let primary = extend.map(std::fs::read).transpose().map_err(|error| error.to_string())?;
+    // Before there is another thread: it gets the same filter.
+    confine()?;
     let stream = open(input.into(), most)?;
     let mut pool = Pool::new(crate::solve::arch());
     let repo = pool.add_repo("new", 0, 0);
-    let extend = rest.first();
-    if let Some(primary) = extend {
-        let bytes = std::fs::read(primary).map_err(|error| error.to_string())?;
+    if let Some(bytes) = primary {
         pool.load_solv(repo, &bytes, "primary metadata", false).map_err(|error| error.to_string())?;
     }
+    // From here on it has what it needs, and can open nothing more: no file, no socket.
+    setrlimit(Resource::Nofile, Rlimit { current: Some(0), maximum: Some(0) })
+        .map_err(|error| error.to_string())?;
     let size = stream.over.clone();
     let read = pool
         .load_rpmmd(repo, stream.file, Path::new("the file"), extend.is_some())
@@ -60,6 +66,12 @@ fn run(args: &[std::ffi::OsString]) -> Result<(), String> {
     let written =
         if extend.is_some() { pool.write_last(repo, file, solv) } else { pool.write_solv(repo, file, solv) };
     written.map_err(|error| error.to_string())
+}
+
+/// Gives up what a parser of foreign bytes does not need.
+fn confine() -> Result<(), String> {
+    rustix::thread::set_no_new_privs(true).map_err(|error| error.to_string())?;
+    red_runtime::confine::filter_scriptlets().map_err(|error| error.to_string())
 }
 
 struct Stream {

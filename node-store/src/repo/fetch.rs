@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
@@ -145,8 +146,8 @@ impl Fetcher {
     ) -> Result<Option<Known>, FetchError> {
         let mut last = None;
         for url in &target.urls {
-            let attempt = match url.strip_prefix("file://") {
-                Some(path) => copy(Path::new(path), url, target).map(|()| Some(Known::default())),
+            let attempt = match local(url) {
+                Some(path) => copy(&path, url, target).map(|()| Some(Known::default())),
                 None => self.over_http(url, target, known, told),
             };
             match attempt {
@@ -267,6 +268,31 @@ fn receive(
             Err(RecvTimeoutError::Disconnected) => return Err(failed("the connection ended".into())),
         }
     }
+}
+
+/// The path of a URL of this machine. Blanks and others may be written as they are or as URLs have them (`%20`):
+/// what is there as it is written is meant so.
+pub(crate) fn local(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("file://")?;
+    let path = path.strip_prefix("localhost").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    if !path.contains('%') || Path::new(path).exists() {
+        return Some(path.into());
+    }
+    let (mut bytes, mut rest) = (Vec::new(), path.as_bytes());
+    while let Some((&first, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok());
+        match code.filter(|_| first == b'%').and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    Some(std::ffi::OsString::from_vec(bytes).into())
 }
 
 /// A local file, verified like any other.

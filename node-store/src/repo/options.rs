@@ -39,6 +39,8 @@ const MAIN: &[(&str, Kind)] = &[
     ("password", Text),
     ("proxy", Text),
     ("repo_gpgcheck", Boolean),
+    ("scriptlet_memory", Number),
+    ("scriptlet_reserve", Number),
     ("scriptlet_timeout", Number),
     ("skip_if_unavailable", Boolean),
     ("tsflags", Flags),

@@ -265,7 +265,11 @@ pub(crate) fn load(
         }
     }
     for (id, url) in overrides.from_path {
-        let url = if url.contains("://") { variables.expand(url) } else { format!("file://{url}") };
+        let url = if url.contains("://") {
+            variables.expand(url).replace(' ', "%20")
+        } else {
+            super::added::url_of(url)
+        };
         let section = Section { name: id.clone(), line: 0, values: vec![("baseurl".into(), url, 0)] };
         repos.insert(id.clone(), (section, PathBuf::from("--repofrompath")));
     }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
+
 use librpm::{Db, Keyring, PackageHeader, Tag, VerificationFlags, VerifyOptions};
 
 use super::database::Planned;
@@ -31,7 +33,7 @@ impl Package {
 /// How many files a package may have. The largest that distributions ship have some 100,000.
 const FILES: usize = 500_000;
 /// How large one file may be: what rpm's own format carries is far more than any node holds.
-const FILE_BYTES: u64 = 8 << 30;
+pub(super) const FILE_BYTES: u64 = 8 << 30;
 
 /// Ids that files may have here: all of them for root, one for everybody else.
 pub(super) struct Ids {
@@ -128,15 +130,21 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
         if crate::generation::is_reserved(path.split('/').nth(1).unwrap_or_default()) {
             return refuse("has a name that a generation keeps for itself");
         }
-        let kind = rustix::fs::FileType::from_raw_mode(u32::from(file.mode()));
-        if matches!(kind, rustix::fs::FileType::CharacterDevice | rustix::fs::FileType::BlockDevice) {
-            return refuse("is a device node, and nodes have none: exports are mounted without devices");
+        let kind = FileType::from_raw_mode(u32::from(file.mode()));
+        let ghost = file.flags().is_ghost();
+        // rpm makes nothing of ghosts. rpm 4.18.0 waits for a reader of each pipe that it makes, for ever.
+        match kind {
+            FileType::CharacterDevice | FileType::BlockDevice if !ghost => {
+                return refuse("is a device node, and nodes have none: exports are mounted without devices");
+            }
+            FileType::Fifo if !ghost => return refuse(&no_file("named pipe (FIFO)")),
+            FileType::Socket if !ghost => return refuse(&no_file("socket")),
+            _ => {}
         }
         if file.size() > FILE_BYTES {
             return refuse("is larger than any file of a node may be (8 GiB)");
         }
         total = total.saturating_add(file.size());
-        let ghost = file.flags().is_ghost();
         for (what, name) in [("user", file.user()), ("group", file.group())] {
             if !ids.all && !ghost && !matches!(name, "" | "root") {
                 return Err(format!(
@@ -145,7 +153,7 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
                 ));
             }
         }
-        if kind == rustix::fs::FileType::Symlink {
+        if kind == FileType::Symlink {
             links.insert(path.clone());
         }
         paths.push((path, ghost));
@@ -178,6 +186,14 @@ pub(super) fn planned(packages: &[Package]) -> Result<Vec<Planned>, String> {
             .ok_or_else(|| format!("{shown}: its header is of no kind that is known; build it anew"))
     };
     packages.iter().map(of).collect()
+}
+
+/// Why a package may not have what only means something while a program runs.
+fn no_file(what: &str) -> String {
+    format!(
+        "is a {what}, and generations have none: have the service make it when it starts (or tmpfiles.d(5)), and list \
+         it as %ghost; nothing has changed"
+    )
 }
 
 /// Paths of all files of packages.

@@ -5,9 +5,8 @@
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
+use super::bounds::{Bounds, Crowd};
 use super::call::{NO_VIEW, TRANSACT, say};
 use super::job::Message;
 use super::view::Scaffold;
@@ -113,16 +113,22 @@ fn transact() -> Result<Done, String> {
         .stderr(Stdio::inherit())
         .spawn()
         .map_err(started)?;
+    let bounds = Bounds::new(job.limits, upper.try_clone().map_err(started)?, &job.upper);
+    // It waits for the job.
+    bounds.hold(&child);
     if let Some(mut stdin) = child.stdin.take() {
         // If it could not be written, the process has ended and says why.
         drop(stdin.write_all(text.as_bytes()));
     }
     let packages = job.install.len() + job.erase.len();
     let mut report = Report::default();
-    let mut watchdog = Watchdog::new(job.scriptlet_seconds, packages, Instant::now());
-    let heard = listen(&child, ours, &mut watchdog, &mut report);
+    let mut watchdog = Watchdog::new(job.limits.seconds, packages, Instant::now());
+    let heard = listen(&child, ours, (&mut watchdog, &bounds), &mut report);
     let ended = end(&mut child, heard.is_err());
     heard?;
+    if let Some(why) = bounds.exceeded(Crowd::default(), watchdog.who()) {
+        return Err(why);
+    }
     let done = report.done(ended, &upper, &job.upper)?;
     // Nothing listens any more: when the one who asked is gone, nobody wants it.
     die_with_parent().map_err(|error| error.to_string())?;
@@ -135,7 +141,7 @@ fn transact() -> Result<Done, String> {
 struct Report {
     scaffold: Option<Scaffold>,
     packages: Option<Vec<super::Planned>>,
-    left: Option<Vec<OsString>>,
+    left: Option<(Vec<OsString>, Vec<OsString>)>,
     failed: Option<String>,
 }
 
@@ -150,7 +156,7 @@ impl Report {
             Message::Scaffold(scaffold) => drop(self.scaffold.get_or_insert(scaffold)),
             // The same.
             Message::Packages(packages) => drop(self.packages.get_or_insert(packages)),
-            Message::Left { gone } => self.left = Some(gone),
+            Message::Left { gone, emptied } => self.left = Some((gone, emptied)),
         }
     }
 
@@ -160,16 +166,19 @@ impl Report {
             return Err(message);
         }
         let ended = ended.map_err(|error| error.to_string())?;
-        let Some(gone) = self.left.filter(|_| ended) else {
+        let Some((gone, emptied)) = self.left.filter(|_| ended) else {
             return Err("rpm ended unexpectedly; nothing has changed".into());
         };
         let scaffold = self.scaffold.unwrap_or_default();
         let spare = scaffold.remove(upper, shown).map_err(|error| format!("the staging area: {error}"))?;
         // Of the names that could have gone without a mark, and of no others.
         let gone = gone.into_iter().filter(|name| scaffold.own.contains(Path::new(name))).collect();
+        let emptied = emptied.into_iter().filter(|name| scaffold.own.contains(Path::new(name))).collect();
         let privileged = super::outside::privileged(upper).map_err(|error| error.to_string())?;
-        let points = scaffold.points.into_iter().map(OsString::from).collect();
-        Ok(Done { packages: self.packages.unwrap_or_default(), privileged, gone, spare, points })
+        let names = |paths: &[PathBuf]| paths.iter().cloned().map(OsString::from).collect();
+        let (points, made) = (names(&scaffold.points), names(&scaffold.dirs));
+        let packages = self.packages.unwrap_or_default();
+        Ok(Done { packages, privileged, gone, emptied, spare, points, made })
     }
 }
 
@@ -177,7 +186,7 @@ impl Report {
 fn listen(
     child: &Child,
     mut link: UnixStream,
-    watchdog: &mut Watchdog,
+    (watchdog, bounds): (&mut Watchdog, &Bounds),
     report: &mut Report,
 ) -> Result<(), String> {
     let mut line = Vec::new();
@@ -209,7 +218,9 @@ fn listen(
         }
         if counted.elapsed() >= TICK {
             counted = Instant::now();
-            if let Some(why) = watchdog.too_many(processes(child)) {
+            let crowd = Crowd::of(child);
+            let bound = watchdog.too_many(crowd.processes);
+            if let Some(why) = bound.or_else(|| bounds.exceeded(crowd, watchdog.who())) {
                 return Err(why);
             }
         }
@@ -233,18 +244,6 @@ fn feed(line: &mut Vec<u8>, bytes: &[u8], hear: &mut dyn FnMut(Message)) -> Resu
         }
     }
     Ok(())
-}
-
-/// How many processes the view has, as its own /proc shows them. Before the view is its root, that path is
-/// the host's own /proc, which counts for nothing.
-fn processes(child: &Child) -> usize {
-    let path = format!("/proc/{}/root/proc", child.id());
-    let device = |path: &str| std::fs::metadata(path).map(|facts| facts.dev()).ok();
-    if device(&path) == device("/proc") {
-        return 0;
-    }
-    let number = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().parse::<u32>().is_ok();
-    std::fs::read_dir(path).map_or(0, |entries| entries.flatten().filter(number).count())
 }
 
 /// Waits until the process inside has ended, and with it every process of its pid namespace: the kernel
@@ -344,7 +343,7 @@ fn pass(child: &mut Child) -> std::io::Result<()> {
         if Instant::now() > end {
             return Err(std::io::Error::other("rpm: timed out, killed"));
         }
-        if processes(child) > super::watchdog::PROCESSES {
+        if Crowd::of(child).processes > super::watchdog::PROCESSES {
             return Err(std::io::Error::other("rpm: too many processes, killed"));
         }
         // Whoever still has the pipes is of the same pid namespace, and ends with it.
@@ -387,7 +386,7 @@ mod tests {
         }
         let told: Vec<String> = report.packages.unwrap().into_iter().map(|package| package.nevra).collect();
         assert_eq!(told, ["first"]);
-        assert_eq!(report.left.unwrap(), Vec::<OsString>::new());
+        assert_eq!(report.left.unwrap(), (Vec::new(), Vec::new()));
     }
 
     #[test]

@@ -65,8 +65,8 @@ pub(crate) struct Job {
     pub(crate) test: bool,
     /// Only look: nothing of it is kept.
     pub(crate) read_only: bool,
-    /// How long one scriptlet may take; 0 for ever.
-    pub(crate) scriptlet_seconds: u64,
+    /// What scriptlets may take.
+    pub(crate) limits: super::bounds::Limits,
 }
 
 /// One line of what the process in the view says to the one outside. Once scriptlets have run, they are
@@ -88,7 +88,13 @@ pub(super) enum Message {
     Alive,
     /// rpm is done. Which names of the scaffold are gone; what is installed now, and what packages own, is read from
     /// outside.
-    Left { gone: Vec<OsString> },
+    Left {
+        /// Names that are missing.
+        gone: Vec<OsString>,
+        /// Directories that are empty.
+        #[serde(default)]
+        emptied: Vec<OsString>,
+    },
 }
 
 /// One line of what the caller is told.
@@ -117,7 +123,11 @@ pub(crate) struct Done {
     pub(crate) privileged: Vec<PathBuf>,
     /// Names that are gone, and what only the view needed: see [`crate::generation::Store::tidy`].
     pub(crate) gone: Vec<OsString>,
+    /// Directories that are empty, and gone too unless packages have them.
+    pub(crate) emptied: Vec<OsString>,
     pub(crate) spare: Vec<OsString>,
     /// Files that others were mounted on.
     pub(crate) points: Vec<OsString>,
+    /// Directories that the view made in the staging area.
+    pub(crate) made: Vec<OsString>,
 }

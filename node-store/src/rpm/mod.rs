@@ -1,6 +1,7 @@
 //! rpm itself: its databases, and transactions in the install view.
 
 pub(crate) mod armor;
+mod bounds;
 mod call;
 mod check;
 pub(crate) mod database;
@@ -20,6 +21,7 @@ mod watchdog;
 use std::os::fd::IntoRawFd;
 use std::sync::OnceLock;
 
+pub(crate) use bounds::Limits;
 pub(crate) use call::{ENTER, Failed, TRANSACT, run};
 pub(crate) use check::nevra;
 pub(crate) use database::{Believed, Planned, has_database};

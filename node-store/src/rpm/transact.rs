@@ -93,7 +93,8 @@ fn work(entered: Entered, caller: &mut Caller) -> Result<Message, String> {
     let ready = rooted.close(&keep)?.confine()?;
     run(&ready, packages, (&options, &keys), caller).map_err(|message| scaffold.explain(message))?;
     // What is installed, and whose files are whose, is for the process outside to read.
-    Ok(Message::Left { gone: scaffold.gone(Path::new("/")) })
+    let (gone, emptied) = scaffold.gone(Path::new("/"));
+    Ok(Message::Left { gone, emptied })
 }
 
 /// Runs rpm, which nothing but a process that is ready does.

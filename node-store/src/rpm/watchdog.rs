@@ -68,10 +68,15 @@ impl Watchdog {
         (silent || over).then(|| format!("rpm: no progress for {seconds} seconds, killed; {HINT}"))
     }
 
+    /// What runs, as packagers call it.
+    pub(super) fn who(&self) -> &str {
+        self.running.as_ref().map_or("rpm", |running| running.name.as_str())
+    }
+
     /// Why too many processes are a reason to stop.
     pub(super) fn too_many(&self, processes: usize) -> Option<String> {
         (processes > PROCESSES).then(|| {
-            let who = self.running.as_ref().map_or("rpm", |running| running.name.as_str());
+            let who = self.who();
             format!("{who}: more than {PROCESSES} processes at once, killed; nothing has changed")
         })
     }

@@ -75,6 +75,16 @@ fn goes_away(packages: &Packages, answer: &Answer) -> BTreeSet<Id> {
     packages.own().into_iter().filter(|&id| names.contains(&packages.nevra(id))).collect()
 }
 
+/// Makes sure that every node below can be changed where it is, before anything is written in any of them.
+pub(super) fn may_move(below: &[PathBuf]) -> Result<(), TransactionError> {
+    for path in below {
+        let family = Family::load(path)?;
+        family.may_change()?;
+        super::has_a_view(&family)?;
+    }
+    Ok(())
+}
+
 /// A descendant that moves along with its ancestor.
 pub(super) fn along(
     path: &Path,

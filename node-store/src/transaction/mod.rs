@@ -3,6 +3,7 @@
 mod deciding;
 mod descendants;
 mod held;
+mod limits;
 mod locks;
 mod node;
 
@@ -88,9 +89,15 @@ pub(crate) enum TransactionError {
     Moved(PathBuf),
     /// A setting that is none.
     #[error(
-        "invalid scriptlet_timeout `{0}`: expected a number of seconds (0: no limit); nothing has changed"
+        "invalid {option} `{value}`: expected a number ({}; 0: no limit); nothing has changed",
+        if *option == "scriptlet_timeout" { "of seconds" } else { "of MiB" }
     )]
-    Timeout(String),
+    Limit {
+        /// Its name.
+        option: &'static str,
+        /// What was given.
+        value: String,
+    },
     /// rpm did something else.
     #[error("rpm's database is not what was planned after the transaction ({0}); nothing has changed")]
     Differs(String),
@@ -198,6 +205,9 @@ pub(crate) fn run(
     if how.assume_no || !talk.agrees("Is this ok")? {
         return Ok(End::Declined);
     }
+    if !broken.is_empty() {
+        descendants::may_move(&below)?;
+    }
     let mut one = One { session: &session, store: &store, how, locks: &locks };
     let Some((stage, record)) = one.prepare(&packages, answer, &about, talk)? else {
         return Ok(End::Prepared);
@@ -219,7 +229,7 @@ pub(crate) fn run(
 }
 
 /// Makes sure that packages can be installed where a node is, before anything is written.
-fn has_a_view(family: &Family) -> Result<(), TransactionError> {
+pub(super) fn has_a_view(family: &Family) -> Result<(), TransactionError> {
     let lowers = family.lowers();
     if crate::rpm::check_place(&family.node.path, &lowers)?.unusual {
         crate::rpm::probe(&lowers)?;

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use red_runtime::node::render::visible;
 
 use super::held::Before;
+use super::limits::limits;
 use super::{How, Locks, Talk, TransactionError, deciding};
 use crate::beneath::Dir;
-use crate::generation::{self, At, Stage, Store};
+use crate::generation::{self, At, Left, Stage, Store};
 use crate::history::{About, Record, now};
 use crate::plan::{Action, Change};
 use crate::repo::{Found, Wanted, download, fingerprints, state_of};
@@ -89,7 +90,7 @@ impl One<'_> {
         before.compare(&held, (&changes, &done.packages, &agreed))?;
         renew_index(&staged.dir(generation::DATABASE).at(staged.path())?).map_err(LoadError::from)?;
         let outside = self.tidy(stage, &staged, &done, &held)?;
-        let (kept, undone) = self.complete(stage, (current, &staged), (&job, gone, &held.tops()), talk)?;
+        let (left, undone) = self.complete(stage, (current, &staged), (&job, gone, &held.tops()), talk)?;
         let mut about = about.clone();
         about.follow(&changes);
         let mut keys = before.list;
@@ -104,7 +105,7 @@ impl One<'_> {
             generation: stage.number,
             changes,
             outside,
-            kept,
+            kept: left.kept,
             undone,
             failed,
             output,
@@ -130,7 +131,11 @@ impl One<'_> {
         let others = |names: &[OsString]| -> Vec<PathBuf> {
             names.iter().filter(|name| !owned.contains(&in_view(name))).map(PathBuf::from).collect()
         };
-        self.store.tidy(stage, &others(&done.gone), &others(&done.spare))?;
+        let paths = |names: &[OsString]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        // What is missing is gone, also a file of a package that a scriptlet removed.
+        let gone = [paths(&done.gone), others(&done.emptied)].concat();
+        let spare = [paths(&done.points), others(&done.spare)].concat();
+        self.store.tidy(stage, &gone, (&spare, &paths(&done.made)))?;
         owned.extend(done.points.iter().map(in_view));
         Ok(rpm::strangers(staged.fd(), &owned)?)
     }
@@ -142,13 +147,20 @@ impl One<'_> {
         (current, staged): (u64, &Dir),
         (job, gone, tops): (&Job, BTreeSet<PathBuf>, &BTreeSet<String>),
         talk: &mut dyn Talk,
-    ) -> Result<(Vec<PathBuf>, Vec<PathBuf>), TransactionError> {
+    ) -> Result<(Left, Vec<PathBuf>), TransactionError> {
         let old = deciding::open(self.store.dir(), self.store.path(), &format!(".red/gen/{current}"))?;
         let rules = rpm::Rules { more: &job.deciding, allowed: &job.allowed };
         let watch = deciding::Watch { stage: staged, current: Some(&old), rules, gone };
         let tops: Vec<String> = tops.iter().cloned().collect();
         let mut undone = watch.sweep()?;
-        let kept = self.store.complete(stage, &tops)?;
+        let left = self.store.complete(stage, &tops)?;
+        for path in &left.dropped {
+            talk.say(&format!(
+                "/{}: a scriptlet made this pipe or socket, and generations have none: it is not kept (services make \
+                 theirs in /run when they start; /var keeps them)",
+                visible(&path.to_string_lossy())
+            ));
+        }
         watch.restore(&mut undone)?;
         for path in &undone {
             talk.say(&format!(
@@ -157,7 +169,7 @@ impl One<'_> {
                 path.display()
             ));
         }
-        Ok((kept, undone.into_iter().collect()))
+        Ok((left, undone.into_iter().collect()))
     }
 
     fn job(
@@ -182,7 +194,7 @@ impl One<'_> {
             test: self.how.test,
             deciding: self.session.family.deciding.clone(),
             allowed: [self.how.allowed.clone(), self.session.settings.list("allow_files")].concat(),
-            scriptlet_seconds: self.scriptlet_seconds()?,
+            limits: limits(&self.session.settings, changes)?,
             ..Job::default()
         };
         for change in changes {
@@ -215,14 +227,6 @@ impl One<'_> {
         ))
     }
 
-    /// How long one scriptlet may take.
-    fn scriptlet_seconds(&self) -> Result<u64, TransactionError> {
-        let Some(text) = self.session.settings.get("scriptlet_timeout") else {
-            return Ok(rpm::SCRIPTLET_SECONDS);
-        };
-        text.parse().map_err(|_error| TransactionError::Timeout(text.to_owned()))
-    }
-
     /// Whether packages of a repository must be signed.
     fn signed(&self, repo: &str) -> bool {
         let of_repo = match self.session.repo(repo) {
@@ -252,10 +256,10 @@ impl One<'_> {
                 continue;
             };
             let bases = state_of(cache, repo).map(|state| state.bases).unwrap_or_default();
-            let base = bases.first().and_then(|base| base.strip_prefix("file://"));
+            let base = bases.first().and_then(|base| crate::repo::local(base));
             if let Some(base) = base.filter(|_| crate::repo::is_below(&location)) {
                 // A package that is here already needs no copy; rpm verifies what it opens.
-                at.push((index, Some(Path::new(base).join(&location))));
+                at.push((index, Some(base.join(&location))));
                 continue;
             }
             wanted.push(Wanted {

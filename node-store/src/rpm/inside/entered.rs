@@ -47,32 +47,43 @@ fn limit() -> rustix::io::Result<()> {
     // keeps a pipe in core_pattern from being fed (core(5), fs/coredump.c).
     let none = Some(getrlimit(Resource::Core).maximum.unwrap_or(1).min(1));
     setrlimit(Resource::Core, Rlimit { current: none, maximum: none })?;
-    limit_processes();
+    // No file is longer than one that a package may have; a hole can make one longer than any disk.
+    let most = |most: u64, of: Resource| Some(getrlimit(of).maximum.map_or(most, |known| known.min(most)));
+    let length = most(crate::rpm::check::FILE_BYTES, Resource::Fsize);
+    setrlimit(Resource::Fsize, Rlimit { current: length, maximum: length })?;
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    // Before, all processes of the user count, wherever they are (user_namespaces(7)); the kernel does not
+    // count those of the machine's root at all.
+    if view::has_one_id() && is_since(&release, (5, 14)) {
+        let crowd = most(crate::rpm::watchdog::PROCESSES as u64 * 2, Resource::Nproc);
+        setrlimit(Resource::Nproc, Rlimit { current: crowd, maximum: crowd })?;
+    }
+    limit_processes(&release);
     Ok(())
 }
 
 /// From Linux 6.14 on each pid namespace has a limit of its own; before, the file is the machine's. What
 /// is missing here the process outside does by counting (`watchdog`).
-fn limit_processes() {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    if own_limit(&release) {
+fn limit_processes(release: &str) {
+    if is_since(release, (6, 14)) {
         // In containers it may not be writable.
         let most = (crate::rpm::watchdog::PROCESSES * 2).to_string();
         std::fs::write("/proc/sys/kernel/pid_max", most).unwrap_or(());
     }
 }
 
-fn own_limit(release: &str) -> bool {
+/// Whether a kernel is of a version or a later one.
+fn is_since(release: &str, version: (u32, u32)) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (6, 14),
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= version,
         _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::own_limit;
+    use super::is_since;
 
     #[test]
     fn the_machines_own_limit_is_never_written() {
@@ -86,7 +97,7 @@ mod tests {
             ("x", false),
             ("", false),
         ] {
-            assert_eq!(own_limit(release), wanted, "{release}");
+            assert_eq!(is_since(release, (6, 14)), wanted, "{release}");
         }
     }
 }

@@ -145,33 +145,33 @@ impl Composer<'_> {
     }
 
     /// A name of the view. `found` is where each layer would have it, strongest first; the strongest that
-    /// has it decides what it is.
-    fn name(&mut self, at: &Path, found: Vec<(usize, PathBuf)>) -> Result<(), ViewError> {
+    /// has it decides what it is. Returns whether the view shows all that is there: what it leaves out is not
+    /// gone when the transaction does not find it.
+    fn name(&mut self, at: &Path, found: Vec<(usize, PathBuf)>) -> Result<bool, ViewError> {
         let mut found =
             found.into_iter().filter_map(|(layer, path)| Some((layer, self.host.kind(&path)?, path)));
-        let Some((layer, kind, path)) = found.next() else { return Ok(()) };
+        let Some((layer, kind, path)) = found.next() else { return Ok(true) };
         // Directories below something else are hidden by it.
         let rest: Vec<(usize, PathBuf)> = found
             .take_while(|(_, kind, _)| *kind == Kind::Directory)
             .map(|(layer, _, path)| (layer, path))
             .collect();
         let inside = at.components().count() > 1;
-        if self.own
-            && layer == 0
-            && inside
-            && (kind != Kind::Directory || !self.host.entries(&path).is_empty())
-        {
+        let own = self.own && layer == 0 && inside;
+        let (filled, shown) = match kind {
+            Kind::Directory => {
+                let filled = own && !self.host.entries(&path).is_empty();
+                let all = std::iter::once((layer, path)).chain(rest).collect();
+                (filled, self.directory(at, all)?)
+            }
+            Kind::Link => (own, self.add(at, Step::Link { of: path }).map(|()| true)?),
+            Kind::File(size) if inside => (own, self.file(at, layer, size, path).map(|()| true)?),
+            Kind::File(_) | Kind::Other => (false, false),
+        };
+        if filled && shown {
             self.result.own.insert(at.to_path_buf());
         }
-        match kind {
-            Kind::Directory => {
-                let all = std::iter::once((layer, path)).chain(rest).collect();
-                self.directory(at, all)
-            }
-            Kind::Link => self.add(at, Step::Link { of: path }),
-            Kind::File(size) if inside => self.file(at, layer, size, path),
-            Kind::File(_) | Kind::Other => Ok(()),
-        }
+        Ok(shown)
     }
 
     fn file(&mut self, at: &Path, layer: usize, size: u64, of: PathBuf) -> Result<(), ViewError> {
@@ -187,9 +187,9 @@ impl Composer<'_> {
         }
     }
 
-    fn directory(&mut self, at: &Path, found: Vec<(usize, PathBuf)>) -> Result<(), ViewError> {
+    fn directory(&mut self, at: &Path, found: Vec<(usize, PathBuf)>) -> Result<bool, ViewError> {
         let depth = at.components().count();
-        let mut dirs = Vec::new();
+        let (mut dirs, all) = (Vec::new(), found.len());
         for (layer, dir) in found {
             if self.host.is_node(&dir) {
                 self.result.split_at.insert(dir);
@@ -201,8 +201,12 @@ impl Composer<'_> {
         }
         let Some((_, like)) = dirs.first().cloned() else {
             // What is mounted here is nothing that packages could be installed into.
-            return if depth > 1 { Ok(()) } else { self.add(at, Step::Directory { like: None }) };
+            if depth == 1 {
+                self.add(at, Step::Directory { like: None })?;
+            }
+            return Ok(false);
         };
+        let whole = dirs.len() == all;
         let mut nodes = false;
         let mut because = Vec::new();
         for (_, dir) in &dirs {
@@ -214,16 +218,16 @@ impl Composer<'_> {
         }
         if because.is_empty() {
             let lowers = dirs.into_iter().map(|(_, dir)| dir).collect();
-            return self.add(at, Step::Overlay { lowers });
+            return self.add(at, Step::Overlay { lowers }).map(|()| whole);
         }
         self.add(at, Step::Directory { like: Some(like) })?;
         let needed = self.wanted.directories.contains(at);
         if depth > DEPTH && !needed && (nodes || at.starts_with("var")) {
             self.leave_out(because);
-            return Ok(());
+            return Ok(false);
         }
         self.result.split_at.extend(because);
-        self.split(at, &dirs)
+        Ok(self.split(at, &dirs)? && whole)
     }
 
     fn leave_out(&mut self, points: Vec<PathBuf>) {
@@ -234,16 +238,20 @@ impl Composer<'_> {
     }
 
     /// Each entry of a directory on its own.
-    fn split(&mut self, at: &Path, dirs: &[(usize, PathBuf)]) -> Result<(), ViewError> {
+    fn split(&mut self, at: &Path, dirs: &[(usize, PathBuf)]) -> Result<bool, ViewError> {
+        let mut whole = true;
         let names: BTreeSet<OsString> = dirs.iter().flat_map(|(_, dir)| self.host.entries(dir)).collect();
         for name in names {
             let below = at.join(&name);
             // The staging area has the node's database, which is nobody else's.
             if below != Path::new(crate::generation::DATABASE) {
-                self.name(&below, dirs.iter().map(|(layer, dir)| (*layer, dir.join(&name))).collect())?;
+                let found = dirs.iter().map(|(layer, dir)| (*layer, dir.join(&name))).collect();
+                whole &= self.name(&below, found)?;
+            } else {
+                whole = false;
             }
         }
-        Ok(())
+        Ok(whole)
     }
 }
 

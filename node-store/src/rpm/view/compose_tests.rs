@@ -248,3 +248,21 @@ fn too_many_entries_are_refused_with_the_mount() {
     let error = fake.view(&[core()], &[]).unwrap_err().to_string();
     assert!(error.contains("/usr/share/7") && error.contains("unmount"), "{error}");
 }
+
+/// What the view leaves out is not gone because the transaction does not find it.
+#[test]
+fn what_is_left_out_is_nobodys_to_miss() {
+    let files =
+        ["n/var/lib/pool/child/f", "n/var/lib/images/a/b/deep/f", "n/var/lib/own/f", "n/var/lib/own/dir/"];
+    let mut host = Fake::new(&files.map(|file| format!("/{file}")).each_ref().map(String::as_str));
+    host = host.mounts(&[("/n/var/lib/images/a/b/deep", "ext4"), ("/n/var/lib/own/dir", "ext4")]);
+    host.nodes = vec!["/n/var/lib/pool/child"];
+    let layer = Layer { root: "/n/.red/gen/1".into(), variable: Some("/n/var".into()), own: true };
+    let view = host.view(&[layer], &[]).unwrap();
+    let own: Vec<&Path> = view.own.iter().map(PathBuf::as_path).collect();
+    assert!(own.contains(&Path::new("var/lib/own/f")), "{own:?}");
+    for left_out in ["var/lib/pool", "var/lib/pool/child", "var/lib/images", "var/lib/images/a/b", "var/lib"]
+    {
+        assert!(!own.contains(&Path::new(left_out)), "{left_out}: {own:?}");
+    }
+}

@@ -46,7 +46,7 @@ fn directory(
 ) -> Result<(), StoreError> {
     let path = upper.join(at);
     let missing = fs::symlink_metadata(&path).is_err();
-    let made = make_directory(root, upper, &at.to_string_lossy())?;
+    let made = make_directory(root, upper, at)?;
     if let Some(facts) = like.and_then(|like| fs::symlink_metadata(like).ok()) {
         match rustix::fs::fchown(&made, Some(Uid::from_raw(facts.uid())), Some(Gid::from_raw(facts.gid()))) {
             // An ordinary user's staging area is that user's.
@@ -141,7 +141,7 @@ impl Mounter<'_> {
     fn overlay(&self, at: &Path, lowers: &[PathBuf], index: usize) -> Result<(), ViewError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         let below: Vec<OwnedFd> = lowers.iter().map(|lower| open(lower, flags)).collect::<Result<_, _>>()?;
-        let upper = make_directory(self.root, self.upper, &at.to_string_lossy())?;
+        let upper = make_directory(self.root, self.upper, at)?;
         let work = self.work.join(index.to_string());
         fs::create_dir_all(&work).at(&work)?;
         let work = open(&super::real(&work), flags)?;

@@ -105,10 +105,19 @@ impl Scaffold {
     }
 
     /// Names of the node that the transaction removed from split directories, which no overlay has marked.
-    /// `view` is where the staging area is mounted.
-    pub(crate) fn gone(&self, view: &Path) -> Vec<OsString> {
-        let gone = self.own.iter().filter(|name| is_gone(&view.join(name)));
-        gone.map(|name| name.clone().into()).collect()
+    /// `view` is where the staging area is mounted. First those that are missing; then directories that are
+    /// empty, which cannot be removed where something is mounted: whether they are a package's is for the
+    /// process outside to say.
+    pub(crate) fn gone(&self, view: &Path) -> (Vec<OsString>, Vec<OsString>) {
+        let (mut missing, mut emptied) = (Vec::new(), Vec::new());
+        for name in &self.own {
+            match state(&view.join(name)) {
+                State::Missing => missing.push(name.clone().into()),
+                State::Emptied => emptied.push(name.clone().into()),
+                State::There => {}
+            }
+        }
+        (missing, emptied)
     }
 
     /// Takes away copies that nobody wrote to, once the view is gone, so that what was below them comes
@@ -137,12 +146,20 @@ fn above<'a>(upper: &OwnedFd, below: &'a Path) -> Option<(OwnedFd, &'a std::ffi:
     Some((openat2(upper, above, DIRECTORY, Mode::empty(), resolve).ok()?, name))
 }
 
-/// Whether a name is gone, or an empty directory, which cannot be removed where something is mounted.
-fn is_gone(path: &Path) -> bool {
+/// What became of a name.
+enum State {
+    There,
+    Missing,
+    Emptied,
+}
+
+fn state(path: &Path) -> State {
     match fs::symlink_metadata(path) {
-        Ok(facts) if facts.is_dir() => fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()),
-        Ok(_) => false,
-        Err(error) => error.kind() == ErrorKind::NotFound,
+        Ok(facts) if facts.is_dir() && fs::read_dir(path).is_ok_and(|mut all| all.next().is_none()) => {
+            State::Emptied
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => State::Missing,
+        _ => State::There,
     }
 }
 

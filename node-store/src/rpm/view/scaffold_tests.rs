@@ -15,15 +15,16 @@ fn what_nobody_wrote_to_goes_away() {
         dirs: vec!["etc".into(), "opt".into(), "opt/owned".into()],
         files: vec![stamp("etc/same"), stamp("etc/written"), stamp("etc/replaced")],
         points: vec!["usr/bound".into()],
-        own: ["opt/gone", "opt/kept", "opt/owned"].into_iter().map(PathBuf::from).collect(),
+        own: ["opt/gone", "opt/kept", "opt/owned", "opt/removed"].into_iter().map(PathBuf::from).collect(),
         split_at: BTreeSet::new(),
     };
     fs::write(upper.join("etc/written"), "TEXT").unwrap();
     fs::write(upper.join("etc/new"), "text").unwrap();
     fs::rename(upper.join("etc/new"), upper.join("etc/replaced")).unwrap();
     fs::create_dir(upper.join("opt/owned")).unwrap();
-    // Whether it is a package's is for the process outside to say.
-    assert_eq!(scaffold.gone(upper), ["opt/gone", "opt/owned"], "an empty directory");
+    // Whether a directory is a package's is for the process outside to say.
+    let names = |all: &[&str]| all.iter().map(std::ffi::OsString::from).collect::<Vec<_>>();
+    assert_eq!(scaffold.gone(upper), (names(&["opt/gone", "opt/removed"]), names(&["opt/owned"])));
     let text = serde_json::to_string(&scaffold).unwrap();
     let scaffold: Scaffold = serde_json::from_str(&text).unwrap();
     let fd = rustix::fs::open(upper, DIRECTORY, Mode::empty()).unwrap();

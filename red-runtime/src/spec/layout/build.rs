@@ -26,6 +26,19 @@ const PROC_FILES: [&str; 10] = [
     "sys/kernel/ns_last_pid",
 ];
 
+/// Why something may not stand in `/proc`, whether or not the node has one: launches refuse it, because the
+/// kernel's files there are masked by name (CVE-2019-16884).
+fn in_proc(path: &str, kind: &MountKind, needs: Needs) -> Option<String> {
+    use MountKind::{Anonymous, Dev, DevPts, DevShm, Mqueue, Tmpfs};
+    if path == "/proc" {
+        let other = matches!(kind, Tmpfs | Mqueue | Dev | DevPts | DevShm);
+        return other.then(|| "/proc is for a proc file system and nothing else".to_owned());
+    }
+    let rest = path.strip_prefix("/proc/").filter(|_| *kind != Anonymous)?;
+    let stands_in = needs == Needs::File && PROC_FILES.contains(&rest);
+    (!stands_in).then(|| format!("{path} lies in /proc, where the kernel makes the files"))
+}
+
 pub(super) struct Builder<'a> {
     family: &'a Family,
     pub(super) merged: &'a Merged,
@@ -220,6 +233,14 @@ impl<'a> Builder<'a> {
             MountKind::Bind { dir: false, .. } | MountKind::File(_) => Needs::File,
             _ => Needs::Dir,
         };
+        if let Some(message) = in_proc(path, kind, needs) {
+            self.report.push(
+                Diagnostic::error(Code::MountPoint, message)
+                    .at(at(export))
+                    .help("mount it elsewhere; mode Procfs makes a /proc"),
+            );
+            return false;
+        }
         match self.cover(path) {
             Cover::Root => {
                 self.add(path, if needs == Needs::Dir { Entry::Dir } else { Entry::File });

@@ -155,6 +155,14 @@ fn a_mount_below_a_file_or_in_proc_is_refused() {
     assert_eq!(refused(below, &mut host), "/a/b lies below /a, which is a file");
     let proc = "- {mode: Procfs, mount: /proc}\n- {mode: Tmpfs, mount: /proc/x}";
     assert_eq!(refused(proc, &mut host), "/proc/x lies in /proc, where the kernel makes the files");
+    // Without a /proc of the node's own, too: a launch would refuse it.
+    for mode in ["Tmpfs", "Mqueue"] {
+        let proc = format!("- {{mode: {mode}, mount: /proc}}");
+        assert_eq!(refused(&proc, &mut host), "/proc is for a proc file system and nothing else");
+        let below = format!("- {{mode: {mode}, mount: /proc/sys}}");
+        assert_eq!(refused(&below, &mut host), "/proc/sys lies in /proc, where the kernel makes the files");
+    }
+    good("- {mode: Anonymous, mount: /proc}", &mut host);
     good(
         "- {mode: Procfs, mount: /proc}\n- {mode: RestrictedFile, mount: /proc/cpuinfo, path: /cpu}",
         &mut host,

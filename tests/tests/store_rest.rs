@@ -1,0 +1,298 @@
+//! What leaves with a package, what scriptlets make that no generation keeps, and what is said of mistakes.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use nix::sched::{CloneFlags, unshare};
+use red_tests::call::run;
+use red_tests::places::private_root;
+use red_tests::store::Ground;
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+
+fn text(path: impl AsRef<Path>) -> Option<String> {
+    fs::read_to_string(path).ok()
+}
+
+/// A package with data of its own, and a later version without some of them.
+fn data(ground: &Ground) {
+    let made = "%install\nmkdir -p %{buildroot}/var/lib/data/sub %{buildroot}/var/log %{buildroot}/var/lib/turned\n\
+                cd %{buildroot}/var/lib/data\necho f > f\necho g > sub/g\necho t > ../turned/t\n\
+                echo l > %{buildroot}/var/log/data.log\n";
+    let files = "%files\n%defattr(-,root,root)\n/var/lib/data\n/var/log/data.log\n/var/lib/turned\n";
+    ground.build("data", "1", &format!("{made}{files}"));
+    let made = "%pretrans -p <lua>\nos.remove('/var/lib/turned/t')\nos.remove('/var/lib/turned')\n\
+                %pre\nrm -rf /var/lib/data/sub && mkdir /var/lib/data/sub && echo made > /var/lib/data/sub/made\n\
+                %install\nmkdir -p %{buildroot}/var/lib/data\ncd %{buildroot}/var/lib\necho 2 > data/f\necho 2 > turned\n\
+                %files\n%defattr(-,root,root)\n%attr(0711,root,root) %dir /var/lib/data\n/var/lib/data/f\n/var/lib/turned\n";
+    ground.build("data", "2", made);
+    ground.build("wiper", "1", "%preun\nrm -rf /var/lib/wiped\n%files\n");
+}
+
+fn data_leave(ground: &Ground) {
+    data(ground);
+    let node = ground.with_repository("node");
+    let lib = node.join("var/lib");
+    ground.dnf("node", &["-y", "install", "data-1"]).good();
+    assert_eq!(text(lib.join("data/sub/g")).as_deref(), Some("g\n"));
+    fs::write(lib.join("data/of-a-container"), "c").expect("there is room");
+    ground.dnf("node", &["-y", "update", "data"]).good();
+    assert_eq!(text(lib.join("data/f")).as_deref(), Some("2\n"));
+    assert_eq!(text(lib.join("data/of-a-container")).as_deref(), Some("c"), "data are nobody's to remove");
+    assert!(!lib.join("data/sub/g").exists() && lib.join("data/sub/made").exists(), "it was made anew");
+    assert!(!node.join("var/log/data.log").exists(), "the new version has no such file");
+    let mode = fs::metadata(lib.join("data")).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o7777, 0o711, "the new version closed it");
+    assert_eq!(text(lib.join("turned")).as_deref(), Some("2\n"), "a directory became a file");
+    let said = ground.dnf("node", &["-y", "remove", "data"]).good();
+    assert!(!lib.join("data/f").exists() && lib.join("data/of-a-container").exists(), "{}", said.err);
+    assert!(!lib.join("turned").exists());
+    fs::remove_file(lib.join("data/of-a-container")).expect("it is there");
+    // With nothing of others in it the directory goes, too.
+    fs::remove_dir_all(lib.join("data")).expect("it is there");
+    ground.dnf("node", &["-y", "install", "data-1"]).good();
+    ground.dnf("node", &["-y", "remove", "data"]).good();
+    assert!(
+        !lib.join("data").exists() && !lib.join("turned").exists() && !node.join("var/log/data.log").exists()
+    );
+    assert!(lib.join("rpm").exists());
+}
+
+#[test]
+fn data_of_a_package_leave_with_it() {
+    data_leave(&Ground::new());
+}
+
+#[test]
+fn data_of_a_users_package_leave_with_it() {
+    data_leave(&Ground::new().for_user());
+}
+
+/// A scriptlet that removes a directory removes what it sees: not what is mounted there, nor another node's files.
+#[test]
+fn what_a_scriptlet_does_not_see_it_does_not_remove() {
+    let ground = Ground::new();
+    data(&ground);
+    let node = ground.with_repository("node");
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNS).expect("root may");
+            let flags = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
+            mount_change("/", flags).expect("root may");
+            let wiped = node.join("var/lib/wiped");
+            let point = wiped.join("a/mounted");
+            fs::create_dir_all(&point).expect("there is room");
+            fs::write(wiped.join("a/seen"), "s").expect("there is room");
+            mount("red-test", &point, "tmpfs", MountFlags::empty(), None).expect("root may");
+            fs::write(point.join("precious"), "p").expect("there is room");
+            ground.dnf("node", &["-y", "install", "wiper"]).good();
+            ground.dnf("node", &["-y", "remove", "wiper"]).good();
+            assert!(!wiped.join("a/seen").exists());
+            assert_eq!(text(point.join("precious")).as_deref(), Some("p"));
+        });
+        inside.join().expect("it holds");
+    });
+}
+
+/// Where `/etc` is split at a mount, names are gone without a mark of overlayfs.
+#[test]
+fn what_is_removed_from_a_split_directory_stays_so() {
+    let ground = Ground::new();
+    let odd = "%install\nmkdir -p %{buildroot}/etc/odd.d\ncd %{buildroot}/etc\necho 1 > odd.conf\necho 1 > odd-two.conf\n\
+               echo 1 > odd.d/one\n\
+               %files\n/etc/odd.conf\n/etc/odd-two.conf\n/etc/odd.d\n";
+    ground.build("odd", "1", odd);
+    ground.build("eraser", "1", "%post\nrm -f /etc/odd.conf /etc/$(printf 'of-no\\377text')\n%files\n");
+    ground.build("other", "1", "%files\n");
+    ground.publish("main", &[]);
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            private_root(&ground, true);
+            fs::create_dir_all("/etc/red-mounted").expect("there is room");
+            mount("red-test", "/etc/red-mounted", "tmpfs", MountFlags::empty(), None).expect("root may");
+            let name = "/home/node";
+            ground.create(name, Some("main"));
+            let etc = Path::new(name).join("etc");
+            let no_text = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"of-no\xfftext");
+            fs::write(etc.join(no_text), "x").expect("there is room");
+            let directory =
+                etc.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"dir\xff"));
+            fs::create_dir(&directory).expect("there is room");
+            fs::write(directory.join("f"), "x").expect("there is room");
+            set_label(&directory);
+            ground.dnf(name, &["-y", "install", "odd"]).good();
+            assert!(directory.join("f").exists() && etc.join(no_text).exists());
+            assert_eq!(label(&directory), b"mine", "an access control list or a label stays");
+            ground.dnf(name, &["-y", "install", "eraser"]).good();
+            assert!(!etc.join("odd.conf").exists(), "a scriptlet removed a file that a package owns");
+            assert!(!etc.join(no_text).exists(), "a name that is no text");
+            ground.dnf(name, &["-y", "install", "other"]).good();
+            assert!(!etc.join("odd.conf").exists() && etc.join("odd-two.conf").exists());
+            ground.dnf(name, &["-y", "remove", "odd"]).good();
+            ground.dnf(name, &["-y", "remove", "other"]).good();
+            assert!(!etc.join("odd-two.conf").exists() && !etc.join("odd.d").exists());
+            assert_eq!(label(&directory), b"mine");
+        });
+        inside.join().expect("it holds");
+    });
+}
+
+fn set_label(dir: &Path) {
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(dir, "trusted.label", b"mine", flags).expect("root may");
+}
+
+fn label(dir: &Path) -> Vec<u8> {
+    let mut value = [0; 64];
+    let length = rustix::fs::getxattr(dir, "trusted.label", &mut value[..]).unwrap_or(0);
+    value[..length].to_vec()
+}
+
+/// rpm 4.18.0 waits for ever for somebody to read from a pipe that it unpacks.
+#[test]
+fn pipes_and_sockets_are_refused_before_anything_is_done() {
+    let ground = Ground::new();
+    let spec = |make: &str, files: &str| {
+        format!(
+            "%install\nmkdir -p %{{buildroot}}/usr/share/odd\ncd %{{buildroot}}/usr/share/odd\n{make}\n%files\n{files}\n"
+        )
+    };
+    let socket = "python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"s\")'";
+    ground.build("pipe", "1", &spec("mkfifo p", "/usr/share/odd"));
+    ground.build("socket", "1", &spec(socket, "/usr/share/odd"));
+    ground.build("ghost", "1", &spec("mkfifo p; echo t > t", "%ghost /usr/share/odd/p\n/usr/share/odd/t"));
+    let node = ground.with_repository("node");
+    for (name, path, what) in
+        [("pipe", "/usr/share/odd/p", "named pipe"), ("socket", "/usr/share/odd/s", "socket")]
+    {
+        let said = ground.dnf("node", &["-y", "install", name]);
+        assert_eq!(said.code, 1, "{}", said.err);
+        for words in [&format!("{name}-1-1.noarch"), path, what, "nothing has changed"] {
+            assert!(said.err.contains(words), "{words}: {}", said.err);
+        }
+        assert!(!said.err.contains(&format!("installing {name}")), "{}", said.err);
+    }
+    // rpm makes nothing of a ghost.
+    ground.dnf("node", &["-y", "install", "ghost"]).good();
+    assert!(node.join("usr/share/odd/t").exists() && !node.join("usr/share/odd/p").exists());
+}
+
+#[test]
+fn what_a_scriptlet_makes_and_no_generation_keeps_is_told() {
+    let ground = Ground::new();
+    let post = "%post\nmkfifo /usr/share/made-pipe /var/lib/made-pipe /etc/made-pipe\n%files\n";
+    ground.build("maker", "1", post);
+    ground.build("other", "1", "%files\n");
+    let node = ground.with_repository("node");
+    let said = ground.dnf("node", &["-y", "install", "maker"]).good();
+    for below in ["usr/share/made-pipe", "etc/made-pipe"] {
+        assert!(said.err.contains(&format!("/{below}: a scriptlet made this pipe")), "{}", said.err);
+        assert!(fs::symlink_metadata(node.join(below)).is_err(), "the first generation is as the next one");
+    }
+    assert!(fs::symlink_metadata(node.join("var/lib/made-pipe")).is_ok());
+    ground.dnf("node", &["-y", "install", "other"]).good();
+    assert!(fs::symlink_metadata(node.join("var/lib/made-pipe")).is_ok());
+}
+
+#[test]
+fn repositories_are_found_with_blanks_in_their_names() {
+    let ground = Ground::new();
+    ground.build("one", "1", "%files\n");
+    ground.publish("main", &[]);
+    let copy = ground.pool.join("repos/with a blank");
+    run(Command::new("cp").arg("-r").arg(ground.repo("main")).arg(&copy)).good();
+    let served = red_tests::store::Served::start(&ground.pool.join("repos"));
+    let shown = copy.display().to_string();
+    for (name, url) in [
+        ("dir", shown.clone()),
+        ("file", format!("file://{shown}")),
+        ("coded", format!("file://{}", shown.replace(' ', "%20"))),
+        ("http", format!("{}/with a blank", served.url)),
+        ("http-coded", format!("{}/with%20a%20blank", served.url)),
+    ] {
+        ground.create(name, None);
+        ground.dnf(name, &["red-manager", "--add-repo", &url, "--id", "blank"]).good();
+        ground.dnf(name, &["-y", "install", "one"]).good();
+        assert_eq!(ground.rpm_says(name), ["one-1"], "{url}");
+    }
+    let given = format!("given,{shown}");
+    ground.create("given", None);
+    ground.dnf("given", &["-y", "--repofrompath", &given, "install", "one"]).good();
+    let broken = ground.dnf("dir", &["red-manager", "--add-repo", "http://a/b\nc", "--id", "two"]);
+    assert_eq!(broken.code, 1, "{}", broken.err);
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let ground = Ground::new();
+    ground.build("one", "1", "%files\n");
+    let node = ground.with_repository("node");
+    let said = ground.dnf("nowhere", &["-y", "install", "one"]);
+    assert!(said.code == 1 && said.err.contains("red-manager --create"), "{}", said.err);
+    ground.pool.mkdir("nodes/plain");
+    let said = ground.dnf("plain", &["red-list"]);
+    assert!(said.code == 1 && said.err.contains("red-manager --create"), "{}", said.err);
+    ground.dnf("node", &["red-manager", "--add-repo", "http://127.0.0.1:1/r", "--id", "dead"]).good();
+    let said = ground.dnf("node", &["-y", "install", "one"]);
+    assert!(said.code == 1 && said.err.contains("repository `dead`: http://127.0.0.1:1/r"), "{}", said.err);
+    assert!(said.err.contains("--setopt=dead.enabled=0"), "{}", said.err);
+    ground.dnf("node", &["-y", "--setopt=dead.enabled=0", "install", "one"]).good();
+    // Another user's node.
+    let ground = ground.for_user();
+    let said = ground.dnf("node", &["-y", "--setopt=dead.enabled=0", "remove", "one"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    let whose = format!("{}/.red/lock: Permission denied", node.display());
+    assert!(said.err.contains(&whose) && said.err.contains("belongs to user 0; run this as"), "{}", said.err);
+}
+
+/// rpm says so of a database in which nothing is, too.
+#[test]
+fn a_node_without_packages_answers_as_rpm_does() {
+    let ground = Ground::new();
+    ground.build("one", "1", "%files\n");
+    let node = ground.with_repository("node");
+    let said = ground.rpm("node", &["-q", "nosuch"]);
+    assert_eq!((said.code, said.out.as_str()), (1, "package nosuch is not installed\n"), "{}", said.err);
+    let said = ground.rpm("node", &["-qa"]);
+    assert_eq!((said.code, said.out.as_str()), (0, ""), "{}", said.err);
+    assert!(!node.join("var/lib/rpm/rpmdb.sqlite").exists(), "a question makes nothing");
+}
+
+/// Nodes below are looked at before their parent is written to.
+#[test]
+fn descendants_that_cannot_move_are_told_before_anything_is_done() {
+    let ground = Ground::new();
+    for version in ["1", "2"] {
+        ground.build("lib", version, "%files\n");
+    }
+    let needs = |version: &str| {
+        format!(
+            "Name: user\nVersion: {version}\nRelease: 1\nSummary: s\nLicense: l\nBuildArch: noarch\nRequires: lib = {version}\n%description\nd\n%files\n"
+        )
+    };
+    for version in ["1", "2"] {
+        let spec = ground.pool.write(format!("packages/user-{version}.spec"), needs(version));
+        let mut make = Command::new("rpmbuild");
+        make.args(["-bb", "--quiet", "--define"])
+            .arg(format!("_topdir {}/top", ground.maker.dir().display()));
+        make.arg("--define").arg(format!("_rpmdir {}", ground.repo("main").display())).arg(spec);
+        run(&mut make).good();
+    }
+    let parent = ground.with_repository("parent");
+    ground.create("parent/child", Some("main"));
+    ground.dnf("parent", &["-y", "install", "lib-1"]).good();
+    ground.dnf("parent/child", &["-y", "install", "user-1"]).good();
+    let child = parent.join("child");
+    // Root does nothing in a node that another user could lead it out of.
+    std::os::unix::fs::chown(&child, Some(12345), Some(12345)).expect("root may");
+    let before = fs::read_dir(parent.join(".red/gen")).expect("it is there").count();
+    let said = ground.dnf("parent", &["-y", "--with-descendants", "update", "lib"]);
+    assert!(said.code == 1 && said.err.contains("belongs to user 12345"), "{}", said.err);
+    assert!(!said.err.contains("installing lib"), "{}", said.err);
+    assert_eq!(fs::read_dir(parent.join(".red/gen")).expect("it is there").count(), before);
+    std::os::unix::fs::chown(&child, Some(0), Some(0)).expect("root may");
+    ground.dnf("parent", &["-y", "--with-descendants", "update", "lib"]).good();
+    assert_eq!(ground.rpm_says("parent"), ["lib-2"]);
+    assert_eq!(ground.rpm_says("parent/child"), ["user-2"]);
+}
