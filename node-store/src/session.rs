@@ -40,10 +40,10 @@ pub(crate) enum SessionError {
     Repo(#[from] RepoError),
     /// A repository's metadata.
     #[error("{}\nthe metadata from before can still be used with `-C`; {}", of_repo(.0, .1), without(.0))]
-    Stale(String, #[source] MetadataError),
+    Stale(String, #[source] Box<MetadataError>),
     /// A repository's metadata, and there are none from before.
     #[error("{}\n{}", of_repo(.0, .1), without(.0))]
-    Metadata(String, #[source] MetadataError),
+    Metadata(String, #[source] Box<MetadataError>),
     /// Packages.
     #[error(transparent)]
     Load(#[from] solve::LoadError),
@@ -165,14 +165,15 @@ impl Session {
                     talk(&format!("repository `{}` is left out: {error}", repo.id));
                     continue;
                 }
-                Err(error) if had => return Err(SessionError::Stale(repo.id.clone(), error)),
-                Err(error) => return Err(SessionError::Metadata(repo.id.clone(), error)),
+                Err(error) if had => return Err(SessionError::Stale(repo.id.clone(), error.into())),
+                Err(error) => return Err(SessionError::Metadata(repo.id.clone(), error.into())),
             };
             let into = packages.pool.add_repo(&repo.id, -repo.priority, -repo.cost);
             packages.pool.load_solv(into, &here.primary, &repo.id, false).map_err(solve::LoadError::from)?;
             if files
-                && let Some(lists) =
-                    here.filelists(repo).map_err(|error| SessionError::Metadata(repo.id.clone(), error))?
+                && let Some(lists) = here
+                    .filelists(repo)
+                    .map_err(|error| SessionError::Metadata(repo.id.clone(), error.into()))?
             {
                 packages.pool.load_solv(into, &lists, &repo.id, true).map_err(solve::LoadError::from)?;
             }

@@ -19,6 +19,11 @@ pub fn must_work() -> bool {
     std::env::var_os("RED_MUST_WORK").is_some_and(|value| value == "1")
 }
 
+/// Says which part of a test was left out, for a reason that is no fault of the machine's.
+pub fn remark(reason: &str) {
+    drop(std::io::Write::write_all(&mut std::io::stderr(), format!("left out: {reason}\n").as_bytes()));
+}
+
 /// Says that a test needs something this machine does not have.
 ///
 /// # Panics

@@ -30,7 +30,7 @@ impl Runtime {
 
     /// Runs a bundle to its end.
     fn run(&self, dir: &Path) -> Said {
-        self.call(&["run", "--bundle", dir.to_str().unwrap(), "red-hooks"])
+        self.call(&["run", "--bundle", dir.to_str().expect("a path of a test is text"), "red-hooks"])
     }
 }
 
@@ -45,10 +45,10 @@ fn runtimes(stage: &Stage) -> Vec<Runtime> {
 /// A bundle whose hooks can say something at `out`, which is `/out` inside.
 fn bundle(stage: &Stage, command: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
     let out = stage.pool.mkdir("out");
-    fs::set_permissions(&out, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(&out, fs::Permissions::from_mode(0o777)).expect("it is ours");
     let dir = stage.plain("b", &["sh", "-c", command], |spec| {
         let volume = json!({"destination": "/out", "type": "bind", "source": out, "options": ["rbind"]});
-        spec["mounts"].as_array_mut().unwrap().push(volume);
+        spec["mounts"].as_array_mut().expect("a bundle has mounts").push(volume);
         change(spec);
     });
     for name in ["home", "out", "proc", "dev", "usr", "etc"] {
@@ -58,8 +58,8 @@ fn bundle(stage: &Stage, command: &str, change: impl FnOnce(&mut Value)) -> Path
 }
 
 fn remove(stage: &Stage, dir: &Path) {
-    fs::remove_dir_all(dir).unwrap();
-    fs::remove_dir_all(stage.pool.join("out")).unwrap();
+    fs::remove_dir_all(dir).expect("it is ours");
+    fs::remove_dir_all(stage.pool.join("out")).expect("it is ours");
 }
 
 /// A hook that runs a script of the shell, in which `$OUT` is where it says something, `$ROOT` the root of

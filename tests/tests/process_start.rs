@@ -21,10 +21,10 @@ const CLEAN: &str = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n";
 /// A bundle with a directory of the host at `/out`, which the test looks into.
 fn bundle(stage: &Stage, name: &str, script: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
     let out = stage.pool.mkdir("out");
-    fs::set_permissions(&out, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(&out, fs::Permissions::from_mode(0o777)).expect("made by the test");
     stage.plain(name, &["sh", "-c", script], |spec| {
         let volume = json!({"destination": "/out", "type": "bind", "source": out, "options": ["rbind"]});
-        spec["mounts"].as_array_mut().unwrap().push(volume);
+        spec["mounts"].as_array_mut().expect("made by the test").push(volume);
         change(spec);
     })
 }
@@ -287,10 +287,10 @@ fn a_masked_rule_tells_namespaces_apart() {
 
 /// What an agent is sent.
 fn received(listener: &UnixListener) -> Value {
-    let (mut stream, _) = listener.accept().unwrap();
+    let (mut stream, _) = listener.accept().expect("made by the test");
     let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    serde_json::from_str(&text).unwrap()
+    stream.read_to_string(&mut text).expect("made by the test");
+    serde_json::from_str(&text).expect("made by the test")
 }
 
 #[test]
@@ -495,11 +495,10 @@ fn a_terminal_has_its_size_when_the_command_starts() {
     let terminal = |spec: &mut Value| {
         spec["process"]["terminal"] = json!(true);
         spec["process"]["consoleSize"] = json!({"height": 21, "width": 99});
-        for (at, kind) in [("/dev/pts", "devpts")] {
-            let options = ["newinstance", "ptmxmode=0666", "mode=0620"];
-            let mount = json!({"destination": at, "type": kind, "source": kind, "options": options});
-            spec["mounts"].as_array_mut().unwrap().push(mount);
-        }
+        let options = ["newinstance", "ptmxmode=0666", "mode=0620"];
+        let mount =
+            json!({"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": options});
+        spec["mounts"].as_array_mut().unwrap().push(mount);
     };
     // Standard input is no terminal here.
     let dir = bundle(&stage, "b", "stty size; tty -s && echo tty", terminal);
@@ -544,9 +543,10 @@ fn a_terminal_has_its_size_when_the_command_starts() {
 
 /// Processor time that a process has used, in clock ticks (proc_pid_stat(5), fields 14 and 15).
 fn ticks(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("made by the test");
+    let fields: Vec<&str> = stat.rsplit_once(')').expect("made by the test").1.split_whitespace().collect();
+    fields[11].parse::<u64>().expect("made by the test")
+        + fields[12].parse::<u64>().expect("made by the test")
 }
 
 /// A bundle with a terminal, started; its streams are pipes.
@@ -556,11 +556,11 @@ fn on_terminal(stage: &Stage, script: &str) -> std::process::Child {
         let options = ["newinstance", "ptmxmode=0666", "mode=0620"];
         let mount =
             json!({"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": options});
-        spec["mounts"].as_array_mut().unwrap().push(mount);
+        spec["mounts"].as_array_mut().expect("made by the test").push(mount);
     });
     let mut command = red_runtime(&stage.root);
     command.arg("run").arg("--bundle").arg(&dir).arg("c").stdin(Stdio::piped()).stdout(Stdio::piped());
-    command.spawn().unwrap()
+    command.spawn().expect("made by the test")
 }
 
 #[test]

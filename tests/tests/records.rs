@@ -11,6 +11,9 @@ use red_tests::skip;
 use red_tests::stage::{Stage, eventually};
 use serde_json::{Value, json};
 
+/// What is changed in a record.
+type Change = Box<dyn Fn(&mut Value)>;
+
 /// Set for a test that runs itself again in a pid namespace of its own.
 const INSIDE: &str = "RED_RECORDS_INSIDE";
 
@@ -149,7 +152,7 @@ fn what_a_record_names_and_was_not_made_by_us_is_neither_killed_nor_removed() {
         &["delete", "c"],
         &["delete", "--force", "c"],
     ];
-    let changes: Vec<(&str, Box<dyn Fn(&mut Value)>)> = vec![
+    let changes: Vec<(&str, Change)> = vec![
         (
             "roots",
             Box::new({

@@ -49,7 +49,7 @@ impl Store {
             changed = true;
         }
         // A link that leads nowhere would keep the node from starting when this transaction fails.
-        drop(make_directory(&self.dir, &self.path, &format!(".red/gen/{current}/{DATABASE}"))?);
+        drop(make_directory(&self.dir, &self.path, format!(".red/gen/{current}/{DATABASE}"))?);
         self.link_database()?;
         if changed {
             self.sync_names()?;
@@ -76,7 +76,7 @@ impl Store {
     /// An empty generation 0 that is current.
     fn first(&self) -> Result<u64, StoreError> {
         let number = self.numbers()?.last().map_or(0, |last| last + 1);
-        drop(make_directory(&self.dir, &self.path, &format!(".red/gen/{number}/{DATABASE}"))?);
+        drop(make_directory(&self.dir, &self.path, format!(".red/gen/{number}/{DATABASE}"))?);
         self.sync_all()?;
         self.point(number)?;
         Ok(number)

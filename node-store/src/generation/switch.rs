@@ -82,7 +82,7 @@ impl Store {
         drop(make_directory(&self.dir, &self.path, &work)?);
         let fresh = make_directory(&self.dir, &self.path, &upper)?;
         let begun = super::variable::moment_of(&fresh, &self.path.join(&upper))?;
-        let into = make_directory(&self.dir, &self.path, &format!("{upper}/{DATABASE}"))?;
+        let into = make_directory(&self.dir, &self.path, format!("{upper}/{DATABASE}"))?;
         // Not through the node's own `var/lib/rpm`: what runs in the node may have put a link there.
         if let Some(current) = self.current()? {
             let database = format!(".red/gen/{current}/{DATABASE}");
@@ -237,7 +237,7 @@ impl Store {
     pub(crate) fn switch(&self, number: u64) -> Result<(), StoreError> {
         self.may_switch(number)?;
         // Launches show it, also where no package was ever installed.
-        drop(make_directory(&self.dir, &self.path, &format!(".red/gen/{number}/{DATABASE}"))?);
+        drop(make_directory(&self.dir, &self.path, format!(".red/gen/{number}/{DATABASE}"))?);
         // Links of directories that are new lead nowhere until the switch.
         for top in self.tops_of(number)? {
             self.link_or_exchange(&top)?;

@@ -39,7 +39,9 @@ impl Limits {
     fn memory(&self) -> Option<u64> {
         let machine = || {
             let facts = rustix::system::sysinfo();
-            u64::from(facts.totalram).saturating_mul(u64::from(facts.mem_unit)) / 2
+            #[allow(clippy::useless_conversion, reason = "a machine with 32 bits has another type")]
+            let units = u64::from(facts.totalram);
+            units.saturating_mul(u64::from(facts.mem_unit)) / 2
         };
         let limit = self.memory.map_or_else(machine, |mib| mib.saturating_mul(MIB));
         (limit > 0).then_some(limit)

@@ -86,7 +86,8 @@ fn attributes(said: &Scheduler) -> Result<Attributes, LaunchError> {
         policy,
         flags,
         nice: said.nice().unwrap_or(0),
-        priority: u32::try_from(priority).map_err(|_| refused(format!("invalid priority: {priority}")))?,
+        priority: u32::try_from(priority)
+            .map_err(|_range| refused(format!("invalid priority: {priority}")))?,
         runtime: said.runtime().unwrap_or(0),
         deadline: said.deadline().unwrap_or(0),
         period: said.period().unwrap_or(0),

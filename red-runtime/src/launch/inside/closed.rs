@@ -44,7 +44,7 @@ impl<'a> Closed<'a> {
         }
         let setup = &mut self.common.setup;
         if setup.wants_home() {
-            setup.set_env("HOME", &home::of(setup.uid()));
+            setup.set_env("HOME", home::of(setup.uid()));
         }
         let filter = setup.seccomp().map(seccomp::compile).transpose()?;
         let mut sets = Sets::of(setup.process())?;

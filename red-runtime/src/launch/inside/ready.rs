@@ -74,7 +74,7 @@ impl<'a> Ready<'a> {
     fn wait(&mut self) -> Result<Option<Sync>, LaunchError> {
         let Common { setup, sync, passed, .. } = &mut self.common;
         if *passed > 0 && setup.listens() {
-            setup.set_env("LISTEN_PID", &own_pid().to_string());
+            setup.set_env("LISTEN_PID", own_pid().to_string());
         }
         // Locks are the first process's, and stay with it over exec as long as their files are open.
         for lock in &self.kept.locks {
