@@ -30,8 +30,10 @@ pub(crate) fn guard() -> Result<(), LaunchError> {
         return Ok(());
     }
     let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    // Often two or three are one device: a mount that is taken away again waits for all processors.
+    let mut trees: Vec<((u64, u64), OwnedFd)> = Vec::new();
     for (stream, number) in streams.into_iter().zip(0..) {
-        if let Some(own) = guarded(stream).doing(|| format!("standard stream {number}"))? {
+        if let Some(own) = guarded(stream, &mut trees).doing(|| format!("standard stream {number}"))? {
             exec::place(&own, number).doing(|| format!("standard stream {number}"))?;
         }
     }
@@ -45,13 +47,13 @@ pub(crate) fn guard() -> Result<(), LaunchError> {
 pub(crate) fn null() -> Result<OwnedFd, LaunchError> {
     let what = || "/dev/null";
     let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).doing(what)?;
-    let own = if is_machines_root() { guarded(&null).doing(what)? } else { None };
+    let own = if is_machines_root() { guarded(&null, &mut Vec::new()).doing(what)? } else { None };
     Ok(own.unwrap_or(null))
 }
 
-/// A device once more, through a mount of its own; `None` for what is none of those above, and for a
-/// terminal that this mount namespace does not show.
-fn guarded(stream: impl AsFd) -> rustix::io::Result<Option<OwnedFd>> {
+/// A device once more, through a mount of its own, of which `trees` has those that were made, by device and
+/// inode; `None` for what is none of those above, and for a terminal that this mount namespace does not show.
+fn guarded(stream: impl AsFd, trees: &mut Vec<((u64, u64), OwnedFd)>) -> rustix::io::Result<Option<OwnedFd>> {
     // A stream may be closed.
     let Ok(stat) = fstat(&stream) else { return Ok(None) };
     let device = major(stat.st_rdev);
@@ -60,9 +62,14 @@ fn guarded(stream: impl AsFd) -> rustix::io::Result<Option<OwnedFd>> {
     {
         return Ok(None);
     }
-    let Some(found) = here(stream.as_fd(), &stat) else { return Ok(None) };
-    let tree = clone_tree(&found, false)?;
-    mount_attr::set(&tree, false, MountAttr { set: flag::RDONLY, ..MountAttr::default() })?;
+    let id = (stat.st_dev, stat.st_ino);
+    if !trees.iter().any(|(one, _)| *one == id) {
+        let Some(found) = here(stream.as_fd(), &stat) else { return Ok(None) };
+        let tree = clone_tree(&found, false)?;
+        mount_attr::set(&tree, false, MountAttr { set: flag::RDONLY, ..MountAttr::default() })?;
+        trees.push((id, tree));
+    }
+    let Some((_, tree)) = trees.iter().find(|(one, _)| *one == id) else { return Ok(None) };
     let flags = fcntl_getfl(&stream)? & (OFlags::RWMODE | OFlags::APPEND | OFlags::NONBLOCK);
     openat(CWD, path_of(tree.as_fd()), flags | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).map(Some)
 }
@@ -101,13 +108,13 @@ mod tests {
     #[test]
     fn a_device_is_written_to_and_not_changed() {
         let file = tempfile::tempfile().unwrap();
-        assert!(guarded(&file).unwrap().is_none());
+        assert!(guarded(&file, &mut Vec::new()).unwrap().is_none());
         if !is_machines_root() {
             return;
         }
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mode = full.metadata().unwrap().permissions();
-        let own = guarded(&full).unwrap().unwrap();
+        let own = guarded(&full, &mut Vec::new()).unwrap().unwrap();
         let again = rustix::fs::fchmod(&own, Mode::from_raw_mode(mode.mode() & 0o7777));
         assert_eq!(again, Err(rustix::io::Errno::ROFS));
         assert_eq!(rustix::io::write(&own, b"x"), Err(rustix::io::Errno::NOSPC), "it is /dev/full");
