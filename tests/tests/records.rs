@@ -555,6 +555,61 @@ fn a_name_is_free_again_when_its_container_has_ended() {
     assert!(stage.sweep());
 }
 
+/// What is left of its cgroups is in nobody's way either: one that ended by itself leaves them until then.
+#[test]
+fn a_name_is_free_again_with_limits_too() {
+    let stage = Stage::with(", cgroups: {pids: {max: 100}}", "");
+    for round in ["first", "second", "third"] {
+        let script = format!("echo {round}");
+        run(&mut stage.wrap_command(&["--detach", "--name", "z"], &["sh", "-c", &script])).good();
+        eventually("it has said so", || stage.tool("logs", &["z"]).out == format!("{round}\n"));
+        stage.wait_status("z", "stopped");
+    }
+    assert_eq!(run(&mut stage.wrap_command(&["--name", "z"], &["sh", "-c", "exit 7"])).code, 7);
+    assert!(stage.left("z").is_empty(), "{:?}", stage.left("z"));
+    assert!(stage.sweep());
+}
+
+/// A launcher that is still busy when its container has ended leaves the next one of that name alone.
+#[test]
+fn a_launcher_takes_away_its_own_container_only() {
+    use std::io::Write;
+    let stage = Stage::new();
+    let mut first = stage.wrap_command(&["--name", "z"], &["sh", "-c", "read line; exit 7"]);
+    let mut first = first.stdin(std::process::Stdio::piped()).spawn().expect("a launcher");
+    let launcher = rustix::process::Pid::from_child(&first);
+    let signal = |signal| rustix::process::kill_process(launcher, signal).expect("it is ours");
+    eventually("it runs", || {
+        let said = stage.runtime(["state", "z"]);
+        said.code == 0 && said.json()["status"] == "running"
+    });
+    signal(rustix::process::Signal::STOP);
+    first.stdin.take().expect("a pipe").write_all(b"go on\n").expect("it reads");
+    stage.wait_status("z", "stopped");
+    run(&mut stage.wrap_command(&["--detach", "--name", "z"], &["sleep", "1000"])).good();
+    signal(rustix::process::Signal::CONT);
+    assert_eq!(first.wait().expect("it is ours").code(), Some(7));
+    assert_eq!(stage.status("z"), "running");
+    stage.tool("kill", &["z", "KILL"]).good();
+    stage.wait_status("z", "stopped");
+    stage.runtime(["delete", "z"]).good();
+    assert!(stage.sweep());
+}
+
+/// A process that nobody would hear of does not stay.
+#[test]
+fn an_exec_that_cannot_say_which_process_it_is_ends_it() {
+    let stage = Stage::new();
+    let bundle = stage.plain("b", &["sleep", "1000"], |_| {});
+    stage.start(&bundle, "x");
+    let said = stage.runtime(["exec", "--pid-file", "/nonexistent/x", "x", "sleep", "999"]);
+    assert_ne!(said.code, 0);
+    let left = stage.runtime(["ps", "x"]).out;
+    assert!(!left.contains("999"), "{left}");
+    stage.runtime(["delete", "--force", "x"]).good();
+    assert!(stage.sweep());
+}
+
 /// What cannot be cleaned up does not change how the command ended.
 #[test]
 fn the_status_is_the_commands_whatever_becomes_of_its_remains() {

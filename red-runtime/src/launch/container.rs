@@ -16,7 +16,7 @@ use super::record::{Held, Process, Record, Stage, Store};
 use super::{hooks, start};
 use crate::sys::signal;
 
-pub(crate) use remove::{collect, delete, free, take_down};
+pub(crate) use remove::{collect, delete, delete_own, free, free_name, take_down};
 
 /// What a container is now (runtime specification, runtime.md, "State").
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -240,8 +240,15 @@ pub(crate) fn pause(store: &Store, id: &str, pause: bool) -> Result<(), LaunchEr
     let cgroups = record.cgroups.clone().ok_or_else(|| {
         LaunchError::refused(format!("container `{id}`"), "it has no cgroup to be stopped in")
     })?;
+    // A record that says so too early is mended by resuming; one that does not say so leaves a container that
+    // seems to wait for its start, and answers nobody.
+    let first = pause && status == Status::Created;
+    if first {
+        record.paused = true;
+        held.update(&held.open()?, &record)?;
+    }
     cgroups.freeze(pause)?;
-    if pause && status == Status::Created || record.paused {
+    if !first && record.paused {
         record.paused = pause;
         held.update(&held.open()?, &record)?;
     }

@@ -433,14 +433,23 @@ impl Foreground {
     /// # Errors
     /// Something does not end or cannot be removed.
     pub(crate) fn finish(self) -> Result<(), LaunchError> {
-        if let Some(cgroups) = &self.record.cgroups {
-            cgroups.end()?;
-            cgroups.remove()?;
-        }
+        let end = || match &self.record.cgroups {
+            Some(cgroups) => cgroups.end().and_then(|()| cgroups.remove()),
+            None => Ok(()),
+        };
         if !self.recorded {
-            return Ok(());
+            return end();
         }
         let held = self.store.hold(&self.record.id)?;
+        if !held.exists() {
+            // Whoever has forgotten it has also ended what was left of it.
+            return held.unlock();
+        }
+        // The name of a container that has ended is free, and may be another's by now.
+        if held.read().is_ok_and(|record| record.process != self.record.process) {
+            return Ok(());
+        }
+        end()?;
         held.forget()
     }
 }

@@ -53,6 +53,14 @@ pub(crate) struct ExecProcess {
     pub(crate) pidfd: OwnedFd,
 }
 
+impl ExecProcess {
+    /// Ends it, and waits for that.
+    pub(crate) fn end(&self) {
+        tried(pidfd_send_signal(&self.pidfd, Signal::KILL));
+        tried(waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED));
+    }
+}
+
 /// What a process that enters gets: what was asked for, and in everything else what the first
 /// process has. In a container of a node it gets no capability that the plan does not name.
 ///
@@ -192,8 +200,7 @@ pub(crate) fn enter(
     match begin(&entered, &place, (limits, schedule, (&ours, patience)), told) {
         Ok(()) => Ok(entered),
         Err(error) => {
-            tried(pidfd_send_signal(&entered.pidfd, Signal::KILL));
-            tried(waitid(WaitId::PidFd(entered.pidfd.as_fd()), WaitIdOptions::EXITED));
+            entered.end();
             Err(error)
         }
     }

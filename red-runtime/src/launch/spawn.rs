@@ -64,6 +64,10 @@ impl Spawned {
     /// Ends it, and says better why it did not come to be.
     pub(super) fn fail(&self, error: LaunchError) -> LaunchError {
         let silent = matches!(error, LaunchError::Call { errno: Errno::TIMEDOUT, .. });
+        // What it said itself is the reason of what went wrong here because it is gone.
+        let lost = matches!(error, LaunchError::Call { errno: Errno::SRCH | Errno::PIPE | Errno::NOENT, .. });
+        let said = if lost { self.sync.hear_within(Duration::ZERO).ok().flatten() } else { None };
+        let error = if let Some(Message::Failed(said)) = said { said } else { error };
         let end = self.end();
         match (error, end) {
             (_, _) if silent => LaunchError::Silent { seconds: PATIENCE.as_secs() },

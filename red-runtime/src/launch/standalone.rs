@@ -18,6 +18,7 @@ use super::foreground::{self, Signals, Watched};
 use super::job::Manner;
 use super::record::Store;
 use super::root::{Mount, Otherwise, Root, Source, What, layout};
+use super::spawn::Spawned;
 use super::sync::receive_descriptor;
 use crate::node::config::Namespace;
 use crate::node::diagnostic::Report;
@@ -106,6 +107,9 @@ pub fn launch(
     let preserve = handed_descriptors(plan, &mut root)?;
     let id = options.name.clone().unwrap_or_else(|| container::fresh_id(&plan.redpath));
     super::record::check_id(&id)?;
+    if options.name.is_some() {
+        container::free_name(&store, &id)?;
+    }
     let (cgroup, chain) = chain(plan, family, &format!("{id}{}", store.scope()))?;
     let devices = plan.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()?.devices().clone());
     let devices = LinuxResourcesBuilder::default().devices(devices.unwrap_or_default()).build();
@@ -154,31 +158,43 @@ fn in_foreground(
     let signals = Signals::hold()?;
     let foreground = create::foreground(store, request, manner)?;
     phases.mark("spawn");
-    let terminal = match &ours {
-        Some(socket) => receive_descriptor(socket).doing(|| "the terminal")?,
-        None => None,
-    };
     let spawned = &foreground.spawned;
-    let started = spawned.wait_exec();
+    let terminal = started(spawned, ours.as_ref());
     phases.mark("exec");
-    let watched = Watched {
-        pidfd: spawned.pidfd.as_fd(),
-        pid: spawned.pid,
-        reaper,
-        shares_terminal: !new_session && terminal.is_none(),
-        terminal,
-    };
-    let code = match started {
-        Ok(()) => foreground::wait(&watched, &signals),
-        Err(error) => Err(spawned.fail(error)),
-    };
-    drop(watched);
+    let code = terminal.and_then(|terminal| {
+        let watched = Watched {
+            pidfd: spawned.pidfd.as_fd(),
+            pid: spawned.pid,
+            reaper,
+            shares_terminal: !new_session && terminal.is_none(),
+            terminal,
+        };
+        foreground::wait(&watched, &signals)
+    });
+    // Nobody would look after it.
+    let code = code.map_err(|error| spawned.fail(error));
     phases.mark("run");
     let finished = foreground.finish();
     phases.mark("clean up");
     // The command has ended as it has, whatever becomes of what it leaves behind.
     code.map(|code| Ended { code, left: finished.err() })
 }
+
+/// Waits until the command runs. Returns the outer side of its terminal, if it has one.
+fn started(spawned: &Spawned, socket: Option<&OwnedFd>) -> Result<Option<OwnedFd>, LaunchError> {
+    let terminal = match socket {
+        Some(socket) => receive_descriptor(socket).doing(|| "the terminal")?,
+        None => None,
+    };
+    spawned.wait_exec()?;
+    if socket.is_some() && terminal.is_none() {
+        return Err(LaunchError::refused("the terminal", LOST));
+    }
+    Ok(terminal)
+}
+
+/// Why there is no terminal though one was made.
+pub(crate) const LOST: &str = "its outer side did not arrive; are there too many open files?";
 
 fn detached(store: &Store, mut request: Request<'_>, phases: &mut Phases) -> Result<(), LaunchError> {
     // The file of one that runs is not emptied.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::IsTerminal;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec, UserBuilder};
@@ -14,6 +14,7 @@ use crate::launch::enter::{self, Terms};
 use crate::launch::error::LaunchError;
 use crate::launch::foreground::{self, Signals, Watched};
 use crate::launch::record::{Record, Store, write_pid_file};
+use crate::launch::standalone::LOST;
 use crate::launch::sync::{receive_descriptor, send_descriptor};
 use crate::launch::warning::warn;
 use crate::node::capability::{self, CAPABILITIES};
@@ -101,29 +102,40 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     let ours = own_terminal(&process, args.detach, &mut terms)?;
     let signals = Signals::hold()?;
     let entered = enter::enter(&store, &args.id, &process, terms)?;
-    if let Some(socket) = &pidfd_socket {
+    let ended = match tell(&entered, pidfd_socket.as_ref(), args.pid_file.as_deref()) {
+        Ok(()) if args.detach => Ok(Exit::Success),
+        Ok(()) => wait(&entered, ours, &signals),
+        Err(error) => Err(error),
+    };
+    // Whoever asked for it would not know of it.
+    ended.inspect_err(|_| entered.end())
+}
+
+/// Tells whoever wants to know which process it is.
+fn tell(
+    entered: &enter::ExecProcess,
+    socket: Option<&OwnedFd>,
+    file: Option<&std::path::Path>,
+) -> Result<(), RunError> {
+    if let Some(socket) = socket {
         send_descriptor(socket, b"pidfd", &entered.pidfd)
             .map_err(|errno| LaunchError::Call { what: "--pidfd-socket".into(), errno })?;
     }
-    if let Some(path) = &args.pid_file {
+    if let Some(path) = file {
         write_pid_file(path, entered.pid.as_raw_nonzero().get())?;
     }
-    if args.detach {
-        return Ok(Exit::Success);
-    }
-    wait(&entered, ours, &signals)
+    Ok(())
 }
 
-fn wait(
-    entered: &enter::ExecProcess,
-    ours: Option<std::os::fd::OwnedFd>,
-    signals: &Signals,
-) -> Result<Exit, RunError> {
+fn wait(entered: &enter::ExecProcess, ours: Option<OwnedFd>, signals: &Signals) -> Result<Exit, RunError> {
     let terminal = match &ours {
         Some(socket) => receive_descriptor(socket)
             .map_err(|errno| LaunchError::Call { what: "the terminal".into(), errno })?,
         None => None,
     };
+    if ours.is_some() && terminal.is_none() {
+        return Err(LaunchError::refused("the terminal", LOST).into());
+    }
     let watched = Watched {
         pidfd: entered.pidfd.as_fd(),
         pid: entered.pid,
@@ -136,11 +148,7 @@ fn wait(
 }
 
 /// The near end of a terminal of our own, when nobody else brings one.
-fn own_terminal(
-    process: &Process,
-    detach: bool,
-    terms: &mut Terms,
-) -> Result<Option<std::os::fd::OwnedFd>, RunError> {
+fn own_terminal(process: &Process, detach: bool, terms: &mut Terms) -> Result<Option<OwnedFd>, RunError> {
     if terms.console.is_some() || detach || !process.terminal().unwrap_or(false) {
         return Ok(None);
     }
@@ -172,7 +180,7 @@ pub(in crate::cli) fn in_foreground(
     let ours = own_terminal(&process, false, &mut terms).map_err(lost)?;
     let signals = Signals::hold()?;
     let entered = enter::enter(store, &record.id, &process, terms)?;
-    wait(&entered, ours, &signals).map_err(lost)
+    wait(&entered, ours, &signals).inspect_err(|_| entered.end()).map_err(lost)
 }
 
 fn from_file(path: &std::path::Path) -> Result<Process, RunError> {

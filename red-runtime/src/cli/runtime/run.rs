@@ -11,7 +11,8 @@ use crate::launch::container;
 use crate::launch::create as making;
 use crate::launch::error::LaunchError;
 use crate::launch::foreground::{self, Signals, Watched};
-use crate::launch::standalone::console_socket;
+use crate::launch::record::Process;
+use crate::launch::standalone::{LOST, console_socket};
 use crate::launch::sync::receive_descriptor;
 
 #[derive(Debug, clap::Args)]
@@ -74,8 +75,14 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     // What is to be kept is taken away by whoever wanted that.
     request.terms.engine = detach || args.keep;
     let pid = making::create(&store, request)?;
+    // It is our child, so its number is its own until it was waited for.
+    let first = Process::of(pid);
+    let remove = || match &first {
+        Ok(first) => container::delete_own(&store, id, *first),
+        Err(_) => container::delete(&store, id, true),
+    };
     let end = |error: RunError| -> RunError {
-        match container::delete(&store, id, true) {
+        match remove() {
             Ok(()) => error,
             Err(second) => {
                 let why = format!(
@@ -93,6 +100,9 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
             .map_err(|errno| end(LaunchError::Call { what: "the terminal".into(), errno }.into()))?,
         None => None,
     };
+    if socket.is_some() && terminal.is_none() {
+        return Err(end(LaunchError::refused("the terminal", LOST).into()));
+    }
     container::start(&store, id).map_err(|error| end(error.into()))?;
     if detach {
         return Ok(Exit::Success);
@@ -100,7 +110,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     let watched = Watched { pidfd: pidfd.as_fd(), pid, reaper: false, shares_terminal: false, terminal };
     let code = foreground::wait(&watched, &signals).map_err(|error| end(error.into()))?;
     if !args.keep
-        && let Err(error) = container::delete(&store, id, true)
+        && let Err(error) = remove()
     {
         // The command has ended as it has, whatever becomes of what it leaves behind.
         super::log::error(global, &error.into(), &mut Output::standard(anstream::ColorChoice::Auto));

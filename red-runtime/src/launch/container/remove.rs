@@ -12,7 +12,7 @@ use super::{Status, hold_known, later, list};
 use crate::launch::cgroup::{self, Layout};
 use crate::launch::error::{Doing, LaunchError, tried};
 use crate::launch::hooks;
-use crate::launch::record::{Held, Record, Stage, Store, is_machines_root};
+use crate::launch::record::{Held, Process, Record, Stage, Store, is_machines_root};
 
 /// How long the end of a first process is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,18 +30,31 @@ pub(crate) fn delete(store: &Store, id: &str, force: bool) -> Result<(), LaunchE
         Err(LaunchError::Unknown { .. }) if force => return sweep(store, id),
         held => held?,
     };
+    remove(held, store, force)
+}
+
+/// Removes a container for whoever has looked after it to its end, if it is still the one with this first
+/// process: the name of one that has ended may be another's by now.
+///
+/// # Errors
+/// As [`delete`].
+pub(crate) fn delete_own(store: &Store, id: &str, first: Process) -> Result<(), LaunchError> {
+    match hold_known(store, id) {
+        Err(LaunchError::Unknown { .. }) => Ok(()),
+        Ok(held) if held.read().is_ok_and(|record| record.process != Some(first)) => Ok(()),
+        held => remove(held?, store, true),
+    }
+}
+
+fn remove(held: Held, store: &Store, force: bool) -> Result<(), LaunchError> {
     let record = match held.read() {
         Ok(record) => record,
         Err(LaunchError::Damaged { .. }) if force => return bury(held, store),
         Err(error) => return Err(error),
     };
-    let status = record.status(store);
+    let (id, status) = (held.id.clone(), record.status(store));
     if !force && matches!(status, Status::Running | Status::Paused | Status::Creating) {
-        return Err(LaunchError::State {
-            id: id.to_owned(),
-            status: status.name(),
-            verb: "deleted without --force",
-        });
+        return Err(LaunchError::State { id, status: status.name(), verb: "deleted without --force" });
     }
     let later = clear(&held, &record, store)?;
     held.forget()?;
@@ -84,6 +97,22 @@ pub(crate) fn free(held: &Held, store: &Store) -> Result<(), LaunchError> {
     let later = clear(held, &record, store)?;
     poststop(&record, &later);
     Ok(())
+}
+
+/// The same before anything of a new container is looked at, so that what is left of the old one is in nobody's
+/// way.
+///
+/// # Errors
+/// As [`free`].
+pub(crate) fn free_name(store: &Store, id: &str) -> Result<(), LaunchError> {
+    match hold_known(store, id) {
+        Err(LaunchError::Unknown { .. }) => Ok(()),
+        held => {
+            let held = held?;
+            free(&held, store)?;
+            held.unlock()
+        }
+    }
 }
 
 /// Removes what a killed command has left of a container that does not exist: one that was not yet
@@ -172,8 +201,8 @@ fn end_default(store: &Store, id: &str) -> Result<(), LaunchError> {
     let within = format!("{path}/");
     let others = list(store)?.records;
     let theirs = |record: &Record| {
-        let path = record.cgroups.as_ref().map(|cgroups| cgroups.path.as_str());
-        record.id != id && path.is_some_and(|path| path.starts_with(&within))
+        let used = record.cgroups.as_ref().map(|cgroups| cgroups.path.as_str());
+        record.id != id && used.is_some_and(|used| used == path || used.starts_with(&within))
     };
     if others.iter().any(theirs) {
         return Ok(());

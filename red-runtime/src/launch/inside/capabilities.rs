@@ -58,6 +58,14 @@ impl Sets {
         rustix::thread::set_capabilities(None, now)
     }
 
+    /// Takes back what [`Sets::load_filter`] needed. One system call.
+    ///
+    /// # Errors
+    /// None, as the sets only shrink.
+    pub(super) fn settle(&self) -> rustix::io::Result<()> {
+        rustix::thread::set_capabilities(None, self.now)
+    }
+
     pub(super) fn drop_bounding(&self) -> Result<(), LaunchError> {
         for number in 0..64_u32 {
             let one = CapabilitySet::from_bits_retain(1 << number);

@@ -54,7 +54,7 @@ impl<'a> Closed<'a> {
         let filter = filter.map(|filter| Pending::new(filter, gains.then_some(sets)));
         let filter = match filter {
             Some(filter) if filter.asks() => {
-                self.common.sync.hand_over(filter.load())?;
+                self.common.sync.hand_over(filter.load_early())?;
                 None
             }
             filter => filter,

@@ -34,6 +34,13 @@ impl Pending {
         self.compiled.asks()
     }
 
+    /// Loads the filter before the process waits, and gives up what that needed.
+    pub(super) fn load_early(&self) -> rustix::io::Result<Option<OwnedFd>> {
+        let listener = self.load()?;
+        self.sets.as_ref().map_or(Ok(()), Sets::settle)?;
+        Ok(listener)
+    }
+
     /// Loads the filter; nothing is allocated, and the last call is the one that loads it.
     pub(super) fn load(&self) -> rustix::io::Result<Option<OwnedFd>> {
         self.sets.as_ref().map_or(Ok(()), Sets::load_filter)?;

@@ -401,6 +401,7 @@ fn what_no_filter_can_do_is_refused() {
     for (profile, words) in [
         (json!({"defaultAction": "SCMP_ACT_NOTIFY"}), "defaultAction"),
         (rule(json!({"names": ["write"], "action": "SCMP_ACT_NOTIFY"})), "write"),
+        (rule(json!({"names": ["mkdir", "sendmsg"], "action": "SCMP_ACT_NOTIFY"})), "sendmsg"),
         (rule(json!({"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"})), "listenerPath"),
         (rule(json!({"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 65536})), "errnoRet"),
         (
