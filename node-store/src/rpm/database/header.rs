@@ -333,8 +333,11 @@ mod tests {
             [name.to_be_bytes(), kind.to_be_bytes(), offset.to_be_bytes(), count.to_be_bytes()].concat()
         };
         let put = |index: &mut Vec<u8>, data: &mut Vec<u8>, (name, text): &(u32, &str)| {
-            index.extend(entry(*name, 6, i32::try_from(data.len()).unwrap(), 1));
-            data.extend([text.as_bytes(), b"\0"].concat());
+            let number =
+                (*name == tag::DIR_INDEXES).then(|| text.parse::<u32>().unwrap().to_be_bytes().to_vec());
+            let kind = if number.is_some() { 4 } else { 6 };
+            index.extend(entry(*name, kind, i32::try_from(data.len()).unwrap(), 1));
+            data.extend(number.unwrap_or_else(|| [text.as_bytes(), b"\0"].concat()));
         };
         own.iter().for_each(|one| put(&mut index, &mut data, one));
         let entries = i32::try_from(own.len() + 1).unwrap();
@@ -381,6 +384,15 @@ mod tests {
         for (prefix, strange) in [("/opt", false), ("/", true)] {
             let blob = made(&own, &[(1099, prefix)]);
             assert_eq!(Header::read(&blob).unwrap().is_strange(), strange, "{prefix}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_files_in_another_form_is_the_same() {
+        let own = [&OWN[..], &[(1027, "/opt/x")]].concat();
+        for (dir, base, strange) in [("/opt/", "x", false), ("/", "opt/x", false), ("/opt/", "y", true)] {
+            let blob = made(&own, &[(1116, "0"), (1117, base), (1118, dir)]);
+            assert_eq!(Header::read(&blob).unwrap().is_strange(), strange, "{dir} {base}");
         }
     }
 

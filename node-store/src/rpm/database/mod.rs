@@ -274,4 +274,15 @@ mod tests {
         assert_eq!(path.metadata().unwrap().modified().unwrap(), facts.modified().unwrap());
         assert_ne!(state(dir.path()), before);
     }
+
+    #[test]
+    fn rpm_sees_as_many_headers_as_the_reader() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Command::new("rpmdb").arg("--initdb").arg("--dbpath").arg(dir.path()).status();
+        assert!(made.unwrap().success());
+        let open = Dir::open(dir.path()).unwrap();
+        let key = StoredKey { name: "k".into(), armored: String::new(), header: None, plain: true };
+        assert!(renew_index(&open, &Contents { keys: vec![key], ..Contents::default() }).is_err());
+        renew_index(&open, &Contents::default()).unwrap();
+    }
 }

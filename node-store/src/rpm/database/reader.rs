@@ -144,3 +144,52 @@ fn leads_to_all(open: &Connection, headers: &Names, files: usize) -> Result<(), 
 fn differs(table: &str) -> String {
     format!("its index `{table}` does not lead to what its packages are")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a package of a name with a file, and of what two indices have of it.
+    fn said(name: &[u8], file: &[u8], sql: &str) -> Result<(), String> {
+        let open = Connection::open_in_memory().unwrap();
+        let index = |name| format!("CREATE TABLE {name} (key 'TEXT' NOT NULL, hnum INTEGER, idx INTEGER);");
+        open.execute_batch(&format!("{}{}{sql}", index("Name"), index("Basenames"))).unwrap();
+        let headers = BTreeMap::from([(1, (name.to_vec(), vec![file.to_vec()]))]);
+        leads_to_all(&open, &headers, 1)
+    }
+
+    #[test]
+    fn keys_are_texts_of_the_same_bytes() {
+        let name = "INSERT INTO Name VALUES ('good', 1, 0);";
+        for (key, good) in [
+            ("CAST(x'6ee9' AS TEXT)", true),
+            ("CAST(x'6eea' AS TEXT)", false),
+            ("CAST(x'6eefbfbd' AS TEXT)", false),
+            ("x'6ee9'", false),
+            ("CAST(x'6ee900' AS TEXT)", false),
+            ("7", false),
+        ] {
+            let sql = format!("{name} INSERT INTO Basenames VALUES ({key}, 1, 0);");
+            assert_eq!(said(b"good", b"n\xe9", &sql).is_ok(), good, "{key}");
+        }
+        let names = "INSERT INTO Name VALUES (CAST(x'6eea' AS TEXT), 1, 0); INSERT INTO Basenames VALUES ('f', 1, 0);";
+        assert_eq!(said(b"n\xea", b"f", names), Ok(()));
+        assert_eq!(said(b"n\xe9", b"f", names), Err(differs("Name")));
+    }
+
+    #[test]
+    fn numbers_are_those_that_rpm_reads() {
+        for (numbers, good) in [
+            ("1, 0", true),
+            ("4294967297, 0", false),
+            ("1, 4294967296", false),
+            ("1, -1", false),
+            ("'x', 0", false),
+        ] {
+            let sql = format!(
+                "INSERT INTO Name VALUES ('good', {numbers}); INSERT INTO Basenames VALUES ('f', {numbers});"
+            );
+            assert_eq!(said(b"good", b"f", &sql).is_ok(), good, "{numbers}");
+        }
+    }
+}

@@ -118,8 +118,8 @@ pub(super) fn check(open: &Connection) -> Result<(), String> {
         return Err(format!("it has no table `{name}`"));
     }
     is_sound(open)?;
-    let mut rows = open.prepare("SELECT name, seq FROM sqlite_sequence").map_err(damaged)?;
-    let mut rows = rows.query([]).map_err(damaged)?;
+    let mut last = open.prepare("SELECT name, seq FROM sqlite_sequence").map_err(damaged)?;
+    let mut rows = last.query([]).map_err(damaged)?;
     let mut known = false;
     while let Some(row) = rows.next().map_err(damaged)? {
         let entry = (row.get::<_, String>(0).unwrap_or_default(), row.get::<_, i64>(1).ok());
