@@ -232,6 +232,98 @@ fn a_package_that_no_index_leads_to() {
 }
 
 #[test]
+fn a_package_that_rpm_does_not_find() {
+    // rpm looks for a text, and reads numbers of 32 bits.
+    for (table, key) in [("Name", "good"), ("Basenames", "good")] {
+        let text = format!("UPDATE {table} SET key = CAST(key AS BLOB) WHERE key = '{key}';");
+        sql_is_not_believed(&text, &[&format!("index `{table}`")]);
+        let text = format!("UPDATE {table} SET idx = idx + 4294967296 WHERE key = '{key}';");
+        sql_is_not_believed(&text, &[&format!("index `{table}`")]);
+    }
+    for number in ["4294967297", "0", "-1", "2147483647"] {
+        let text = format!(
+            "CREATE TEMP TABLE moved AS SELECT hnum AS old FROM Name WHERE key = 'good'; {} \
+             UPDATE Packages SET hnum = {number} WHERE hnum = (SELECT old FROM moved);",
+            [
+                "Name",
+                "Basenames",
+                "Dirnames",
+                "Providename",
+                "Requirename",
+                "Sha1header",
+                "Sigmd5",
+                "Installtid",
+                "Group"
+            ]
+            .map(|table| format!(
+                "UPDATE \"{table}\" SET hnum = {number} WHERE hnum = (SELECT old FROM moved);"
+            ))
+            .concat()
+        );
+        sql_is_not_believed(&text, &["package number"]);
+    }
+    let text = "UPDATE sqlite_sequence SET seq = 4294967295;";
+    sql_ends_the_transaction(text, &["its next package"]);
+}
+
+/// Builds a package of no architecture into the repository `main`.
+fn package_of_spec(ground: &Ground, spec: &str) -> PathBuf {
+    let dir = ground.repo("main");
+    let spec = ground.pool.write("package.spec", spec);
+    let mut build = Command::new("rpmbuild");
+    build.args(["-bb", "--quiet", "--define"]);
+    build.arg(format!("_topdir {}/top", ground.pool.path().display()));
+    build.arg("--define").arg(format!("_rpmdir {}", dir.display())).arg("--define");
+    run(build.arg("_build_name_fmt %%{NAME}.rpm").arg(spec)).good();
+    ground.maker.index(&dir);
+    dir
+}
+
+/// Puts signatures of files into what a package begins with, as `rpmsign --signfiles` does (IMA).
+const SIGN_FILES: &str = r"
+import struct, sys
+path, files = sys.argv[1], int(sys.argv[2])
+package = open(path, 'rb').read()
+entries, length = struct.unpack('>8xII', package[96:112])
+index = package[112:112 + entries * 16]
+data = package[112 + entries * 16:][:length]
+rest = package[112 + entries * 16 + length + -length % 8:]
+tag, kind, offset, count = struct.unpack('>IIII', index[:16])
+body = data[:offset] + b'0302ab\0' * files
+numbers = len(body) + -len(body) % 4
+index += struct.pack('>IIIIIIII', 274, 8, offset, files, 275, 4, numbers, 1)
+entries += 2
+body = body.ljust(numbers, b'\0') + struct.pack('>I', 3)
+index = struct.pack('>IIII', tag, kind, len(body), count) + index[16:]
+data = body + struct.pack('>IIiI', tag, kind, -entries * 16, count)
+head = package[96:104] + struct.pack('>II', entries, len(data)) + index + data
+open(path, 'wb').write(package[:96] + head.ljust(len(head) + -len(head) % 8, b'\0') + rest)
+";
+
+#[test]
+fn what_rpm_adds_to_packages_is_no_stranger() {
+    let ground = Ground::of_this_machine(&[]);
+    let dir = package_of_spec(
+        &ground,
+        "Name: movable\nVersion: 1\nRelease: 1\nSummary: s\nLicense: l\nBuildArch: noarch\nPrefix: /opt\n\
+         Prefix: /srv/more\n%description\nd\n%install\nmkdir -p %{buildroot}/opt/movable %{buildroot}/srv/more\n\
+         echo x > %{buildroot}/opt/movable/f\n%files\n/opt/movable\n/srv/more\n",
+    );
+    let signed = ground.maker.small(&dir, &small("signed", &[("/usr/share/signed", "s")]));
+    run(Command::new("python3").args(["-c", SIGN_FILES]).arg(&signed).arg("1")).good();
+    ground.publish("main", &[small("later", &[])]);
+    ground.create("node", Some("main"));
+    ground.dnf("node", &["-y", "install", "movable", "signed"]).good();
+    assert!(ground.node("node/opt/movable/f").exists());
+    let asked = ["-q", "--qf", "%{filesignatures} %{instprefixes}\n", "movable", "signed"];
+    let said = ground.rpm("node", &asked).good().out;
+    assert!(said.contains("/opt") && said.contains("0302ab"), "{said}");
+    ground.dnf("node", &["-y", "install", "later"]).good();
+    ground.dnf("node", &["-y", "reinstall", "movable"]).good();
+    ground.dnf("node", &["-y", "remove", "movable"]).good();
+}
+
+#[test]
 fn a_log_that_is_not_part_of_it_yet() {
     // Whoever reads keeps rpm from emptying the log, until all of the view ends.
     let post = scriptlet(
@@ -525,4 +617,51 @@ fn a_directorys_name_is_no_macro() {
         run(&mut command).good();
         assert!(!ground.pool.join("mark").exists(), "{words:?}: a directory's name ran a program");
     }
+}
+
+/// A scriptlet that writes the header of a key anew, with more in it, beside it or in its place.
+fn another_key(more: &str, beside: bool) -> String {
+    let write = if beside {
+        "number = db.execute('insert into Packages (blob) values (?)', (blob,)).lastrowid\n\
+         db.execute(\"insert into Name values ('gpg-pubkey', ?, 0)\", (number,))\n"
+    } else {
+        "db.execute('update Packages set blob = ? where hnum = ?', (blob, number))\n"
+    };
+    scriptlet(&format!(
+        "import sqlite3, struct\n\
+         db = sqlite3.connect('/var/lib/rpm/rpmdb.sqlite', timeout=20, isolation_level=None)\n\
+         number, blob = db.execute(\"select p.hnum, blob from Packages p join Name n using (hnum) where key = 'gpg-pubkey'\").fetchone()\n\
+         entries, length = struct.unpack('>II', blob[:8])\n\
+         index, data = blob[8:8 + entries * 16], blob[8 + entries * 16:]\n\
+         for tag, text in {more}:\n\
+         \x20   index += struct.pack('>IIII', tag, 6, len(data), 1)\n\
+         \x20   data += text + b'\\0'\n\
+         \x20   entries += 1\n\
+         blob = struct.pack('>II', entries, len(data)) + index + data\n\
+         {write}db.close()\n"
+    ))
+}
+
+#[test]
+fn the_header_of_a_key_is_what_it_was() {
+    let ground = Ground::of_this_machine(&[]);
+    let key = with_signed(&ground);
+    let evil = |name, post| Small { post, ..small(name, &[]) };
+    let (changed, more, twice) = (
+        another_key("[(1023, b'touch /usr/share/harm')]", false),
+        another_key("[(1054, b'good')]", true),
+        another_key("[]", true),
+    );
+    ground.publish("main", &[evil("changed", &changed), evil("more", &more), evil("twice", &twice)]);
+    ground.create("node", Some("main"));
+    let repo = ground.node("node/etc/yum.repos.d/main.repo");
+    let text = fs::read_to_string(&repo).expect("it is there");
+    fs::write(&repo, format!("{}\ngpgkey=file://{}\n", text.trim_end(), key.display())).expect("it is ours");
+    ground.dnf("node", &[&CHECKED[..], &["theirs"]].concat()).good();
+    for name in ["changed", "more", "twice"] {
+        let said = ground.dnf("node", &["-y", "install", name]);
+        assert!(said.code == 1 && said.err.contains("key"), "{name}: {}{}", said.out, said.err);
+        assert!(said.err.contains("nothing has changed"), "{name}: {}", said.err);
+    }
+    ground.dnf("node", &["-y", "--setopt=gpgcheck=1", "install", "below"]).good();
 }

@@ -50,6 +50,11 @@ fn body(block: &str) -> Result<Vec<u8>, String> {
     Ok(packets)
 }
 
+/// The packets in what stands between headers and checksum, in one line.
+pub(crate) fn bare(text: &[u8]) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}
+
 /// Packets as an armored block, for libraries that take nothing else.
 pub(crate) fn wrap(packets: &[u8], kind: &str) -> String {
     let text = STANDARD.encode(packets);

@@ -23,6 +23,15 @@ impl TrustList {
         certificate.keys().all(|key| self.0.contains(key))
     }
 
+    /// Takes away what no key of a database is any more: one that comes back is asked for again.
+    pub(crate) fn keep(&mut self, contents: &Contents) {
+        let all = contents.keys.iter();
+        let all: Vec<Certificate> =
+            all.flat_map(|key| certificates(key.armored.as_bytes()).unwrap_or_default()).collect();
+        let held: BTreeSet<&str> = all.iter().flat_map(Certificate::keys).map(AsRef::as_ref).collect();
+        self.0.retain(|key| held.contains(key.as_str()));
+    }
+
     /// Adds what was agreed to, or adopted.
     pub(crate) fn add<'a>(&mut self, certificates: impl IntoIterator<Item = &'a Certificate>) {
         self.0.extend(certificates.into_iter().flat_map(Certificate::keys).map(str::to_owned));
@@ -94,6 +103,7 @@ pub(crate) fn is_agreed(armored: &str, agreed: &[Certificate]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rpm::database::StoredKey;
 
     fn certificate(fingerprint: &str, subkeys: &[&str]) -> Certificate {
         Certificate {
@@ -119,5 +129,21 @@ mod tests {
         ] {
             assert_eq!(list.names(&certificate(key, subkeys)), wanted, "{key} {subkeys:?}");
         }
+    }
+
+    #[test]
+    fn a_list_keeps_what_a_database_has() {
+        let armored = include_str!("../../../tests/src/rfc9580-a3.asc").to_owned();
+        let own = certificates(armored.as_bytes()).unwrap();
+        let mut list = TrustList::default();
+        list.add(&own);
+        let wanted = list.clone();
+        list.add(&[certificate("gone", &["subkey"])]);
+        assert_ne!(list, wanted);
+        let key = StoredKey { name: "gpg-pubkey-1-2".into(), armored, header: None, plain: true };
+        list.keep(&Contents { keys: vec![key], ..Contents::default() });
+        assert_eq!(list, wanted);
+        list.keep(&Contents::default());
+        assert_eq!(list, TrustList::default());
     }
 }

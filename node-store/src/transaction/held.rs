@@ -11,7 +11,7 @@ use super::{Talk, TransactionError};
 use crate::family::Family;
 use crate::history::About;
 use crate::plan::{Action, Change};
-use crate::rpm::database::{self, Contents, Installed};
+use crate::rpm::database::{self, Contents, Installed, StoredKey};
 use crate::rpm::openpgp::{Certificate, certificates};
 use crate::rpm::{self, Planned, TrustList, TrustedKey};
 use crate::solve::LoadError;
@@ -83,14 +83,7 @@ impl Before {
         now: &Contents,
         (changes, planned, agreed): (&[Change], &[Planned], &[Certificate]),
     ) -> Result<(), TransactionError> {
-        let strange = |key: &&_| !self.node.keys.contains(key) && !rpm::is_agreed(&key.armored, agreed);
-        if let Some(key) = now.keys.iter().find(strange) {
-            return Err(TransactionError::StrangeKey(key.name.clone()));
-        }
-        let (before, after) = (primary(&self.node), primary(now));
-        if let Some(gone) = before.difference(&after).next() {
-            return Err(TransactionError::Differs(format!("the key {gone} is gone")));
-        }
+        compare_keys(&self.node.keys, &now.keys, agreed)?;
         let mut wanted: BTreeMap<&str, Wanted<'_>> =
             held(&self.node.packages)?.into_iter().map(|(nevra, old)| (nevra, Wanted::Before(old))).collect();
         let going = going(changes);
@@ -147,10 +140,40 @@ fn going(changes: &[Change]) -> BTreeSet<String> {
     removed.chain(changes.iter().flat_map(|change| change.replaces.iter().cloned())).collect()
 }
 
-/// Fingerprints of the keys of a database, without their subkeys.
-fn primary(contents: &Contents) -> BTreeSet<String> {
-    let keys = contents.keys.iter().flat_map(|key| certificates(key.armored.as_bytes()).unwrap_or_default());
-    keys.map(|key| key.fingerprint).collect()
+/// Refuses keys that are other than before, header by header, and new ones that are more than what was agreed to: rpm
+/// looks at all of a key's header when it looks for triggers, conflicts or files.
+fn compare_keys(
+    before: &[StoredKey],
+    now: &[StoredKey],
+    agreed: &[Certificate],
+) -> Result<(), TransactionError> {
+    let mut left: Vec<&StoredKey> = before.iter().collect();
+    let mut new = BTreeSet::new();
+    for key in now {
+        if let Some(at) = left.iter().position(|old| *old == key) {
+            left.swap_remove(at);
+            continue;
+        }
+        let expected = key.plain && rpm::is_agreed(&key.armored, agreed);
+        if !expected || !primary(key).into_iter().all(|fingerprint| new.insert(fingerprint)) {
+            return Err(TransactionError::StrangeKey(key.name.clone()));
+        }
+    }
+    // Versions of rpm put a key that was agreed to anew in the place of the one that they have.
+    let replaced = |old: &StoredKey| {
+        let own = primary(old);
+        !own.is_empty() && own.iter().all(|fingerprint| new.contains(fingerprint))
+    };
+    match left.into_iter().find(|old| !replaced(old)) {
+        Some(gone) => Err(TransactionError::Differs(format!("the key {} is gone", gone.name))),
+        None => Ok(()),
+    }
+}
+
+/// Fingerprints of a key, without its subkeys.
+fn primary(key: &StoredKey) -> Vec<String> {
+    let keys = certificates(key.armored.as_bytes()).unwrap_or_default();
+    keys.into_iter().map(|key| key.fingerprint).collect()
 }
 
 /// Packages by name.
@@ -162,4 +185,52 @@ fn held(packages: &[Installed]) -> Result<BTreeMap<&str, &Installed>, Transactio
         }
     }
     Ok(held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARMORED: &str = include_str!("../../../tests/src/rfc9580-a3.asc");
+
+    /// A key with a header of its own.
+    fn key(header: &str, armored: &str) -> StoredKey {
+        let header = serde_json::from_str(&format!("\"{header}\"")).unwrap();
+        StoredKey {
+            name: "gpg-pubkey-1-2".into(),
+            armored: armored.into(),
+            header: Some(header),
+            plain: true,
+        }
+    }
+
+    #[test]
+    fn keys_are_the_same_header_by_header() {
+        let asked = certificates(ARMORED.as_bytes()).unwrap();
+        let (old, new) = (key("old", ARMORED), key("new", ARMORED));
+        let broken = key("broken", "x");
+        let more = StoredKey { plain: false, ..key("more", ARMORED) };
+        let (old, new, broken, more) = (&old, &new, &broken, &more);
+        for (before, now, agreed, good) in [
+            (&[old, broken][..], &[broken, old][..], false, true),
+            (&[], &[new], true, true),
+            (&[old], &[old, new], true, true),
+            (&[old], &[new], true, true),
+            (&[old], &[new], false, false),
+            (&[old], &[], false, false),
+            (&[old], &[old, old], false, false),
+            (&[old], &[old, new], false, false),
+            (&[old], &[more], true, false),
+            (&[], &[more], true, false),
+            (&[], &[new, new], true, false),
+            (&[old, old], &[old], false, false),
+            (&[broken], &[new], true, false),
+        ] {
+            let agreed = if agreed { &asked[..] } else { &[] };
+            let [first, second] =
+                [before, now].map(|keys| keys.iter().map(|key| (*key).clone()).collect::<Vec<_>>());
+            let said = compare_keys(&first, &second, agreed);
+            assert_eq!(said.is_ok(), good, "{before:?} {now:?}: {said:?}");
+        }
+    }
 }

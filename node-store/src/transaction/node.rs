@@ -88,12 +88,13 @@ impl One<'_> {
         let held = deciding::database(&staged)?;
         let agreed = rpm::certificates(&job.import)?;
         before.compare(&held, (&changes, &done.packages, &agreed))?;
-        renew_index(&staged.dir(generation::DATABASE).at(staged.path())?).map_err(LoadError::from)?;
+        renew_index(&staged.dir(generation::DATABASE).at(staged.path())?, &held).map_err(LoadError::from)?;
         let outside = self.tidy(stage, &staged, &done, &held)?;
         let (left, undone) = self.complete(stage, (current, &staged), (&job, gone, &held.tops()), talk)?;
         let mut about = about.clone();
         about.follow(&changes);
         let mut keys = before.list;
+        keys.keep(&held);
         keys.add(&agreed);
         about.keys = Some(keys);
         about.record = Record {

@@ -7,6 +7,8 @@ use std::io::{Read, Seek, SeekFrom};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::rpm::armor;
+
 /// The region of a header that its package came with (RPMTAG_HEADERIMMUTABLE).
 const IMMUTABLE: u32 = 63;
 /// What stands before a header in a file, and counts for its digest.
@@ -19,9 +21,17 @@ const BYTES: usize = 256 << 20;
 /// Bytes before the headers of a package file.
 const LEAD: u64 = 96;
 
-/// Tags that rpm itself adds to a header that it installs: when, for which colour, in which transaction, how each file
-/// ended, the size of the payload, digests of the package file (rpm 6). Those below 1000 come from its signature.
-const ADDED: [u32; 7] = [1008, 1029, 1046, 1127, 1128, 5118, 5119];
+/// Tags that rpm itself adds to a header that it installs, of any value: when, for which colour, in which transaction,
+/// how each file ended (`dbAdd`), the size of the payload, signatures of files and their length (`headerMergeLegacySigs`),
+/// digests of the package file (rpm 6). Those below 1000 come from its signature too.
+const ADDED: [u32; 9] = [1008, 1029, 1046, 1127, 1128, 5090, 5091, 5118, 5119];
+/// What rpm writes where a package does not say what it was made of (`applyRetrofits`).
+const NO_SOURCE: &[u8] = b"(none)";
+/// All that rpm puts into the header that it makes of a key (`makePubkeyHeader`), and what its import adds.
+const OF_KEY: [u32; 24] = [
+    63, 100, 266, 269, 273, 279, 1000, 1001, 1002, 1004, 1005, 1006, 1007, 1008, 1009, 1014, 1015, 1016,
+    1044, 1047, 1064, 1112, 1113, 1128,
+];
 
 /// Signatures, by the tags of an installed header, and by those of the signature that a package begins with
 /// (`headerMergeLegacySigs`): of the whole and of the header, RSA and other kinds, and that of rpm 6.
@@ -34,8 +44,12 @@ pub(super) mod tag {
     pub(in crate::rpm) const RELEASE: u32 = 1002;
     pub(in crate::rpm) const EPOCH: u32 = 1003;
     pub(in crate::rpm) const DESCRIPTION: u32 = 1005;
+    pub(in crate::rpm) const PUBLIC_KEYS: u32 = 266;
     pub(in crate::rpm) const ARCH: u32 = 1022;
     pub(in crate::rpm) const OLD_FILE_NAMES: u32 = 1027;
+    pub(in crate::rpm) const SOURCE: u32 = 1044;
+    pub(in crate::rpm) const PREFIXES: u32 = 1098;
+    pub(in crate::rpm) const INSTALLED_PREFIXES: u32 = 1099;
     pub(in crate::rpm) const DIR_INDEXES: u32 = 1116;
     pub(in crate::rpm) const BASE_NAMES: u32 = 1117;
     pub(in crate::rpm) const DIR_NAMES: u32 = 1118;
@@ -114,6 +128,7 @@ impl<'a> Header<'a> {
         let region = region(index, data);
         let own = region.map_or(0, |(own, _)| own);
         let mut header = Self { values: BTreeMap::new(), identity: Identity::of(&[blob]), strange: false };
+        let mut added = Vec::new();
         for (at, entry) in index.chunks_exact(ENTRY).enumerate() {
             let (name, kind, offset, count) =
                 (number(entry)?, number(&entry[4..])?, size(&entry[8..])?, size(&entry[12..])?);
@@ -123,14 +138,47 @@ impl<'a> Header<'a> {
             // What is added twice, or takes the place of something that the package has, is not rpm's doing.
             let known =
                 header.values.insert(name, Value { kind, count, bytes: data.get(offset..)? }).is_some();
-            header.strange |= known || at >= own && own > 0 && name >= 1000 && !ADDED.contains(&name);
+            header.strange |= known;
+            added.extend(Some(name).filter(|_| at >= own && own > 0));
         }
+        header.strange |= !added.into_iter().all(|name| header.is_rpms(name));
         if let Some((own, length)) = region {
             let counts = [own, length].map(|count| u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
             let index = &index[..own * ENTRY];
             header.identity = Identity::of(&[&MAGIC, &counts[0], &counts[1], index, &data[..length]]);
         }
         Some(header)
+    }
+
+    /// Whether rpm adds that to a header.
+    fn is_rpms(&self, name: u32) -> bool {
+        let is = |wanted: &[&[u8]]| self.bytes(name).is_some_and(|found| found == wanted);
+        match name {
+            ..1000 => true,
+            // Nothing is relocated here, so files are where their package wants them (`addPrefixes`).
+            tag::INSTALLED_PREFIXES => {
+                self.bytes(tag::PREFIXES).is_some_and(|own| !own.is_empty() && is(&own))
+            }
+            tag::SOURCE => is(&[NO_SOURCE]),
+            // The list of files of a package whose own is of an older form (`compressFilelist`).
+            tag::BASE_NAMES | tag::DIR_NAMES | tag::DIR_INDEXES => {
+                let old = self.bytes(tag::OLD_FILE_NAMES).filter(|old| !old.is_empty());
+                old.is_some_and(|old| self.listed().is_some_and(|new| new == old))
+            }
+            _ => ADDED.contains(&name),
+        }
+    }
+
+    /// Whether it is what rpm makes of a key and nothing more: the key that it shows is the one that rpm will take, and
+    /// nothing in it has an effect on packages.
+    pub(super) fn is_plain_key(&self) -> bool {
+        let keys = self.bytes(tag::PUBLIC_KEYS).unwrap_or_default();
+        let shown = self.bytes(tag::DESCRIPTION).unwrap_or_default();
+        let ([key], [shown]) = (&keys[..], &shown[..]) else { return false };
+        let text: Vec<u8> = key.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        let same = armor::blocks(shown, armor::KEY)
+            .is_ok_and(|blocks| blocks.len() == 1 && armor::bare(&text).as_ref() == blocks.first());
+        same && !self.strange && self.values.keys().all(|name| OF_KEY.contains(name))
     }
 
     /// What the package is.
@@ -158,8 +206,8 @@ impl<'a> Header<'a> {
         Some(found)
     }
 
-    /// The texts of a tag; none when it has none.
-    pub(super) fn texts(&self, tag: u32) -> Option<Vec<String>> {
+    /// The texts of a tag, which are in any encoding; none when it has none.
+    pub(super) fn bytes(&self, tag: u32) -> Option<Vec<&'a [u8]>> {
         let Some(value) = self.values.get(&tag) else { return Some(Vec::new()) };
         // A string, several, or one in several languages.
         if !matches!(value.kind, 6 | 8 | 9) || value.kind == 6 && value.count != 1 {
@@ -169,7 +217,7 @@ impl<'a> Header<'a> {
         let mut found = Vec::new();
         for _ in 0..value.count {
             let end = rest.iter().position(|byte| *byte == 0)?;
-            found.push(String::from_utf8_lossy(&rest[..end]).into_owned());
+            found.push(&rest[..end]);
             rest = &rest[end + 1..];
         }
         Some(found)
@@ -177,7 +225,7 @@ impl<'a> Header<'a> {
 
     /// The first text of a tag.
     pub(super) fn text(&self, tag: u32) -> Option<String> {
-        self.texts(tag)?.into_iter().next()
+        self.bytes(tag)?.first().copied().map(lossy)
     }
 
     fn numbers(&self, tag: u32) -> Option<Vec<u32>> {
@@ -197,20 +245,32 @@ impl<'a> Header<'a> {
 
     /// Paths of its files.
     pub(super) fn files(&self) -> Option<Vec<String>> {
-        let names = self.texts(tag::BASE_NAMES)?;
-        let (dirs, at) = (self.texts(tag::DIR_NAMES)?, self.numbers(tag::DIR_INDEXES)?);
+        let old = self.bytes(tag::OLD_FILE_NAMES)?;
+        Some(old.into_iter().map(lossy).chain(self.listed()?.iter().map(|path| lossy(path))).collect())
+    }
+
+    /// Those of them that are listed as names in directories.
+    fn listed(&self) -> Option<Vec<Vec<u8>>> {
+        let names = self.bytes(tag::BASE_NAMES)?;
+        let (dirs, at) = (self.bytes(tag::DIR_NAMES)?, self.numbers(tag::DIR_INDEXES)?);
         if names.len() != at.len() {
             return None;
         }
-        let mut paths = self.texts(tag::OLD_FILE_NAMES)?;
-        for (name, at) in names.into_iter().zip(at) {
-            paths.push(format!("{}{name}", dirs.get(usize::try_from(at).ok()?)?));
-        }
-        Some(paths)
+        let path = |(name, at): (&[u8], u32)| Some([dirs.get(usize::try_from(at).ok()?)?, name].concat());
+        names.into_iter().zip(at).map(path).collect()
     }
 }
 
+fn lossy(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}
+
 impl Identity {
+    /// What a header is with all that was added to it.
+    pub(super) fn whole(blob: &[u8]) -> Self {
+        Self::of(&[blob])
+    }
+
     fn of(parts: &[&[u8]]) -> Self {
         let mut sum = Sha256::new();
         parts.iter().for_each(|part| sum.update(part));
@@ -273,8 +333,11 @@ mod tests {
             [name.to_be_bytes(), kind.to_be_bytes(), offset.to_be_bytes(), count.to_be_bytes()].concat()
         };
         let put = |index: &mut Vec<u8>, data: &mut Vec<u8>, (name, text): &(u32, &str)| {
-            index.extend(entry(*name, 6, i32::try_from(data.len()).unwrap(), 1));
-            data.extend([text.as_bytes(), b"\0"].concat());
+            let number =
+                (*name == tag::DIR_INDEXES).then(|| text.parse::<u32>().unwrap().to_be_bytes().to_vec());
+            let kind = if number.is_some() { 4 } else { 6 };
+            index.extend(entry(*name, kind, i32::try_from(data.len()).unwrap(), 1));
+            data.extend(number.unwrap_or_else(|| [text.as_bytes(), b"\0"].concat()));
         };
         own.iter().for_each(|one| put(&mut index, &mut data, one));
         let entries = i32::try_from(own.len() + 1).unwrap();
@@ -293,9 +356,18 @@ mod tests {
         let plain = made(&OWN, &[]);
         let plain = Header::read(&plain).unwrap();
         assert_eq!(plain.nevra().unwrap(), "a-1-2.noarch");
-        for (added, strange) in
-            [((1008, "x"), false), ((1029, "x"), false), ((269, "x"), false), ((1025, "rm"), true)]
-        {
+        for (added, strange) in [
+            ((1008, "x"), false),
+            ((1029, "x"), false),
+            ((269, "x"), false),
+            ((5090, "x"), false),
+            ((5091, "x"), false),
+            ((1044, "(none)"), false),
+            ((1044, "x"), true),
+            ((1099, "/opt"), true),
+            ((1117, "x"), true),
+            ((1025, "rm"), true),
+        ] {
             let blob = made(&OWN, &[added]);
             let header = Header::read(&blob).unwrap();
             assert_eq!((header.identity(), header.is_strange()), (plain.identity(), strange), "{added:?}");
@@ -304,6 +376,41 @@ mod tests {
         assert!(Header::read(&blob).unwrap().is_strange(), "a name in the place of the package's own");
         let blob = made(&[(1000, "a"), (1001, "1"), (1002, "3")], &[]);
         assert_ne!(Header::read(&blob).unwrap().identity(), plain.identity());
+    }
+
+    #[test]
+    fn prefixes_are_those_of_the_package() {
+        let own = [&OWN[..], &[(1098, "/opt")]].concat();
+        for (prefix, strange) in [("/opt", false), ("/", true)] {
+            let blob = made(&own, &[(1099, prefix)]);
+            assert_eq!(Header::read(&blob).unwrap().is_strange(), strange, "{prefix}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_files_in_another_form_is_the_same() {
+        let own = [&OWN[..], &[(1027, "/opt/x")]].concat();
+        for (dir, base, strange) in [("/opt/", "x", false), ("/", "opt/x", false), ("/opt/", "y", true)] {
+            let blob = made(&own, &[(1116, "0"), (1117, base), (1118, dir)]);
+            assert_eq!(Header::read(&blob).unwrap().is_strange(), strange, "{dir} {base}");
+        }
+    }
+
+    #[test]
+    fn a_header_of_a_key_has_nothing_else() {
+        let (text, shown) = ("aGVs\nbG8=", armor::wrap(b"hello", armor::KEY));
+        let own = [&OWN[..], &[(266, text), (1005, &shown)]].concat();
+        fn is_plain(own: &[(u32, &str)], added: &[(u32, &str)]) -> bool {
+            Header::read(&made(own, added)).unwrap().is_plain_key()
+        }
+        assert!(is_plain(&own, &[(269, "x"), (1008, "x"), (1128, "x")]));
+        for more in [(1024, "touch x"), (1054, "good"), (1117, "x"), (1066, "x"), (5066, "x"), (1049, "x")] {
+            assert!(!is_plain(&[&own[..], &[more]].concat(), &[]), "{more:?}");
+            assert!(!is_plain(&own, &[more]), "{more:?}");
+        }
+        let other = [&OWN[..], &[(266, "aGVsbG9v"), (1005, &shown)]].concat();
+        assert!(!is_plain(&other, &[]), "the key that is shown is another than rpm's");
+        assert!(!is_plain(&OWN, &[]));
     }
 
     #[test]

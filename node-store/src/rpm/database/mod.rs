@@ -53,6 +53,10 @@ pub(crate) struct StoredKey {
     pub(crate) name: String,
     /// What it is.
     pub(crate) armored: String,
+    /// Its header with all that is in it, where that was read.
+    pub(crate) header: Option<Identity>,
+    /// Whether its header is one as rpm makes of keys, of the same key.
+    pub(crate) plain: bool,
 }
 
 /// A package in a database.
@@ -74,7 +78,7 @@ pub(crate) struct Installed {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Contents {
     /// Its keys, those too that verify nothing.
-    pub(crate) keys: BTreeSet<StoredKey>,
+    pub(crate) keys: Vec<StoredKey>,
     /// Its packages.
     pub(crate) packages: Vec<Installed>,
 }
@@ -143,7 +147,8 @@ fn keys_of_the_machine(member: &Member) -> Result<Contents, RpmError> {
         super::use_database(&believed)?;
         for header in librpm::Db::open()?.find(librpm::db::Index::Name, KEY) {
             let name = format!("{KEY}-{}-{}", header.version(), header.release());
-            found.keys.insert(StoredKey { name, armored: header.description().to_owned() });
+            let armored = header.description().to_owned();
+            found.keys.push(StoredKey { name, armored, header: None, plain: false });
         }
     }
     Ok(found)
@@ -199,15 +204,19 @@ fn ask(file: File, how: &str) -> Said {
 }
 
 /// Makes anew what SQLite shares between processes that have the database open, as the first one that opens it does:
-/// what is there was last written among scriptlets. It stays, for whoever may only read (rpm's `sqlite_init`).
-pub(crate) fn renew_index(dir: &Dir) -> Result<(), RpmError> {
+/// what is there was last written among scriptlets. It stays, for whoever may only read (rpm's `sqlite_init`). rpm has to
+/// see as many headers as the reader did.
+pub(crate) fn renew_index(dir: &Dir, held: &Contents) -> Result<(), RpmError> {
     let failed = |error: std::io::Error| RpmError::Library(error.to_string());
     if dir.stat(INDEX.as_ref()).map_err(failed)?.is_some() {
         dir.part(INDEX, true).and_then(|file| file.set_len(0)).map_err(failed)?;
     }
     super::use_database(&Believed::own(dir.path()))?;
-    // It is read with the first header.
-    drop(librpm::Db::open()?.installed_packages().next());
+    let (seen, wanted) =
+        (librpm::Db::open()?.installed_packages().count(), held.packages.len() + held.keys.len());
+    if seen != wanted {
+        return Err(RpmError::Library(format!("of {wanted} packages in the new database it sees {seen}")));
+    }
     Ok(())
 }
 
@@ -220,9 +229,10 @@ pub(crate) fn has_database(dir: &Path) -> bool {
 static SEEN: Mutex<Option<HashSet<(PathBuf, State)>>> = Mutex::new(None);
 
 /// What tells one state of a database from another.
-pub(crate) type State = Vec<[i64; 5]>;
+pub(crate) type State = Vec<[i64; 7]>;
 
-/// The state of a database: device, inode, size and time of each of its files.
+/// The state of a database: device, inode, size and times of each of its files. Whoever writes can set the time of that
+/// back, but not the time of the inode's last change.
 pub(crate) fn state(database: &Path) -> State {
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let facts = [FILE].iter().chain(&PENDING).chain(&OTHERS).map(|name| {
@@ -233,6 +243,8 @@ pub(crate) fn state(database: &Path) -> State {
             number(facts.size()),
             facts.mtime(),
             facts.mtime_nsec(),
+            facts.ctime(),
+            facts.ctime_nsec(),
         ])
     });
     facts.map(Option::unwrap_or_default).collect()
@@ -242,4 +254,35 @@ fn seen(database: &Path) -> bool {
     let state = state(database);
     SEEN.lock()
         .is_ok_and(|seen| seen.as_ref().is_some_and(|seen| seen.contains(&(database.to_owned(), state))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_in_place_is_another_state() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        std::fs::write(&path, "one").unwrap();
+        let (facts, before) = (path.metadata().unwrap(), state(dir.path()));
+        assert_eq!(state(dir.path()), before);
+        // The clock of a file system is coarse.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::fs::write(&path, "two").unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(facts.modified().unwrap()).unwrap();
+        assert_eq!(path.metadata().unwrap().modified().unwrap(), facts.modified().unwrap());
+        assert_ne!(state(dir.path()), before);
+    }
+
+    #[test]
+    fn rpm_sees_as_many_headers_as_the_reader() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Command::new("rpmdb").arg("--initdb").arg("--dbpath").arg(dir.path()).status();
+        assert!(made.unwrap().success());
+        let open = Dir::open(dir.path()).unwrap();
+        let key = StoredKey { name: "k".into(), armored: String::new(), header: None, plain: true };
+        assert!(renew_index(&open, &Contents { keys: vec![key], ..Contents::default() }).is_err());
+        renew_index(&open, &Contents::default()).unwrap();
+    }
 }

@@ -43,6 +43,14 @@ const PACKAGES: &str = "CREATE TABLE 'Packages' (hnum INTEGER PRIMARY KEY AUTOIN
 const PAGE: [u8; 2] = [0x10, 0];
 /// The first bytes of every database of SQLite.
 const MAGIC: &[u8] = b"SQLite format 3\0";
+/// What its 18th and 19th byte say: that there is no write-ahead log, or that there may be one.
+const MODES: [[u8; 2]; 2] = [[1, 1], [2, 2]];
+/// Where it says what its texts are, and that they are UTF-8.
+const ENCODING: std::ops::Range<usize> = 56..60;
+const UTF8: [u8; 4] = [0, 0, 0, 1];
+/// The highest number that a package may have: rpm's are `int`s, and after this one there are numbers left for packages
+/// to come.
+const HIGHEST: i64 = (i32::MAX - (1 << 24)) as i64;
 /// How long all of it may take.
 const SECONDS: Duration = Duration::from_secs(60);
 /// Names and definitions that are shown.
@@ -55,6 +63,12 @@ pub(super) fn open(mut bytes: Vec<u8>) -> Result<Connection, String> {
     }
     if bytes[16..18] != PAGE {
         return Err("its pages have another size than rpm's, 4096 bytes".into());
+    }
+    if !MODES.iter().any(|mode| bytes[18..20] == *mode) {
+        return Err("it is for another version of SQLite".into());
+    }
+    if bytes[ENCODING] != UTF8 {
+        return Err("its texts have another encoding than rpm's, UTF-8".into());
     }
     // rpm's files say that they have a write-ahead log. The one who asked has seen that it is empty.
     bytes[18..20].copy_from_slice(&[1, 1]);
@@ -103,6 +117,28 @@ pub(super) fn check(open: &Connection) -> Result<(), String> {
     if let Some(name) = missing.first() {
         return Err(format!("it has no table `{name}`"));
     }
+    is_sound(open)?;
+    let mut last = open.prepare("SELECT name, seq FROM sqlite_sequence").map_err(damaged)?;
+    let mut rows = last.query([]).map_err(damaged)?;
+    let mut known = false;
+    while let Some(row) = rows.next().map_err(damaged)? {
+        let entry = (row.get::<_, String>(0).unwrap_or_default(), row.get::<_, i64>(1).ok());
+        let sound = entry.0 == "Packages" && entry.1.is_some_and(|last| (0..=HIGHEST).contains(&last));
+        if known || !sound {
+            return Err("the number that its next package gets is none of rpm's".into());
+        }
+        known = true;
+    }
+    Ok(())
+}
+
+/// The number of a package, where rpm gives such ones.
+pub(super) fn number(number: i64) -> Option<i32> {
+    i32::try_from(number).ok().filter(|_| (1..=HIGHEST).contains(&number))
+}
+
+/// Refuses what is damaged.
+fn is_sound(open: &Connection) -> Result<(), String> {
     let said: String = open.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(damaged)?;
     if said != "ok" {
         return Err(format!("it is damaged ({})", shown(&said)));
@@ -211,12 +247,39 @@ mod tests {
                 "damaged",
             ),
             ("PRAGMA page_size=512; VACUUM", "another size"),
+            ("INSERT INTO sqlite_sequence VALUES ('Packages', 2147483647)", "next package"),
+            ("INSERT INTO sqlite_sequence VALUES ('Packages', -1)", "next package"),
+            ("INSERT INTO sqlite_sequence VALUES ('Packages', 1e300)", "next package"),
+            ("INSERT INTO sqlite_sequence VALUES ('Name', 1)", "next package"),
+            (
+                "INSERT INTO sqlite_sequence VALUES ('Packages', 1); INSERT INTO sqlite_sequence VALUES ('Packages', 2)",
+                "next package",
+            ),
         ] {
             let said = said(sql);
             assert!(said.as_ref().is_err_and(|why| why.contains(wanted)), "{sql}: {said:?}");
         }
+        assert_eq!(said("INSERT INTO sqlite_sequence VALUES ('Packages', 7)"), Ok(()));
         for bytes in [&b""[..], b"SQLite format 3\0", &[0; 4096]] {
             assert!(open(bytes.to_vec()).is_err());
         }
+    }
+
+    #[test]
+    fn what_other_versions_of_sqlite_read_is_not_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.sqlite");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE x (y)").unwrap();
+        let bytes = std::fs::read(path).unwrap();
+        for (mode, fits) in
+            [([1, 1], true), ([2, 2], true), ([3, 2], false), ([2, 3], false), ([1, 2], false)]
+        {
+            let mut bytes = bytes.clone();
+            bytes[18..20].copy_from_slice(&mode);
+            assert_eq!(open(bytes).is_ok(), fits, "{mode:?}");
+        }
+        let mut other = bytes;
+        other[ENCODING].copy_from_slice(&[0, 0, 0, 2]);
+        assert!(open(other).is_err_and(|why| why.contains("encoding")));
     }
 }
