@@ -541,9 +541,9 @@ fn no_package_steers_a_terminal() {
     build.arg("--define").arg(format!("_rpmdir {}", dir.display()));
     run(build.arg(&spec)).good();
     let package = dir.join("noarch/evil-1-1.noarch.rpm").to_string_lossy().into_owned();
-    // createrepo_c 1.2 (Debian trixie and later) takes no such texts, and would have to be written anew for them.
-    let probe = run(Command::new("createrepo_c").arg("-q").arg(&dir));
-    if probe.err.contains("forbidden control chars") || probe.err.contains("Forbidden control chars") {
+    // createrepo_c 1 (Debian trixie and later) leaves such packages out, and would have to be written anew for them.
+    let version = run(Command::new("createrepo_c").arg("--version")).good().out;
+    if !version.contains("Version: 0.") {
         red_tests::remark("createrepo_c writes no such metadata");
         return;
     }
