@@ -237,9 +237,7 @@ fn ask_rpm(
         (None, empty) => empty.as_ref().map_or(member.database.as_path(), tempfile::TempDir::path),
     };
     let mut rpm = Command::new("rpm");
-    // rpm expands macros in it, more than once, and `%(…)` of a directory's name would run a program.
-    let has_macro = database.to_string_lossy().contains('%');
-    let dir = has_macro.then(|| std::fs::File::open(database)).transpose()?;
+    let dir = (!crate::rpm::is_plain(database)).then(|| std::fs::File::open(database)).transpose()?;
     rpm.arg("--dbpath");
     if let Some(dir) = &dir {
         rustix::io::fcntl_setfd(dir, rustix::io::FdFlags::empty()).map_err(std::io::Error::from)?;

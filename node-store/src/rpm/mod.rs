@@ -19,6 +19,8 @@ mod view;
 mod watchdog;
 
 use std::os::fd::IntoRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::OnceLock;
 
 pub(crate) use bounds::Limits;
@@ -73,14 +75,19 @@ impl From<librpm::Error> for RpmError {
 pub(crate) fn use_database(database: &Believed) -> Result<(), RpmError> {
     read_configuration()?;
     let shown = database.path().display().to_string();
-    if !shown.contains('%') {
+    if is_plain(database.path()) {
         return define("_dbpath", &shown);
     }
-    // rpm expands macros in it more than once, and `%(…)` of a directory's name would run a program. It stays open, for
-    // rpm opens it again by that name whenever it likes.
+    // It stays open, for rpm opens it again by that name whenever it likes.
     let dir = std::fs::File::open(database.path());
     let dir = dir.map_err(|error| RpmError::Library(format!("{shown}: {error}")))?;
     define("_dbpath", &format!("/proc/self/fd/{}", dir.into_raw_fd()))
+}
+
+/// Whether rpm takes a path for what it is. It expands macros in it more than once, and `%(…)` of a directory's name would
+/// run a program; a backslash is gone afterwards, and another database is opened.
+pub(crate) fn is_plain(path: &Path) -> bool {
+    path.as_os_str().as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"/._+-".contains(byte))
 }
 
 /// Reads rpm's own configuration, once a process.

@@ -7,7 +7,7 @@ mod reader;
 mod shape;
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,7 @@ fn read_as(member: &Member, how: &str) -> Result<Contents, RpmError> {
     if !has_database(&member.database) {
         return Ok(Contents::default());
     }
-    let state = state(&member.database);
+    let state = touched(&member.database);
     let dir = Dir::open(&member.database).map_err(|error| refused(error.to_string()))?;
     let contents = open(&dir).and_then(|file| ask(file, how)).map_err(refused)?;
     if let Ok(mut seen) = SEEN.lock() {
@@ -226,32 +226,38 @@ pub(crate) fn has_database(dir: &Path) -> bool {
 }
 
 /// Databases that this process has had read, and their states.
-static SEEN: Mutex<Option<HashSet<(PathBuf, State)>>> = Mutex::new(None);
+static SEEN: Mutex<Option<HashSet<(PathBuf, Touched)>>> = Mutex::new(None);
 
 /// What tells one state of a database from another.
-pub(crate) type State = Vec<[i64; 7]>;
+pub(crate) type State = Vec<[i64; 5]>;
 
-/// The state of a database: device, inode, size and times of each of its files. Whoever writes can set the time of that
-/// back, but not the time of the inode's last change.
+/// The state of a database: device, inode, size and modification time of each of its files.
 pub(crate) fn state(database: &Path) -> State {
+    facts(database, |facts| facts.map_or([0; 5], of))
+}
+
+/// The same, with the time of the inode's last change: whoever writes can set the time of that back, but not this one. A
+/// generation that is made shares files by hard links, which change it too, so caches go without.
+type Touched = Vec<([i64; 5], (i64, i64))>;
+
+fn touched(database: &Path) -> Touched {
+    facts(database, |facts| {
+        facts.map_or(([0; 5], (0, 0)), |facts| (of(facts), (facts.ctime(), facts.ctime_nsec())))
+    })
+}
+
+fn of(facts: &Metadata) -> [i64; 5] {
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    let facts = [FILE].iter().chain(&PENDING).chain(&OTHERS).map(|name| {
-        let facts = std::fs::symlink_metadata(database.join(name)).ok()?;
-        Some([
-            number(facts.dev()),
-            number(facts.ino()),
-            number(facts.size()),
-            facts.mtime(),
-            facts.mtime_nsec(),
-            facts.ctime(),
-            facts.ctime_nsec(),
-        ])
-    });
-    facts.map(Option::unwrap_or_default).collect()
+    [number(facts.dev()), number(facts.ino()), number(facts.size()), facts.mtime(), facts.mtime_nsec()]
+}
+
+fn facts<T>(database: &Path, each: impl Fn(Option<&Metadata>) -> T) -> Vec<T> {
+    let all = [FILE].iter().chain(&PENDING).chain(&OTHERS);
+    all.map(|name| each(database.join(name).symlink_metadata().ok().as_ref())).collect()
 }
 
 fn seen(database: &Path) -> bool {
-    let state = state(database);
+    let state = touched(database);
     SEEN.lock()
         .is_ok_and(|seen| seen.as_ref().is_some_and(|seen| seen.contains(&(database.to_owned(), state))))
 }
@@ -265,14 +271,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE);
         std::fs::write(&path, "one").unwrap();
-        let (facts, before) = (path.metadata().unwrap(), state(dir.path()));
-        assert_eq!(state(dir.path()), before);
+        let (facts, before) = (path.metadata().unwrap(), touched(dir.path()));
+        assert_eq!(touched(dir.path()), before);
         // The clock of a file system is coarse.
         std::thread::sleep(std::time::Duration::from_millis(20));
         std::fs::write(&path, "two").unwrap();
         File::options().write(true).open(&path).unwrap().set_modified(facts.modified().unwrap()).unwrap();
         assert_eq!(path.metadata().unwrap().modified().unwrap(), facts.modified().unwrap());
-        assert_ne!(state(dir.path()), before);
+        assert_ne!(touched(dir.path()), before);
     }
 
     #[test]
