@@ -262,7 +262,7 @@ fn finish(
     session: &Session,
     talk: &mut dyn Talk,
 ) -> Result<(), TransactionError> {
-    generation::commit(switches)?;
+    generation::commit(switches)?.iter().for_each(|line| talk.say(line));
     for (path, record) in records {
         let store = Store::open(path)?;
         let mut record = record.clone();
