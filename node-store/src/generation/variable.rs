@@ -64,12 +64,13 @@ impl Store {
                 into.display()
             ));
         }
-        let moved = super::make_directory(&self.dir, &self.path, "var").and_then(|dir| {
-            apply.move_into((&from, &shown), (&dir, &into))?;
-            self.link_database()
-        });
+        let moved = super::make_directory(&self.dir, &self.path, "var")
+            .and_then(|dir| apply.move_into((&from, &shown), (&dir, &into)));
         if let Err(error) = moved {
             apply.fail(&error);
+        }
+        if let Err(error) = self.link_database() {
+            apply.told.push(format!("{error}: rpm does not find the node's database there"));
         }
         if apply.changed {
             // They are there before the generation forgets them.
