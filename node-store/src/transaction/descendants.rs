@@ -75,8 +75,9 @@ fn goes_away(packages: &Packages, answer: &Answer) -> BTreeSet<Id> {
     packages.own().into_iter().filter(|&id| names.contains(&packages.nevra(id))).collect()
 }
 
-/// Makes sure that every node below can be changed where it is, before anything is written in any of them.
-pub(super) fn may_move(below: &[PathBuf]) -> Result<(), TransactionError> {
+/// Makes sure that nodes below can be changed where they are, before anything is written in any of them: those
+/// that will change. Others may be anybody's.
+pub(super) fn may_move<'a>(below: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), TransactionError> {
     for path in below {
         let family = Family::load(path)?;
         family.may_change()?;
@@ -92,7 +93,14 @@ pub(super) fn along(
     first: &One<'_>,
     talk: &mut dyn Talk,
 ) -> Result<Option<(u64, Record)>, TransactionError> {
-    let mut family = Family::load(path)?;
+    let mut family = match Family::load(path) {
+        // As when what breaks was looked for.
+        Err(error) => {
+            talk.say(&format!("{}: {error}; it stays as it is", path.display()));
+            return Ok(None);
+        }
+        Ok(family) => family,
+    };
     for ancestor in &mut family.ancestors {
         if let Some((_, number)) = moved.nodes.iter().find(|(node, _)| *node == ancestor.path) {
             let tree = ancestor.path.join(format!(".red/gen/{number}"));
@@ -111,6 +119,9 @@ pub(super) fn along(
         return Ok(None);
     }
     let changes: Vec<Change> = answer.changes.iter().map(|(change, _)| change.clone()).collect();
+    // What does not hold in a node changes others that rely on it.
+    first.locks.holds(path)?;
+    may_move([&path.to_path_buf()])?;
     talk.show(&session.family.node.alias, &changes);
     let mut one = One { session: &session, store: &store, how: first.how, locks: first.locks };
     let prepared = one.prepare(&packages, answer, &about, talk)?;

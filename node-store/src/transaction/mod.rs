@@ -206,7 +206,10 @@ pub(crate) fn run(
         return Ok(End::Declined);
     }
     if !broken.is_empty() {
-        descendants::may_move(&below)?;
+        for path in broken.keys() {
+            locks.holds(path)?;
+        }
+        descendants::may_move(broken.keys())?;
     }
     let mut one = One { session: &session, store: &store, how, locks: &locks };
     let Some((stage, record)) = one.prepare(&packages, answer, &about, talk)? else {
