@@ -95,6 +95,78 @@ fn what_a_scriptlet_does_not_see_it_does_not_remove() {
     });
 }
 
+/// Parts of `/var` may be file systems of their own, or mount points: what cannot be put there stands in the way
+/// of no later command.
+#[test]
+fn data_come_to_other_file_systems_and_block_nothing() {
+    let ground = Ground::new();
+    let post = "%install\nmkdir -p %{buildroot}/var/log/spread/sub\ncd %{buildroot}/var/log\necho l > spread.log\n\
+                echo s > spread/sub/s\nln -s s spread/sub/link\n\
+                %post\nrm -rf /var/lib/deep && mkdir -p /var/lib/deep/a && echo h > /var/lib/deep/a/held\n\
+                %files\n/var/log/spread.log\n%attr(0750,root,root) /var/log/spread\n";
+    ground.build("spread", "1", post);
+    let node = ground.with_repository("node");
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNS).expect("root may");
+            let flags = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
+            mount_change("/", flags).expect("root may");
+            let (log, held) = (node.join("var/log"), node.join("var/lib/deep/a/held"));
+            for dir in [&log, &node.join("var/lib/deep/a")] {
+                fs::create_dir_all(dir).expect("there is room");
+            }
+            mount("red-test", &log, "tmpfs", MountFlags::empty(), None).expect("root may");
+            fs::write(&held, "old").expect("there is room");
+            rustix::mount::mount_bind(&held, &held).expect("root may");
+            let said = ground.dnf("node", &["-y", "install", "spread"]).good();
+            assert_eq!(text(log.join("spread.log")).as_deref(), Some("l\n"), "{}", said.err);
+            assert_eq!(text(log.join("spread/sub/link")).as_deref(), Some("s\n"));
+            let mode = fs::metadata(log.join("spread")).expect("it is there").permissions().mode();
+            assert_eq!(mode & 0o7777, 0o750);
+            let kept = node.join(".red/kept/1");
+            assert!(said.err.contains(&format!("is kept in {}", kept.display())), "{}", said.err);
+            assert_eq!(text(kept.join("lib/deep/a/held")).as_deref(), Some("h\n"));
+            let said = ground.dnf("node", &["-y", "red-rollback", "0"]).good();
+            assert!(!said.err.contains("kept"), "{}", said.err);
+            ground.dnf("node", &["-y", "install", "spread"]).good();
+            ground.dnf("node", &["-y", "remove", "spread"]).good();
+            assert!(!log.join("spread.log").exists() && !log.join("spread").exists());
+        });
+        inside.join().expect("it holds");
+    });
+}
+
+/// Keys that count are in a record which nodes of other users read, whatever root's umask was.
+#[test]
+fn nodes_of_others_read_records_whatever_the_umask() {
+    let mut ground = Ground::new();
+    for name in ["one", "two"] {
+        ground.build(name, "1", "%files\n");
+    }
+    ground.publish("main", &[]);
+    ground = ground.for_user();
+    let user = ground.user.take().expect("it was made");
+    ground.create("parent", Some("main"));
+    let parent = ground.node("parent");
+    let mut tool = ground.tool("red-dnf");
+    tool.arg(format!("--redpath={}", parent.display())).args(["-y", "install", "one"]);
+    let mut closed = Command::new("bash");
+    closed.args(["-c", "umask 027; exec \"$@\"", "bash"]).arg(tool.get_program()).args(tool.get_args());
+    closed.envs(tool.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    run(&mut closed).good();
+    ground.create("parent/child", Some("main"));
+    let id = format!("{0}:{0}", user.uid);
+    run(Command::new("chown").arg("-R").arg(id).arg(parent.join("child"))).good();
+    ground.user = Some(user);
+    ground.dnf("parent/child", &["-y", "install", "two"]).good();
+    let current = fs::canonicalize(parent.join(".red/current")).expect("it is there");
+    let record = current.join(".generation.json");
+    fs::set_permissions(&record, fs::Permissions::from_mode(0o600)).expect("root may");
+    let said = ground.dnf("parent/child", &["-y", "remove", "two"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(said.err.contains(".generation.json: Permission denied: it says whose"), "{}", said.err);
+}
+
 /// Where `/etc` is split at a mount, names are gone without a mark of overlayfs.
 #[test]
 fn what_is_removed_from_a_split_directory_stays_so() {
@@ -283,6 +355,9 @@ fn descendants_that_cannot_move_are_told_before_anything_is_done() {
     ground.create("parent/child", Some("main"));
     ground.dnf("parent", &["-y", "install", "lib-1"]).good();
     ground.dnf("parent/child", &["-y", "install", "user-1"]).good();
+    // It has nothing to do with all this.
+    ground.create("parent/other", Some("main"));
+    std::os::unix::fs::chown(parent.join("other"), Some(12345), Some(12345)).expect("root may");
     let child = parent.join("child");
     // Root does nothing in a node that another user could lead it out of.
     std::os::unix::fs::chown(&child, Some(12345), Some(12345)).expect("root may");
