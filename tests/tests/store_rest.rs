@@ -1,7 +1,7 @@
 //! What leaves with a package, what scriptlets make that no generation keeps, and what is said of mistakes.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
@@ -67,6 +67,27 @@ fn data_of_a_package_leave_with_it() {
 #[test]
 fn data_of_a_users_package_leave_with_it() {
     data_leave(&Ground::new().for_user());
+}
+
+/// The staging area of an ordinary user has that user's group, which is no wish of a package.
+#[test]
+fn groups_of_a_users_data_stay() {
+    let mut ground = Ground::new();
+    ground.build("writer", "1", "%post\necho x > /var/lib/shared/f\n%files\n");
+    ground.publish("main", &[]);
+    ground = ground.for_user();
+    ground.create("node", Some("main"));
+    let shared = ground.node("node").join("var/lib/shared");
+    fs::create_dir_all(&shared).expect("there is room");
+    let uid = ground.user.as_ref().map(|user| user.uid);
+    for dir in [shared.as_path(), &ground.node("node/var/lib"), &ground.node("node/var")] {
+        std::os::unix::fs::chown(dir, uid, Some(4242)).expect("root may");
+    }
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o2775)).expect("root may");
+    ground.dnf("node", &["-y", "install", "writer"]).good();
+    let facts = fs::metadata(&shared).expect("it is there");
+    assert_eq!((facts.gid(), facts.permissions().mode() & 0o7777), (4242, 0o2775));
+    assert_eq!(text(shared.join("f")).as_deref(), Some("x\n"));
 }
 
 /// A scriptlet that removes a directory removes what it sees: not what is mounted there, nor another node's files.
@@ -331,10 +352,8 @@ fn a_node_without_packages_answers_as_rpm_does() {
     assert!(!node.join("var/lib/rpm/rpmdb.sqlite").exists(), "a question makes nothing");
 }
 
-/// Nodes below are looked at before their parent is written to.
-#[test]
-fn descendants_that_cannot_move_are_told_before_anything_is_done() {
-    let ground = Ground::new();
+/// Two versions of a library, and of what needs exactly one of them.
+fn pairs(ground: &Ground) {
     for version in ["1", "2"] {
         ground.build("lib", version, "%files\n");
     }
@@ -351,6 +370,13 @@ fn descendants_that_cannot_move_are_told_before_anything_is_done() {
         make.arg("--define").arg(format!("_rpmdir {}", ground.repo("main").display())).arg(spec);
         run(&mut make).good();
     }
+}
+
+/// Nodes below are looked at before their parent is written to.
+#[test]
+fn descendants_that_cannot_move_are_told_before_anything_is_done() {
+    let ground = Ground::new();
+    pairs(&ground);
     let parent = ground.with_repository("parent");
     ground.create("parent/child", Some("main"));
     ground.dnf("parent", &["-y", "install", "lib-1"]).good();
@@ -370,4 +396,29 @@ fn descendants_that_cannot_move_are_told_before_anything_is_done() {
     ground.dnf("parent", &["-y", "--with-descendants", "update", "lib"]).good();
     assert_eq!(ground.rpm_says("parent"), ["lib-2"]);
     assert_eq!(ground.rpm_says("parent/child"), ["user-2"]);
+}
+
+/// A child of somebody else that has nothing to do with a change is in nobody's way.
+#[test]
+fn children_of_others_that_stay_as_they_are_are_not_asked() {
+    let mut ground = Ground::new();
+    pairs(&ground);
+    ground.publish("main", &[]);
+    ground = ground.for_user();
+    ground.create("parent", Some("main"));
+    ground.create("parent/child", Some("main"));
+    ground.dnf("parent", &["-y", "install", "lib-1"]).good();
+    ground.dnf("parent/child", &["-y", "install", "user-1"]).good();
+    let user = ground.user.take();
+    ground.create("parent/other", Some("main"));
+    ground.user = user;
+    ground.dnf("parent", &["-y", "--with-descendants", "update", "lib"]).good();
+    assert_eq!(ground.rpm_says("parent"), ["lib-2"]);
+    assert_eq!(ground.rpm_says("parent/child"), ["user-2"]);
+    let user = ground.user.take();
+    ground.dnf("parent/other", &["-y", "install", "user-2"]).good();
+    ground.user = user;
+    let said = ground.dnf("parent", &["-y", "--with-descendants", "downgrade", "lib-1"]);
+    assert!(said.code == 1 && said.err.contains("belongs to user 0"), "{}", said.err);
+    assert!(!said.err.contains("installing lib"), "{}", said.err);
 }

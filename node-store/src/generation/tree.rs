@@ -35,7 +35,10 @@ pub(crate) fn make_directory(
             Ok(()) => {
                 dir = openat(&dir, name, DIRECTORY, Mode::empty()).at(&path)?;
                 // Nodes of other users rely on what is below, whatever the umask.
-                rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o755)).at(&path)?;
+                let mode = rustix::fs::fstat(&dir).at(&path)?.st_mode & 0o7777;
+                if mode & 0o755 != 0o755 {
+                    rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode | 0o755)).at(&path)?;
+                }
             }
         }
     }

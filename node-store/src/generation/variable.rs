@@ -185,7 +185,8 @@ impl Apply {
             self.told.push(format!("… and {more} more"));
             self.told.extend(last);
         }
-        self.told
+        // Scriptlets choose names.
+        self.told.iter().map(|line| red_runtime::node::render::visible(line).into_owned()).collect()
     }
 
     fn move_into(&mut self, from: Shown<'_>, into: Shown<'_>) -> Result<(), StoreError> {

@@ -86,21 +86,8 @@ pub(super) fn may_move<'a>(below: impl IntoIterator<Item = &'a PathBuf>) -> Resu
     Ok(())
 }
 
-/// A descendant that moves along with its ancestor.
-pub(super) fn along(
-    path: &Path,
-    moved: &Switches,
-    first: &One<'_>,
-    talk: &mut dyn Talk,
-) -> Result<Option<(u64, Record)>, TransactionError> {
-    let mut family = match Family::load(path) {
-        // As when what breaks was looked for.
-        Err(error) => {
-            talk.say(&format!("{}: {error}; it stays as it is", path.display()));
-            return Ok(None);
-        }
-        Ok(family) => family,
-    };
+/// Shows a node its ancestors as they will be.
+fn follow(family: &mut Family, moved: &Switches) {
     for ancestor in &mut family.ancestors {
         if let Some((_, number)) = moved.nodes.iter().find(|(node, _)| *node == ancestor.path) {
             let tree = ancestor.path.join(format!(".red/gen/{number}"));
@@ -108,6 +95,28 @@ pub(super) fn along(
             ancestor.tree = tree;
         }
     }
+}
+
+/// Whether a node loses what it needs, because others between it and the first one move.
+pub(super) fn loses(path: &Path, moved: &Switches) -> Result<bool, TransactionError> {
+    let Ok(mut family) = Family::load(path) else { return Ok(false) };
+    let before = match crate::audit::unmet(&family) {
+        Err(LoadError::Rpm(rpm::RpmError::Database { .. })) => return Ok(false),
+        before => before?,
+    };
+    follow(&mut family, moved);
+    Ok(crate::audit::unmet(&family)?.iter().any(|line| !before.contains(line)))
+}
+
+/// A descendant that moves along with its ancestor.
+pub(super) fn along(
+    path: &Path,
+    moved: &Switches,
+    first: &One<'_>,
+    talk: &mut dyn Talk,
+) -> Result<Option<(u64, Record)>, TransactionError> {
+    let mut family = Family::load(path)?;
+    follow(&mut family, moved);
     let session = Session::of(family, first.session.choice.clone())?;
     let store = family::store(&session.family.node)?;
     let about = About::to_change(&store)?;

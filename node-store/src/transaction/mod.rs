@@ -219,6 +219,10 @@ pub(crate) fn run(
     let mut records = vec![(store.path().to_owned(), record)];
     if !broken.is_empty() {
         for path in &below {
+            // The others need nothing, and may be anybody's.
+            if !broken.contains_key(path) && !descendants::loses(path, &switches)? {
+                continue;
+            }
             if let Some((number, record)) = descendants::along(path, &switches, &one, talk)? {
                 switches.nodes.push((path.clone(), number));
                 records.push((path.clone(), record));
