@@ -94,6 +94,9 @@ impl About {
         match std::fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).map_err(|error| failed(error.to_string())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                Err(RpmError::Closed { path })
+            }
             Err(error) => Err(failed(error.to_string())),
         }
     }

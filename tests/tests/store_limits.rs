@@ -45,6 +45,9 @@ fn limits_hold(ground: &Ground) {
     let fill = "%post\nmkdir -p /var/lib/much\ni=0; while [ $i -lt 200 ]; do \
                 head -c 1M /dev/zero > /var/lib/much/$i; i=$((i + 1)); sleep 0.02; done\n%files\n";
     ground.build("filler", "1", fill);
+    let fork = "%post\nx=$(head -c 30M /dev/zero | tr '\\0' x)\nfor i in 1 2 3 4 5 6 7 8 9 10 11 12; do \
+                (sleep 3; : $i) & done; wait\n%files\n";
+    ground.build("forker", "1", fork);
     ground.build("long", "1", "%post\ntruncate -s 9G /var/lib/long; ls -s /var/lib/long\n%files\n");
     ground.publish("main", &[]);
     let point = ground.node("small");
@@ -57,6 +60,9 @@ fn limits_hold(ground: &Ground) {
         "scriptlet_memory",
     ];
     takes_too_much(ground, "memory", "--setopt=scriptlet_memory=256", &memory);
+    // What processes share counts once.
+    ground.dnf("small/node", &["-y", "--setopt=scriptlet_memory=256", "install", "forker"]).good();
+    ground.dnf("small/node", &["-y", "remove", "forker"]).good();
     let disk = [
         "%post(filler-1-1.noarch)",
         "are left of the file system of",

@@ -1,7 +1,7 @@
 //! What leaves with a package, what scriptlets make that no generation keeps, and what is said of mistakes.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
@@ -69,6 +69,27 @@ fn data_of_a_users_package_leave_with_it() {
     data_leave(&Ground::new().for_user());
 }
 
+/// The staging area of an ordinary user has that user's group, which is no wish of a package.
+#[test]
+fn groups_of_a_users_data_stay() {
+    let mut ground = Ground::new();
+    ground.build("writer", "1", "%post\necho x > /var/lib/shared/f\n%files\n");
+    ground.publish("main", &[]);
+    ground = ground.for_user();
+    ground.create("node", Some("main"));
+    let shared = ground.node("node").join("var/lib/shared");
+    fs::create_dir_all(&shared).expect("there is room");
+    let uid = ground.user.as_ref().map(|user| user.uid);
+    for dir in [shared.as_path(), &ground.node("node/var/lib"), &ground.node("node/var")] {
+        std::os::unix::fs::chown(dir, uid, Some(4242)).expect("root may");
+    }
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o2775)).expect("root may");
+    ground.dnf("node", &["-y", "install", "writer"]).good();
+    let facts = fs::metadata(&shared).expect("it is there");
+    assert_eq!((facts.gid(), facts.permissions().mode() & 0o7777), (4242, 0o2775));
+    assert_eq!(text(shared.join("f")).as_deref(), Some("x\n"));
+}
+
 /// A scriptlet that removes a directory removes what it sees: not what is mounted there, nor another node's files.
 #[test]
 fn what_a_scriptlet_does_not_see_it_does_not_remove() {
@@ -93,6 +114,78 @@ fn what_a_scriptlet_does_not_see_it_does_not_remove() {
         });
         inside.join().expect("it holds");
     });
+}
+
+/// Parts of `/var` may be file systems of their own, or mount points: what cannot be put there stands in the way
+/// of no later command.
+#[test]
+fn data_come_to_other_file_systems_and_block_nothing() {
+    let ground = Ground::new();
+    let post = "%install\nmkdir -p %{buildroot}/var/log/spread/sub\ncd %{buildroot}/var/log\necho l > spread.log\n\
+                echo s > spread/sub/s\nln -s s spread/sub/link\n\
+                %post\nrm -rf /var/lib/deep && mkdir -p /var/lib/deep/a && echo h > /var/lib/deep/a/held\n\
+                %files\n/var/log/spread.log\n%attr(0750,root,root) /var/log/spread\n";
+    ground.build("spread", "1", post);
+    let node = ground.with_repository("node");
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNS).expect("root may");
+            let flags = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
+            mount_change("/", flags).expect("root may");
+            let (log, held) = (node.join("var/log"), node.join("var/lib/deep/a/held"));
+            for dir in [&log, &node.join("var/lib/deep/a")] {
+                fs::create_dir_all(dir).expect("there is room");
+            }
+            mount("red-test", &log, "tmpfs", MountFlags::empty(), None).expect("root may");
+            fs::write(&held, "old").expect("there is room");
+            rustix::mount::mount_bind(&held, &held).expect("root may");
+            let said = ground.dnf("node", &["-y", "install", "spread"]).good();
+            assert_eq!(text(log.join("spread.log")).as_deref(), Some("l\n"), "{}", said.err);
+            assert_eq!(text(log.join("spread/sub/link")).as_deref(), Some("s\n"));
+            let mode = fs::metadata(log.join("spread")).expect("it is there").permissions().mode();
+            assert_eq!(mode & 0o7777, 0o750);
+            let kept = node.join(".red/kept/1");
+            assert!(said.err.contains(&format!("is kept in {}", kept.display())), "{}", said.err);
+            assert_eq!(text(kept.join("lib/deep/a/held")).as_deref(), Some("h\n"));
+            let said = ground.dnf("node", &["-y", "red-rollback", "0"]).good();
+            assert!(!said.err.contains("kept"), "{}", said.err);
+            ground.dnf("node", &["-y", "install", "spread"]).good();
+            ground.dnf("node", &["-y", "remove", "spread"]).good();
+            assert!(!log.join("spread.log").exists() && !log.join("spread").exists());
+        });
+        inside.join().expect("it holds");
+    });
+}
+
+/// Keys that count are in a record which nodes of other users read, whatever root's umask was.
+#[test]
+fn nodes_of_others_read_records_whatever_the_umask() {
+    let mut ground = Ground::new();
+    for name in ["one", "two"] {
+        ground.build(name, "1", "%files\n");
+    }
+    ground.publish("main", &[]);
+    ground = ground.for_user();
+    let user = ground.user.take().expect("it was made");
+    ground.create("parent", Some("main"));
+    let parent = ground.node("parent");
+    let mut tool = ground.tool("red-dnf");
+    tool.arg(format!("--redpath={}", parent.display())).args(["-y", "install", "one"]);
+    let mut closed = Command::new("bash");
+    closed.args(["-c", "umask 027; exec \"$@\"", "bash"]).arg(tool.get_program()).args(tool.get_args());
+    closed.envs(tool.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    run(&mut closed).good();
+    ground.create("parent/child", Some("main"));
+    let id = format!("{0}:{0}", user.uid);
+    run(Command::new("chown").arg("-R").arg(id).arg(parent.join("child"))).good();
+    ground.user = Some(user);
+    ground.dnf("parent/child", &["-y", "install", "two"]).good();
+    let current = fs::canonicalize(parent.join(".red/current")).expect("it is there");
+    let record = current.join(".generation.json");
+    fs::set_permissions(&record, fs::Permissions::from_mode(0o600)).expect("root may");
+    let said = ground.dnf("parent/child", &["-y", "remove", "two"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(said.err.contains(".generation.json: Permission denied: it says whose"), "{}", said.err);
 }
 
 /// Where `/etc` is split at a mount, names are gone without a mark of overlayfs.
@@ -259,10 +352,8 @@ fn a_node_without_packages_answers_as_rpm_does() {
     assert!(!node.join("var/lib/rpm/rpmdb.sqlite").exists(), "a question makes nothing");
 }
 
-/// Nodes below are looked at before their parent is written to.
-#[test]
-fn descendants_that_cannot_move_are_told_before_anything_is_done() {
-    let ground = Ground::new();
+/// Two versions of a library, and of what needs exactly one of them.
+fn pairs(ground: &Ground) {
     for version in ["1", "2"] {
         ground.build("lib", version, "%files\n");
     }
@@ -279,10 +370,20 @@ fn descendants_that_cannot_move_are_told_before_anything_is_done() {
         make.arg("--define").arg(format!("_rpmdir {}", ground.repo("main").display())).arg(spec);
         run(&mut make).good();
     }
+}
+
+/// Nodes below are looked at before their parent is written to.
+#[test]
+fn descendants_that_cannot_move_are_told_before_anything_is_done() {
+    let ground = Ground::new();
+    pairs(&ground);
     let parent = ground.with_repository("parent");
     ground.create("parent/child", Some("main"));
     ground.dnf("parent", &["-y", "install", "lib-1"]).good();
     ground.dnf("parent/child", &["-y", "install", "user-1"]).good();
+    // It has nothing to do with all this.
+    ground.create("parent/other", Some("main"));
+    std::os::unix::fs::chown(parent.join("other"), Some(12345), Some(12345)).expect("root may");
     let child = parent.join("child");
     // Root does nothing in a node that another user could lead it out of.
     std::os::unix::fs::chown(&child, Some(12345), Some(12345)).expect("root may");
@@ -295,4 +396,29 @@ fn descendants_that_cannot_move_are_told_before_anything_is_done() {
     ground.dnf("parent", &["-y", "--with-descendants", "update", "lib"]).good();
     assert_eq!(ground.rpm_says("parent"), ["lib-2"]);
     assert_eq!(ground.rpm_says("parent/child"), ["user-2"]);
+}
+
+/// A child of somebody else that has nothing to do with a change is in nobody's way.
+#[test]
+fn children_of_others_that_stay_as_they_are_are_not_asked() {
+    let mut ground = Ground::new();
+    pairs(&ground);
+    ground.publish("main", &[]);
+    ground = ground.for_user();
+    ground.create("parent", Some("main"));
+    ground.create("parent/child", Some("main"));
+    ground.dnf("parent", &["-y", "install", "lib-1"]).good();
+    ground.dnf("parent/child", &["-y", "install", "user-1"]).good();
+    let user = ground.user.take();
+    ground.create("parent/other", Some("main"));
+    ground.user = user;
+    ground.dnf("parent", &["-y", "--with-descendants", "update", "lib"]).good();
+    assert_eq!(ground.rpm_says("parent"), ["lib-2"]);
+    assert_eq!(ground.rpm_says("parent/child"), ["user-2"]);
+    let user = ground.user.take();
+    ground.dnf("parent/other", &["-y", "install", "user-2"]).good();
+    ground.user = user;
+    let said = ground.dnf("parent", &["-y", "--with-descendants", "downgrade", "lib-1"]);
+    assert!(said.code == 1 && said.err.contains("belongs to user 0"), "{}", said.err);
+    assert!(!said.err.contains("installing lib"), "{}", said.err);
 }

@@ -32,9 +32,9 @@ impl Switches {
 
 const PENDING: &str = "pending.json";
 
-/// Switches all nodes. Every generation is complete and durable.
-pub(crate) fn commit(switches: &Switches) -> Result<(), StoreError> {
-    let Some((first, number)) = switches.nodes.first() else { return Ok(()) };
+/// Switches all nodes. Every generation is complete and durable. Returns what a person should know of.
+pub(crate) fn commit(switches: &Switches) -> Result<Vec<String>, StoreError> {
+    let Some((first, number)) = switches.nodes.first() else { return Ok(Vec::new()) };
     let store = Store::open(first)?;
     // All that can be refused is refused before the first switch.
     for (node, number) in &switches.nodes {
@@ -44,10 +44,12 @@ pub(crate) fn commit(switches: &Switches) -> Result<(), StoreError> {
         return store.switch(*number);
     }
     store.write_durably(PENDING, &serde_json::to_vec(switches).map_err(std::io::Error::from).at(first)?)?;
+    let mut told = Vec::new();
     for (node, number) in &switches.nodes {
-        Store::open(node)?.switch(*number)?;
+        told.extend(Store::open(node)?.switch(*number)?);
     }
-    store.forget_pending()
+    store.forget_pending()?;
+    Ok(told)
 }
 
 impl Store {
@@ -66,11 +68,11 @@ impl Store {
             let done = match Store::open(&node) {
                 Err(StoreError::File { errno: Errno::NOENT | Errno::NOTDIR, .. }) => continue,
                 Err(error) => Err(error),
-                Ok(store) if store.current()? == Some(number) => Ok(()),
+                Ok(store) if store.current()? == Some(number) => Ok(Vec::new()),
                 Ok(store) => store.switch(number),
             };
             match done {
-                Ok(()) => {}
+                Ok(lines) => told.extend(lines),
                 Err(error @ (StoreError::NoGeneration { .. } | StoreError::InTheWay { .. })) => {
                     told.push(format!(
                         "the interrupted update of {} cannot be completed: {error}",

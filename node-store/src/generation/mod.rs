@@ -7,6 +7,7 @@ mod collect;
 mod descend;
 mod lock;
 mod marks;
+mod older;
 mod sweep;
 mod switch;
 mod tidy;

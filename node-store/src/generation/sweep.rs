@@ -10,7 +10,7 @@ impl Store {
         if !is_directory(&self.dir, RED) {
             return Ok(Vec::new());
         }
-        let told = self.finish_switches()?;
+        let mut told = self.finish_switches()?;
         for left in ["stage", "aside", "current.new", "trash"] {
             remove(&self.dir, &self.path, &format!("{RED}/{left}"))?;
         }
@@ -29,7 +29,7 @@ impl Store {
         if !self.path.join(DATABASE).exists() {
             self.link_database()?;
         }
-        self.apply_variable(current)?;
+        told.extend(self.apply_variable(current)?);
         Ok(told)
     }
 

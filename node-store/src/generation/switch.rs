@@ -137,6 +137,8 @@ impl Store {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let below = format!(".red/stage/{}/{}", stage.number, super::ABOUT);
         let file = openat(&self.dir, below, flags, Mode::from_raw_mode(0o644)).at(&path)?;
+        // Other users' nodes below rely on it, whatever the umask.
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644)).at(&path)?;
         std::io::Write::write_all(&mut std::fs::File::from(file), text).at(path)
     }
 
@@ -234,7 +236,8 @@ impl Store {
     }
 
     /// Makes a generation the current one. Either the old or the new one holds at every moment.
-    pub(crate) fn switch(&self, number: u64) -> Result<(), StoreError> {
+    /// Returns what a person should know of.
+    pub(crate) fn switch(&self, number: u64) -> Result<Vec<String>, StoreError> {
         self.may_switch(number)?;
         // Launches show it, also where no package was ever installed.
         drop(make_directory(&self.dir, &self.path, format!(".red/gen/{number}/{DATABASE}"))?);

@@ -20,6 +20,16 @@ pub(crate) fn transfer(from: (&OwnedFd, &Path), into: (&OwnedFd, &Path)) -> Resu
     transfer.directory(from, into)
 }
 
+/// Copies one entry into a directory that lacks it.
+pub(super) fn copy_entry(
+    from: Shown<'_>,
+    into: Shown<'_>,
+    name: &CStr,
+    stat: &Stat,
+) -> Result<(), StoreError> {
+    Transfer { links: HashMap::new(), root: into }.entry(from, into, name, stat)
+}
+
 /// Removes everything in a directory.
 pub(crate) fn clear(dir: &OwnedFd, shown: &Path) -> Result<(), StoreError> {
     for (name, _) in entries(dir, shown)? {
@@ -53,6 +63,10 @@ struct Transfer<'a> {
 impl Transfer<'_> {
     fn directory(&mut self, from: Shown<'_>, into: Shown<'_>) -> Result<(), StoreError> {
         for (name, _) in entries(from.0, from.1)? {
+            if *name == *OPAQUE {
+                // A scriptlet made it: overlayfs has another mark for that.
+                continue;
+            }
             let path = join(from.1, &name);
             let stat = statat(from.0, &name, AtFlags::SYMLINK_NOFOLLOW).at(&path)?;
             self.entry(from, into, &name, &stat)?;

@@ -30,10 +30,17 @@ pub(crate) fn make_directory(
     for name in below.as_ref() {
         path.push(name);
         match rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
+            Err(Errno::EXIST) => dir = openat(&dir, name, DIRECTORY, Mode::empty()).at(&path)?,
             Err(errno) => return Err(errno).at(path),
+            Ok(()) => {
+                dir = openat(&dir, name, DIRECTORY, Mode::empty()).at(&path)?;
+                // Nodes of other users rely on what is below, whatever the umask.
+                let mode = rustix::fs::fstat(&dir).at(&path)?.st_mode & 0o7777;
+                if mode & 0o755 != 0o755 {
+                    rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode | 0o755)).at(&path)?;
+                }
+            }
         }
-        dir = openat(&dir, name, DIRECTORY, Mode::empty()).at(&path)?;
     }
     Ok(dir)
 }

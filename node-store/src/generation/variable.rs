@@ -2,19 +2,20 @@
 //! and outside generations: changes come to it once their generation is current, in steps that can be done
 //! again.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, openat,
-    openat2, renameat, renameat_with, statat, unlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::marks::{OPAQUE, clean, is_opaque, is_whiteout, strip};
-use super::tree::{Shown, join, remove};
-use super::{At, DIRECTORY, Stage, Store, StoreError, VARIABLE, Walk, entries};
+use super::older::{Moment, free_name, is_dir, is_newer, make_room, remove_older};
+use super::transfer::copy_entry;
+use super::tree::{Shown, join, remove, same_attributes};
+use super::{At, DIRECTORY, Stage, Store, StoreError, VARIABLE, entries};
 
 impl Store {
     /// Moves what a stage has for the node's `var` aside, but for the database. Names that were removed stay
@@ -41,41 +42,94 @@ impl Store {
     }
 
     /// Moves what a generation has for `var` to where it belongs. Done again after a crash, it goes on
-    /// where it stopped.
-    pub(super) fn apply_variable(&self, number: u64) -> Result<(), StoreError> {
+    /// where it stopped. What cannot be moved is kept aside, and blocks nothing. Returns what a person should
+    /// know of.
+    pub(super) fn apply_variable(&self, number: u64) -> Result<Vec<String>, StoreError> {
         let path = self.generation(number);
         let generation = match openat(&self.dir, format!(".red/gen/{number}"), DIRECTORY, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::NOENT) => return Ok(Vec::new()),
             opened => opened.at(&path)?,
         };
         let shown = path.join(VARIABLE);
         let from = match openat(&generation, VARIABLE, DIRECTORY, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::NOENT) => return Ok(Vec::new()),
             opened => opened.at(&shown)?,
         };
-        let begun = statat(&generation, "var", AtFlags::SYMLINK_NOFOLLOW).at(path.join("var"))?;
-        let into = super::make_directory(&self.dir, &self.path, "var")?;
-        let moment = (begun.st_mtime, begun.st_mtime_nsec);
-        if move_into((&from, &shown), (&into, &self.path.join("var")), moment)? {
+        let mut apply = Apply::new(self.path.join(super::DATABASE), begun(&generation, &from));
+        let into = self.path.join("var");
+        if apply.moment == NEVER_SEEN {
+            apply.told.push(format!(
+                "{}: the clock was set back since the transaction began: nothing is removed from there, and files \
+                 that differ stay",
+                into.display()
+            ));
+        }
+        let moved = super::make_directory(&self.dir, &self.path, "var")
+            .and_then(|dir| apply.move_into((&from, &shown), (&dir, &into)));
+        if let Err(error) = moved {
+            apply.fail(&error);
+        }
+        if let Err(error) = self.link_database() {
+            apply.told.push(format!("{error}: rpm does not find the node's database there"));
+        }
+        if apply.changed {
             // They are there before the generation forgets them.
             self.sync_all()?;
         }
+        if apply.kept {
+            let place = self.keep_aside(&generation, (&from, &shown), number)?;
+            apply.told.push(format!("what could not be moved is kept in {}", place.display()));
+            return Ok(apply.told());
+        }
         drop(from);
-        remove(&generation, &path, VARIABLE)
+        remove(&generation, &path, VARIABLE)?;
+        Ok(apply.told())
+    }
+
+    /// Puts what could not be moved where no later command tries again.
+    fn keep_aside(&self, generation: &OwnedFd, from: Shown<'_>, number: u64) -> Result<PathBuf, StoreError> {
+        // Marks that are left say nothing any more.
+        drop(clean(from.0, from.1));
+        let kept = super::make_directory(&self.dir, &self.path, KEPT)?;
+        // Directories that kept others out may not be there.
+        rustix::fs::fchmod(&kept, Mode::from_raw_mode(0o700)).at(self.path.join(KEPT))?;
+        for attempt in 0_u32.. {
+            let name = if attempt == 0 { number.to_string() } else { format!("{number}.{attempt}") };
+            match renameat(generation, VARIABLE, &kept, &*name) {
+                Ok(()) => return Ok(self.path.join(KEPT).join(name)),
+                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
+                Err(errno) => return Err(errno).at(self.path.join(KEPT).join(name)),
+            }
+        }
+        Ok(self.path.join(KEPT))
     }
 }
 
-/// When something changed last, in seconds and nanoseconds.
-type Moment = (i64, u64);
+/// Where things for `var` are kept that could not be moved there, by generation.
+const KEPT: &str = ".red/kept";
+/// What has changed since the beginning of time: everything.
+const NEVER_SEEN: Moment = (i64::MIN, 0);
+/// Lines about one switch.
+const TOLD: usize = 20;
+
+/// When the transaction began whose changes are in a directory. Once the clock of the file system was set back,
+/// times say nothing, and all that is there counts as newer.
+fn begun(generation: &OwnedFd, from: &OwnedFd) -> Moment {
+    let Ok(begun) = statat(generation, "var", AtFlags::SYMLINK_NOFOLLOW) else { return NEVER_SEEN };
+    let moment = (begun.st_mtime, begun.st_mtime_nsec);
+    let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    let touched = rustix::fs::futimens(from, &Timestamps { last_access: now, last_modification: now })
+        .and_then(|()| rustix::fs::fstat(from));
+    match touched {
+        Ok(now) if (now.st_mtime, now.st_mtime_nsec) < moment => NEVER_SEEN,
+        _ => moment,
+    }
+}
 
 /// When a directory was made, by the clock of its file system.
 pub(super) fn moment_of(dir: &OwnedFd, shown: &Path) -> Result<Timespec, StoreError> {
     let stat = rustix::fs::fstat(dir).at(shown)?;
     Ok(Timespec { tv_sec: stat.st_mtime, tv_nsec: i64::try_from(stat.st_mtime_nsec).unwrap_or(0) })
-}
-
-fn is_dir(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
 /// Takes off the marks of names that the node does not have.
@@ -101,146 +155,219 @@ fn strangers(
     Ok(())
 }
 
-/// Returns whether anything changed.
-fn move_into(from: Shown<'_>, into: Shown<'_>, moment: Moment) -> Result<bool, StoreError> {
-    let mut changed = false;
-    let mark = statat(from.0, OPAQUE, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| is_whiteout(&stat));
-    if mark || is_opaque(from.0, from.1)? {
-        // The directory was removed and made anew: nothing of the old one is in it.
-        for (name, _) in entries(into.0, into.1)? {
-            if statat(from.0, &name, AtFlags::SYMLINK_NOFOLLOW).is_err() {
-                remove_older(into, &name, moment)?;
-                changed = true;
-            }
-        }
-    }
-    // Names are bytes: a scriptlet may have made one that is no text.
-    for (name, _) in entries(from.0, from.1)? {
-        changed |= move_one(from, into, &name, moment)?;
-    }
-    Ok(changed)
+/// Changes of a generation on their way to `var`.
+struct Apply {
+    moment: Moment,
+    /// The node's link to its database, which no scriptlet removes.
+    database: PathBuf,
+    told: Vec<String>,
+    changed: bool,
+    /// Whether something could not be moved.
+    kept: bool,
 }
 
-fn move_one(from: Shown<'_>, into: Shown<'_>, name: &CStr, moment: Moment) -> Result<bool, StoreError> {
-    let (old, new) = (join(from.1, name), join(into.1, name));
-    let stat = statat(from.0, name, AtFlags::SYMLINK_NOFOLLOW).at(&old)?;
-    if is_whiteout(&stat) {
-        // Something was removed.
-        if *name != *OPAQUE {
-            remove_older(into, name, moment)?;
+impl Apply {
+    fn new(database: PathBuf, moment: Moment) -> Self {
+        Self { moment, database, told: Vec::new(), changed: false, kept: false }
+    }
+
+    fn fail(&mut self, error: &StoreError) {
+        self.told.push(format!("{error}: this part of the new generation is not there"));
+        self.kept = true;
+    }
+
+    /// What to say, not without end.
+    fn told(mut self) -> Vec<String> {
+        let more = self.told.len().saturating_sub(TOLD);
+        if more > 0 {
+            let last = self.told.split_off(self.told.len() - 1);
+            self.told.truncate(TOLD - 1);
+            self.told.push(format!("… and {more} more"));
+            self.told.extend(last);
         }
-        return Ok(true);
+        // Scriptlets choose names.
+        self.told.iter().map(|line| red_runtime::node::render::visible(line).into_owned()).collect()
     }
-    let there = statat(into.0, name, AtFlags::SYMLINK_NOFOLLOW).ok();
-    if let Some(there) = there.filter(|there| is_dir(&stat) && is_dir(there)) {
-        let below_from = openat(from.0, name, DIRECTORY, Mode::empty()).at(&old)?;
-        let below_into = openat(into.0, name, DIRECTORY, Mode::empty()).at(&new)?;
-        let changed = move_into((&below_from, &old), (&below_into, &new), moment)?;
-        return Ok(same_access(&stat, &there, (&below_into, &new))? || changed);
+
+    fn move_into(&mut self, from: Shown<'_>, into: Shown<'_>) -> Result<(), StoreError> {
+        let mark = statat(from.0, OPAQUE, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| is_whiteout(&stat));
+        if mark || is_opaque(from.0, from.1)? {
+            // The directory was removed and made anew: nothing of the old one is in it.
+            for (name, _) in entries(into.0, into.1)? {
+                if statat(from.0, &name, AtFlags::SYMLINK_NOFOLLOW).is_err() {
+                    self.remove(into, &name);
+                }
+            }
+        }
+        // Names are bytes: a scriptlet may have made one that is no text.
+        for (name, _) in entries(from.0, from.1)? {
+            if join(into.1, &name) != self.database
+                && let Err(error) = self.move_one(from, into, &name)
+            {
+                self.fail(&error);
+            }
+        }
+        Ok(())
     }
-    if is_dir(&stat) {
-        let fd = openat(from.0, name, DIRECTORY, Mode::empty()).at(&old)?;
-        clean(&fd, &old)?;
-    } else if let Ok(fd) =
-        openat(from.0, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty())
-    {
-        strip(&fd, &old)?;
+
+    fn remove(&mut self, into: Shown<'_>, name: &CStr) {
+        if join(into.1, name) == self.database {
+            return;
+        }
+        self.changed = true;
+        if let Err(error) = remove_older(into, name, self.moment) {
+            self.told.push(format!("{error}: it is not part of the new generation, and is still there"));
+        }
     }
-    if there.is_some_and(|there| is_dir(&stat) != is_dir(&there)) {
-        make_room(into, name, moment)?;
+
+    fn move_one(&mut self, from: Shown<'_>, into: Shown<'_>, name: &CStr) -> Result<(), StoreError> {
+        let (old, new) = (join(from.1, name), join(into.1, name));
+        let stat = statat(from.0, name, AtFlags::SYMLINK_NOFOLLOW).at(&old)?;
+        if is_whiteout(&stat) {
+            // Something was removed.
+            if *name != *OPAQUE {
+                self.remove(into, name);
+            }
+            return Ok(());
+        }
+        let there = statat(into.0, name, AtFlags::SYMLINK_NOFOLLOW).ok();
+        if let Some(there) = there.filter(|there| is_dir(&stat) && is_dir(there)) {
+            let below_from = openat(from.0, name, DIRECTORY, Mode::empty()).at(&old)?;
+            let below_into = openat(into.0, name, DIRECTORY, Mode::empty()).at(&new)?;
+            self.move_into((&below_from, &old), (&below_into, &new))?;
+            match same_access(&stat, &there, (&below_into, &new)) {
+                Ok(changed) => self.changed |= changed,
+                Err(error) => self.told.push(format!("{error}: its owner and its mode stay what they were")),
+            }
+            return Ok(());
+        }
+        if is_dir(&stat) {
+            let fd = openat(from.0, name, DIRECTORY, Mode::empty()).at(&old)?;
+            clean(&fd, &old)?;
+        } else if let Ok(fd) =
+            openat(from.0, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty())
+        {
+            strip(&fd, &old)?;
+        }
+        self.changed = true;
+        let mut target = name.to_owned();
+        match there {
+            Some(there) if is_dir(&stat) != is_dir(&there) => make_room(into, name, self.moment)?,
+            Some(there) if is_newer(&there, self.moment) && !same(from.0, into.0, name, (&stat, &there)) => {
+                // Whoever runs in the node wrote to it while the transaction had its copy.
+                target = free_name(into, name, "rpmnew")?;
+                self.told.push(format!(
+                    "{} changed meanwhile and stays; what the transaction made of it is {}",
+                    new.display(),
+                    join(into.1, &target).display()
+                ));
+            }
+            _ => {}
+        }
+        self.put((from, name, &stat), (into, &target))
     }
-    renameat(from.0, name, into.0, name).at(new)?;
-    Ok(true)
+
+    /// Moves something to a name that is free, or that it takes the place of.
+    fn put(
+        &mut self,
+        (from, name, stat): (Shown<'_>, &CStr, &Stat),
+        (into, target): (Shown<'_>, &CStr),
+    ) -> Result<(), StoreError> {
+        let (old, new) = (join(from.1, name), join(into.1, target));
+        match renameat(from.0, name, into.0, target) {
+            // A part of `var` on a file system of its own.
+            Err(Errno::XDEV) if is_dir(stat) => {
+                rustix::fs::mkdirat(into.0, target, Mode::from_raw_mode(0o700)).at(&new)?;
+                let below_from = openat(from.0, name, DIRECTORY, Mode::empty()).at(&old)?;
+                let below_into = openat(into.0, target, DIRECTORY, Mode::empty()).at(&new)?;
+                self.move_into((&below_from, &old), (&below_into, &new))?;
+                same_attributes(&below_from, &below_into, &new)
+            }
+            Err(Errno::XDEV) => across((from, name, stat), (into, target)),
+            moved => moved.at(new),
+        }
+    }
+}
+
+/// Where copies grow, beside what they take the place of.
+const ASIDE: &str = ".red-moving";
+
+/// Moves what is no directory to another file system. A half of it is never there.
+fn across(
+    (from, name, stat): (Shown<'_>, &CStr, &Stat),
+    (into, target): (Shown<'_>, &CStr),
+) -> Result<(), StoreError> {
+    remove(into.0, into.1, ASIDE)?;
+    let path = into.1.join(ASIDE);
+    rustix::fs::mkdirat(into.0, ASIDE, Mode::from_raw_mode(0o700)).at(&path)?;
+    let copied = openat(into.0, ASIDE, DIRECTORY, Mode::empty()).at(&path).and_then(|aside| {
+        copy_entry(from, (&aside, &path), name, stat)?;
+        if let Ok(file) =
+            openat(&aside, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty())
+        {
+            rustix::fs::fsync(&file).at(&path)?;
+        }
+        match renameat(&aside, name, into.0, target) {
+            // Sockets are of whoever runs.
+            Err(Errno::NOENT) => Ok(()),
+            moved => moved.at(join(into.1, target)),
+        }
+    });
+    remove(into.0, into.1, ASIDE)?;
+    copied?;
+    rustix::fs::fsync(into.0).at(into.1)?;
+    unlinkat(from.0, name, AtFlags::empty()).at(join(from.1, name))
+}
+
+/// Whether two names, of which none is a directory, hold the same.
+fn same(from: &OwnedFd, into: &OwnedFd, name: &CStr, (new, old): (&Stat, &Stat)) -> bool {
+    let kind = |stat: &Stat| FileType::from_raw_mode(stat.st_mode);
+    if kind(new) != kind(old) {
+        return false;
+    }
+    let link = |dir: &OwnedFd| rustix::fs::readlinkat(dir, name, Vec::new()).ok();
+    match kind(new) {
+        FileType::RegularFile => new.st_size == old.st_size && same_bytes(from, into, name).unwrap_or(false),
+        FileType::Symlink => link(from) == link(into),
+        _ => true,
+    }
+}
+
+fn same_bytes(from: &OwnedFd, into: &OwnedFd, name: &CStr) -> std::io::Result<bool> {
+    use std::io::Read;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = |dir| openat(dir, name, flags, Mode::empty()).map(std::fs::File::from);
+    let (mut new, mut old) = (open(from)?, open(into)?);
+    let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        let count = new.read(&mut left)?;
+        if count == 0 {
+            return Ok(true);
+        }
+        old.read_exact(&mut right[..count])?;
+        if left[..count] != right[..count] {
+            return Ok(false);
+        }
+    }
 }
 
 /// Gives a directory that both have the owner and the mode that rpm gave it. The staging area's own
 /// directories are open to whoever makes them, and the one above the database is the staging area's.
 fn same_access(new: &Stat, old: &Stat, dir: Shown<'_>) -> Result<bool, StoreError> {
-    let of = |stat: &Stat| (stat.st_uid, stat.st_gid, stat.st_mode & 0o7077);
-    if of(new) == of(old) || dir.1.ends_with("var/lib") {
+    let root = rustix::process::geteuid().is_root();
+    // The staging area of an ordinary user has that user's group everywhere (mirror.rs), and so no set-group-ID.
+    let kept = if root { 0 } else { 0o2000 };
+    let of = |stat: &Stat| (stat.st_uid, if root { stat.st_gid } else { 0 }, stat.st_mode & 0o7077 & !kept);
+    if of(new) == of(old) || dir.1.ends_with("var/lib") || !root && new.st_uid != old.st_uid {
         return Ok(false);
     }
-    match rustix::fs::fchown(dir.0, Some(Uid::from_raw(new.st_uid)), Some(Gid::from_raw(new.st_gid))) {
-        // An ordinary user's directories are that user's.
-        Err(Errno::PERM | Errno::INVAL) | Ok(()) => {}
-        Err(errno) => return Err(errno).at(dir.1),
+    if root {
+        rustix::fs::fchown(dir.0, Some(Uid::from_raw(new.st_uid)), Some(Gid::from_raw(new.st_gid)))
+            .at(dir.1)?;
     }
-    rustix::fs::fchmod(dir.0, Mode::from_raw_mode(new.st_mode & 0o7777)).at(dir.1)?;
+    let mode = new.st_mode & !kept | old.st_mode & kept;
+    rustix::fs::fchmod(dir.0, Mode::from_raw_mode(mode & 0o7777)).at(dir.1)?;
     Ok(true)
-}
-
-/// Makes room where a directory takes the place of something else, or something else that of a directory. What
-/// is newer than the transaction stays beside it, under the name that rpm gives to such things.
-fn make_room(into: Shown<'_>, name: &CStr, moment: Moment) -> Result<(), StoreError> {
-    remove_older(into, name, moment)?;
-    let aside = [name.to_bytes(), b".rpmorig"].concat();
-    match renameat_with(into.0, name, into.0, &*aside, RenameFlags::NOREPLACE) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(Errno::EXIST) => {
-            let why =
-                "a package has something else of that name, and there is a .rpmorig already: move it away";
-            Err(StoreError::InTheWay { path: join(into.1, name), why: why.into() })
-        }
-        Err(errno) => Err(errno).at(join(into.1, name)),
-    }
-}
-
-/// A directory on the way down: its name, whether it is newer, and what is left to look at in it.
-type Level = (Option<(CString, bool)>, Vec<CString>);
-
-/// Removes a name and all below it that the transaction saw. What somebody made or changed meanwhile stays, with
-/// the directories that it is in; and so does what is mounted below, which the install view does not show.
-fn remove_older(above: Shown<'_>, name: &CStr, moment: Moment) -> Result<(), StoreError> {
-    let mut walk = Walk::new(above.0, above.1)?;
-    let mut levels: Vec<Level> = vec![(None, vec![name.to_owned()])];
-    while let Some((_, names)) = levels.last_mut() {
-        if let Some(inner) = names.pop() {
-            let Ok(stat) = statat(walk.dir(), &inner, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            let newer = (stat.st_ctime, stat.st_ctime_nsec) >= moment;
-            if is_dir(&stat) {
-                if let Some(dir) = open_here(&walk, &inner)? {
-                    let below = entries(&dir, walk.path())?.into_iter().map(|(name, _)| name).collect();
-                    walk.go_to(dir, &inner)?;
-                    levels.push((Some((inner, newer)), below));
-                }
-            } else if !newer {
-                unlink(&walk, &inner, AtFlags::empty())?;
-            }
-            continue;
-        }
-        let Some((Some((name, newer)), _)) = levels.pop() else { break };
-        drop(walk.leave()?);
-        if !newer {
-            unlink(&walk, &name, AtFlags::REMOVEDIR)?;
-        }
-    }
-    Ok(())
-}
-
-fn unlink(walk: &Walk, name: &CStr, flags: AtFlags) -> Result<(), StoreError> {
-    match unlinkat(walk.dir(), name, flags) {
-        Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) => Ok(()),
-        failed => walk.at(name, failed),
-    }
-}
-
-/// Opens a directory that is no mount.
-fn open_here(walk: &Walk, name: &CStr) -> Result<Option<OwnedFd>, StoreError> {
-    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
-    let open = || openat2(walk.dir(), name, DIRECTORY, Mode::empty(), resolve);
-    let opened = match open() {
-        Err(Errno::ACCESS) => {
-            let mode = Mode::from_raw_mode(0o700);
-            walk.at(name, rustix::fs::chmodat(walk.dir(), name, mode, AtFlags::empty()))?;
-            open()
-        }
-        opened => opened,
-    };
-    match opened {
-        Ok(dir) => Ok(Some(dir)),
-        Err(Errno::XDEV | Errno::NOENT | Errno::NOTDIR) => Ok(None),
-        Err(errno) => walk.at(name, Err(errno)),
-    }
 }
 
 #[cfg(test)]

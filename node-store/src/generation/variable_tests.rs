@@ -126,3 +126,112 @@ fn pipes_come_into_no_generation_and_odd_names_are_refused() {
     let why = store.complete(&stage, &[]).unwrap_err().to_string();
     assert!(why.contains("its name is no text"), "{why}");
 }
+
+#[test]
+fn data_that_changed_meanwhile_stay_beside_what_the_transaction_made_of_them() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (store, stage, lib, upper) = begin(&scratch, &["same", "lives", "idle", "log"]);
+    for (name, text) in [("same", "old"), ("lives", "old"), ("idle", "new"), ("log", "old")] {
+        write(upper.join(name), text);
+    }
+    write(lib.join("lives"), "now");
+    write(lib.join("log"), "old and more");
+    write(lib.join("log.rpmnew"), "taken");
+    fs::set_permissions(lib.join("same"), fs::Permissions::from_mode(0o600)).unwrap();
+    let told = told(&store, &stage);
+    let wanted = ["idle=new", "lives.rpmnew=old", "lives=now", "log.rpmnew.1=old", "log.rpmnew=taken"];
+    assert_eq!(files(&lib)[..5], wanted);
+    assert_eq!(files(&lib)[5..7], ["log=old and more", "rpm="], "{told:?}");
+    assert_eq!(fs::read_to_string(lib.join("same")).unwrap(), "old");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().any(|line| line.contains("lives changed meanwhile and stays")), "{told:?}");
+}
+
+fn told(store: &Store, stage: &Stage) -> Vec<String> {
+    store.complete(stage, &[]).unwrap();
+    store.publish(stage).unwrap();
+    store.switch(1).unwrap()
+}
+
+#[test]
+fn the_link_to_the_database_is_no_scriptlets() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (store, stage, lib, upper) = begin(&scratch, &["old"]);
+    mark(&open(&upper), &upper, OPAQUE).unwrap();
+    fs::remove_file(lib.join("rpm")).unwrap();
+    assert_eq!(told(&store, &stage), Vec::<String>::new());
+    assert!(!lib.join("old").exists() && lib.join("rpm").is_dir());
+    let stage = store.stage(2).unwrap();
+    mark(&open(&stage.upper.join("var/lib")), &stage.upper, OPAQUE).unwrap();
+    store.complete(&stage, &[]).unwrap();
+    store.publish(&stage).unwrap();
+    store.switch(2).unwrap();
+    assert!(lib.join("rpm").is_dir());
+}
+
+#[test]
+fn once_the_clock_was_set_back_nothing_is_removed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (store, mut stage, lib, upper) = begin(&scratch, &["gone", "changed"]);
+    mark(&open(&upper), &upper, c"gone").unwrap();
+    write(upper.join("changed"), "new");
+    stage.begun.tv_sec += 10_000;
+    let told = told(&store, &stage);
+    assert!(told[0].contains("the clock was set back"), "{told:?}");
+    assert_eq!(files(&lib)[..3], ["changed.rpmnew=new", "changed=old", "gone=old"]);
+}
+
+#[test]
+fn what_cannot_be_moved_is_kept_and_blocks_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (store, stage, lib, upper) = begin(&scratch, &["busy/old", "longest/old"]);
+    write(upper.join("busy"), "file");
+    write(lib.join("busy/meanwhile"), "new");
+    write(lib.join("busy.rpmorig"), "taken");
+    // No name with something at its end is possible beside it.
+    let long = "n".repeat(255);
+    write(lib.join(&long).join("meanwhile"), "new");
+    write(upper.join(&long), "file");
+    write(upper.join("moved"), "file");
+    let told = told(&store, &stage);
+    assert_eq!(fs::read_to_string(lib.join("busy")).unwrap(), "file");
+    assert_eq!(files(&lib.join("busy.rpmorig.1")), ["meanwhile=new"]);
+    assert!(lib.join("moved").exists() && lib.join(&long).join("meanwhile").exists());
+    let kept = store.red("kept/1");
+    assert_eq!(files(&kept), ["lib/".to_owned(), format!("lib/{long}=file")]);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[1].contains(&kept.display().to_string()), "{told:?}");
+    assert!(!store.needs_sweep());
+    assert_eq!(store.sweep().unwrap(), Vec::<String>::new(), "it is told once");
+}
+
+#[test]
+fn a_copy_to_another_file_system_is_whole() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (from, into) = (scratch.path().join("from"), scratch.path().join("into"));
+    write(from.join("f"), "new");
+    write(into.join("f"), "old");
+    // Left by a command that was killed.
+    write(into.join(ASIDE).join("f"), "ha");
+    std::os::unix::fs::symlink("f", from.join("l")).unwrap();
+    let (old, new) = (open(&from), open(&into));
+    for name in [c"f", c"l"] {
+        let stat = statat(&old, name, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+        across(((&old, &from), name, &stat), ((&new, &into), name)).unwrap();
+    }
+    assert_eq!(files(&into), ["f=new", "l=new"]);
+    assert_eq!(files(&from), Vec::<String>::new());
+}
+
+#[test]
+fn a_user_keeps_groups_of_data() {
+    if !rustix::process::geteuid().is_root() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (store, stage, lib, upper) = begin(&scratch, &["shared/f"]);
+        fs::set_permissions(lib.join("shared"), fs::Permissions::from_mode(0o2755)).unwrap();
+        fs::create_dir(upper.join("shared")).unwrap();
+        fs::set_permissions(upper.join("shared"), fs::Permissions::from_mode(0o711)).unwrap();
+        told(&store, &stage);
+        assert_eq!(fs::metadata(lib.join("shared")).unwrap().permissions().mode() & 0o7777, 0o2711);
+    }
+}

@@ -60,6 +60,12 @@ impl Crowd {
     /// As the view's own /proc shows it. Before the view is its root, that path is the host's own /proc, which
     /// counts for nothing.
     pub(super) fn of(child: &Child) -> Self {
+        Self::count(child, |process| {
+            resident(&fs::read_to_string(process.join("status")).unwrap_or_default())
+        })
+    }
+
+    fn count(child: &Child, memory: impl Fn(&Path) -> u64) -> Self {
         let path = format!("/proc/{}/root/proc", child.id());
         let device = |path: &str| fs::metadata(path).map(|facts| facts.dev()).ok();
         if device(&path) == device("/proc") {
@@ -69,12 +75,27 @@ impl Crowd {
         for entry in fs::read_dir(path).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().parse::<u32>().is_ok() {
                 crowd.processes += 1;
-                let facts = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
-                crowd.memory = crowd.memory.saturating_add(resident(&facts));
+                crowd.memory = crowd.memory.saturating_add(memory(&entry.path()));
             }
         }
         crowd
     }
+}
+
+/// Bytes of a process, where what several share counts once. That takes the kernel longer, and older ones do not
+/// tell.
+fn share(process: &Path) -> u64 {
+    let of = |name: &str| fs::read_to_string(process.join(name)).unwrap_or_default();
+    proportional(&of("smaps_rollup")).unwrap_or_else(|| resident(&of("status")))
+}
+
+/// The same in its text (proc_pid_smaps(5)).
+fn proportional(rollup: &str) -> Option<u64> {
+    let of = |name: &str| {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    of("Pss_Anon:")?.checked_add(of("Pss_Shmem:")?)?.checked_mul(1024)
 }
 
 /// Bytes of memory in a process's status (proc_pid_status(5)).
@@ -114,6 +135,16 @@ impl Bounds {
         self.groups.take_in(child.id());
         // When the machine itself runs out of memory, scriptlets go first (proc_pid_oom_score_adj(5)).
         fs::write(format!("/proc/{}/oom_score_adj", child.id()), "1000").unwrap_or(());
+    }
+
+    /// What the view takes. Processes that forked share pages, which counting each alone counts several times:
+    /// beyond the limit it is looked at closer.
+    pub(super) fn crowd(&self, child: &Child) -> Crowd {
+        let crowd = Crowd::of(child);
+        match self.limits.memory() {
+            Some(limit) if crowd.memory > limit => Crowd::count(child, share),
+            _ => crowd,
+        }
     }
 
     /// Why all of it must be stopped, when it must. `who` runs just now.
@@ -304,6 +335,17 @@ mod tests {
         let status = "VmRSS:\t 9999 kB\nRssAnon:\t    10 kB\nRssFile:\t 7777 kB\nRssShmem:\t     2 kB\n";
         assert_eq!(resident(status), 12 << 10);
         assert_eq!(resident("State:\tZ (zombie)\n"), 0);
+    }
+
+    #[test]
+    fn memory_that_is_shared_counts_once() {
+        let rollup = "Rss: 900 kB\nPss: 400 kB\nPss_Anon:      20 kB\nPss_File: 9 kB\nPss_Shmem:  1 kB\n";
+        assert_eq!(proportional(rollup), Some(21 << 10));
+        assert_eq!(proportional("Rss: 900 kB\nPss: 400 kB\n"), None, "older kernels");
+        let own = Path::new("/proc/self");
+        let status = fs::read_to_string(own.join("status")).unwrap();
+        let most = resident(&status).saturating_add(16 * MIB);
+        assert!(share(own) > 0 && share(own) <= most, "{}", share(own));
     }
 
     #[test]

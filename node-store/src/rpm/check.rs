@@ -34,6 +34,8 @@ impl Package {
 const FILES: usize = 500_000;
 /// How large one file may be: what rpm's own format carries is far more than any node holds.
 pub(super) const FILE_BYTES: u64 = 8 << 30;
+/// How large all files of a package may be.
+pub(crate) const PACKAGE_BYTES: u64 = FILE_BYTES * 4;
 
 /// Ids that files may have here: all of them for root, one for everybody else.
 pub(super) struct Ids {
@@ -158,7 +160,7 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
         }
         paths.push((path, ghost));
     }
-    if total > FILE_BYTES * 4 {
+    if total > PACKAGE_BYTES {
         return Err(format!("{nevra} unpacks to {total} bytes, more than a node may hold (32 GiB)"));
     }
     for (path, _) in &paths {

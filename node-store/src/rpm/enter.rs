@@ -218,7 +218,7 @@ fn listen(
         }
         if counted.elapsed() >= TICK {
             counted = Instant::now();
-            let crowd = Crowd::of(child);
+            let crowd = bounds.crowd(child);
             let bound = watchdog.too_many(crowd.processes);
             if let Some(why) = bound.or_else(|| bounds.exceeded(crowd, watchdog.who())) {
                 return Err(why);

@@ -25,7 +25,7 @@ use std::sync::OnceLock;
 
 pub(crate) use bounds::Limits;
 pub(crate) use call::{ENTER, Failed, TRANSACT, run};
-pub(crate) use check::nevra;
+pub(crate) use check::{PACKAGE_BYTES, nevra};
 pub(crate) use database::{Believed, Planned, has_database};
 pub(crate) use deciding::Rules;
 pub(crate) use enter::{look, main as enter};
@@ -54,6 +54,15 @@ pub(crate) enum RpmError {
         path: std::path::PathBuf,
         /// What is wrong with it.
         why: String,
+    },
+    /// The same, where the caller may not read it.
+    #[error(
+        "{path}: Permission denied: it says whose signatures count below that node; its owner opens it with \
+         `chmod 644` (and directories above it with `chmod 755`)"
+    )]
+    Closed {
+        /// Where it is.
+        path: std::path::PathBuf,
     },
     /// The record of a generation, which says whose signatures count.
     #[error("{path}: not a valid record of a generation: {why}; `red-rollback` leads to another")]

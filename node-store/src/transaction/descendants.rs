@@ -75,14 +75,37 @@ fn goes_away(packages: &Packages, answer: &Answer) -> BTreeSet<Id> {
     packages.own().into_iter().filter(|&id| names.contains(&packages.nevra(id))).collect()
 }
 
-/// Makes sure that every node below can be changed where it is, before anything is written in any of them.
-pub(super) fn may_move(below: &[PathBuf]) -> Result<(), TransactionError> {
+/// Makes sure that nodes below can be changed where they are, before anything is written in any of them: those
+/// that will change. Others may be anybody's.
+pub(super) fn may_move<'a>(below: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), TransactionError> {
     for path in below {
         let family = Family::load(path)?;
         family.may_change()?;
         super::has_a_view(&family)?;
     }
     Ok(())
+}
+
+/// Shows a node its ancestors as they will be.
+fn follow(family: &mut Family, moved: &Switches) {
+    for ancestor in &mut family.ancestors {
+        if let Some((_, number)) = moved.nodes.iter().find(|(node, _)| *node == ancestor.path) {
+            let tree = ancestor.path.join(format!(".red/gen/{number}"));
+            ancestor.database = tree.join(generation::DATABASE);
+            ancestor.tree = tree;
+        }
+    }
+}
+
+/// Whether a node loses what it needs, because others between it and the first one move.
+pub(super) fn loses(path: &Path, moved: &Switches) -> Result<bool, TransactionError> {
+    let Ok(mut family) = Family::load(path) else { return Ok(false) };
+    let before = match crate::audit::unmet(&family) {
+        Err(LoadError::Rpm(rpm::RpmError::Database { .. })) => return Ok(false),
+        before => before?,
+    };
+    follow(&mut family, moved);
+    Ok(crate::audit::unmet(&family)?.iter().any(|line| !before.contains(line)))
 }
 
 /// A descendant that moves along with its ancestor.
@@ -93,13 +116,7 @@ pub(super) fn along(
     talk: &mut dyn Talk,
 ) -> Result<Option<(u64, Record)>, TransactionError> {
     let mut family = Family::load(path)?;
-    for ancestor in &mut family.ancestors {
-        if let Some((_, number)) = moved.nodes.iter().find(|(node, _)| *node == ancestor.path) {
-            let tree = ancestor.path.join(format!(".red/gen/{number}"));
-            ancestor.database = tree.join(generation::DATABASE);
-            ancestor.tree = tree;
-        }
-    }
+    follow(&mut family, moved);
     let session = Session::of(family, first.session.choice.clone())?;
     let store = family::store(&session.family.node)?;
     let about = About::to_change(&store)?;
@@ -111,6 +128,9 @@ pub(super) fn along(
         return Ok(None);
     }
     let changes: Vec<Change> = answer.changes.iter().map(|(change, _)| change.clone()).collect();
+    // What does not hold in a node changes others that rely on it.
+    first.locks.holds(path)?;
+    may_move([&path.to_path_buf()])?;
     talk.show(&session.family.node.alias, &changes);
     let mut one = One { session: &session, store: &store, how: first.how, locks: first.locks };
     let prepared = one.prepare(&packages, answer, &about, talk)?;

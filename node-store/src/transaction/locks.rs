@@ -11,6 +11,8 @@ pub(crate) struct Locks {
     all: Vec<Lock>,
     /// Ancestors that are not the caller's to lock, and the generation that each had.
     relied: Vec<(PathBuf, Option<u64>)>,
+    /// Descendants that are not the caller's to lock, and so not to be changed.
+    foreign: Vec<PathBuf>,
 }
 
 impl Locks {
@@ -36,13 +38,36 @@ impl Locks {
                 None => relied.push((ancestor.path.clone(), store.current()?)),
             }
         }
-        for path in std::iter::once(&family.node.path).chain(descendants) {
-            all.push(Lock::take(path, true, patience, &mut tell)?);
+        all.push(Lock::take(&family.node.path, true, patience, &mut tell)?);
+        let (mut swept, mut foreign) = (vec![&family.node.path], Vec::new());
+        for path in descendants {
+            match Lock::take(path, true, patience, &mut tell) {
+                Ok(lock) => all.push(lock),
+                Err(error) if is_foreign(&error) => {
+                    foreign.push(path.clone());
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            // Root does nothing in a node that another user could lead it out of.
+            if Family::load(path).is_ok_and(|family| family.may_change().is_ok()) {
+                swept.push(path);
+            }
         }
-        for path in std::iter::once(&family.node.path).chain(descendants) {
+        for path in swept {
             Store::open(path)?.sweep()?.iter().for_each(|line| tell(line));
         }
-        Ok(Self { all, relied })
+        Ok(Self { all, relied, foreign })
+    }
+
+    /// Makes sure that a descendant can be changed.
+    pub(super) fn holds(&self, path: &std::path::Path) -> Result<(), TransactionError> {
+        if !self.foreign.iter().any(|foreign| foreign == path) {
+            return Ok(());
+        }
+        // It could not be locked, for a reason that is told now that it matters.
+        drop(Lock::take(path, true, Patience::For(std::time::Duration::ZERO), &mut |_line| ())?);
+        Err(TransactionError::Moved(path.to_owned()))
     }
 
     /// Whether ancestors that could not be locked are what they were. To be asked right before a switch.

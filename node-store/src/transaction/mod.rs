@@ -206,7 +206,10 @@ pub(crate) fn run(
         return Ok(End::Declined);
     }
     if !broken.is_empty() {
-        descendants::may_move(&below)?;
+        for path in broken.keys() {
+            locks.holds(path)?;
+        }
+        descendants::may_move(broken.keys())?;
     }
     let mut one = One { session: &session, store: &store, how, locks: &locks };
     let Some((stage, record)) = one.prepare(&packages, answer, &about, talk)? else {
@@ -216,6 +219,10 @@ pub(crate) fn run(
     let mut records = vec![(store.path().to_owned(), record)];
     if !broken.is_empty() {
         for path in &below {
+            // The others need nothing, and may be anybody's.
+            if !broken.contains_key(path) && !descendants::loses(path, &switches)? {
+                continue;
+            }
             if let Some((number, record)) = descendants::along(path, &switches, &one, talk)? {
                 switches.nodes.push((path.clone(), number));
                 records.push((path.clone(), record));
@@ -262,7 +269,7 @@ fn finish(
     session: &Session,
     talk: &mut dyn Talk,
 ) -> Result<(), TransactionError> {
-    generation::commit(switches)?;
+    generation::commit(switches)?.iter().for_each(|line| talk.say(line));
     for (path, record) in records {
         let store = Store::open(path)?;
         let mut record = record.clone();

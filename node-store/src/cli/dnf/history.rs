@@ -271,7 +271,8 @@ pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String])
     };
     locks.hold()?;
     node.intend(&record)?;
-    generation::commit(&Switches { nodes: vec![(node.path().to_owned(), number)] })?;
+    let told = generation::commit(&Switches { nodes: vec![(node.path().to_owned(), number)] })?;
+    told.iter().for_each(|line| person.say(line));
     node.record(&record)?;
     node.forget_intended()?;
     drop(locks);
