@@ -20,6 +20,13 @@ pub struct Engine {
     mounts: Vec<PathBuf>,
 }
 
+/// What is said of a bundle that is refused, and not in words from which podman makes "command not found".
+fn refused(said: Said) -> String {
+    assert!(said.code == 1 && said.out.is_empty(), "{}{}", said.out, said.err);
+    assert!(!said.err.to_lowercase().contains("no such file"), "{}", said.err);
+    said.err
+}
+
 impl Engine {
     /// Writes the policy.
     #[must_use]
@@ -41,6 +48,19 @@ impl Engine {
             ]);
             change(spec);
         })
+    }
+
+    /// Runs a script in a plain bundle, which is called `p`.
+    pub fn plain(&self, script: &str, change: impl FnOnce(&mut Value)) -> Said {
+        self.run(&self.stage.plain("p", &["sh", "-c", script], change))
+    }
+
+    /// What is said of a plain bundle that is refused.
+    ///
+    /// # Panics
+    /// It is not refused, or as if something of podman's were missing.
+    pub fn plain_refusal(&self, change: impl FnOnce(&mut Value)) -> String {
+        refused(self.plain("echo started", change))
     }
 
     /// `red-runtime`, as the engine starts it.
@@ -66,10 +86,7 @@ impl Engine {
     /// # Panics
     /// It is not.
     pub fn refusal(&self, change: impl FnOnce(&mut Value)) -> String {
-        let said = self.run(&self.node("b", &["echo", "started"], change));
-        assert!(said.code == 1 && said.out.is_empty(), "{}{}", said.out, said.err);
-        assert!(!said.err.to_lowercase().contains("no such file"), "{}", said.err);
-        said.err
+        refused(self.run(&self.node("b", &["echo", "started"], change)))
     }
 
     /// Mounts a new file system, until the end.

@@ -6,6 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// Configuration of a node that has the programs of the machine, and nothing of its own.
+pub const PROGRAMS: &str = "config: {path: /usr/bin}
+exports:
+  - {mode: Restricted, mount: /usr}
+  - {mode: Symlink, mount: /bin, path: usr/bin}
+  - {mode: Symlink, mount: /lib, path: usr/lib}
+  - {mode: Symlink, mount: /lib64, path: usr/lib64}";
+
 /// A directory that holds nodes, removed in the end.
 #[derive(Debug)]
 pub struct Pool {

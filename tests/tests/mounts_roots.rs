@@ -6,26 +6,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use red_tests::call::{Said, run};
+use red_tests::call::run;
 use red_tests::engine::{Engine, add, volume};
 use red_tests::stage::Stage;
 use serde_json::{Value, json};
 
 fn engine() -> Engine {
     Engine::new(Stage::new())
-}
-
-/// Runs a script in a plain bundle.
-fn plain(engine: &Engine, script: &str, change: impl FnOnce(&mut Value)) -> Said {
-    engine.run(&engine.stage.plain("p", &["sh", "-c", script], change))
-}
-
-/// What is said of a plain bundle that is refused.
-fn refusal(engine: &Engine, change: impl FnOnce(&mut Value)) -> String {
-    let said = plain(engine, "echo started", change);
-    assert!(said.code == 1 && said.out.is_empty(), "{}{}", said.out, said.err);
-    assert!(!said.err.to_lowercase().contains("no such file"), "{}", said.err);
-    said.err
 }
 
 fn tmpfs(at: &str, options: &[&str]) -> Value {
@@ -49,10 +36,10 @@ fn a_volume_stands_in_a_volume() {
         add(spec, volume(&file, "/v/a/file", &["bind"]));
         add(spec, tmpfs("/v/a/fresh", &[]));
     };
-    assert_eq!(plain(&engine, script, volumes).good().out, "contents\n");
+    assert_eq!(engine.plain(script, volumes).good().out, "contents\n");
     assert!(outer.join("in").is_dir() && outer.join("a/file").is_file() && inner.join("deep/er").is_dir());
     // What is read-only gets nothing, and says so.
-    let said = refusal(&engine, |spec| {
+    let said = engine.plain_refusal(|spec| {
         add(spec, volume(&outer, "/v", &["rbind", "ro"]));
         add(spec, volume(&inner, "/v/other", &["rbind"]));
     });
@@ -102,7 +89,7 @@ fn a_read_only_file_system_is_filled_first() {
     let shared = engine.stage.pool.mkdir("shared");
     let script = "for at in /dev /m /rr; do ! touch $at/new 2>/dev/null || echo $at is writable; done
         touch /m/x/file /m/v/file && ls -d /dev/null /dev/fd /dev/pts/ptmx && echo > /dev/null";
-    let said = plain(&engine, script, |spec| {
+    let said = engine.plain(script, |spec| {
         spec["mounts"][1]["options"] = json!(["nosuid", "mode=755", "ro"]);
         add(
             spec,
@@ -117,7 +104,7 @@ fn a_read_only_file_system_is_filled_first() {
     assert_eq!(said.good().out, "/dev/fd\n/dev/null\n/dev/pts/ptmx\n");
     assert!(shared.join("file").exists());
     // One with nothing below it, and one in a node.
-    let said = plain(&engine, "touch /m/x 2>&1", |spec| add(spec, tmpfs("/m", &["ro"])));
+    let said = engine.plain("touch /m/x 2>&1", |spec| add(spec, tmpfs("/m", &["ro"])));
     assert!(said.code == 1 && said.out.contains("Read-only"), "{}{}", said.out, said.err);
     let bundle =
         engine.node("b", &["sh", "-c", "touch /m/x/y; touch /m/z 2>/dev/null || echo held"], |spec| {
@@ -142,14 +129,12 @@ fn options_are_as_long_as_they_have_to_be() {
     let overlay = |lower: &str| json!({"destination": "/o", "type": "overlay", "source": "overlay", "options": [format!("lowerdir={lower}"), "ro"]});
     let lower = layers.join(":");
     assert!(lower.len() > 255);
-    let said = plain(&engine, "ls /o", |spec| add(spec, overlay(&lower)));
+    let said = engine.plain("ls /o", |spec| add(spec, overlay(&lower)));
     assert_eq!(said.good().out, "of-a\nof-b,c\nof-d\n");
-    let said = plain(&engine, "touch /o/x 2>&1", |spec| add(spec, overlay(&lower)));
+    let said = engine.plain("touch /o/x 2>&1", |spec| add(spec, overlay(&lower)));
     assert!(said.out.contains("Read-only"), "{}{}", said.out, said.err);
     let source = "s".repeat(300);
-    let said = plain(
-        &engine,
-        "grep -c sssss /proc/self/mountinfo; stat -c %a /s; ! touch /sys/x 2>/dev/null",
+    let said = engine.plain("grep -c sssss /proc/self/mountinfo; stat -c %a /s; ! touch /sys/x 2>/dev/null",
         |spec| {
             add(
                 spec,
@@ -159,9 +144,10 @@ fn options_are_as_long_as_they_have_to_be() {
     );
     assert_eq!(said.good().out, "1\n711\n");
     let many = vec![layers[0].as_str(); 40].join(":");
-    let said = refusal(&engine, |spec| add(spec, overlay(&many)));
+    let said = engine.plain_refusal(|spec| add(spec, overlay(&many)));
     assert!(said.contains("more than mount(2) takes"), "{said}");
-    let said = refusal(&engine, |spec| add(spec, tmpfs("/s", &[&format!("mpol=bind:0,{long}{long}{long}")])));
+    let said =
+        engine.plain_refusal(|spec| add(spec, tmpfs("/s", &[&format!("mpol=bind:0,{long}{long}{long}")])));
     assert!(said.contains("has a comma"), "{said}");
     // Nothing of it was left on the host.
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("it is there");
@@ -178,7 +164,7 @@ fn devices(spec: &mut Value, devices: Value, rules: Value) {
 fn devices_are_made_as_they_are_asked_for() {
     let engine = engine();
     let script = "stat -c '%n %A %u:%g %t:%T' /dev/lx /dev/kmsg /dev/own /dev/pipe; head -c1 /dev/lx 2>&1 | head -1; head -c 1 /dev/own | wc -c";
-    let said = plain(&engine, script, |spec| {
+    let said = engine.plain(script, |spec| {
         let all = json!([
             {"path": "/dev/lx", "type": "b", "major": 7, "minor": 0},
             {"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o642, "uid": 1000, "gid": 5},
@@ -195,7 +181,7 @@ fn devices_are_made_as_they_are_asked_for() {
     let denied = "head: cannot open '/dev/lx' for reading: Operation not permitted\n";
     assert_eq!(said.good().out, format!("{made}{denied}1\n"));
     // The rules hold from the first moment of the command.
-    let said = plain(&engine, "mknod /dev/x c 10 229 2>&1; mknod /dev/y b 7 1 2>&1", |spec| {
+    let said = engine.plain("mknod /dev/x c 10 229 2>&1; mknod /dev/y b 7 1 2>&1", |spec| {
         for set in ["bounding", "effective", "permitted"] {
             spec["process"]["capabilities"][set] = json!(["CAP_MKNOD"]);
         }
@@ -223,13 +209,12 @@ fn where_no_device_can_be_made_the_hosts_is_bound_or_it_is_said_why_not() {
         devices(spec, all, json!([]));
     };
     for (path, mode) in [("/dev/fuse", Some(mode)), ("/dev/another", None)] {
-        let said =
-            plain(&engine, &format!("stat -c %t:%T {path}"), |spec| in_user(spec, of(path, mode, 229)));
+        let said = engine.plain(&format!("stat -c %t:%T {path}"), |spec| in_user(spec, of(path, mode, 229)));
         assert_eq!(said.good().out, "a:e5\n", "{path}");
     }
-    let said = refusal(&engine, |spec| in_user(spec, of("/dev/fuse", Some(0o751), 229)));
+    let said = engine.plain_refusal(|spec| in_user(spec, of("/dev/fuse", Some(0o751), 229)));
     assert!(said.contains("no device can be made here, and the host's has mode"), "{said}");
-    let said = refusal(&engine, |spec| in_user(spec, of("/dev/nothing", None, 253)));
+    let said = engine.plain_refusal(|spec| in_user(spec, of("/dev/nothing", None, 253)));
     assert!(said.contains("the host has none with number 10:253"), "{said}");
 }
 
@@ -360,7 +345,7 @@ fn a_link_may_lead_to_what_is_made_for_it() {
 fn small_things_of_mounts() {
     let engine = engine();
     // Engines write an empty option where they have none.
-    let said = plain(&engine, "grep ' /e ' /proc/self/mountinfo | cut -d' ' -f6", |spec| {
+    let said = engine.plain("grep ' /e ' /proc/self/mountinfo | cut -d' ' -f6", |spec| {
         add(spec, tmpfs("/e", &["", "rw", "norelatime", "nosuid"]));
     });
     assert_eq!(said.good().out, "rw,nosuid,relatime\n");

@@ -718,15 +718,7 @@ fn a_hidden_first_process_is_on_record() {
     let user = User::make();
     let pool = Pool::new();
     let red = pool.install("red-runtime", "red-wrap");
-    let node = pool.node(
-        "own",
-        "config: {path: /usr/bin}
-exports:
-  - {mode: Restricted, mount: /usr}
-  - {mode: Symlink, mount: /bin, path: usr/bin}
-  - {mode: Symlink, mount: /lib, path: usr/lib}
-  - {mode: Symlink, mount: /lib64, path: usr/lib64}",
-    );
+    let node = pool.node("own", red_tests::pool::PROGRAMS);
     let redpath = format!("--redpath={}", node.display());
     let call = |args: &[&str]| run(user.command(&red).args(args));
     call(&[&redpath, "--", "true"]).good();

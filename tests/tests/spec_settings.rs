@@ -4,26 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use red_tests::call::{Said, built, run};
+use red_tests::call::{built, run};
 use red_tests::engine::{Engine, named};
 use red_tests::stage::Stage;
 use serde_json::{Value, json};
 
 fn engine() -> Engine {
     Engine::new(Stage::new())
-}
-
-/// Runs a script in a plain bundle.
-fn plain(engine: &Engine, script: &str, change: impl FnOnce(&mut Value)) -> Said {
-    engine.run(&engine.stage.plain("p", &["sh", "-c", script], change))
-}
-
-/// What is said of a plain bundle that is refused.
-fn refusal(engine: &Engine, change: impl FnOnce(&mut Value)) -> String {
-    let said = plain(engine, "echo started", change);
-    assert!(said.code == 1 && said.out.is_empty(), "{}{}", said.out, said.err);
-    assert!(!said.err.to_lowercase().contains("no such file"), "{}", said.err);
-    said.err
 }
 
 fn on_version_one() -> bool {
@@ -38,27 +25,27 @@ fn clocks_are_those_that_were_asked_for() {
         spec["linux"]["timeOffsets"] = offsets;
     };
     let script = "cat /proc/self/timens_offsets; cut -d. -f1 /proc/uptime";
-    let said = plain(&engine, script, |spec| {
+    let said = engine.plain(script, |spec| {
         with(spec, json!({"boottime": {"secs": 9_000_000}, "monotonic": {"secs": 5, "nanosecs": 7}}));
     });
     let words: Vec<&str> = said.out.split_whitespace().collect();
     assert_eq!(words[..6], ["monotonic", "5", "7", "boottime", "9000000", "0"], "{}{}", said.out, said.err);
     assert!(words[6].parse::<u64>().expect("seconds") > 9_000_000, "{}", said.out);
     // Together with a user namespace too; and the launcher keeps its own.
-    let said = plain(&engine, "cat /proc/self/timens_offsets", |spec| {
+    let said = engine.plain("cat /proc/self/timens_offsets", |spec| {
         with(spec, json!({"monotonic": {"secs": 3}}));
         spec["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({"type": "user"}));
         spec["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 0, "size": 1000}]);
         spec["linux"]["gidMappings"] = spec["linux"]["uidMappings"].clone();
     });
     assert!(said.clone().good().out.split_whitespace().take(2).eq(["monotonic", "3"]), "{}", said.out);
-    let said = refusal(&engine, |spec| with(spec, json!({"realtime": {"secs": 1}})));
+    let said = engine.plain_refusal(|spec| with(spec, json!({"realtime": {"secs": 1}})));
     assert!(said.contains("linux.timeOffsets: unknown clock `realtime`"), "{said}");
-    let said = refusal(&engine, |spec| with(spec, json!({"boottime": {"secs": -9_000_000_000_i64}})));
+    let said = engine.plain_refusal(|spec| with(spec, json!({"boottime": {"secs": -9_000_000_000_i64}})));
     assert!(said.contains("linux.timeOffsets (boottime -9000000000 0)"), "{said}");
-    let said = refusal(&engine, |spec| spec["linux"]["timeOffsets"] = json!({"monotonic": {"secs": 1}}));
+    let said = engine.plain_refusal(|spec| spec["linux"]["timeOffsets"] = json!({"monotonic": {"secs": 1}}));
     assert!(said.contains("no new time namespace"), "{said}");
-    let said = refusal(&engine, |spec| {
+    let said = engine.plain_refusal(|spec| {
         spec["linux"]["timeOffsets"] = json!({"monotonic": {"secs": 1}});
         named(spec, "time", Path::new("/proc/self/ns/time"));
     });
@@ -76,7 +63,7 @@ fn a_process_runs_in_its_domain_and_as_it_is_scheduled() {
     let machine = run(Command::new("linux32").args(["uname", "-m"])).out;
     let wanted = format!("{machine}idle\nSCHED_BATCH\n7\n");
     let script = "uname -m; ionice; chrt -p $$ | sed -n 's/.*policy: //p'; nice";
-    assert_eq!(plain(&engine, script, change).good().out, wanted);
+    assert_eq!(engine.plain(script, change).good().out, wanted);
     // A further command has the same.
     let bundle = engine.stage.plain("q", &["sleep", "60"], change);
     engine.stage.start(&bundle, "c");
@@ -100,10 +87,10 @@ fn a_process_runs_in_its_domain_and_as_it_is_scheduled() {
         ("scheduler", json!({"policy": "SCHED_OTHER", "priority": 5}), "process.scheduler"),
         ("execCPUAffinity", json!({"initial": "0"}), "process.execCPUAffinity: is not supported"),
     ] {
-        let said = refusal(&engine, |spec| spec["process"][field] = value.clone());
+        let said = engine.plain_refusal(|spec| spec["process"][field] = value.clone());
         assert!(said.contains(words), "{field}: {said}");
     }
-    let said = refusal(&engine, |spec| {
+    let said = engine.plain_refusal(|spec| {
         spec["linux"]["personality"] = json!({"domain": "LINUX", "flags": ["ADDR_NO_RANDOMIZE"]});
     });
     assert!(said.contains("linux.personality: unknown flag `ADDR_NO_RANDOMIZE`"), "{said}");
@@ -121,19 +108,20 @@ fn what_is_not_applied_is_refused_by_its_name() {
             "linux.resources.rdma: is not supported",
         ),
     ] {
-        let said = refusal(&engine, |spec| spec["linux"][field] = value.clone());
+        let said = engine.plain_refusal(|spec| spec["linux"][field] = value.clone());
         assert!(said.contains(words), "{field}: {said}");
     }
     for version in ["2.0.0", "banana", "", "1.0", "0.9.0"] {
-        let said = refusal(&engine, |spec| spec["ociVersion"] = json!(version));
+        let said = engine.plain_refusal(|spec| spec["ociVersion"] = json!(version));
         assert!(said.contains("ociVersion"), "{version}: {said}");
     }
-    let said = refusal(&engine, |spec| drop(spec.as_object_mut().expect("an object").remove("ociVersion")));
+    let said =
+        engine.plain_refusal(|spec| drop(spec.as_object_mut().expect("an object").remove("ociVersion")));
     assert!(said.contains("ociVersion"), "{said}");
     for version in ["1.0.0", "1.2.1", "1.3.0-rc.1+dev"] {
-        plain(&engine, "true", |spec| spec["ociVersion"] = json!(version)).good();
+        engine.plain("true", |spec| spec["ociVersion"] = json!(version)).good();
     }
-    let said = refusal(&engine, |spec| {
+    let said = engine.plain_refusal(|spec| {
         spec["linux"]["namespaces"].as_array_mut().expect("a list").retain(|one| one["type"] != "mount");
     });
     assert!(said.contains("there is no mount namespace"), "{said}");
@@ -169,8 +157,8 @@ fn limits_are_set_or_named() {
     }
     let engine = engine();
     let made = Made("red-test-limits");
-    let said =
-        refusal(&engine, |spec| spec["linux"]["resources"] = json!({"unified": {"memory.high": "1000000"}}));
+    let said = engine
+        .plain_refusal(|spec| spec["linux"]["resources"] = json!({"unified": {"memory.high": "1000000"}}));
     assert!(said.contains("linux.resources.unified `memory.high`") && said.contains("version 1"), "{said}");
     let bundle = engine.stage.plain("p", &["sleep", "60"], |spec| {
         spec["linux"]["cgroupsPath"] = json!("/red-test-limits/c");
@@ -209,7 +197,7 @@ fn a_cgroup_made_beforehand_is_filled_and_a_frozen_one_is_refused() {
         fs::create_dir_all(below("cpuset", path)).expect("the test is root's");
     }
     for path in ["/red-test-before/a/b/c", "/red-test-before/leaf"] {
-        let said = plain(&engine, "echo ran", |spec| spec["linux"]["cgroupsPath"] = json!(path));
+        let said = engine.plain("echo ran", |spec| spec["linux"]["cgroupsPath"] = json!(path));
         assert_eq!(said.good().out, "ran\n", "{path}");
     }
     for path in ["red-test-before/f/there", "red-test-before/f"] {
@@ -217,11 +205,11 @@ fn a_cgroup_made_beforehand_is_filled_and_a_frozen_one_is_refused() {
     }
     fs::write(below("freezer", "red-test-before/f/freezer.state"), "FROZEN").expect("the test is root's");
     for path in ["/red-test-before/f/there", "/red-test-before/f/new"] {
-        let said = refusal(&engine, |spec| spec["linux"]["cgroupsPath"] = json!(path));
+        let said = engine.plain_refusal(|spec| spec["linux"]["cgroupsPath"] = json!(path));
         assert!(said.contains("is frozen, and nothing would run in it"), "{path}: {said}");
     }
     // An empty path is none.
-    plain(&engine, "true", |spec| spec["linux"]["cgroupsPath"] = json!("")).good();
+    engine.plain("true", |spec| spec["linux"]["cgroupsPath"] = json!("")).good();
 }
 
 #[test]
@@ -314,7 +302,7 @@ fn what_is_handed_over_decides_the_user_namespace() {
     let bundle = engine.node("b", &["sh", "-c", script], |spec| in_pod(spec, &holder));
     assert_eq!(engine.run(&bundle).good().out, format!("lo\n1\n{own}\n"));
     // A bundle that wants both has a /sys of nobody's.
-    let said = refusal(&engine, |spec| {
+    let said = engine.plain_refusal(|spec| {
         in_pod(spec, &holder);
         spec["mounts"].as_array_mut().expect("a list").retain(|one| one["type"] != "mqueue");
         spec["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({"type": "user"}));
@@ -356,14 +344,14 @@ fn an_account_file_stands_in_what_a_leaf_exports_or_it_is_said_beforehand() {
 fn a_place_is_where_its_path_leads() {
     let engine = engine();
     let at = |path: &str| json!({"destination": path, "type": "tmpfs", "source": "tmpfs"});
-    let said = plain(&engine, "ls -d /b /c/d; grep -c ' /[bc].* tmpfs ' /proc/self/mountinfo", |spec| {
+    let said = engine.plain("ls -d /b /c/d; grep -c ' /[bc].* tmpfs ' /proc/self/mountinfo", |spec| {
         let mounts = spec["mounts"].as_array_mut().expect("a list");
         mounts.extend([at("/a/../b"), at("/../c/./x/../d")]);
     });
     assert_eq!(said.good().out, "/b\n/c/d\n2\n");
     // What is judged is where it stands.
     for (path, words) in [("/x/../proc/sys", "lies in /proc"), ("/x/..", "would cover the root")] {
-        let said = refusal(&engine, |spec| spec["mounts"].as_array_mut().expect("a list").push(at(path)));
+        let said = engine.plain_refusal(|spec| spec["mounts"].as_array_mut().expect("a list").push(at(path)));
         assert!(said.contains(words), "{path}: {said}");
     }
     let dir = engine.stage.pool.mkdir("dir");

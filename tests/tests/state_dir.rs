@@ -293,15 +293,7 @@ fn without_a_runtime_directory_nobody_else_can_be_first() {
     assert_ne!(call(&["kill", "app", "KILL"]).code, 0);
     assert!(innocent.alive(), "a process of the victim was killed");
     // Nor does it keep the victim from launching anything.
-    let node = stage.pool.node(
-        "own",
-        "config: {path: /usr/bin}
-exports:
-  - {mode: Restricted, mount: /usr}
-  - {mode: Symlink, mount: /bin, path: usr/bin}
-  - {mode: Symlink, mount: /lib, path: usr/lib}
-  - {mode: Symlink, mount: /lib64, path: usr/lib64}",
-    );
+    let node = stage.pool.node("own", red_tests::pool::PROGRAMS);
     let redpath = format!("--redpath={}", node.display());
     call(&[&redpath, "--detach", "--name", "mine", "--", "sleep", "1000"]).good();
     assert!(call(&["ps"]).good().out.contains("mine"));

@@ -5,11 +5,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use nix::sched::{CloneFlags, unshare};
 use red_tests::call::run;
 use red_tests::places::private_root;
 use red_tests::store::Ground;
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::mount::{MountFlags, mount};
 
 fn text(path: impl AsRef<Path>) -> Option<String> {
     fs::read_to_string(path).ok()
@@ -98,9 +97,7 @@ fn what_a_scriptlet_does_not_see_it_does_not_remove() {
     let node = ground.with_repository("node");
     std::thread::scope(|scope| {
         let inside = scope.spawn(|| {
-            unshare(CloneFlags::CLONE_NEWNS).expect("root may");
-            let flags = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
-            mount_change("/", flags).expect("root may");
+            private_root(&ground, false);
             let wiped = node.join("var/lib/wiped");
             let point = wiped.join("a/mounted");
             fs::create_dir_all(&point).expect("there is room");
@@ -129,9 +126,7 @@ fn data_come_to_other_file_systems_and_block_nothing() {
     let node = ground.with_repository("node");
     std::thread::scope(|scope| {
         let inside = scope.spawn(|| {
-            unshare(CloneFlags::CLONE_NEWNS).expect("root may");
-            let flags = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
-            mount_change("/", flags).expect("root may");
+            private_root(&ground, false);
             let (log, held) = (node.join("var/log"), node.join("var/lib/deep/a/held"));
             for dir in [&log, &node.join("var/lib/deep/a")] {
                 fs::create_dir_all(dir).expect("there is room");

@@ -3,6 +3,27 @@
 
 use std::cmp::Ordering;
 
+use super::place::is_normal;
+
+/// A path from `/` without doubled and closing slashes, `.` and `..`, resolved by the text alone: no link on the
+/// way changes what `..` is, and nothing leads above `/`. What is judged and what is mounted are cleaned by this
+/// one, so that both are of the same place.
+#[must_use]
+pub fn clean(path: &str) -> String {
+    if is_normal(path) {
+        return path.to_owned();
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
 /// Whether `path` is `above` or lies in it.
 #[must_use]
 pub fn is_within(path: &str, above: &str) -> bool {
@@ -46,6 +67,22 @@ mod tests {
 
     fn path() -> impl Strategy<Value = String> {
         prop::collection::vec("[a-c!-]{1,3}", 0..5).prop_map(|parts| format!("/{}", parts.join("/")))
+    }
+
+    #[test]
+    fn paths_are_cleaned_by_their_text() {
+        for (path, wanted) in [
+            ("/a/b", "/a/b"),
+            ("//a/./b/", "/a/b"),
+            ("/a/../b", "/b"),
+            ("/../../a", "/a"),
+            ("/", "/"),
+            ("", "/"),
+            ("a", "/a"),
+            ("/a/..", "/"),
+        ] {
+            assert_eq!(clean(path), wanted, "{path}");
+        }
     }
 
     proptest! {

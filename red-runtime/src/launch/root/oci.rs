@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Mount as OciMount, Spec};
 
-use super::place::clean;
 use super::{Base, Mount, Otherwise, Root, Source, What, devices};
 use crate::launch::error::LaunchError;
+use crate::node::text_path::clean;
 use crate::spec::engine::mounts::PROC_FILES;
 use crate::sys::mount_attr::{MountAttr, flag};
 

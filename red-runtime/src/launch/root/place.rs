@@ -10,6 +10,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::launch::error::{Doing, LaunchError};
+use crate::node::text_path::clean;
 
 /// What must stand at a place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -290,21 +291,6 @@ impl Places {
 /// The ID of the mount that something lies in (statx(2), STATX_MNT_ID).
 fn mount_id(place: &OwnedFd) -> rustix::io::Result<u64> {
     Ok(statx(place, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?.stx_mnt_id)
-}
-
-/// A path from `/` with every `.`, `..` and doubled slash resolved by the text alone; it never leads above `/`.
-pub(super) fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 /// What was made meanwhile is as good.

@@ -9,6 +9,7 @@ use super::Merger;
 use crate::node::config::Export;
 use crate::node::expand::{self, Commands, NodeVars, Scope, Text};
 use crate::node::family::{Layer, Origin};
+use crate::node::text_path;
 
 /// A place of the host that containers of the family may write to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -104,7 +105,7 @@ fn of(merger: &Merger<'_>, layer: &Layer<'_>, export: &Export, claims: &mut Vec<
                 add(above, Some(names), true);
             }
             if !fixed && !is_any(&path.actual) {
-                add(super::exports::clean(&path.actual), None, !varies);
+                add(text_path::clean(&path.actual), None, !varies);
             }
         }
     }
@@ -133,7 +134,7 @@ fn partly(path: &Text) -> Option<(String, Names)> {
     let (fixed, rest) = canonical.split_at(canonical.find(['$', ANY_ALIAS, ANY_TEXT])?);
     // A dollar that is one is written `\$`.
     let (above, prefix) = fixed.trim_end_matches('\\').rsplit_once('/')?;
-    let above = super::exports::clean(above);
+    let above = text_path::clean(above);
     let after = &rest[1..];
     let end = after.find(|one: char| !one.is_ascii_alphanumeric() && !"_{}".contains(one));
     let (variable, suffix) = match rest.strip_prefix(ANY_ALIAS) {

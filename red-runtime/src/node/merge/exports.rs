@@ -10,8 +10,8 @@ use crate::node::diagnostic::{Code, Diagnostic};
 use crate::node::expand::Text;
 use crate::node::family::{Layer, Origin};
 use crate::node::limits;
-use crate::node::place::is_normal;
 use crate::node::source::{At, Located};
+use crate::node::text_path::clean;
 use crate::node::value::{ExportMode, PathUse};
 
 /// One export of the merged configuration.
@@ -250,25 +250,6 @@ fn bad_path(merger: &mut Merger<'_>, key: &str, path: &str, at: At, why: BadPath
         ),
     };
     merger.report.push(Diagnostic::error(Code::BadPath, message).at(at).help(help));
-}
-
-/// Removes doubled and closing slashes, `.` and `..`. Paths of exports mean what they say: no link
-/// on the way changes what `..` is.
-pub(super) fn clean(path: &str) -> String {
-    if is_normal(path) {
-        return path.to_owned();
-    }
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 /// One mount point twice in one file: an error when the two differ, unless they spell it in two

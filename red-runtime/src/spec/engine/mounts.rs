@@ -15,6 +15,7 @@ use crate::node::diagnostic::Report;
 use crate::node::family::{Family, Layer};
 use crate::node::guard::Opened;
 use crate::node::merge::{Export, Sharing};
+use crate::node::text_path::clean;
 use crate::spec::layout::{Mount as Mounted, MountKind};
 use crate::spec::plan::Plan;
 
@@ -145,19 +146,6 @@ fn has_accounts(plan: &Plan, destination: &str) -> bool {
     around
         .max_by_key(|held| held.destination.len())
         .is_some_and(|held| held.destination == destination || matches!(held.kind, MountKind::Bind { .. }))
-}
-
-/// A path as the launch will take it: what is judged is where the mount will stand.
-fn clean(path: &str) -> String {
-    let mut parts = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 /// Makes a file system that sets up the whole machine, or the limits of containers, one to look at.
