@@ -117,10 +117,10 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s u -l us
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s g -l additional-gids -d 'Further groups, by number' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s c -l cap -d 'Add a capability' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l apparmor -d 'AppArmor profile' -r
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l cgroup -d 'A cgroup below the container\'s; `/` is its own' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l cgroup -d 'Sub-cgroup path (`/`: the container\'s cgroup)' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l pid-file -d 'File that its number is written to' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l console-socket -d 'Socket that the outer side of the terminal is sent to' -r -F
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l pidfd-socket -d 'Socket that a descriptor of the process is sent to' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l pidfd-socket -d 'Unix socket to receive a pidfd of the process' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l preserve-fds -d 'So many descriptors after the standard streams are passed on' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -l process-label -d 'Accepted for the sake of engines; SELinux is not supported' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand exec" -s t -l tty -d 'Give it a terminal'

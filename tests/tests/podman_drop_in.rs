@@ -140,6 +140,9 @@ fn every_podman_loads_it_and_keeps_its_own_runtimes() {
     // podman refuses this of a runtime that the drop-in does not name for it.
     let run = run.replace("--rm", "--rm --cgroups=disabled");
     assert_eq!(machine.run(&run).good().out, "app\n");
+    // No limit is nothing to be limited with; a limit is.
+    let run = run.replace("--rm", "--rm --pids-limit=-1");
+    assert_eq!(machine.run(&run).good().out, "app\n");
 }
 
 /// A list of one's own without `{append = true}`, which podman 4.3 does not know, replaces podman's: then the

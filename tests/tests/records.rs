@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use red_tests::broom::User;
 use red_tests::call::{Said, red_runtime, run};
 use red_tests::pool::Pool;
-use red_tests::skip;
 use red_tests::stage::{Stage, eventually};
+use red_tests::{remark, skip};
 use serde_json::{Value, json};
 
 /// What is changed in a record.
@@ -574,26 +574,29 @@ fn a_name_is_free_again_with_limits_too() {
 #[test]
 fn a_launcher_takes_away_its_own_container_only() {
     use std::io::Write;
-    let stage = Stage::new();
-    let mut first = stage.wrap_command(&["--name", "z"], &["sh", "-c", "read line; exit 7"]);
-    let mut first = first.stdin(std::process::Stdio::piped()).spawn().expect("a launcher");
-    let launcher = rustix::process::Pid::from_child(&first);
-    let signal = |signal| rustix::process::kill_process(launcher, signal).expect("it is ours");
-    eventually("it runs", || {
-        let said = stage.runtime(["state", "z"]);
-        said.code == 0 && said.json()["status"] == "running"
-    });
-    signal(rustix::process::Signal::STOP);
-    first.stdin.take().expect("a pipe").write_all(b"go on\n").expect("it reads");
-    stage.wait_status("z", "stopped");
-    run(&mut stage.wrap_command(&["--detach", "--name", "z"], &["sleep", "1000"])).good();
-    signal(rustix::process::Signal::CONT);
-    assert_eq!(first.wait().expect("it is ours").code(), Some(7));
-    assert_eq!(stage.status("z"), "running");
-    stage.tool("kill", &["z", "KILL"]).good();
-    stage.wait_status("z", "stopped");
-    stage.runtime(["delete", "z"]).good();
-    assert!(stage.sweep());
+    // Without cgroups, and with some that the next one has too.
+    for config in ["", ", cgroups: {pids: {max: 100}}"] {
+        let stage = Stage::with(config, "");
+        let mut first = stage.wrap_command(&["--name", "z"], &["sh", "-c", "read line; exit 7"]);
+        let mut first = first.stdin(std::process::Stdio::piped()).spawn().expect("a launcher");
+        let launcher = rustix::process::Pid::from_child(&first);
+        let signal = |signal| rustix::process::kill_process(launcher, signal).expect("it is ours");
+        eventually("it runs", || {
+            let said = stage.runtime(["state", "z"]);
+            said.code == 0 && said.json()["status"] == "running"
+        });
+        signal(rustix::process::Signal::STOP);
+        first.stdin.take().expect("a pipe").write_all(b"go on\n").expect("it reads");
+        stage.wait_status("z", "stopped");
+        run(&mut stage.wrap_command(&["--detach", "--name", "z"], &["sleep", "1000"])).good();
+        signal(rustix::process::Signal::CONT);
+        assert_eq!(first.wait().expect("it is ours").code(), Some(7));
+        assert_eq!(stage.status("z"), "running");
+        stage.tool("kill", &["z", "KILL"]).good();
+        stage.wait_status("z", "stopped");
+        stage.runtime(["delete", "z"]).good();
+        assert!(stage.sweep());
+    }
 }
 
 /// A process that nobody would hear of does not stay.
@@ -604,8 +607,8 @@ fn an_exec_that_cannot_say_which_process_it_is_ends_it() {
     stage.start(&bundle, "x");
     let said = stage.runtime(["exec", "--pid-file", "/nonexistent/x", "x", "sleep", "999"]);
     assert_ne!(said.code, 0);
-    let left = stage.runtime(["ps", "x"]).out;
-    assert!(!left.contains("999"), "{left}");
+    let left = stage.runtime(["ps", "x"]).good().out;
+    assert!(left.contains("sleep 1000") && !left.contains("sleep 999"), "{left}");
     stage.runtime(["delete", "--force", "x"]).good();
     assert!(stage.sweep());
 }
@@ -641,7 +644,7 @@ fn a_source_that_never_answers_ends_the_launch() {
         return;
     }
     let Ok(device) = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") else {
-        return skip("there is no FUSE");
+        return remark("the kernel of this machine has no FUSE");
     };
     let stage = Stage::with("", "  - {mode: Restricted, mount: /silent, path: $NODE_PATH/silent/x}\n");
     let silent = stage.pool.mkdir("core/mid/app/silent");

@@ -417,3 +417,27 @@ fn children_of_others_that_stay_as_they_are_are_not_asked() {
     assert!(said.code == 1 && said.err.contains("belongs to user 0"), "{}", said.err);
     assert!(!said.err.contains("installing lib"), "{}", said.err);
 }
+
+/// Whoever owns a node may make anything of its database, and is not to keep those above from their updates.
+#[test]
+fn a_database_below_that_is_not_believed_is_in_nobodys_way() {
+    let ground = Ground::new();
+    pairs(&ground);
+    ground.publish("main", &[]);
+    ground.create("parent", Some("main"));
+    ground.dnf("parent", &["-y", "install", "lib-1"]).good();
+    ground.create("parent/child", Some("main"));
+    ground.dnf("parent/child", &["-y", "install", "user-1"]).good();
+    let database = ground.node("parent/child/.red/current/var/lib/rpm/rpmdb.sqlite");
+    let code = format!(
+        "import sqlite3; sqlite3.connect('{}').execute('CREATE VIEW evil AS SELECT 1')",
+        database.display()
+    );
+    run(Command::new("python3").args(["-c", &code])).good();
+    let said = ground.dnf("parent/child", &["-y", "reinstall", "user"]);
+    assert!(said.code == 1 && said.err.contains("evil"), "{}", said.err);
+    for args in [&["-y", "update", "lib"][..], &["-y", "--with-descendants", "downgrade", "lib-1"]] {
+        ground.dnf("parent", args).good();
+    }
+    assert_eq!(ground.rpm_says("parent"), ["lib-1"]);
+}

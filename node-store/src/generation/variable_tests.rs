@@ -222,16 +222,3 @@ fn a_copy_to_another_file_system_is_whole() {
     assert_eq!(files(&into), ["f=new", "l=new"]);
     assert_eq!(files(&from), Vec::<String>::new());
 }
-
-#[test]
-fn a_user_keeps_groups_of_data() {
-    if !rustix::process::geteuid().is_root() {
-        let scratch = tempfile::tempdir().unwrap();
-        let (store, stage, lib, upper) = begin(&scratch, &["shared/f"]);
-        fs::set_permissions(lib.join("shared"), fs::Permissions::from_mode(0o2755)).unwrap();
-        fs::create_dir(upper.join("shared")).unwrap();
-        fs::set_permissions(upper.join("shared"), fs::Permissions::from_mode(0o711)).unwrap();
-        told(&store, &stage);
-        assert_eq!(fs::metadata(lib.join("shared")).unwrap().permissions().mode() & 0o7777, 0o2711);
-    }
-}

@@ -4,7 +4,6 @@
 //! looks on while sources are looked at, and ends this one when that takes too long. Nothing of a container
 //! is made before that is over.
 
-use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use rustix::process::{
 };
 
 use crate::launch::error::LaunchError;
+use crate::node::guard::mount_table;
 use crate::sys::clone::{Cloned, clone3};
 use crate::sys::exec::leave;
 
@@ -22,7 +22,7 @@ use crate::sys::exec::leave;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// File systems that wait for somebody else, by the beginning of their names (proc_pid_mountinfo(5)).
-const WAITING: [&str; 8] = ["fuse", "nfs", "cifs", "smb3", "9p", "ceph", "afs", "lustre"];
+const WAITING: [&str; 9] = ["fuse", "nfs", "cifs", "smb3", "9p", "ceph", "afs", "lustre", "virtiofs"];
 
 /// The process that looks on, if there has to be one.
 pub(super) struct Watch(Option<OwnedFd>);
@@ -30,7 +30,7 @@ pub(super) struct Watch(Option<OwnedFd>);
 impl Watch {
     /// Begins to look on. `tell` says what happened, in the other process.
     pub(super) fn begin(tell: impl FnOnce(&LaunchError)) -> Self {
-        if !may_wait(&mounts().unwrap_or_default()) {
+        if !may_wait(&mount_table::text_at("/proc/self/mountinfo").unwrap_or_default()) {
             return Self(None);
         }
         // Without descriptors or processes to spare nobody looks on; what follows says so better.
@@ -76,19 +76,6 @@ fn look_on(of: &OwnedFd, tell: impl FnOnce(&LaunchError)) -> ! {
     // There is nobody else to tell when that fails.
     pidfd_send_signal(of, Signal::KILL).unwrap_or(());
     leave(0)
-}
-
-/// The mounts of this namespace, read in as few calls as the kernel allows: this is done at every launch.
-fn mounts() -> std::io::Result<String> {
-    let mut file = std::fs::File::open("/proc/self/mountinfo")?;
-    let mut all = Vec::new();
-    let mut piece = vec![0; 16 << 10];
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(String::from_utf8_lossy(&all).into_owned()),
-            count => all.extend_from_slice(&piece[..count]),
-        }
-    }
 }
 
 /// Whether a file system is mounted that waits for somebody else.

@@ -247,12 +247,12 @@ pub(crate) fn pause(store: &Store, id: &str, pause: bool) -> Result<(), LaunchEr
         record.paused = true;
         held.update(&held.open()?, &record)?;
     }
-    cgroups.freeze(pause)?;
-    if !first && record.paused {
-        record.paused = pause;
+    let frozen = cgroups.freeze(pause);
+    if first && frozen.is_err() || !first && frozen.is_ok() && record.paused {
+        record.paused = pause && !first;
         held.update(&held.open()?, &record)?;
     }
-    Ok(())
+    frozen
 }
 
 /// Takes the lock of a container that exists.

@@ -15,6 +15,7 @@ use super::record::{Held, Process, Record, SCHEMA, Stage, Store, write_pid_file}
 use super::root::Root;
 use super::root::devices::need_room;
 use super::spawn::{Spawned, spawn};
+use super::warning::warn;
 use super::{hooks, start};
 
 /// What is to be made, and for whom.
@@ -216,7 +217,7 @@ fn check(store: &Store, request: &Request<'_>) -> Result<Option<Wanted>, LaunchE
         None => Wanted::of(request.spec, (request.id, &store.scope()), request.terms.systemd)?,
     };
     let resources = request.resources;
-    if wanted.is_none() && resources.is_some_and(cgroup::limits) {
+    if wanted.is_none() && resources.is_some_and(cgroup::asks) {
         return Err(LaunchError::refused(
             "linux.resources",
             "this machine has no cgroups to limit anything with",
@@ -314,7 +315,7 @@ fn prepare(request: &Request<'_>, wanted: Option<Wanted>) -> Result<Option<Cgrou
                 cgroup::filter_devices(cgroups, resources)?;
             }
         }
-        (None, Some(resources)) if cgroup::limits(resources) => {
+        (None, Some(resources)) if cgroup::asks(resources) => {
             return Err(LaunchError::Cgroup {
                 path: wanted.path,
                 why: "it cannot be made by this user, and the configuration asks for limits; have the cgroup delegated (`red-runtime doctor` says how)".into(),
@@ -404,6 +405,11 @@ pub(crate) fn foreground(
             record.process = match Process::of(spawned.pid) {
                 // It has ended already, and says why.
                 Err(LaunchError::Died(_)) => return Ok(()),
+                // It ends with its launcher's signals, and leaves no cgroup: it need not be on record.
+                Err(error) if held.is_none() => {
+                    warn(&format!("the container is not on record: {error}"));
+                    return Ok(());
+                }
                 process => Some(process?),
             };
             record.cgroups = cgroups.cloned();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use oci_spec::runtime::{Capability, LinuxCapabilities, PosixRlimit, Process as OciProcess, Spec, User};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
@@ -54,10 +55,14 @@ pub(crate) struct ExecProcess {
 }
 
 impl ExecProcess {
-    /// Ends it, and waits for that.
+    /// Ends it, and waits for that; in a frozen cgroup of version 1 it ends only when that goes on.
     pub(crate) fn end(&self) {
         tried(pidfd_send_signal(&self.pidfd, Signal::KILL));
-        tried(waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED));
+        let limit = Timespec { tv_sec: 2, tv_nsec: 0 };
+        let ended = poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&limit));
+        if ended.is_ok_and(|count| count > 0) {
+            tried(waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED));
+        }
     }
 }
 

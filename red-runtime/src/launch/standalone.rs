@@ -16,7 +16,7 @@ use super::create::{self, Request, Terms};
 use super::error::{Doing, LaunchError, tried};
 use super::foreground::{self, Signals, Watched};
 use super::job::Manner;
-use super::record::Store;
+use super::record::{Process, Store};
 use super::root::{Mount, Otherwise, Root, Source, What, layout};
 use super::spawn::Spawned;
 use super::sync::receive_descriptor;
@@ -203,23 +203,39 @@ fn detached(store: &Store, mut request: Request<'_>, phases: &mut Phases) -> Res
     }
     let null = super::streams::null()?;
     let (path, output) = store.output(request.id)?;
+    let log = output.try_clone().map_err(|error| LaunchError::refused("the log", error.to_string()))?;
     request.terms.streams = Some((null, output));
     request.terms.output = Some(path.clone());
     if wants_terminal(request.spec) {
         return Err(LaunchError::refused("--detach", "there is no terminal to give to the command"));
     }
     let id = request.id.to_owned();
-    let result = create::create(store, request).and_then(|_| {
-        container::start(store, &id).or_else(|error| {
-            container::delete(store, &id, true)?;
-            Err(error)
-        })
+    let created = create::create(store, request).map_err(|error| {
+        // That of another one of this name, which came first, is not ours.
+        if !matches!(error, LaunchError::Exists { .. }) {
+            tried(std::fs::remove_file(&path));
+        }
+        error
     });
+    let pid = created?;
+    // The name is ours: what one before it has written goes.
+    let first = Process::of(pid);
+    let started =
+        rustix::fs::ftruncate(&log, 0).doing(|| "the log").and_then(|()| container::start(store, &id));
     phases.mark("start");
-    if result.is_err() {
-        tried(std::fs::remove_file(path));
-    }
-    result
+    started.map_err(|error| {
+        let gone = match first {
+            Ok(first) => container::delete_own(store, &id, first),
+            Err(_) => container::delete(store, &id, true),
+        };
+        match gone {
+            Ok(()) => error,
+            Err(second) => LaunchError::refused(
+                error.to_string(),
+                format!("and its remains could not be removed ({second}); `red-runtime delete --force {id}`"),
+            ),
+        }
+    })
 }
 
 fn sharing(plan: &Plan, namespace: Namespace) -> &Sharing {

@@ -49,7 +49,7 @@ pub(super) struct Args {
     /// It cannot gain privileges
     #[arg(long)]
     no_new_privs: bool,
-    /// A cgroup below the container's; `/` is its own
+    /// Sub-cgroup path (`/`: the container's cgroup)
     #[arg(long, value_name = "PATH")]
     cgroup: Vec<String>,
     /// Enter a paused container too; the command runs when it is resumed
@@ -67,7 +67,7 @@ pub(super) struct Args {
     /// Socket that the outer side of the terminal is sent to
     #[arg(long, value_name = "SOCKET")]
     console_socket: Option<PathBuf>,
-    /// Socket that a descriptor of the process is sent to
+    /// Unix socket to receive a pidfd of the process
     #[arg(long, value_name = "SOCKET")]
     pidfd_socket: Option<PathBuf>,
     /// So many descriptors after the standard streams are passed on

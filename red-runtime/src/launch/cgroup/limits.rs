@@ -42,8 +42,8 @@ fn manager(cgroups: &Cgroups) -> Result<AnyCgroupManager, LaunchError> {
     create_cgroup_manager(config).map_err(|source| error(cgroups, &source))
 }
 
-/// Whether a configuration limits anything but devices.
-pub(crate) fn limits(resources: &LinuxResources) -> bool {
+/// Whether a configuration says something of anything but devices.
+fn limits(resources: &LinuxResources) -> bool {
     let mut rest = resources.clone();
     rest.set_devices(None);
     rest != LinuxResources::default()

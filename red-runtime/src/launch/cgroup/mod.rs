@@ -19,10 +19,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use filter::keep as keep_devices;
-pub(crate) use limits::{apply, end_scope, filter_devices, limits, scope, stats};
+pub(crate) use limits::{apply, end_scope, filter_devices, scope, stats};
 pub(crate) use members::{is_frozen, oom_kills};
 pub(crate) use owned::unidentified;
 pub(crate) use place::{Wanted, default_path, of_process, own_path};
+pub(crate) use support::asks;
 
 use super::error::{Doing, LaunchError};
 

@@ -103,6 +103,14 @@ fn second(resources: &LinuxResources) -> Result<(), LaunchError> {
     Ok(())
 }
 
+/// Whether anything is asked for that takes a cgroup; devices are none of it.
+pub(crate) fn asks(resources: &LinuxResources) -> bool {
+    // Which version has it makes no difference here.
+    !asked(Layout::V2, resources).is_empty()
+        || resources.unified().as_ref().is_some_and(|all| !all.is_empty())
+        || resources.rdma().as_ref().is_some_and(|all| !all.is_empty())
+}
+
 /// Fields that ask for something, each with its controller. A number that means "as it is" or "no limit"
 /// asks for nothing.
 fn asked(layout: Layout, resources: &LinuxResources) -> Vec<(&'static str, &'static str)> {

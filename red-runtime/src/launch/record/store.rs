@@ -94,7 +94,7 @@ impl Store {
         check_id(id)?;
         let name = log_name(id);
         let path = self.path()?.join(&name);
-        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::APPEND;
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::APPEND;
         match trusted::file(self.make()?, &name, flags) {
             Ok(file) => Ok((path, file)),
             Err(error) => Err(LaunchError::refused(path.display().to_string(), error.to_string())),

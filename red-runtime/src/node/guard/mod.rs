@@ -2,7 +2,7 @@
 //! container may write to, found by what is opened and not by what it is called.
 
 mod deciding;
-mod mount_table;
+pub mod mount_table;
 mod services;
 
 use std::os::fd::AsFd;

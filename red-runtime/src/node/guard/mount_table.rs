@@ -251,18 +251,7 @@ impl MountTable {
     /// # Errors
     /// It cannot be read.
     pub fn read_at(path: impl AsRef<std::path::Path>) -> std::io::Result<Self> {
-        let file = std::fs::File::open(path)?;
-        // The kernel takes its locks for each call, so most hosts' mounts are read by one.
-        let mut text = Vec::with_capacity(64 << 10);
-        loop {
-            text.reserve(32 << 10);
-            if rustix::io::retry_on_intr(|| {
-                rustix::io::read(&file, rustix::buffer::spare_capacity(&mut text))
-            })? == 0
-            {
-                return Ok(Self::parse(&String::from_utf8_lossy(&text)));
-            }
-        }
+        text_at(path).map(|text| Self::parse(&text))
     }
 
     /// Reads the text of a mountinfo file.
@@ -359,6 +348,22 @@ impl MountTable {
             search.overlay(entry, &part, &mut Vec::new());
         }
         search
+    }
+}
+
+/// The text of a mountinfo file. The kernel takes its locks for each call, so most hosts' mounts are read by one.
+///
+/// # Errors
+/// It cannot be read.
+pub fn text_at(path: impl AsRef<std::path::Path>) -> std::io::Result<String> {
+    let file = std::fs::File::open(path)?;
+    let mut text = Vec::with_capacity(64 << 10);
+    loop {
+        text.reserve(32 << 10);
+        let spare = || rustix::io::read(&file, rustix::buffer::spare_capacity(&mut text));
+        if rustix::io::retry_on_intr(spare)? == 0 {
+            return Ok(String::from_utf8_lossy(&text).into_owned());
+        }
     }
 }
 
