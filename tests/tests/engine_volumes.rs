@@ -454,6 +454,61 @@ fn an_overlay_is_what_it_writes_to() {
 }
 
 #[test]
+fn an_overlay_writes_to_what_was_judged() {
+    let engine = Engine::new(Stage::new());
+    let pool = &engine.stage.pool;
+    let (low, work, upper) = (pool.mkdir("low"), pool.mkdir("work"), pool.mkdir("core/other"));
+    // overlayfs reads the path of the directory as that of the link.
+    pool.mkdir("aside/a\\b");
+    symlink(&upper, pool.join("aside/ab")).expect("it is ours");
+    symlink("a\\b", pool.join("aside/link")).expect("it is ours");
+    let said = plain_refusal(&engine, |spec| {
+        let options = [
+            format!("lowerdir={}", low.display()),
+            format!("upperdir={}", pool.join("aside/link").display()),
+            format!("workdir={}", work.display()),
+        ];
+        add(spec, json!({"destination": "/o", "type": "overlay", "source": "overlay", "options": options}));
+        spec["process"]["args"] = json!(["touch", "/o/file"]);
+    });
+    assert!(said.contains("a backslash") && !upper.join("file").exists(), "{said}");
+}
+
+#[test]
+fn no_mount_point_is_made_in_an_export_by_another_name() {
+    let stage = Stage::with("", "  - {mode: Public, mount: /data, path: $NODE_PATH/data}\n");
+    let sub = stage.pool.mkdir("core/mid/app/data/sub");
+    let mut engine = Engine::new(stage);
+    let alias = engine.stage.pool.mkdir("alias");
+    engine.bind(&sub, &alias);
+    let inner = engine.stage.pool.mkdir("inner");
+    let work = engine.stage.pool.mkdir("core/mid/app/data/work");
+    let mut layers = layers(&sub, &work);
+    layers["destination"] = json!("/vv");
+    layers["options"][0] = json!(format!("lowerdir={}", inner.display()));
+    for (name, mount) in [
+        ("direct", volume(&sub, "/vv", &["rbind", "rw"])),
+        ("alias", volume(&alias, "/vv", &["rbind", "rw"])),
+        ("overlay", layers),
+    ] {
+        let said = engine.refusal(|spec| {
+            add(spec, mount.clone());
+            add(spec, volume(&inner, "/vv/deep", &["rbind"]));
+        });
+        assert!(said.contains("nothing is made in /vv, which a node exports"), "{name}: {said}");
+        let left = fs::read_dir(&sub).expect("it is there").count();
+        assert_eq!(left, 0, "{name}");
+    }
+    // What is there is mounted on.
+    fs::create_dir(sub.join("deep")).expect("it is ours");
+    let bundle = engine.node("b", &["ls", "-d", "/vv/deep"], |spec| {
+        add(spec, volume(&alias, "/vv", &["rbind", "rw"]));
+        add(spec, volume(&inner, "/vv/deep", &["rbind"]));
+    });
+    assert_eq!(engine.run(&bundle).good().out, "/vv/deep\n");
+}
+
+#[test]
 fn the_file_system_of_a_pool_is_not_mounted_anew() {
     let engine = Engine::new(Stage::new());
     let image = engine.stage.pool.write("image", "");

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use red_tests::call::run;
@@ -349,6 +349,14 @@ fn small_things_of_mounts() {
         add(spec, tmpfs("/e", &["", "rw", "norelatime", "nosuid"]));
     });
     assert_eq!(said.good().out, "rw,nosuid,relatime\n");
+    // What is read-only in the end is filled first.
+    let bundle = engine.stage.plain("p", &["sh", "-c", "cat /e/file; touch /e/new 2>&1"], |spec| {
+        add(spec, tmpfs("/e", &["ro", "tmpcopyup"]));
+    });
+    fs::create_dir(bundle.join("rootfs/e")).expect("it is ours");
+    fs::write(bundle.join("rootfs/e/file"), "copied\n").expect("it is ours");
+    let said = engine.run(&bundle);
+    assert!(said.out.starts_with("copied\n") && said.out.contains("Read-only"), "{}{}", said.out, said.err);
     // A FIFO is copied with its directory.
     let bundle = engine.stage.plain("p", &["stat", "-c", "%F %a", "/e/pipe"], |spec| {
         add(spec, tmpfs("/e", &["tmpcopyup"]));
@@ -377,4 +385,175 @@ fn without_pivot_root_the_hosts_proc_is_gone_too() {
     let bundle = engine.stage.plain("p", &["ls", "/proc/self/exe"], |_| {});
     let said = run(engine.command().args(["run", "--no-pivot", "--bundle"]).arg(&bundle).arg("c"));
     assert_eq!(said.good().out, "/proc/self/exe\n");
+}
+
+#[test]
+fn without_pivot_root_a_covered_proc_of_the_host_is_gone_too() {
+    let engine = engine();
+    let at = engine.stage.pool.mkdir("covered");
+    let script = "unshare -Urmpf sh -c 'mount -t proc proc /mnt && ls /mnt'";
+    let below = "mkdir $0/proc; mount -t proc proc $0/proc; mount -t tmpfs cover $0";
+    let exact = "mount -t proc proc $0; mount -t tmpfs cover $0";
+    for hide in [below, exact] {
+        let bundle = engine.stage.plain("p", &["sh", "-c", script], |spec| {
+            add(spec, tmpfs("/mnt", &[]));
+            spec["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+            spec["linux"]["maskedPaths"] = json!(["/proc/version"]);
+        });
+        let runtime = engine.command();
+        // In a mount namespace that ends with it.
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &format!("{hide}; exec \"$@\"")]).arg(&at);
+        command.arg(runtime.get_program()).args(runtime.get_args());
+        command.envs(runtime.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let said = run(command.args(["run", "--no-pivot", "--bundle"]).arg(&bundle).arg("c"));
+        assert!(said.code != 0 && said.err.contains("denied"), "{hide}: {}{}", said.out, said.err);
+        fs::remove_dir_all(bundle).expect("it is ours");
+    }
+}
+
+/// An image of a file system on a device, until the end.
+struct Disk {
+    image: PathBuf,
+    device: String,
+}
+
+impl Disk {
+    /// One that has the directory `there`. `None` where there can be none.
+    fn new(engine: &Engine, options: &[&str]) -> Option<Self> {
+        let contents = engine.stage.pool.mkdir("contents");
+        engine.stage.pool.mkdir("contents/there");
+        let image = engine.stage.pool.write("image", "");
+        let size = fs::File::options().write(true).open(&image).and_then(|file| file.set_len(8 << 20));
+        size.expect("it is ours");
+        let mut mkfs = Command::new("mkfs.ext4");
+        let made =
+            run(mkfs.arg("-q").arg("-d").arg(&contents).arg(&image).stdin(std::process::Stdio::null()));
+        let device = run(Command::new("losetup").args(options).args(["--find", "--show"]).arg(&image));
+        if made.code != 0 || device.code != 0 {
+            red_tests::skip("this needs mkfs.ext4 and loop devices");
+            return None;
+        }
+        Some(Self { image, device: device.out.trim().to_owned() })
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        run(&mut Command::new("sync")).good();
+        fs::read(&self.image).expect("it is ours")
+    }
+
+    fn at(&self, destination: &str, options: &[&str]) -> Value {
+        json!({"destination": destination, "type": "ext4", "source": self.device, "options": options})
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        run(Command::new("losetup").args(["--detach", &self.device]));
+    }
+}
+
+#[test]
+fn a_disk_that_is_mounted_read_only_is_not_written_to() {
+    let engine = engine();
+    let Some(disk) = Disk::new(&engine, &[]) else { return };
+    let before = disk.bytes();
+    for word in ["ro", "rro"] {
+        let said = engine.plain_refusal(|spec| {
+            add(spec, disk.at("/x", &[word]));
+            add(spec, tmpfs("/x/made", &[]));
+        });
+        assert!(said.contains("cannot be made in /x, which is read-only"), "{said}");
+        let said = engine.plain_refusal(|spec| {
+            add(spec, disk.at("/x", &[word]));
+            devices(spec, json!([{"path": "/x/null", "type": "c", "major": 1, "minor": 3}]), json!([]));
+        });
+        assert!(said.contains("device /x/null") && said.to_lowercase().contains("read-only"), "{said}");
+    }
+    // What is there can be mounted on, and the rules about devices are the command's.
+    let said = engine.plain("touch /x/there/file && ls /x; touch /x/file 2>&1; cat $0 2>&1", |spec| {
+        add(spec, disk.at("/x", &["ro"]));
+        add(spec, tmpfs("/x/there", &[]));
+        devices(spec, json!([]), json!([{"allow": false, "access": "rwm"}]));
+    });
+    assert!(said.out.contains("there\n") && said.out.contains("Read-only"), "{}{}", said.out, said.err);
+    assert!(before == disk.bytes(), "the disk was written to");
+    drop(disk);
+    // One that cannot be written to.
+    let Some(disk) = Disk::new(&engine, &["--read-only"]) else { return };
+    let said = engine.plain("ls -d /x/there", |spec| add(spec, disk.at("/x", &["ro"])));
+    assert_eq!(said.good().out, "/x/there\n");
+}
+
+#[test]
+fn a_link_of_an_image_leads_nothing_into_proc() {
+    let engine = engine();
+    let shared = engine.stage.pool.mkdir("shared");
+    engine.stage.pool.write("shared/current", "");
+    let file = engine.stage.pool.write("file", "");
+    let bundle = |target: &str, change: &dyn Fn(&mut Value)| {
+        let bundle = engine.stage.plain("p", &["echo", "started"], change);
+        symlink(target, bundle.join("rootfs/data")).expect("it is ours");
+        engine.run(&bundle)
+    };
+    for (target, at, source) in [
+        ("/proc/sys", "/data", &shared),
+        ("/proc", "/data", &shared),
+        ("/proc/self", "/data/attr", &shared),
+        ("/proc/version", "/data", &file),
+    ] {
+        let said = bundle(target, &|spec| add(spec, volume(source, at, &["rbind"])));
+        assert!(
+            said.code == 1 && said.err.contains("leads into the container's proc"),
+            "{target}: {}{}",
+            said.out,
+            said.err
+        );
+    }
+    // Devices that are bound for want of nodes.
+    let said = bundle("/proc", &|spec| {
+        user(spec, &[(0, 0, 65_536)]);
+        devices(spec, json!([{"path": "/data/version", "type": "c", "major": 1, "minor": 3}]), json!([]));
+    });
+    assert!(said.code == 1 && said.err.contains("device /data/version"), "{}{}", said.out, said.err);
+    // The host's is none of the container's.
+    let said = engine.plain("ls -d /host/proc/1 /host/proc/sys", |spec| {
+        add(spec, volume(Path::new("/"), "/host", &["rbind", "rro"]));
+        add(spec, volume(Path::new("/proc"), "/host/proc", &["rbind", "rro"]));
+    });
+    assert_eq!(said.good().out, "/host/proc/1\n/host/proc/sys\n");
+}
+
+#[test]
+fn cgroups_that_are_to_be_read_only_are() {
+    let engine = engine();
+    let script = "for at in /sys/fs/cgroup /sys/fs/cgroup/*/; do mkdir $at/kid 2>/dev/null && echo $at is writable; done
+        grep -c ' /sys/fs/cgroup ro' /proc/self/mountinfo";
+    for word in ["ro", "rro"] {
+        let said = engine.plain(script, |spec| {
+            let options = json!(["nosuid", "noexec", "nodev", "relatime", word]);
+            add(spec, json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": options}));
+        });
+        assert_eq!(said.good().out, "1\n", "{word}");
+    }
+}
+
+#[test]
+fn a_volume_may_lie_below_a_directory_of_another_users() {
+    let engine = engine();
+    let closed = engine.stage.pool.mkdir("closed");
+    let source = engine.stage.pool.mkdir("closed/v");
+    engine.stage.pool.write("closed/v/there", "");
+    owned(&closed, 1234);
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    let script = "ls /v; ls -d /v/../closed 2>/dev/null; touch /v/new 2>/dev/null; grep ' /v ' /proc/self/mountinfo | grep -c -e shared: -e master:";
+    for maps in [&[(0, 100_000, 65_536)][..], &[(0, 0, 65_536)]] {
+        let bundle = engine.stage.plain("p", &["sh", "-c", script], |spec| {
+            add(spec, volume(&source, "/v", &["rbind", "ro"]));
+            user(spec, maps);
+        });
+        owned(&bundle.join("rootfs"), maps[0].1);
+        assert_eq!(engine.run(&bundle).out, "there\n0\n", "{maps:?}");
+    }
+    assert!(!source.join("new").exists());
 }

@@ -16,6 +16,7 @@ use super::inside::{Entered, Inheritance};
 use super::job::Job;
 use super::namespaces::{Away, CLONE_NEWTIME, Namespaces, new_time, time_offsets};
 use super::process::{self, Setup};
+use super::root::early::Handed;
 use super::schedule::Schedule;
 use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
@@ -131,7 +132,9 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
     // Before anything is made: it may be that nobody listens.
     let listener = super::seccomp::listener(setup.seccomp())?;
     let mapped_by_user = maps.is_some() && !rustix::process::geteuid().is_root();
-    let inheritance = Inheritance { sync: theirs, wait, mapped_by_user };
+    let privileged = namespaces.has_user() && rustix::process::geteuid().is_root();
+    let sources = if privileged { Handed::of(job.root) } else { Handed::default() };
+    let inheritance = Inheritance { sync: theirs, wait, mapped_by_user, sources };
     let place = Place { adjust: early, cgroup: cgroup.as_ref(), offsets };
     let (pid, pidfd) = start(job, &namespaces, setup, inheritance, place)?;
     let spawned = Spawned { pid, pidfd, sync: ours };

@@ -275,6 +275,22 @@ impl Guard {
         !inside && self.kept.iter().any(below)
     }
 
+    /// Whether a directory lies in something that decides, such as what a node exports writable, or writes to
+    /// it. Where that cannot be told, it does.
+    #[must_use]
+    pub fn is_inside(&self, opened: &Opened) -> bool {
+        if self.rules.allow(&opened.path) {
+            return false;
+        }
+        let id = opened.facts.mount;
+        let place = self.mounts.locate(id, &opened.path);
+        let (Some(place), Some(layers)) = (place, written::places(&self.mounts, id, &opened.path)) else {
+            return true;
+        };
+        let inside = |place: &Location| self.kept.iter().any(|kept| kept.place.contains(place));
+        std::iter::once(&place).chain(&layers).any(inside)
+    }
+
     fn judge(&self, opened: &Opened, writable: bool, withheld: &[Withheld]) -> Result<(), Refusal> {
         let path = opened.path.as_str();
         let refused = |reason: String, help: &str| {

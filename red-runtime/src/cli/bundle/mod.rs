@@ -133,6 +133,9 @@ impl Loaded {
         for index in judged.held {
             root.mounts[index].held = true;
         }
+        for index in judged.of_node {
+            root.mounts[index].of_node = true;
+        }
         for (mount, source) in root.mounts.iter_mut().zip(&sources) {
             mount.check(source.as_ref().map(Opened::id));
         }
@@ -146,12 +149,15 @@ impl Loaded {
         facts: EngineFacts,
         by: (&Policy, &Choice),
     ) -> Result<Self, super::runtime::RunError> {
-        let (plan, family, combined) = planned(spec, &facts, by, &bundle)?;
+        let (plan, family, (combined, of_node)) = planned(spec, &facts, by, &bundle)?;
         by.1.undo()?;
         for created in &plan.layout.create {
             bundle::create(created).map_err(NodeError::from)?;
         }
         let mut root = layout::of_engine(&plan, &family, &combined, &bundle)?;
+        for index in of_node {
+            root.mounts[index].of_node = true;
+        }
         root.namespaces = facts.namespaces;
         let node = Some(OfNode::of(&plan));
         smack::check(plan.smack.as_deref())?;
@@ -216,13 +222,13 @@ fn policy(store: &Store) -> Result<Policy, super::runtime::RunError> {
 }
 
 /// The plan of a node for an engine, checked against the policy, and combined with what the engine
-/// brings.
+/// brings; and which of its mounts are a part of a node all the same.
 fn planned(
     spec: &Spec,
     facts: &EngineFacts,
     (policy, choice): (&Policy, &Choice),
     bundle: &Path,
-) -> Result<(Plan, Family, Combined), NodeError> {
+) -> Result<(Plan, Family, (Combined, Vec<usize>)), NodeError> {
     let launch = Launch::of_this_process();
     let rules = policy.rules(&launch);
     let options =
@@ -243,8 +249,8 @@ fn planned(
     pinned(choice, &plan, &mut report);
     match combined.filter(|_| !report.has_errors()) {
         Some(mut combined) => {
-            volumes::check_node(&rules, (&family, &plan), &mut combined, bundle)?;
-            Ok((plan, family, combined))
+            let of_node = volumes::check_node(&rules, (&family, &plan), &mut combined, bundle)?;
+            Ok((plan, family, (combined, of_node)))
         }
         None => Err(NodeError::Mistakes(report, Arc::clone(&family.sources))),
     }

@@ -21,7 +21,8 @@ use crate::spec::plan::Plan;
 /// Options of an overlay that name directories which are written to (overlayfs.rst).
 const WRITTEN: [&str; 2] = ["upperdir=", "workdir="];
 
-/// Checks the volumes of a node's container. What the engine itself has made is none of a user's.
+/// Checks the volumes of a node's container. What the engine itself has made is none of a user's. Returns the
+/// positions of those that are a part of a node.
 ///
 /// # Errors
 /// One may not be mounted.
@@ -30,22 +31,28 @@ pub(super) fn check_node(
     node: (&Family, &Plan),
     combined: &mut Combined,
     bundle: &Path,
-) -> Result<(), NodeError> {
+) -> Result<Vec<usize>, NodeError> {
     let mut guard: Option<Guard> = None;
-    for placed in &mut combined.mounts {
+    let mut of_node = Vec::new();
+    for (index, placed) in combined.mounts.iter_mut().enumerate() {
         let Placed::Engine { mount, optional: false, source } = placed else { continue };
         if !is_bind(mount) && mount.typ().as_deref() != Some("overlay") {
             continue;
         }
         let guard = guard.get_or_insert_with(|| Guard::new(rules, Some(node)));
         let judge = Judge { guard, bundle };
-        if is_bind(mount) {
-            judge.volume(mount, opened(mount, source.as_ref())?)?;
+        let inside = if is_bind(mount) {
+            let opened = opened(mount, source.as_ref())?;
+            judge.volume(mount, opened)?;
+            guard.is_inside(opened)
         } else {
-            judge.overlay(mount)?;
+            judge.overlay(mount)?
+        };
+        if inside {
+            of_node.push(index);
         }
     }
-    Ok(())
+    Ok(of_node)
 }
 
 /// The node that a plain bundle was written from: it has the writable exports that the node itself
@@ -113,6 +120,8 @@ pub(super) struct Judged {
     pub(super) root: Option<CheckedRoot>,
     /// Positions of the mounts that what is mounted over them has to stand on.
     pub(super) held: Vec<usize>,
+    /// Positions of those that are a part of a node.
+    pub(super) of_node: Vec<usize>,
     /// Device numbers of file systems that hold what decides.
     pub(super) deciding: Vec<u64>,
 }
@@ -142,7 +151,7 @@ impl Plain<'_> {
     pub(super) fn check(&self, spec: &mut Spec) -> Result<Judged, NodeError> {
         let guard = Guard::new(self.rules, None);
         let root = spec.root().as_ref().map(|root| self.root(&guard, root)).transpose()?;
-        let mut judged = Judged { root, held: Vec::new(), deciding: guard.devices() };
+        let mut judged = Judged { root, deciding: guard.devices(), ..Judged::default() };
         let Some(mut mounts) = spec.mounts().clone() else { return Ok(judged) };
         let judge = Judge { guard: &guard, bundle: self.bundle };
         for index in 0..mounts.len() {
@@ -151,14 +160,20 @@ impl Plain<'_> {
             }
             if !is_bind(&mounts[index]) {
                 judge.again(&mounts[index])?;
-                judge.overlay(&mut mounts[index])?;
+                if judge.overlay(&mut mounts[index])? {
+                    judged.of_node.push(index);
+                }
                 continue;
             }
             let opened = opened(&mounts[index], self.sources.get(index).and_then(Option::as_ref))?;
             if guard.is_above(opened) {
                 continue;
             }
-            match self.origin().map_or(Given::No, |origin| origin.gives(&mounts, index, opened)) {
+            let given = self.origin().map_or(Given::No, |origin| origin.gives(&mounts, index, opened));
+            if given != Given::No && guard.is_inside(opened) {
+                judged.of_node.push(index);
+            }
+            match given {
                 Given::No => {}
                 Given::Wholly => continue,
                 Given::WithParts => {
@@ -237,26 +252,32 @@ impl Judge<'_> {
         )))
     }
 
-    /// Checks the directories that an overlay writes to. They are named by path to the kernel, so it gets
-    /// the path that was judged, without links.
-    fn overlay(&self, mount: &mut Mount) -> Result<(), NodeError> {
+    /// Checks the directories that an overlay writes to, and whether one is a part of a node. They are named by
+    /// path to the kernel, so it gets the path that was judged, without links.
+    fn overlay(&self, mount: &mut Mount) -> Result<bool, NodeError> {
+        let mut inside = false;
         let failed =
             |why: String| NodeError::Volume(format!("overlay at {}: {why}", mount.destination().display()));
         let mut options = mount.options().clone().unwrap_or_default();
         for option in &mut options {
             let Some(key) = WRITTEN.iter().find(|key| option.starts_with(**key)) else { continue };
             let said = &option[key.len()..];
-            // overlayfs(5) takes a backslash for an escape, and opens another path than this program.
-            if said.contains('\\') {
-                return Err(failed(format!("invalid {key}{said}: contains a backslash")));
-            }
             let opened = open_source(&self.bundle.join(said)).map_err(|error| failed(error.to_string()))?;
             let opened = Opened::of(opened).map_err(|errno| failed(place::plain(errno)))?;
+            // overlayfs takes a backslash for an escape (overlayfs.rst), and would open another path than
+            // the one that is judged: the one that links lead to.
+            if said.contains('\\') || opened.path.contains('\\') {
+                return Err(failed(format!(
+                    "invalid {key}{said}: contains a backslash, or leads to a directory whose path does ({}); use another directory",
+                    opened.path
+                )));
+            }
             self.guard.check(&opened, true).map_err(|refusal| refused(mount, &refusal))?;
+            inside |= self.guard.is_inside(&opened);
             *option = format!("{key}{}", opened.path);
         }
         mount.set_options(Some(options));
-        Ok(())
+        Ok(inside)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::launch::namespaces::Namespaces;
 use crate::launch::process::Setup;
 use crate::launch::reaper::Sealed;
 use crate::launch::root::assemble::{self, Assembled, Terms};
+use crate::launch::root::early::Handed;
 use crate::launch::root::ids::RootInside;
 use crate::launch::root::{Base, What};
 use crate::launch::sync::{Message, Sync};
@@ -31,6 +32,8 @@ pub(in crate::launch) struct Inheritance {
     pub(in crate::launch) wait: bool,
     /// Whether ids are mapped by an ordinary user or its helpers, who have to look at this process.
     pub(in crate::launch) mapped_by_user: bool,
+    /// Sources of mounts that only the launcher may open.
+    pub(in crate::launch) sources: Handed,
 }
 
 /// A fresh process in its namespaces.
@@ -39,6 +42,7 @@ pub(in crate::launch) struct Entered<'a> {
     job: &'a Job<'a>,
     namespaces: &'a Namespaces,
     console_socket: Option<OwnedFd>,
+    sources: Handed,
     kept: Kept,
 }
 
@@ -52,11 +56,11 @@ impl<'a> Entered<'a> {
         setup: Setup<'_>,
         inheritance: Inheritance,
     ) -> ! {
-        let Inheritance { sync, wait, mapped_by_user } = inheritance;
+        let Inheritance { sync, wait, mapped_by_user, sources } = inheritance;
         let kept = Kept { start_socket: job.start_socket.take(), ..Kept::default() };
         let (console_socket, streams) = (job.console.take(), job.streams.take());
         let common = Common { child, setup, sync: &sync, passed: job.preserve };
-        let entered = Entered { common, job, namespaces, console_socket, kept };
+        let entered = Entered { common, job, namespaces, console_socket, sources, kept };
         let ready = entered
             .begin(wait, mapped_by_user, streams)
             .and_then(Entered::assemble)
@@ -70,7 +74,7 @@ impl<'a> Entered<'a> {
 
     #[cfg(test)]
     pub(super) fn at(common: Common<'a>, job: &'a Job<'a>, namespaces: &'a Namespaces, kept: Kept) -> Self {
-        Self { common, job, namespaces, console_socket: None, kept }
+        Self { common, job, namespaces, console_socket: None, sources: Handed::default(), kept }
     }
 
     /// Leaves behind what the launcher had open, and waits for the launcher's own part.
@@ -99,6 +103,7 @@ impl<'a> Entered<'a> {
         let mut keep = self.kept.numbers();
         keep.push(self.common.sync.number());
         keep.extend(self.console_socket.iter().map(std::os::fd::AsRawFd::as_raw_fd));
+        keep.extend(self.sources.numbers());
         sys::exec::close_all_but(&self.common.child, self.common.passed, &keep)
             .doing(|| "descriptors of the launcher")?;
         if wait {
@@ -115,10 +120,10 @@ impl<'a> Entered<'a> {
 
     /// Puts the root together and makes it this process's own.
     pub(super) fn assemble(self) -> Result<Rooted<'a>, LaunchError> {
-        let Entered { common, job, namespaces, console_socket, mut kept } = self;
+        let Entered { common, job, namespaces, console_socket, sources, mut kept } = self;
         // Opened with the launcher's ids: those of the container may not get there.
         let place = place_for_hooks(job)?;
-        let assembled = world(job, namespaces)?;
+        let assembled = world(job, namespaces, sources)?;
         let size = common.setup.console_size();
         let terminal = console_socket.map(|socket| terminal(size, &assembled, &socket)).transpose()?;
         run_hooks_before_pivot(job, common.sync, &assembled, place)?;
@@ -148,7 +153,7 @@ fn terminal(
 }
 
 /// Everything around the process: namespaces, host name, kernel settings, mounts.
-fn world(job: &Job<'_>, namespaces: &Namespaces) -> Result<Assembled, LaunchError> {
+fn world(job: &Job<'_>, namespaces: &Namespaces, sources: Handed) -> Result<Assembled, LaunchError> {
     let spec = job.spec;
     // Not the host's whole hierarchy instead, when it cannot be read.
     let shown = job.root.mounts.iter().any(|mount| matches!(mount.what, What::Cgroups));
@@ -178,7 +183,7 @@ fn world(job: &Job<'_>, namespaces: &Namespaces) -> Result<Assembled, LaunchErro
         own_net: namespaces.separate().net,
         root_inside: if namespaces.has_user() { RootInside::of(spec) } else { None },
     };
-    let assembled = assemble::assemble(job.root, &terms)?;
+    let assembled = assemble::assemble(job.root, &terms, sources)?;
     // Those of IPC are root's in the user namespace, which the process is only now.
     sysctl::apply(&sysctls)?;
     if let Some(linux) = spec.linux() {

@@ -10,13 +10,13 @@ use rustix::mount::{
     MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, move_mount, open_tree,
 };
 
-use super::early::{Early, locks};
+use super::early::{Early, Found, Handed, locks};
 use super::fresh::fresh;
 use super::ids::{self, RootInside};
 use super::place::{Kind, Links, Places, split};
 use super::skeleton::{make, skeleton};
 use super::sources::Opener;
-use super::{Base, CheckedRoot, DeviceNode, Mount, Otherwise, Root, What, cgroups, devices};
+use super::{Base, CheckedRoot, DeviceNode, Mount, Otherwise, Root, Source, What, cgroups, devices};
 use crate::launch::error::{Doing, LaunchError};
 use crate::spec::layout::Entry;
 use crate::sys::mount_attr::{self, MountAttr, flag};
@@ -70,22 +70,26 @@ impl Assembled {
 ///
 /// # Errors
 /// Something is missing or refused; what was made so far goes with the mount namespace.
-pub(crate) fn assemble(root: &Root, terms: &Terms<'_>) -> Result<Assembled, LaunchError> {
+pub(in crate::launch) fn assemble(
+    root: &Root,
+    terms: &Terms<'_>,
+    handed: Handed,
+) -> Result<Assembled, LaunchError> {
     detach_from_host(root)?;
     let base = match &root.base {
         Base::Directory(path) => Some(directory(path, root.checked)?),
         Base::Skeleton { .. } => None,
     };
     let mut opener = Opener::new(&root.nodes);
-    let mut early = Early::default();
+    let mut early = Early::new(handed);
     if let Some(inside) = terms.root_inside {
-        early = Early::open(root, &mut opener)?;
+        early.open(root, &mut opener)?;
         ids::become_root(inside)?;
     }
     let mut builder = Builder::on(root, base)?;
     for (index, mount) in root.mounts.iter().enumerate() {
-        let opened = early.sources.remove(&index);
-        match builder.mount(mount, &mut opener, opened, terms) {
+        let source = |source: &Source| early.source(index, source, &mut opener);
+        match builder.mount(mount, source, terms) {
             Err(LaunchError::Call { errno: Errno::NOENT | Errno::NOTDIR | Errno::ISDIR, .. })
                 if mount.otherwise == Otherwise::Skip => {}
             other => other?,
@@ -105,11 +109,15 @@ pub(crate) fn assemble(root: &Root, terms: &Terms<'_>) -> Result<Assembled, Laun
 /// Whatever is mounted from here on stays in this namespace. What the host mounts later is seen
 /// only where somebody asked for it.
 fn detach_from_host(root: &Root) -> Result<(), LaunchError> {
-    let follows = |attr: MountAttr| attr.propagation & (libc::MS_SLAVE | libc::MS_SHARED) != 0;
-    let follow = root.propagation.is_some()
-        || root.mounts.iter().any(|mount| follows(mount.attr) || follows(mount.recursive));
-    let kind = if follow { MountPropagationFlags::DOWNSTREAM } else { MountPropagationFlags::PRIVATE };
+    let kind = if follows(root) { MountPropagationFlags::DOWNSTREAM } else { MountPropagationFlags::PRIVATE };
     mount_change("/", kind | MountPropagationFlags::REC).doing(|| "a private mount tree")
+}
+
+/// Whether something of a root sees what the host mounts later.
+pub(super) fn follows(root: &Root) -> bool {
+    let follows = |attr: MountAttr| attr.propagation & (libc::MS_SLAVE | libc::MS_SHARED) != 0;
+    root.propagation.is_some()
+        || root.mounts.iter().any(|mount| follows(mount.attr) || follows(mount.recursive))
 }
 
 /// A root that is being put together.
@@ -170,15 +178,14 @@ impl<'a> Builder<'a> {
     fn mount(
         &mut self,
         mount: &Mount,
-        opener: &mut Opener<'_>,
-        opened: Option<(OwnedFd, bool)>,
+        open: impl FnOnce(&Source) -> Result<Found, LaunchError>,
         terms: &Terms<'_>,
     ) -> Result<(), LaunchError> {
         let destination = mount.destination.as_str();
         match &mount.what {
             What::Bind { source, all } => {
-                let opened = opened.map_or_else(|| opener.open(source), Ok)?;
-                self.bind(mount, source, opened, *all)
+                let found = open(source)?;
+                self.bind(mount, source, found, *all)
             }
             What::New { fstype, source, options, copy_up } => {
                 self.new_file_system(mount, (fstype, source, options), *copy_up, terms)
@@ -188,7 +195,12 @@ impl<'a> Builder<'a> {
                 let tree = cgroups::tree(terms, mount.attr.set).doing_cgroups(destination)?;
                 self.attach_with(&tree.mount, mount, Kind::Dir)?;
                 cgroups::fill(&self.places, destination, &tree, terms)?;
-                self.remount(destination, mount.attr)
+                // All that is mounted there is one mount to whoever asked for it. What a part of the host's
+                // brings along is never taken away.
+                let clear = mount.recursive.clear & flag::ATIME;
+                self.remount(destination, MountAttr { clear, ..mount.recursive })?;
+                let set = mount.attr.set & !mount.recursive.set;
+                self.remount(destination, MountAttr { set, ..mount.attr })
             }
         }
     }
@@ -233,6 +245,10 @@ impl<'a> Builder<'a> {
                 format!("mount point {destination}"),
                 "a symbolic link inside leads elsewhere; mount it at the place that the link leads to",
             )),
+            Err(Errno::XDEV) => Err(LaunchError::refused(
+                format!("mount point {destination}"),
+                "a symbolic link inside leads into the container's proc, or out of another file system of the kernel's; mount it elsewhere, or remove the link",
+            )),
             Err(Errno::NOENT | Errno::ROFS) if self.kept => Err(LaunchError::refused(
                 format!("mount point {destination}"),
                 "is missing, and nothing is made in a root that holds what decides for others",
@@ -244,7 +260,7 @@ impl<'a> Builder<'a> {
                     self.above(destination)
                 ),
             )),
-            Err(Errno::NOENT) if self.skeleton.is_some() && mount.otherwise == Otherwise::Fail => {
+            Err(Errno::NOENT) if self.has_node() && mount.otherwise == Otherwise::Fail => {
                 Err(LaunchError::refused(
                     format!("mount point {destination}"),
                     format!(
@@ -255,6 +271,11 @@ impl<'a> Builder<'a> {
             }
             point => point.doing(|| format!("mount point {destination}")),
         }
+    }
+
+    /// Whether some of the mounts are of a node.
+    fn has_node(&self) -> bool {
+        self.skeleton.is_some() || self.root.mounts.iter().any(|mount| mount.of_node)
     }
 
     /// The mount that a path lies in, by its name.

@@ -1,6 +1,8 @@
 //! Device nodes: those every container has, and those of a configuration.
 
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Spec};
+use std::path::Path;
+
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount, Spec};
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, StatVfsMountFlags, Uid, chownat, fstat, fstatvfs, major, makedev,
     minor, mknodat, open,
@@ -9,9 +11,11 @@ use rustix::io::Errno;
 
 use super::DeviceNode;
 use super::assemble::{attach_at, clone_tree};
+use super::fresh::is_block_device;
 use super::oci::inside_path;
 use super::place::{Kind, Links, Places, split};
 use crate::launch::error::{Doing, LaunchError};
+use crate::spec::engine::is_bind;
 use crate::sys::mount_attr::{self, MountAttr, flag};
 
 /// Devices every container has (OCI runtime specification, config-linux.md, "Default Devices").
@@ -165,11 +169,16 @@ impl DeviceNode {
     }
 }
 
-/// Whether a configuration has devices that its own rules may keep from being made: their nodes are made
-/// before the rules hold.
+/// Whether a configuration has devices that its own rules may keep from being made, or file systems on such:
+/// the rules are the command's, and hold once everything is mounted.
 pub(crate) fn need_room(spec: &Spec) -> bool {
     let linux = spec.linux().as_ref();
+    let on_device = |mount: &Mount| {
+        let source = mount.source().as_deref().and_then(Path::to_str);
+        !is_bind(mount) && source.is_some_and(is_block_device)
+    };
     linux.is_some_and(|linux| linux.devices().as_ref().is_some_and(|devices| !devices.is_empty()))
+        || spec.mounts().iter().flatten().any(on_device)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, FileType, stat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
@@ -11,7 +11,7 @@ use rustix::mount::{
 };
 
 use crate::launch::error::{Doing, LaunchError, tried};
-use crate::sys::mount_attr::{self, MountAttr};
+use crate::sys::mount_attr::{self, MountAttr, flag};
 
 /// Bytes of a string that fsconfig(2) takes, without its NUL (fs/fsopen.c).
 const LONGEST: usize = 255;
@@ -23,7 +23,9 @@ const MOST: usize = 4095;
 /// container.
 const SCRATCH: [&str; 4] = ["/sys", "/dev", "/tmp", "/proc"];
 
-/// A new file system, mounted nowhere yet.
+/// A new file system, mounted nowhere yet. What is on a device that is to be read only stays as it is: a mere
+/// flag of the mount would let the file system itself write to it (journal, counters), and a device that
+/// cannot be written to would be refused (mount(8), "-r").
 ///
 /// # Errors
 /// The kernel refuses an option, or the file system.
@@ -33,10 +35,32 @@ pub(in crate::launch) fn fresh(
     options: &[String],
     flags: u64,
 ) -> Result<OwnedFd, LaunchError> {
+    if flags & flag::RDONLY == 0 || !is_block_device(source) {
+        return made((fstype, source), options, flags, false);
+    }
+    match made((fstype, source), options, flags, true) {
+        // It is mounted to be written to already: then it is this mount alone that is not.
+        Err(LaunchError::Call { errno: Errno::BUSY, .. }) => made((fstype, source), options, flags, false),
+        made => made,
+    }
+}
+
+/// Whether a source is a device with blocks.
+pub(super) fn is_block_device(source: &str) -> bool {
+    source.starts_with('/')
+        && stat(source).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice)
+}
+
+fn made(
+    (fstype, source): (&str, &str),
+    options: &[String],
+    flags: u64,
+    read_only: bool,
+) -> Result<OwnedFd, LaunchError> {
     let what = || format!("file system {fstype}");
     let source = if source.is_empty() { fstype } else { source };
     if std::iter::once(source).chain(options.iter().flat_map(|option| option.splitn(2, '='))).any(is_long) {
-        return by_mount((fstype, source), options, flags);
+        return by_mount((fstype, source), options, flags, read_only);
     }
     let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).doing(what)?;
     fsconfig_set_string(&context, "source", source).doing(what)?;
@@ -46,6 +70,9 @@ pub(in crate::launch) fn fresh(
             None => fsconfig_set_flag(&context, option.as_str()),
         }
         .doing(|| format!("option `{option}` of a {fstype}"))?;
+    }
+    if read_only {
+        fsconfig_set_flag(&context, "ro").doing(what)?;
     }
     fsconfig_create(&context).doing(what)?;
     let flags = MountAttrFlags::from_bits_retain(u32::try_from(flags).unwrap_or(0));
@@ -57,12 +84,18 @@ fn is_long(text: &str) -> bool {
 }
 
 /// The same by mount(2), which takes longer strings: layers of an overlay have long names.
-fn by_mount((fstype, source): (&str, &str), options: &[String], flags: u64) -> Result<OwnedFd, LaunchError> {
+fn by_mount(
+    (fstype, source): (&str, &str),
+    options: &[String],
+    flags: u64,
+    read_only: bool,
+) -> Result<OwnedFd, LaunchError> {
+    let own = if read_only { MountFlags::RDONLY } else { MountFlags::empty() };
     let what = || format!("file system {fstype}");
     let data = joined(fstype, options)?;
     let mut result = Err(Errno::NOENT);
     for place in SCRATCH {
-        result = mount(source, place, fstype, MountFlags::empty(), data.as_c_str()).and_then(|()| {
+        result = mount(source, place, fstype, own, data.as_c_str()).and_then(|()| {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
             let tree = open_tree(CWD, place, flags);
             tried(unmount(place, UnmountFlags::DETACH));

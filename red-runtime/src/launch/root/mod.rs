@@ -9,7 +9,7 @@ pub(super) mod cgroups;
 mod copy;
 mod cover;
 pub(super) mod devices;
-mod early;
+pub(super) mod early;
 mod fresh;
 mod hosts;
 pub(super) mod ids;
@@ -111,6 +111,8 @@ pub(crate) struct Mount {
     pub(crate) otherwise: Otherwise,
     /// What is mounted below it next has to stand on this very mount, whatever its name leads to.
     pub(crate) held: bool,
+    /// It is a part of a node, by whatever name: nothing is made in it to make room for other mounts.
+    pub(crate) of_node: bool,
 }
 
 impl Mount {

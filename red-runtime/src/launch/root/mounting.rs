@@ -7,8 +7,9 @@ use rustix::io::Errno;
 
 use super::assemble::{Builder, Terms, attach_at, clone_tree};
 use super::copy::copy;
+use super::early::Found;
 use super::fresh::fresh;
-use super::place::{Kind, host, split};
+use super::place::{Kind, host, is_proc, split};
 use super::skeleton::write_all;
 use super::{Mount, Otherwise, Source};
 use crate::launch::error::{Doing, LaunchError};
@@ -19,13 +20,15 @@ impl Builder<'_> {
         &mut self,
         mount: &Mount,
         source: &Source,
-        (opened, is_dir): (OwnedFd, bool),
+        found: Found,
         all: bool,
     ) -> Result<(), LaunchError> {
         let destination = mount.destination.as_str();
+        let Found { fd, is_dir, tree } = found;
         let kind = if is_dir { Kind::Dir } else { Kind::File };
-        let tree = clone_tree(&opened, all && is_dir).doing(|| format!("mount {destination}"))?;
-        if destination == "/proc" && !is_proc(&tree)? {
+        let tree = if tree { Ok(fd) } else { clone_tree(&fd, all && is_dir) };
+        let tree = tree.doing(|| format!("mount {destination}"))?;
+        if destination == "/proc" && !is_proc(&tree).doing(|| "mount /proc")? {
             return Err(LaunchError::refused("mount /proc", "is not of type proc"));
         }
         self.attach(&tree, mount, kind)?;
@@ -35,7 +38,7 @@ impl Builder<'_> {
         }
         // A node's directories are opened straight; what an engine names is a volume.
         let volume = !matches!(source, Source::Straight(..));
-        if volume && is_dir && !self.kept {
+        if volume && is_dir && !self.kept && !mount.of_node {
             self.places.volumes.push(destination.to_owned());
         }
         self.places.anchor(destination, tree, false);
@@ -50,13 +53,17 @@ impl Builder<'_> {
         terms: &Terms<'_>,
     ) -> Result<(), LaunchError> {
         let destination = mount.destination.as_str();
-        let late =
-            (mount.attr.set | mount.recursive.set) & flag::RDONLY != 0 && self.is_filled(mount, fstype);
+        // Other file systems have contents that nobody wants changed, and need not be writable at all.
+        let blank = matches!(fstype, "tmpfs" | "ramfs");
+        let copy_up = copy_up && blank;
+        let late = blank && is_read_only(mount) && (copy_up || self.is_filled(mount));
         let writable = late.then(|| writable(mount));
         let now = writable.as_ref().unwrap_or(mount);
+        // Read-only from the first moment on, whichever word asked for it.
+        let flags = now.attr.set | now.recursive.set & flag::RDONLY;
         let made = match self.covered_mode(mount, fstype, options) {
-            Some(mode) => fresh(fstype, source, &[options, &[mode]].concat(), now.attr.set),
-            None => fresh(fstype, source, options, now.attr.set),
+            Some(mode) => fresh(fstype, source, &[options, &[mode]].concat(), flags),
+            None => fresh(fstype, source, options, flags),
         };
         let tree = match made {
             // A user namespace may show only the network it owns in /sys.
@@ -83,7 +90,10 @@ impl Builder<'_> {
         if copy_up {
             self.copy_up(mount, &tree)?;
         }
-        self.places.ours.push(self.device_of(mount, &tree)?);
+        let device = self.device_of(mount, &tree)?;
+        if !mount.of_node {
+            self.places.ours.push(device);
+        }
         self.attach(&tree, now, Kind::Dir)?;
         if late {
             self.late
@@ -93,16 +103,14 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Whether something is made in a new file system later: mount points, devices, links. Those of the
-    /// kernel's have them all.
-    fn is_filled(&self, mount: &Mount, fstype: &str) -> bool {
+    /// Whether something is made in a new file system later: mount points, devices, links.
+    fn is_filled(&self, mount: &Mount) -> bool {
         let below = |path: &str| {
             path.strip_prefix(mount.destination.as_str()).is_some_and(|rest| rest.starts_with('/'))
         };
-        !matches!(fstype, "proc" | "sysfs" | "mqueue" | "devpts")
-            && (self.root.mounts.iter().any(|other| below(&other.destination))
-                || self.root.devices.iter().any(|device| below(&device.path))
-                || self.root.within.keys().any(|path| below(path)))
+        self.root.mounts.iter().any(|other| below(&other.destination))
+            || self.root.devices.iter().any(|device| below(&device.path))
+            || self.root.within.keys().any(|path| below(path))
     }
 
     /// The mode of a tmpfs that says none: that of the directory which it covers. What stands in the
@@ -123,7 +131,7 @@ impl Builder<'_> {
     fn device_of(&self, mount: &Mount, tree: &OwnedFd) -> Result<u64, LaunchError> {
         let what = format!("mount {}", mount.destination);
         let device = fstat(tree).doing(|| what.as_str())?.st_dev;
-        if self.root.deciding.contains(&device) && mount.attr.set & flag::RDONLY == 0 {
+        if self.root.deciding.contains(&device) && !is_read_only(mount) {
             let why = "its file system holds what decides for others, and would be writable; mount it `ro`";
             return Err(LaunchError::refused(what, why));
         }
@@ -171,12 +179,9 @@ impl Builder<'_> {
     }
 }
 
-/// Whether a mount is a proc (linux/magic.h, PROC_SUPER_MAGIC).
-fn is_proc(mount: &OwnedFd) -> Result<bool, LaunchError> {
-    const PROC: i64 = 0x9fa0;
-    #[allow(clippy::useless_conversion, reason = "the type of the field differs between architectures")]
-    let fs = i64::try_from(rustix::fs::fstatfs(mount).doing(|| "mount /proc")?.f_type);
-    Ok(fs.is_ok_and(|fs| fs == PROC))
+/// Whether nothing may be written through the mount.
+fn is_read_only(mount: &Mount) -> bool {
+    (mount.attr.set | mount.recursive.set) & flag::RDONLY != 0
 }
 
 /// The same without what keeps it from being filled.

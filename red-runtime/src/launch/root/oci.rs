@@ -90,7 +90,7 @@ pub(crate) fn mount(mount: &OciMount, bundle: &Path) -> Result<Mount, LaunchErro
     };
     in_proc(&destination, &what)?;
     let (attr, recursive) = (parsed.attr, parsed.recursive);
-    Ok(Mount { destination, what, attr, recursive, otherwise: Otherwise::Fail, held: false })
+    Ok(Mount { destination, what, attr, recursive, otherwise: Otherwise::Fail, held: false, of_node: false })
 }
 
 /// What the kernel shows in `/proc` is masked and frozen by name, so nothing else may stand there

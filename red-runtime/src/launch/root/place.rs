@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, mkdirat, openat, openat2,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, fstatfs, mkdirat, openat, openat2,
     readlinkat, statx,
 };
 use rustix::io::Errno;
@@ -134,11 +134,30 @@ impl Places {
         openat2(dir, relative(path), flags | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
 
-    /// Opens what a mount will stand on, made if it is missing and may be made.
+    /// Opens what a mount will stand on, made if it is missing and may be made. `EXDEV` is a link of the
+    /// root's own that leads into the container's proc: programs trust what the kernel says there, the
+    /// launch itself among them (CVE-2019-16884).
     pub(super) fn mount_point(&self, path: &str, kind: Kind, links: Links) -> rustix::io::Result<OwnedFd> {
+        let found = self.linked_point(path, kind, links)?;
+        if self.leads_into_proc(path, &found)? { Err(Errno::XDEV) } else { Ok(found) }
+    }
+
+    /// Whether something lies in a proc of the container's, and was not named as a part of it. Of those that
+    /// are named, `oci::in_proc` says which may be.
+    fn leads_into_proc(&self, path: &str, found: &OwnedFd) -> rustix::io::Result<bool> {
+        let named = self.below_anchor(path).map(|(anchor, _)| anchor.path.as_str());
+        for anchor in self.anchors.iter().filter(|anchor| named != Some(anchor.path.as_str())) {
+            if is_proc(&anchor.mount)? && mount_id(&anchor.mount)? == mount_id(found)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn linked_point(&self, path: &str, kind: Kind, links: Links) -> rustix::io::Result<OwnedFd> {
         let kernel = KERNEL.iter().any(|above| rest(path, above).is_some());
         match links {
-            Links::IntoOurs => match self.mount_point(path, kind, Links::Refuse) {
+            Links::IntoOurs => match self.linked_point(path, kind, Links::Refuse) {
                 Err(Errno::LOOP) => {
                     let found = self.point_by(path, kind, Links::Follow)?;
                     // Not words for "nothing to stand on": it is refused, not left out.
@@ -286,6 +305,14 @@ impl Places {
         }
         Ok(false)
     }
+}
+
+/// Whether something is on a proc (linux/magic.h, PROC_SUPER_MAGIC).
+pub(super) fn is_proc(place: impl AsFd) -> rustix::io::Result<bool> {
+    const PROC: i64 = 0x9fa0;
+    #[allow(clippy::useless_conversion, reason = "the type of the field differs between architectures")]
+    let fs = i64::try_from(fstatfs(place)?.f_type);
+    Ok(fs.is_ok_and(|fs| fs == PROC))
 }
 
 /// The ID of the mount that something lies in (statx(2), STATX_MNT_ID).
