@@ -75,6 +75,16 @@ fn a_bundle_of_a_node_has_what_the_node_has_and_says_which_plan_it_is_of() {
         engine.run(&bundle)
     };
     assert_eq!(bundle(&|_| {}).good().out, "held\n");
+    // Nothing is made in what it exports, neither for a mount nor for a device.
+    let said = bundle(&|spec| {
+        add(spec, json!({"destination": "/var/made", "type": "tmpfs", "source": "tmpfs"}));
+    });
+    assert!(said.err.contains("nothing is made in /var, which a node exports"), "{}", said.err);
+    let said = bundle(&|spec| {
+        spec["linux"]["devices"] = json!([{"path": "/var/made", "type": "c", "major": 1, "minor": 3}]);
+    });
+    assert!(said.err.contains("nothing is made in /var, which a node exports"), "{}", said.err);
+    assert!(!leaf.join("var/made").exists());
     let at = |spec: &Value, destination: &str| {
         let all = spec["mounts"].as_array().expect("it is a list");
         all.iter().position(|one| one["destination"] == destination).expect("it is there")
@@ -472,6 +482,11 @@ fn an_overlay_writes_to_what_was_judged() {
         spec["process"]["args"] = json!(["touch", "/o/file"]);
     });
     assert!(said.contains("a backslash") && !upper.join("file").exists(), "{said}");
+    // File systems that are made of another directory write to it too.
+    let said = plain_refusal(&engine, |spec| {
+        add(spec, json!({"destination": "/o", "type": "ecryptfs", "source": upper, "options": ["rw"]}));
+    });
+    assert!(said.contains("would make writable what decides"), "{said}");
 }
 
 #[test]

@@ -21,6 +21,10 @@ use crate::spec::plan::Plan;
 /// Options of an overlay that name directories which are written to (overlayfs.rst).
 const WRITTEN: [&str; 2] = ["upperdir=", "workdir="];
 
+/// File systems that show their source, and do nothing with it.
+const NAMED_ONLY: [&str; 9] =
+    ["cgroup", "cgroup2", "devpts", "mqueue", "overlay", "proc", "ramfs", "sysfs", "tmpfs"];
+
 /// Checks the volumes of a node's container. What the engine itself has made is none of a user's. Returns the
 /// positions of those that are a part of a node.
 ///
@@ -160,6 +164,7 @@ impl Plain<'_> {
             }
             if !is_bind(&mounts[index]) {
                 judge.again(&mounts[index])?;
+                judge.stacked(&mounts[index])?;
                 if judge.overlay(&mut mounts[index])? {
                     judged.of_node.push(index);
                 }
@@ -250,6 +255,22 @@ impl Judge<'_> {
         Err(NodeError::Volume(format!(
             "{fstype} at {destination} could make writable what decides, which is on such a file system too; mount it `ro`, or a directory of it as a volume"
         )))
+    }
+
+    /// Checks a file system whose source is a directory that it writes to, such as ecryptfs.
+    fn stacked(&self, mount: &Mount) -> Result<(), NodeError> {
+        let fstype = mount.typ().as_deref().unwrap_or_default();
+        let source = mount.source().as_deref().filter(|source| source.is_absolute());
+        let Some(source) = source.filter(|_| !is_read_only(mount) && !NAMED_ONLY.contains(&fstype)) else {
+            return Ok(());
+        };
+        let Some(opened) = open_source(source).ok().and_then(|opened| Opened::of(opened).ok()) else {
+            return Ok(());
+        };
+        if !opened.facts.is_dir() || self.guard.is_above(&opened) {
+            return Ok(());
+        }
+        self.guard.check(&opened, true).map_err(|refusal| refused(mount, &refusal))
     }
 
     /// Checks the directories that an overlay writes to, and whether one is a part of a node. They are named by

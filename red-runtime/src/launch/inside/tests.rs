@@ -226,6 +226,7 @@ fn root() -> Root {
         recursive: MountAttr::default(),
         otherwise: Otherwise::Fail,
         held: false,
+        of_node: false,
     };
     Root {
         base: Base::Skeleton {

@@ -13,7 +13,7 @@ use rustix::mount::{
 use super::early::{Early, Found, Handed, locks};
 use super::fresh::fresh;
 use super::ids::{self, RootInside};
-use super::place::{Kind, Links, Places, split};
+use super::place::{Kind, Links, Places, mount_id, split};
 use super::skeleton::{make, skeleton};
 use super::sources::Opener;
 use super::{Base, CheckedRoot, DeviceNode, Mount, Otherwise, Root, Source, What, cgroups, devices};
@@ -158,8 +158,9 @@ impl<'a> Builder<'a> {
         };
         let mut places = Places::new(base, device);
         let kept = root.checked.is_some_and(|root| root.kept);
-        if kept {
+        if skeleton.is_none() {
             places.ours.clear();
+            places.base = if kept { None } else { Some(mount_id(&places.root).doing(|| "the root")?) };
         }
         Ok(Self { root, kept, places, locks, skeleton, mounted: HashSet::new(), late: Vec::new() })
     }
@@ -289,9 +290,36 @@ impl<'a> Builder<'a> {
         mount_attr::set(&top, true, attr).doing(|| format!("flags of mount {destination}"))
     }
 
+    /// Whether a device is still to be made. In what a node exports it has to be there.
+    fn is_for(&self, device: &DeviceNode) -> Result<bool, LaunchError> {
+        let what = || format!("device {}", device.path);
+        let (parent, name) = split(&device.path);
+        if !self.has_node() {
+            return Ok(true);
+        }
+        let parent = self.places.directory(parent).doing(what)?;
+        match self.places.may_make(&parent, Links::Follow) {
+            Err(Errno::NOENT) => {}
+            may => return may.map(|()| true).doing(what),
+        }
+        match openat(&parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(_) => Ok(false),
+            Err(Errno::NOENT) => Err(LaunchError::refused(
+                what(),
+                format!(
+                    "is missing, and nothing is made in {}, which a node exports; make it there beforehand, or name another place",
+                    self.above(&device.path)
+                ),
+            )),
+            Err(errno) => Err(errno).doing(what),
+        }
+    }
+
     fn devices(&self, nodes: &[DeviceNode], terms: &Terms<'_>) -> Result<(), LaunchError> {
         for device in nodes {
-            device.make(&self.places, terms.bind_devices)?;
+            if self.is_for(device)? {
+                device.make(&self.places, terms.bind_devices)?;
+            }
         }
         if nodes.iter().any(|device| device.path == "/dev/null") {
             let dev = self.places.directory("/dev").doing(|| "/dev")?;

@@ -2,15 +2,13 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
 use super::assemble::{Assembled, attach_at};
 use super::fresh::fresh;
-use super::place::host;
+use super::place::{host, mount_id};
 use crate::launch::error::{Doing, LaunchError, tried};
 use crate::sys::mount_attr::flag;
 
@@ -100,10 +98,6 @@ fn read(table: &mut File) -> Result<String, LaunchError> {
 /// Whether something is mounted over the whole of a mount.
 fn is_covered(mount: &Host, all: &[Host]) -> bool {
     all.iter().any(|over| over.parent == mount.id && over.path == mount.path)
-}
-
-fn mount_id(place: impl AsFd) -> rustix::io::Result<u64> {
-    Ok(statx(place, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?.stx_mnt_id)
 }
 
 /// The mounts that do not stand in the root, from `/proc/PID/mountinfo` (proc_pid_mountinfo(5)).

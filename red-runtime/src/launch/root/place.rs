@@ -49,9 +49,11 @@ struct Anchor {
 pub(super) struct Places {
     /// Its topmost directory.
     pub(super) root: OwnedFd,
-    /// Devices of file systems in which mount points may be made: those of this launch, and the
-    /// root directory of a plain bundle.
+    /// Devices of file systems in which mount points may be made: those of this launch.
     pub(super) ours: Vec<u64>,
+    /// The mount of a plain bundle's root directory, in which they may be made too. Its device would not do:
+    /// the export of a node can be on the same.
+    pub(super) base: Option<u64>,
     /// Where directories of a user's are mounted, in which mount points may be made too.
     pub(super) volumes: Vec<String>,
     anchors: Vec<Anchor>,
@@ -83,7 +85,7 @@ const KERNEL: [&str; 3] = ["/dev", "/proc", "/sys"];
 impl Places {
     /// A root in which nothing is mounted yet.
     pub(super) fn new(root: OwnedFd, device: u64) -> Self {
-        Self { root, ours: vec![device], volumes: Vec::new(), anchors: Vec::new() }
+        Self { root, ours: vec![device], base: None, volumes: Vec::new(), anchors: Vec::new() }
     }
 
     /// Remembers a mount by its descriptor, when what is below it has to be found for certain.
@@ -277,12 +279,14 @@ impl Places {
 
     /// Whether something lies in a file system of this launch, or in the root directory of a plain bundle.
     pub(super) fn is_ours(&self, place: impl AsFd) -> rustix::io::Result<bool> {
-        Ok(self.ours.contains(&fstat(place)?.st_dev))
+        let place = place.as_fd();
+        let is_base = || mount_id(place).map(|mount| self.base == Some(mount));
+        Ok(self.ours.contains(&fstat(place)?.st_dev) || (self.base.is_some() && is_base()?))
     }
 
     /// Whether a mount point may be made in a directory: in what is ours, and in a user's own volume. Nothing
     /// is written into a node to make room for a mount.
-    fn may_make(&self, directory: &OwnedFd, links: Links) -> rustix::io::Result<()> {
+    pub(super) fn may_make(&self, directory: &OwnedFd, links: Links) -> rustix::io::Result<()> {
         if self.is_ours(directory)? || self.is_in_volume(directory, links)? {
             Ok(())
         } else {
@@ -316,7 +320,7 @@ pub(super) fn is_proc(place: impl AsFd) -> rustix::io::Result<bool> {
 }
 
 /// The ID of the mount that something lies in (statx(2), STATX_MNT_ID).
-fn mount_id(place: &OwnedFd) -> rustix::io::Result<u64> {
+pub(super) fn mount_id(place: impl AsFd) -> rustix::io::Result<u64> {
     Ok(statx(place, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?.stx_mnt_id)
 }
 
