@@ -22,6 +22,7 @@ use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
 use super::warning::warn;
 use crate::node::capability;
+use crate::spec::engine::process::lifts;
 use crate::sys;
 use crate::sys::clone::ChildToken;
 
@@ -70,7 +71,8 @@ impl ExecProcess {
 /// process has. In a container of a node it gets no capability that the plan does not name.
 ///
 /// # Errors
-/// The node says who its commands run as, and another user or group is asked for.
+/// The node says who its commands run as, and another user or group is asked for; or something is asked for
+/// that lifts its limits.
 pub(crate) fn like_first(
     mut process: OciProcess,
     record: &Record,
@@ -94,6 +96,9 @@ pub(crate) fn like_first(
         process.set_no_new_privileges(first.no_new_privileges());
     }
     if record.redpath.is_some() {
+        if let Some(what) = lifts(&process) {
+            return Err(LaunchError::refused(what, "lifts limits of the container's node"));
+        }
         let env = with_node(process.env().as_deref().unwrap_or_default(), first, record);
         process.set_env(Some(env));
         let most = first.capabilities().clone().unwrap_or_else(capability::none);
