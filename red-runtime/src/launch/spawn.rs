@@ -115,7 +115,8 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
     let setup = Setup::of(job.spec)?.of_own_launch(job.own);
     super::streams::guard()?;
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
-    ours.limit(PATIENCE + hooks::longest(job.spec.hooks().as_ref())).doing(|| "a socket")?;
+    let patience = PATIENCE + hooks::longest(job.spec.hooks().as_ref());
+    let ours = ours.interruptible(patience).doing(|| "a socket")?;
     let cgroup = unified(job)?;
     let maps = Maps::of(job.spec, &namespaces)?;
     let offsets = time_offsets(job.spec, &namespaces)?;
@@ -139,7 +140,7 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
     let result = (|| {
         if wait {
             attend(job, &spawned, maps.as_ref())?;
-            process::limit(spawned.pid, &limits)?;
+            process::raise(spawned.pid, &limits)?;
             schedule.give(spawned.pid)?;
             if let Some(adjust) = adjust {
                 oom(&spawned.pid.as_raw_nonzero().to_string(), adjust)?;

@@ -74,10 +74,10 @@ impl Waiting {
     /// # Errors
     /// It could not.
     pub(super) fn go(self) -> Result<(), LaunchError> {
-        self.0.limit(PATIENCE).doing(|| "the start socket")?;
-        self.0.say(&Message::Go).doing(|| "the start socket")?;
+        let inside = self.0.interruptible(PATIENCE).doing(|| "the start socket")?;
+        inside.say(&Message::Go).doing(|| "the start socket")?;
         loop {
-            match self.0.hear().doing(|| "the start socket")? {
+            match inside.hear().doing(|| "the container's start")? {
                 None => return Ok(()),
                 // A first process of ours says so before it starts the command.
                 Some(Message::Ready) => {}
