@@ -480,3 +480,22 @@ fn a_signal_ends_a_creation_that_takes_long() {
         remove(&stage, &dir);
     }
 }
+
+/// What has a deadline makes no processes, so it gets that when its hooks have run.
+#[test]
+fn a_deadline_keeps_no_hook_from_running() {
+    let stage = Stage::new();
+    let dir = bundle(&stage, "", |spec| {
+        spec["hooks"]["startContainer"] =
+            json!([hook(&stage, "startContainer", "cat /dev/null | cat; echo ran >$OUT/hook")]);
+        spec["process"]["args"] = json!(["cut", "-d ", "-f41", "/proc/self/stat"]);
+        spec["process"]["scheduler"] = json!({"policy": "SCHED_DEADLINE", "runtime": 10_000_000, "deadline": 20_000_000, "period": 20_000_000});
+    });
+    let done = stage.runtime(["run", "--bundle", dir.to_str().unwrap(), "red-deadline"]);
+    assert_eq!(said(&stage, "hook"), "ran\n", "{}", done.err);
+    // Not every root may give one.
+    let refused = done.code == 1 && done.err.contains("process.scheduler");
+    assert!(refused || (done.code == 0 && done.out == "6\n"), "{}{}", done.out, done.err);
+    assert_eq!(stage.left("red-deadline"), Vec::<String>::new());
+    remove(&stage, &dir);
+}

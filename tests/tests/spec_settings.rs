@@ -162,6 +162,16 @@ fn on_own_root(engine: &Engine, change: impl FnOnce(&mut Value)) -> Said {
     engine.run(&bundle)
 }
 
+/// Somebody in a user namespace, who ends with the test.
+struct Unmapped(std::process::Child);
+
+impl Drop for Unmapped {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 /// Whoever makes a root in a user namespace is somebody there, and not the host's root that has come in.
 #[test]
 fn nobody_who_is_not_mapped_makes_a_root() {
@@ -184,8 +194,8 @@ fn nobody_who_is_not_mapped_makes_a_root() {
     // The same in a namespace of others, of which the configuration says nothing.
     let mut holder = Command::new("unshare");
     holder.args(["--user", "sleep", "60"]);
-    let mut holder = holder.spawn().expect("it starts");
-    let of = format!("/proc/{}", holder.id());
+    let holder = Unmapped(holder.spawn().expect("it starts"));
+    let of = format!("/proc/{}", holder.0.id());
     red_tests::stage::eventually("a user namespace", || {
         fs::read_link(format!("{of}/ns/user")).ok() != fs::read_link("/proc/self/ns/user").ok()
     });
@@ -202,7 +212,6 @@ fn nobody_who_is_not_mapped_makes_a_root() {
         fs::write(format!("{of}/{file}"), "1000 100000 1").expect("it may be written");
     }
     let said = on_own_root(&engine, join);
-    holder.kill().and_then(|()| holder.wait()).expect("it is ours");
     assert_eq!(said.clone().good().out, "1000\n1000\n", "{}", said.err);
 }
 

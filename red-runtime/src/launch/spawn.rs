@@ -141,7 +141,10 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
         if wait {
             attend(job, &spawned, maps.as_ref())?;
             process::raise(spawned.pid, &limits)?;
-            schedule.give(spawned.pid)?;
+            // Of one that was created whoever starts it does that.
+            if !(schedule.comes_last() && job.of_engine()) {
+                schedule.give(spawned.pid)?;
+            }
             if let Some(adjust) = adjust {
                 oom(&spawned.pid.as_raw_nonzero().to_string(), adjust)?;
             }

@@ -51,6 +51,8 @@ pub(crate) enum Message {
     Mounted,
     /// Everything is done but to become the command.
     Ready,
+    /// Only its scheduling is missing.
+    Unscheduled,
     /// It failed.
     Failed(LaunchError),
     /// A process was made, with this number.
@@ -111,6 +113,7 @@ impl Sync {
             Message::Go => vec![b'g'],
             Message::Mounted => vec![b'm'],
             Message::Ready => vec![b'r'],
+            Message::Unscheduled => vec![b's'],
             Message::Asks => vec![b'a'],
             Message::Warning(text) => format!("w{text}").into_bytes(),
             Message::Made(pid) => format!("p{pid}").into_bytes(),
@@ -159,6 +162,7 @@ impl Sync {
             b'g' => Message::Go,
             b'm' => Message::Mounted,
             b'r' => Message::Ready,
+            b's' => Message::Unscheduled,
             b'a' => Message::Asks,
             b'w' => Message::Warning(text()),
             b'p' => Message::Made(text().parse().unwrap_or(0)),
