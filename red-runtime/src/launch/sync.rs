@@ -292,3 +292,20 @@ pub(crate) fn receive_descriptor(socket: &OwnedFd) -> rustix::io::Result<Option<
         _ => None,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_is_gone_is_known_whatever_it_has_said() {
+        let (ours, theirs) = Sync::pair().unwrap();
+        assert!(!ours.is_left().unwrap());
+        theirs.say(&Message::Go).unwrap();
+        assert!(!ours.is_left().unwrap());
+        drop(theirs);
+        assert!(ours.is_left().unwrap());
+        assert!(matches!(ours.hear(), Ok(Some(Message::Go))));
+        assert!(ours.is_left().unwrap());
+    }
+}
