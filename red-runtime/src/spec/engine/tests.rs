@@ -468,6 +468,13 @@ fn no_file_of_a_controller_that_the_node_limits_is_the_engines() {
     let files = spec["linux"]["resources"]["unified"].as_object().expect("it has some").clone();
     assert!(files.contains_key("memory.low") && files.contains_key("io.bfq.weight"), "{files:?}");
     assert!(!files.contains_key("memory.reclaim"), "{files:?}");
+    for (class, stays) in [("promote-to-rt", false), ("none-to-rt\n", false), ("idle", true)] {
+        let (combined, _) = self::combined(NODE, |spec| {
+            spec["linux"]["resources"]["unified"] = json!({"io.prio.class": class});
+        });
+        let spec = serde_json::to_value(&combined.expect("it starts").spec).expect("it is writable");
+        assert_eq!(spec["linux"]["resources"]["unified"]["io.prio.class"].is_string(), stays, "{class}");
+    }
 }
 
 #[test]
