@@ -5,6 +5,7 @@
 //! before `create` returns, for the agent is told by then.
 
 mod program;
+mod table;
 
 use std::os::fd::OwnedFd;
 

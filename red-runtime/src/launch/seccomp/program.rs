@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use libseccomp::{ScmpArch, ScmpSyscall};
 use oci_spec::runtime::{Arch, LinuxSeccompOperator};
 
+use super::table::Table;
 use crate::sys::seccomp::{ARCHITECTURE, NUMBER};
 use crate::sys::seccomp::{Instruction, Test, and, argument, finish, jump, load, test};
 
@@ -277,6 +278,9 @@ fn search(ranges: &[(u32, Fate)], default: u32) -> Vec<Instruction> {
         [] => vec![finish(default)],
         [(_, Fate::Always(action))] => vec![finish(*action)],
         [(_, Fate::Depends { rules, narrow })] => {
+            if let Some(table) = Table::of(rules, *narrow) {
+                return table.program(*narrow, default);
+            }
             let mut all: Vec<Instruction> = rules.iter().flat_map(|rule| decide(rule, *narrow)).collect();
             all.push(finish(default));
             all
@@ -338,17 +342,23 @@ fn decide(rule: &Rule, narrow: bool) -> Vec<Instruction> {
     all
 }
 
-fn halves(number: u64) -> (u32, u32) {
+/// The upper half of a number, and the lower one.
+pub(super) fn halves(number: u64) -> (u32, u32) {
     (u32::try_from(number >> 32).unwrap_or(0), u32::try_from(number & 0xffff_ffff).unwrap_or(0))
+}
+
+/// Where the lower half of an argument is, and where the upper one.
+pub(super) fn places(index: u32) -> (u32, u32) {
+    let little = cfg!(target_endian = "little");
+    let (first, second) = (argument(index), argument(index) + 4);
+    if little { (first, second) } else { (second, first) }
 }
 
 /// The steps of a condition: first the upper half of the argument, where the ABI has one.
 fn steps(condition: &Condition, narrow: bool) -> Vec<Step> {
     use LinuxSeccompOperator as Op;
     use To::{Fails, Holds, Next};
-    let little = cfg!(target_endian = "little");
-    let low_at = argument(condition.index) + if little { 0 } else { 4 };
-    let high_at = argument(condition.index) + if little { 4 } else { 0 };
+    let (low_at, high_at) = places(condition.index);
     let (mask, value) = match condition.op {
         Op::ScmpCmpMaskedEq => (condition.value, condition.second & condition.value),
         _ => (u64::MAX, condition.value),

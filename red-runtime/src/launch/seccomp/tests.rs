@@ -263,6 +263,40 @@ fn filters_of_engines_are_what_they_say() {
     assert!(asked > 5000, "{asked}");
 }
 
+/// Hundreds of values of one argument fit, on three ABIs.
+#[test]
+fn many_values_of_one_argument_are_a_list() {
+    let rule = |name: &str, value: u64, number: u64| {
+        json!({"names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": number,
+            "args": [{"index": 1, "value": value, "op": "SCMP_CMP_EQ"}]})
+    };
+    let mut rules: Vec<Value> = (0..300).map(|value| rule("getpid", value, 20 + value % 100)).collect();
+    rules.extend((1000..1400).map(|value| rule("getuid", value, 20)));
+    let many = json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ARCHES, "syscalls": rules});
+    let filter = compile(&serde_json::from_value(many).unwrap()).unwrap();
+    // getpid and getuid of x86-64 and of i386.
+    for (arch, getpid, getuid) in [(0xc000_003e, 39, 102), (0x4000_0003, 20, 24)] {
+        let of = |number: u32, second: u64| {
+            interpret(&filter, &Call { number, arch, args: [7, second, 0, 0, 0, 0] })
+        };
+        for value in 0..300 {
+            assert_eq!(of(getpid, value), 0x0005_0000 | u32::try_from(20 + value % 100).unwrap());
+        }
+        for (value, denied) in [(999, false), (1000, true), (1234, true), (1399, true), (1400, false)] {
+            assert_eq!(of(getuid, value) == 0x0005_0014, denied, "{value}");
+        }
+        assert_eq!(of(getpid, 300), 0x7fff_0000);
+    }
+    // Values of all sizes, in no order, with ends of ranges.
+    let mut rules: Vec<Value> = (0..40).rev().map(|value| rule("getpid", value * 7, 1 + value % 2)).collect();
+    for value in [0, 1, 2, u64::from(u32::MAX) - 1, u64::from(u32::MAX), 1 << 32, u64::MAX - 1, u64::MAX] {
+        rules.push(rule("getuid", value, 5));
+    }
+    let wide =
+        json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": rules});
+    assert!(compare(&wide) > 300);
+}
+
 /// A call that is newer than a profile is missing, and not denied.
 #[test]
 fn what_a_profile_is_too_old_for_is_missing() {
