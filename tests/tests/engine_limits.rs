@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use red_tests::call::{Said, run};
-use red_tests::engine::Engine;
-use red_tests::stage::Stage;
+use red_tests::engine::{Engine, add, volume};
+use red_tests::stage::{Stage, eventually};
 use serde_json::{Value, json};
 
 const LIVES: [&str; 2] = ["sleep", "1000"];
@@ -149,4 +149,55 @@ fn a_controller_that_is_missing_is_no_missing_command() {
     assert_eq!(said.code, 1, "{}{}", said.out, said.err);
     assert!(!said.err.to_lowercase().contains("no such file"), "{}", said.err);
     assert!(said.err.contains("controllers that are available here"), "{}", said.err);
+}
+
+/// What a process may have open is its own limit, and not of what makes its root.
+#[test]
+fn few_open_files_keep_no_root_from_being_made() {
+    let engine = Engine::new(Stage::new());
+    let source = engine.stage.pool.mkdir("source");
+    for user in [true, false] {
+        let said = engine.plain("ulimit -n; ulimit -Hn; ls / | grep -c ^m", |spec| {
+            spec["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 12}]);
+            if user {
+                let namespaces = spec["linux"]["namespaces"].as_array_mut().expect("a list");
+                namespaces.push(json!({"type": "user"}));
+                let maps = json!([{"containerID": 0, "hostID": 0, "size": 70000}]);
+                spec["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
+                spec["linux"]["gidMappings"] = maps;
+            }
+            for number in 0..40 {
+                add(spec, volume(&source, &format!("/m{number}"), &["rbind"]));
+            }
+        });
+        assert_eq!(said.clone().good().out, "10\n12\n40\n", "{user} {}", said.err);
+    }
+}
+
+/// Whoever waits to get into a paused container can be told to stop.
+#[test]
+fn a_signal_ends_an_exec_that_waits_for_a_paused_container() {
+    let engine = Engine::new(Stage::new());
+    let bundle = engine.stage.plain("b", &LIVES, |_| {});
+    start(&engine, &bundle, "still");
+    run(engine.command().args(["pause", "still"])).good();
+    for detach in [false, true] {
+        let mut exec = engine.command();
+        exec.args(["exec", "--ignore-paused"]).args(detach.then_some("--detach"));
+        exec.args(["still", "sleep", "998"]).stdin(Stdio::null()).stdout(Stdio::null());
+        let err = engine.stage.pool.join("err");
+        let mut exec = exec.stderr(fs::File::create(&err).expect("it is ours")).spawn().expect("it starts");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(exec.try_wait().expect("it is ours").is_none(), "it did not wait");
+        let pid = rustix::process::Pid::from_child(&exec);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is ours");
+        eventually("it ends", || exec.try_wait().expect("it is ours").is_some());
+        let said = fs::read_to_string(&err).expect("it is ours");
+        assert!(said.contains("a signal came"), "{said}");
+    }
+    run(engine.command().args(["resume", "still"])).good();
+    eventually("nothing is left of it", || {
+        !run(engine.command().args(["ps", "still"])).good().out.contains("998")
+    });
+    run(engine.command().args(["delete", "--force", "still"])).good();
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use red_tests::call::{Said, built, run};
 use red_tests::engine::Engine;
-use red_tests::stage::Stage;
+use red_tests::stage::{Stage, eventually};
 use serde_json::{Value, json};
 
 const KINDS: [&str; 6] =
@@ -442,4 +442,60 @@ fn hooks_see_the_root_of_a_node_and_not_its_directory() {
     }
     let after: Vec<_> = fs::read_dir(&leaf).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(before, after, "nothing is made in the node");
+}
+
+/// Whoever makes a container can be told to stop while a hook takes its time, and takes everything away.
+#[test]
+fn a_signal_ends_a_creation_that_takes_long() {
+    let stage = Stage::new();
+    for (command, kind) in [
+        ("create", "createRuntime"),
+        ("create", "createContainer"),
+        ("run", "prestart"),
+        ("run", "startContainer"),
+    ] {
+        let dir = bundle(&stage, "echo ran >/out/command", |spec| {
+            let slow = hook(&stage, kind, "echo ran >$OUT/slow; exec sleep 100");
+            spec["hooks"][kind] = json!([slow]);
+            spec["hooks"]["poststop"] = json!([hook(&stage, "poststop", "echo ran >$OUT/poststop")]);
+        });
+        let mut launcher = red_tests::call::red_runtime(&stage.root);
+        launcher
+            .arg(command)
+            .arg("--bundle")
+            .arg(&dir)
+            .arg("red-slow")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let err = stage.pool.join("err");
+        let mut launcher = launcher.stderr(fs::File::create(&err).unwrap()).spawn().unwrap();
+        eventually("the hook runs", || !said(&stage, "slow").is_empty());
+        let pid = rustix::process::Pid::from_child(&launcher);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        eventually("it ends", || launcher.try_wait().unwrap().is_some());
+        let words = fs::read_to_string(&err).unwrap();
+        assert!(words.contains("signal"), "{command} {kind}: {words}");
+        assert_eq!(stage.left("red-slow"), Vec::<String>::new(), "{command} {kind}: {words}");
+        assert_eq!((said(&stage, "command"), said(&stage, "poststop")), (String::new(), "ran\n".to_owned()));
+        remove(&stage, &dir);
+    }
+}
+
+/// What has a deadline makes no processes, so it gets that when its hooks have run.
+#[test]
+fn a_deadline_keeps_no_hook_from_running() {
+    let stage = Stage::new();
+    let dir = bundle(&stage, "", |spec| {
+        spec["hooks"]["startContainer"] =
+            json!([hook(&stage, "startContainer", "cat /dev/null | cat; echo ran >$OUT/hook")]);
+        spec["process"]["args"] = json!(["cut", "-d ", "-f41", "/proc/self/stat"]);
+        spec["process"]["scheduler"] = json!({"policy": "SCHED_DEADLINE", "runtime": 10_000_000, "deadline": 20_000_000, "period": 20_000_000});
+    });
+    let done = stage.runtime(["run", "--bundle", dir.to_str().unwrap(), "red-deadline"]);
+    assert_eq!(said(&stage, "hook"), "ran\n", "{}", done.err);
+    // Not every root may give one.
+    let refused = done.code == 1 && done.err.contains("process.scheduler");
+    assert!(refused || (done.code == 0 && done.out == "6\n"), "{}{}", done.out, done.err);
+    assert_eq!(stage.left("red-deadline"), Vec::<String>::new());
+    remove(&stage, &dir);
 }

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use red_tests::call::{built, run};
+use red_tests::call::{Said, built, run};
 use red_tests::engine::{Engine, named};
 use red_tests::stage::Stage;
 use serde_json::{Value, json};
@@ -99,6 +99,140 @@ fn a_process_runs_in_its_domain_and_as_it_is_scheduled() {
         spec["linux"]["personality"] = json!({"domain": "LINUX", "flags": ["ADDR_NO_RANDOMIZE"]});
     });
     assert!(said.contains("linux.personality: unknown flag `ADDR_NO_RANDOMIZE`"), "{said}");
+}
+
+/// Of a node nothing has more of the machine than its limits leave it, from the start or later.
+#[test]
+fn no_process_of_a_node_is_scheduled_past_its_limits() {
+    let engine = engine();
+    let bundle = engine.node("n", &["sleep", "60"], |_| {});
+    let mut create = engine.command();
+    create.args(["create", "-b"]).arg(&bundle).arg("n").stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(create.status().expect("it starts").success());
+    for (field, value) in [
+        ("scheduler", json!({"policy": "SCHED_FIFO", "priority": 1})),
+        ("scheduler", json!({"policy": "SCHED_OTHER", "nice": -20})),
+        ("ioPriority", json!({"class": "IOPRIO_CLASS_RT", "priority": 0})),
+        ("rlimits", json!([{"type": "RLIMIT_NICE", "soft": 40, "hard": 40}])),
+    ] {
+        let said = engine.refusal(|spec| spec["process"][field] = value.clone());
+        assert!(said.contains("lifts limits of node"), "{said}");
+        let mut process = json!({"cwd": "/", "args": ["true"], "user": {"uid": 0, "gid": 0}});
+        process[field] = value;
+        let file = engine.stage.pool.write("process.json", process.to_string());
+        let said = engine.stage.runtime(["exec", "--process", &file.display().to_string(), "n"]);
+        assert!(said.code != 0 && said.err.contains("lifts limits of the container's node"), "{}", said.err);
+    }
+}
+
+/// A node's user is one of the host, whatever an engine calls him.
+#[test]
+fn a_users_number_on_the_host_is_the_nodes() {
+    let engine = Engine::new(Stage::with(", set-user: '65534', set-group: '65534'", ""));
+    let mapped = |maps: Value| {
+        move |spec: &mut Value| {
+            spec["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({"type": "user"}));
+            spec["linux"]["uidMappings"] = maps.clone();
+            spec["linux"]["gidMappings"] = maps;
+        }
+    };
+    let said = engine.refusal(mapped(json!([{"containerID": 0, "hostID": 100_000, "size": 65536}])));
+    assert!(
+        said.contains("makes 165534 on the host of user 65534, and the node has `set-user: 65534`"),
+        "{said}"
+    );
+    let maps = json!([
+        {"containerID": 0, "hostID": 100_000, "size": 65534}, {"containerID": 65534, "hostID": 65534, "size": 1}
+    ]);
+    let bundle = engine.node(
+        "b",
+        &["sh", "-c", "id -u; stat -c %u /nodes/app/private/x || touch /nodes/app/private/x"],
+        |spec| mapped(maps)(spec),
+    );
+    std::os::unix::fs::chown(engine.stage.leaf.join("private"), Some(65534), None).expect("it is ours");
+    assert_eq!(engine.run(&bundle).good().out, "65534\n");
+    let made = fs::metadata(engine.stage.leaf.join("private/x")).expect("it was made");
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), 65534);
+}
+
+/// Runs a bundle whose root belongs to whom the first user of a namespace is on the host.
+fn on_own_root(engine: &Engine, change: impl FnOnce(&mut Value)) -> Said {
+    let bundle = engine.stage.plain("u", &["sh", "-c", "stat -c %u /run/below; id -u"], change);
+    std::os::unix::fs::chown(bundle.join("rootfs"), Some(100_000), Some(100_000)).expect("it is ours");
+    engine.run(&bundle)
+}
+
+/// Somebody in a user namespace, who ends with the test.
+struct Unmapped(std::process::Child);
+
+impl Drop for Unmapped {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Whoever makes a root in a user namespace is somebody there, and not the host's root that has come in.
+#[test]
+fn nobody_who_is_not_mapped_makes_a_root() {
+    let engine = engine();
+    let mapped = |inside: u32| {
+        move |spec: &mut Value| {
+            spec["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({"type": "user"}));
+            spec["linux"]["uidMappings"] = json!([{"containerID": inside, "hostID": 100_000, "size": 1}]);
+            spec["linux"]["gidMappings"] = spec["linux"]["uidMappings"].clone();
+            spec["process"]["user"] = json!({"uid": inside, "gid": inside});
+            let mounts = spec["mounts"].as_array_mut().expect("a list");
+            mounts.push(json!({"destination": "/run", "type": "tmpfs", "source": "tmpfs"}));
+            mounts.push(json!({"destination": "/run/below/it", "type": "tmpfs", "source": "tmpfs"}));
+        }
+    };
+    for inside in [1000, 65534] {
+        let said = on_own_root(&engine, mapped(inside));
+        assert_eq!(said.clone().good().out, format!("{inside}\n{inside}\n"), "{}", said.err);
+    }
+    // The same in a namespace of others, of which the configuration says nothing.
+    let mut holder = Command::new("unshare");
+    holder.args(["--user", "sleep", "60"]);
+    let holder = Unmapped(holder.spawn().expect("it starts"));
+    let of = format!("/proc/{}", holder.0.id());
+    red_tests::stage::eventually("a user namespace", || {
+        fs::read_link(format!("{of}/ns/user")).ok() != fs::read_link("/proc/self/ns/user").ok()
+    });
+    let join = |spec: &mut Value| {
+        named(spec, "user", Path::new(&format!("{of}/ns/user")));
+        spec["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+        let mounts = spec["mounts"].as_array_mut().expect("a list");
+        mounts.push(json!({"destination": "/run", "type": "tmpfs", "source": "tmpfs"}));
+        mounts.push(json!({"destination": "/run/below/it", "type": "tmpfs", "source": "tmpfs"}));
+    };
+    let said = on_own_root(&engine, join);
+    assert!(said.code == 1 && said.err.contains("its uid_map is empty"), "{}{}", said.out, said.err);
+    for file in ["uid_map", "gid_map"] {
+        fs::write(format!("{of}/{file}"), "1000 100000 1").expect("it may be written");
+    }
+    let said = on_own_root(&engine, join);
+    assert_eq!(said.clone().good().out, "1000\n1000\n", "{}", said.err);
+}
+
+/// A device that can only be the host's own has its owner, or is not there.
+#[test]
+fn a_device_belongs_to_whom_it_was_asked_for() {
+    let engine = engine();
+    let device = |uid: u32| {
+        move |spec: &mut Value| {
+            for mount in spec["mounts"].as_array_mut().expect("a list") {
+                if mount["destination"] == "/dev" {
+                    mount["options"] = json!(["nosuid", "nodev", "mode=755", "size=64k"]);
+                }
+            }
+            spec["linux"]["devices"] =
+                json!([{"path": "/dev/mine", "type": "c", "major": 1, "minor": 3, "uid": uid, "gid": 0}]);
+        }
+    };
+    assert_eq!(engine.plain("stat -c %u /dev/mine", device(0)).good().out, "0\n");
+    let said = engine.plain_refusal(device(7));
+    assert!(said.contains("device /dev/mine") && said.contains("belongs to 0:0 instead of 7:0"), "{said}");
 }
 
 #[test]

@@ -22,7 +22,12 @@ use crate::sys::exec::leave;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// File systems that wait for somebody else, by the beginning of their names (proc_pid_mountinfo(5)).
-const WAITING: [&str; 9] = ["fuse", "nfs", "cifs", "smb3", "9p", "ceph", "afs", "lustre", "virtiofs"];
+const WAITING: [&str; 10] =
+    ["autofs", "fuse", "nfs", "cifs", "smb3", "9p", "ceph", "afs", "lustre", "virtiofs"];
+
+/// Where systemd has an automount on every machine that lies in the kernel: it is answered at once, and no
+/// source is there.
+const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
 
 /// The process that looks on, if there has to be one.
 pub(super) struct Watch(Option<OwnedFd>);
@@ -82,7 +87,8 @@ fn look_on(of: &OwnedFd, tell: impl FnOnce(&LaunchError)) -> ! {
 fn may_wait(mountinfo: &str) -> bool {
     mountinfo.lines().any(|line| {
         let kind = line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
-        kind != "fusectl" && WAITING.iter().any(|known| kind.starts_with(known))
+        let at = line.split(' ').nth(4).unwrap_or_default();
+        kind != "fusectl" && at != BINFMT && WAITING.iter().any(|known| kind.starts_with(known))
     })
 }
 
@@ -93,12 +99,15 @@ mod tests {
     #[test]
     fn only_what_waits_for_others_is_looked_at() {
         let line = |kind: &str| format!("22 1 0:21 / /x rw,nosuid shared:7 - {kind} src rw,fd=3\n");
-        for kind in ["fuse", "fuse.sshfs", "fuseblk", "nfs", "nfs4", "cifs", "9p", "ceph"] {
+        for kind in ["autofs", "fuse", "fuse.sshfs", "fuseblk", "nfs", "nfs4", "cifs", "9p", "ceph"] {
             assert!(may_wait(&format!("{}{}", line("ext4"), line(kind))), "{kind}");
         }
-        for kind in ["fusectl", "ext4", "overlay", "tmpfs", "autofs"] {
+        for kind in ["fusectl", "ext4", "overlay", "tmpfs"] {
             assert!(!may_wait(&line(kind)), "{kind}");
         }
         assert!(!may_wait("") && !may_wait("nfs"));
+        assert!(!may_wait(
+            "30 23 0:28 / /proc/sys/fs/binfmt_misc rw shared:14 - autofs systemd-1 rw,fd=31\n"
+        ));
     }
 }

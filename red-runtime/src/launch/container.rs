@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::cgroup::{self, Layout};
 use super::error::{Doing, LaunchError, tried};
 use super::record::{Held, Process, Record, Stage, Store};
+use super::schedule::Schedule;
 use super::{hooks, start};
 use crate::sys::signal;
 
@@ -286,7 +287,13 @@ pub(crate) fn start(store: &Store, id: &str) -> Result<(), LaunchError> {
     }
     let directory = held.open()?;
     let waiting = start::reach(&directory)?;
-    waiting.go()?;
+    waiting.go(|| {
+        let spec = store.spec(id)?;
+        let schedule = spec.process().as_ref().map(Schedule::of).transpose()?.unwrap_or_default();
+        let (first, _held) = record.first()?;
+        let gone = || LaunchError::Died("its start");
+        schedule.give(Pid::from_raw(first.pid).ok_or_else(gone)?)
+    })?;
     record.stage = Stage::Started;
     held.update(&directory, &record)?;
     tried(rustix::fs::unlinkat(&directory, start::NAME, rustix::fs::AtFlags::empty()));

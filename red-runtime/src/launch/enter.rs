@@ -22,6 +22,7 @@ use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
 use super::warning::warn;
 use crate::node::capability;
+use crate::spec::engine::process::lifts;
 use crate::sys;
 use crate::sys::clone::ChildToken;
 
@@ -70,7 +71,8 @@ impl ExecProcess {
 /// process has. In a container of a node it gets no capability that the plan does not name.
 ///
 /// # Errors
-/// The node says who its commands run as, and another user or group is asked for.
+/// The node says who its commands run as, and another user or group is asked for; or something is asked for
+/// that lifts its limits.
 pub(crate) fn like_first(
     mut process: OciProcess,
     record: &Record,
@@ -94,6 +96,9 @@ pub(crate) fn like_first(
         process.set_no_new_privileges(first.no_new_privileges());
     }
     if record.redpath.is_some() {
+        if let Some(what) = lifts(&process) {
+            return Err(LaunchError::refused(what, "lifts limits of the container's node"));
+        }
         let env = with_node(process.env().as_deref().unwrap_or_default(), first, record);
         process.set_env(Some(env));
         let most = first.capabilities().clone().unwrap_or_else(capability::none);
@@ -183,7 +188,9 @@ pub(crate) fn enter(
     let agent = super::seccomp::listener(setup.seccomp())?;
     let (first, pidfd) = record.first()?;
     let place = Place::of(&record, first, &terms)?;
+    let patience = if paused { FOREVER } else { PATIENCE };
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
+    let ours = ours.interruptible(patience).doing(|| "a socket")?;
     let inside = Inside {
         id,
         setup,
@@ -197,12 +204,11 @@ pub(crate) fn enter(
     };
     let entered = split(inside, place.unified.as_ref())?;
     let limits = process.rlimits().as_deref().unwrap_or_default();
-    let patience = if paused { FOREVER } else { PATIENCE };
     let told = |pid: i32, notify: &OwnedFd| {
         let agent = agent.as_ref().ok_or(LaunchError::Died("entering"))?;
         super::seccomp::hand_over(&spec, (pid, &record.state(status).to_string()), agent, notify)
     };
-    match begin(&entered, &place, (limits, schedule, (&ours, patience)), told) {
+    match begin(&entered, &place, (limits, schedule, &ours), told) {
         Ok(()) => Ok(entered),
         Err(error) => {
             entered.end();
@@ -215,31 +221,31 @@ pub(crate) fn enter(
 fn begin(
     entered: &ExecProcess,
     place: &Place,
-    (limits, schedule, (ours, patience)): (&[PosixRlimit], Schedule, (&Sync, Duration)),
+    (limits, schedule, ours): (&[PosixRlimit], Schedule, &Sync),
     tell_agent: impl FnOnce(i32, &OwnedFd) -> Result<(), LaunchError>,
 ) -> Result<(), LaunchError> {
     for file in &place.procs {
         std::fs::write(file, entered.pid.as_raw_nonzero().to_string())
             .doing(|| format!("cgroup {}", file.display()))?;
     }
-    process::limit(entered.pid, limits)?;
+    process::raise(entered.pid, limits)?;
     schedule.give(entered.pid)?;
     ours.say(&Message::Go).doing(|| "the process inside")?;
-    let mut heard = ours.hear_within(patience).doing(|| "the process inside")?;
+    let mut heard = ours.hear().doing(|| "the process inside")?;
     if let Some(Message::Warning(text)) = &heard {
         warn(text);
-        heard = ours.hear_within(patience).doing(|| "the process inside")?;
+        heard = ours.hear().doing(|| "the process inside")?;
     }
     if matches!(heard, Some(Message::Asks)) {
         tell_agent(entered.pid.as_raw_nonzero().get(), &ours.take_over()?)?;
-        heard = ours.hear_within(patience).doing(|| "the process inside")?;
+        heard = ours.hear().doing(|| "the process inside")?;
     }
     match heard {
         Some(Message::Ready) => {}
         Some(Message::Failed(error)) => return Err(error),
         _ => return Err(LaunchError::Died("entering")),
     }
-    match ours.hear_within(patience).doing(|| "the process inside")? {
+    match ours.hear().doing(|| "the process inside")? {
         None => Ok(()),
         Some(Message::Failed(error)) => Err(error),
         Some(_) => Err(LaunchError::Died("entering")),

@@ -61,6 +61,12 @@ pub enum LaunchError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// Somebody wanted it to end while it was waited for.
+    #[error("{what} took so long that a signal came, and was ended; nothing of it is left")]
+    Interrupted {
+        /// What was waited for.
+        what: String,
+    },
     /// There is no such container.
     #[error("container `{id}` does not exist")]
     Unknown {
@@ -187,7 +193,11 @@ pub(super) trait Doing<T> {
 
 impl<T> Doing<T> for rustix::io::Result<T> {
     fn doing<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T, LaunchError> {
-        self.map_err(|errno| LaunchError::Call { what: what().into(), errno })
+        self.map_err(|errno| match errno {
+            // What a wait says that a signal has ended.
+            Errno::CANCELED => LaunchError::Interrupted { what: what().into() },
+            errno => LaunchError::Call { what: what().into(), errno },
+        })
     }
 }
 

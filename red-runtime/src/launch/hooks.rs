@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::error::{LaunchError, tried};
+use super::sync::GRACE;
 use super::warning::warn;
 use crate::node::place::plain;
 use crate::sys;
@@ -76,7 +77,9 @@ fn one(kind: &'static str, hook: &Hook, state: &str, inside: Option<&Inside<'_>>
     let failed = |why| LaunchError::Hook { kind, path: hook.path().display().to_string(), why };
     let mut child =
         command(hook, inside).spawn().map_err(|error| failed(said("cannot be started", &error)))?;
-    let result = talk(&mut child, hook, state);
+    // One that runs inside is of the container's first process, and what comes last is not left out.
+    let stop = inside.is_none() && kind != "poststop";
+    let result = talk(&mut child, hook, state, stop);
     if result.is_err() {
         // What it has started goes first, for it holds our stderr, which an engine reads to the end. All may
         // have ended meanwhile; then there is nothing to kill.
@@ -139,11 +142,14 @@ fn command(hook: &Hook, inside: Option<&Inside<'_>>) -> Command {
     command
 }
 
-/// Tells a hook the state, of which it may read as much as it likes, and waits for its end.
-fn talk(child: &mut Child, hook: &Hook, state: &str) -> Result<(), String> {
+/// Tells a hook the state, of which it may read as much as it likes, and waits for its end; with `stop` no
+/// longer than a moment after a signal that is to end this process.
+fn talk(child: &mut Child, hook: &Hook, state: &str, stop: bool) -> Result<(), String> {
     let lost = |errno: Errno| format!("cannot be waited for: {}", plain(errno));
     let seconds = hook.timeout().map_or(DEFAULT_SECONDS, |given| given.max(1).unsigned_abs());
-    let end = Instant::now() + Duration::from_secs(seconds.min(MOST_SECONDS));
+    let mut end = Instant::now() + Duration::from_secs(seconds.min(MOST_SECONDS));
+    let mut stop = stop.then(sys::signal::ending).transpose().map_err(lost)?;
+    let mut over = format!("took more than {seconds} s");
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or("has no number")?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(lost)?;
     let mut telling = child.stdin.take();
@@ -158,16 +164,24 @@ fn talk(child: &mut Child, hook: &Hook, state: &str) -> Result<(), String> {
         };
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(format!("took more than {seconds} s"));
+            return Err(over);
         }
         let timeout = Timespec::try_from(left).map_err(|_long| "has too long a limit")?;
         let mut fds = vec![PollFd::new(&pidfd, PollFlags::IN)];
+        fds.extend(stop.as_ref().map(|stop| PollFd::new(stop, PollFlags::IN)));
         fds.extend(telling.as_ref().map(|stdin| PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::OUT)));
         match poll(&mut fds, Some(&timeout)) {
-            Ok(0) | Err(Errno::INTR) => {}
-            Ok(_) if fds[0].revents().is_empty() => {}
-            Ok(_) => return Ok(()),
+            Ok(0) | Err(Errno::INTR) => continue,
+            Ok(_) if !fds[0].revents().is_empty() => return Ok(()),
+            Ok(_) => {}
             Err(errno) => return Err(lost(errno)),
+        }
+        let signalled = stop.is_some() && !fds[1].revents().is_empty();
+        drop(fds);
+        if signalled {
+            stop = None;
+            end = end.min(Instant::now() + GRACE);
+            "was ended by a signal for the launcher".clone_into(&mut over);
         }
     }
 }

@@ -261,19 +261,43 @@ pub(super) fn refused(program: String, errno: Errno) -> LaunchError {
     }
 }
 
-/// Limits of a process, set from outside by whoever may raise them.
+/// Limits of a process, set from outside by whoever may raise them. They are only raised: what makes a root may
+/// need more than its command is to have, and lowers them itself.
 ///
 /// # Errors
 /// One is unknown or may not be raised.
-pub(crate) fn limit(pid: rustix::process::Pid, limits: &[PosixRlimit]) -> Result<(), LaunchError> {
+pub(crate) fn raise(pid: rustix::process::Pid, limits: &[PosixRlimit]) -> Result<(), LaunchError> {
     for limit in limits {
-        let value = |number: u64| (number != u64::MAX).then_some(number);
-        let new = Rlimit { current: value(limit.soft()), maximum: value(limit.hard()) };
-        rustix::process::prlimit(Some(pid), resource(limit.typ()), new)
-            .map(drop)
-            .doing(|| format!("limit {} of {}:{}", limit.typ(), limit.soft(), limit.hard()))?;
+        // It is a child of this process, and has the same.
+        let now = rustix::process::getrlimit(resource(limit.typ()));
+        // No limit is the largest.
+        let more = |new: Option<u64>, now: Option<u64>| Some(new?.max(now?));
+        let new = wanted(limit);
+        let new = Rlimit { current: more(new.current, now.current), maximum: more(new.maximum, now.maximum) };
+        if new != now {
+            set(Some(pid), limit, new)?;
+        }
     }
     Ok(())
+}
+
+/// Takes limits that were raised as far as they had to be.
+///
+/// # Errors
+/// One is unknown.
+pub(crate) fn limit(limits: &[PosixRlimit]) -> Result<(), LaunchError> {
+    limits.iter().try_for_each(|limit| set(None, limit, wanted(limit)))
+}
+
+fn wanted(limit: &PosixRlimit) -> Rlimit {
+    let value = |number: u64| (number != u64::MAX).then_some(number);
+    Rlimit { current: value(limit.soft()), maximum: value(limit.hard()) }
+}
+
+fn set(pid: Option<rustix::process::Pid>, limit: &PosixRlimit, new: Rlimit) -> Result<(), LaunchError> {
+    rustix::process::prlimit(pid, resource(limit.typ()), new)
+        .map(drop)
+        .doing(|| format!("limit {} of {}:{}", limit.typ(), limit.soft(), limit.hard()))
 }
 
 fn resource(kind: PosixRlimitType) -> Resource {

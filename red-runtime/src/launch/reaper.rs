@@ -131,6 +131,10 @@ fn begin(sync: &Sync, orders: Orders, command: &[CString]) -> Result<Never, Laun
     }
     let signal = orders.die_with_parent.then_some(Signal::KILL);
     set_parent_process_death_signal(signal).doing(|| "the signal at the launcher's end")?;
+    // It may have ended before that was said; its end of the conversation is closed then.
+    if orders.die_with_parent && sync.is_left().doing(|| "the launcher")? {
+        return Err(LaunchError::Died("its start"));
+    }
     let (program, args) = (&command[0], &command[1..]);
     let env = environment(orders);
     let failed = |errno| refused(program.to_string_lossy().into_owned(), errno);

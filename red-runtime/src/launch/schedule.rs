@@ -7,6 +7,9 @@ use rustix::process::Pid;
 use super::error::{Doing, LaunchError};
 use crate::sys::schedule::{Attributes, set_io_priority, set_policy};
 
+/// `SCHED_DEADLINE` (linux/sched.h).
+const DEADLINE: u32 = 6;
+
 /// What a process asks for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Schedule {
@@ -41,6 +44,12 @@ impl Schedule {
         self == Self::default()
     }
 
+    /// Whether it comes last, when nothing is left to do but to become the command: what has a deadline makes no
+    /// processes (sched(7), "SCHED_DEADLINE"), so no hook could run inside.
+    pub(super) fn comes_last(self) -> bool {
+        self.policy.is_some_and(|policy| policy.policy == DEADLINE)
+    }
+
     /// Gives a process what was asked for.
     ///
     /// # Errors
@@ -66,7 +75,7 @@ fn attributes(said: &Scheduler) -> Result<Attributes, LaunchError> {
         LinuxSchedulerPolicy::SchedBatch => 3,
         LinuxSchedulerPolicy::SchedIso => return Err(refused("the kernel has no SCHED_ISO".to_owned())),
         LinuxSchedulerPolicy::SchedIdle => 5,
-        LinuxSchedulerPolicy::SchedDeadline => 6,
+        LinuxSchedulerPolicy::SchedDeadline => DEADLINE,
     };
     let mut flags = 0;
     for flag in said.flags().iter().flatten() {
@@ -120,6 +129,10 @@ mod tests {
             batch.unwrap().policy.unwrap(),
             Attributes { policy: 3, nice: 5, ..Attributes::default() }
         );
+        for (policy, last) in [("SCHED_DEADLINE", true), ("SCHED_FIFO", false), ("SCHED_OTHER", false)] {
+            let one = read(serde_json::json!({"scheduler": {"policy": policy}}));
+            assert_eq!(one.unwrap().comes_last(), last, "{policy}");
+        }
         for wrong in [
             serde_json::json!({"policy": "SCHED_ISO"}),
             serde_json::json!({"policy": "SCHED_FIFO", "priority": -1}),

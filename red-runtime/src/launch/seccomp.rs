@@ -5,6 +5,7 @@
 //! before `create` returns, for the agent is told by then.
 
 mod program;
+mod table;
 
 use std::os::fd::OwnedFd;
 
@@ -16,7 +17,7 @@ use super::console::connect_to;
 use super::error::{Doing, LaunchError};
 use super::sync::send_descriptor;
 use crate::sys::seccomp::{Filter, Instruction, flag};
-use program::{Condition, Rule};
+use program::{Condition, Newer, Rule};
 
 /// A connection to whoever answers for the filter of a configuration.
 ///
@@ -62,11 +63,20 @@ pub(super) fn compile(seccomp: &LinuxSeccomp) -> Result<Compiled, LaunchError> {
             all.push((rule.names().as_slice(), alternatives(action, rule)?));
         }
     }
+    let names = rules.iter().flat_map(|rule| rule.names()).map(String::as_str).collect();
+    // A C library asks whether there is a call, and takes another one only where there is none.
+    let missing = seccomp.default_action() == LinuxSeccompAction::ScmpActErrno;
+    let missing = missing.then_some(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned());
+    let newer = missing.map(|missing| Newer { names, missing });
     let archs = seccomp.architectures().as_deref().unwrap_or_default();
-    let program = program::program(archs, &all, default)
+    let program = program::program(archs, &all, default, newer.as_ref())
         .ok_or_else(|| LaunchError::refused("linux.seccomp", "not supported on this architecture"))?;
     if program.len() > Filter::MOST {
-        let why = format!("{} instructions; the kernel takes {}", program.len(), Filter::MOST);
+        let why = format!(
+            "its rules come to {} instructions, and the kernel takes {}; leave out rules about arguments, or architectures",
+            program.len(),
+            Filter::MOST
+        );
         return Err(LaunchError::refused("linux.seccomp", why));
     }
     Ok(Compiled { program, flags: flags(seccomp, asks) })

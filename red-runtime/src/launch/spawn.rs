@@ -62,18 +62,32 @@ impl Spawned {
         waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED).ok().flatten()
     }
 
-    /// Ends it, and says better why it did not come to be.
+    /// What it said before it gave up, if it has.
+    fn said(&self) -> Option<LaunchError> {
+        loop {
+            match self.sync.hear_within(Duration::ZERO) {
+                Ok(Some(Message::Failed(said))) => return Some(said),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// Ends it, and says better why it did not come to be: what goes wrong here is often so because it is gone.
     pub(super) fn fail(&self, error: LaunchError) -> LaunchError {
         let silent = matches!(error, LaunchError::Call { errno: Errno::TIMEDOUT, .. });
-        // What it said itself is the reason of what went wrong here because it is gone.
-        let lost = matches!(error, LaunchError::Call { errno: Errno::SRCH | Errno::PIPE | Errno::NOENT, .. });
-        let said = if lost { self.sync.hear_within(Duration::ZERO).ok().flatten() } else { None };
-        let error = if let Some(Message::Failed(said)) = said { said } else { error };
+        let said = self.said();
+        let before = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let gone = waitid(WaitId::PidFd(self.pidfd.as_fd()), before).ok().flatten().is_some();
         let end = self.end();
-        match (error, end) {
-            (_, _) if silent => LaunchError::Silent { seconds: PATIENCE.as_secs() },
-            (LaunchError::Died(_), Some(end)) => LaunchError::Ended { how: how(&end) },
-            (error, _) => error,
+        match (error, end, said) {
+            _ if silent => LaunchError::Silent { seconds: PATIENCE.as_secs() },
+            (_, _, Some(said)) => said,
+            (LaunchError::Died(_), Some(end), None) => LaunchError::Ended { how: how(&end) },
+            (error @ (LaunchError::Call { .. } | LaunchError::Cgroup { .. }), Some(end), None) if gone => {
+                LaunchError::Ended { how: format!("{} ({error})", how(&end)) }
+            }
+            (error, _, None) => error,
         }
     }
 
@@ -116,7 +130,8 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
     let setup = Setup::of(job.spec)?.of_own_launch(job.own);
     super::streams::guard()?;
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
-    ours.limit(PATIENCE + hooks::longest(job.spec.hooks().as_ref())).doing(|| "a socket")?;
+    let patience = PATIENCE + hooks::longest(job.spec.hooks().as_ref());
+    let ours = ours.interruptible(patience).doing(|| "a socket")?;
     let cgroup = unified(job)?;
     let maps = Maps::of(job.spec, &namespaces)?;
     let offsets = time_offsets(job.spec, &namespaces)?;
@@ -142,8 +157,11 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
     let result = (|| {
         if wait {
             attend(job, &spawned, maps.as_ref())?;
-            process::limit(spawned.pid, &limits)?;
-            schedule.give(spawned.pid)?;
+            process::raise(spawned.pid, &limits)?;
+            // Of one that was created whoever starts it does that.
+            if !(schedule.comes_last() && job.of_engine()) {
+                schedule.give(spawned.pid)?;
+            }
             if let Some(adjust) = adjust {
                 oom(&spawned.pid.as_raw_nonzero().to_string(), adjust)?;
             }
@@ -360,4 +378,44 @@ fn helper(program: &str, pid: i32, maps: &[LinuxIdMapping]) -> Result<(), Launch
         return Ok(());
     }
     Err(LaunchError::refused(program, String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{PidfdFlags, pidfd_open};
+
+    use super::*;
+
+    /// What is said of a process that did this, when something else went wrong because of it.
+    fn words(script: &str, said: Option<LaunchError>, error: LaunchError) -> String {
+        let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let (sync, theirs) = Sync::pair().unwrap();
+        if let Some(said) = said {
+            theirs.say(&Message::Warning("beside".into())).unwrap();
+            theirs.say(&Message::Failed(said)).unwrap();
+        }
+        drop(theirs);
+        let spawned = Spawned { pid, pidfd: pidfd_open(pid, PidfdFlags::empty()).unwrap(), sync };
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        if script != "exec sleep 100" {
+            waitid(WaitId::PidFd(spawned.pidfd.as_fd()), ended).unwrap();
+        }
+        spawned.fail(error).to_string()
+    }
+
+    #[test]
+    fn what_is_told_is_why_the_process_is_gone() {
+        let cgroup = || LaunchError::Cgroup { path: "/c".into(), why: "no such process".into() };
+        let call = || LaunchError::Call { what: "uid_map".into(), errno: Errno::PERM };
+        let inside = || LaunchError::Inside("mount point /x: no".into());
+        for error in [cgroup(), call(), LaunchError::Died("its creation")] {
+            assert_eq!(words("exit 1", Some(inside()), error), "mount point /x: no");
+        }
+        let killed = words("kill -KILL $$", None, cgroup());
+        assert!(killed.contains("SIGKILL") && killed.contains("(cgroup /c: no such process)"), "{killed}");
+        assert!(words("exit 3", None, call()).contains("ended with status 3 while it was made (uid_map"));
+        // What goes wrong while it lives is what went wrong.
+        assert_eq!(words("exec sleep 100", None, cgroup()), cgroup().to_string());
+    }
 }

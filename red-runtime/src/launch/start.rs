@@ -69,18 +69,22 @@ pub(super) fn reach(directory: &OwnedFd) -> Result<Waiting, LaunchError> {
 }
 
 impl Waiting {
-    /// Starts it, and returns once it has become the command.
+    /// Starts it, and returns once it has become the command; `schedule` is asked for what comes last.
     ///
     /// # Errors
     /// It could not.
-    pub(super) fn go(self) -> Result<(), LaunchError> {
-        self.0.limit(PATIENCE).doing(|| "the start socket")?;
-        self.0.say(&Message::Go).doing(|| "the start socket")?;
+    pub(super) fn go(self, schedule: impl Fn() -> Result<(), LaunchError>) -> Result<(), LaunchError> {
+        let inside = self.0.interruptible(PATIENCE).doing(|| "the start socket")?;
+        inside.say(&Message::Go).doing(|| "the start socket")?;
         loop {
-            match self.0.hear().doing(|| "the start socket")? {
+            match inside.hear().doing(|| "the container's start")? {
                 None => return Ok(()),
                 // A first process of ours says so before it starts the command.
                 Some(Message::Ready) => {}
+                Some(Message::Unscheduled) => {
+                    schedule()?;
+                    inside.say(&Message::Go).doing(|| "the container's start")?;
+                }
                 Some(Message::Failed(error)) => return Err(error),
                 Some(_) => return Err(LaunchError::Died("its start")),
             }

@@ -12,24 +12,33 @@ use rustix::net::{
 };
 
 use super::error::LaunchError;
+use crate::sys::signal;
 
 /// Bytes of the longest message; an error is cut to that.
 const LONGEST: usize = 4096;
 
+/// How long something that was asked to end may still take to be done: most is done in less, and the command
+/// then gets the signal.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
+
 /// One end of the conversation. Both ends close on exec, which is how the launcher learns that the
 /// process inside has become the command.
 #[derive(Debug)]
-pub(crate) struct Sync(OwnedFd);
+pub(crate) struct Sync {
+    socket: OwnedFd,
+    /// Where the launcher may be told to end while it waits: where to look, and how long it waits else.
+    stop: Option<(OwnedFd, Duration)>,
+}
 
 impl From<OwnedFd> for Sync {
     fn from(socket: OwnedFd) -> Self {
-        Self(socket)
+        Self { socket, stop: None }
     }
 }
 
 impl AsFd for Sync {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -42,6 +51,8 @@ pub(crate) enum Message {
     Mounted,
     /// Everything is done but to become the command.
     Ready,
+    /// Only its scheduling is missing.
+    Unscheduled,
     /// It failed.
     Failed(LaunchError),
     /// A process was made, with this number.
@@ -59,7 +70,7 @@ impl Sync {
     /// Descriptors ran out.
     pub(crate) fn pair() -> rustix::io::Result<(Self, Self)> {
         let (a, b) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        Ok((Self(a), Self(b)))
+        Ok((Self::from(a), Self::from(b)))
     }
 
     /// Limits how long each message of the other end is waited for.
@@ -68,7 +79,29 @@ impl Sync {
     /// What setsockopt(2) says.
     pub(crate) fn limit(&self, limit: Duration) -> rustix::io::Result<()> {
         use rustix::net::sockopt::{Timeout, set_socket_timeout};
-        set_socket_timeout(&self.0, Timeout::Recv, Some(limit))
+        set_socket_timeout(&self.socket, Timeout::Recv, Some(limit))
+    }
+
+    /// The end of a launcher that a signal may end while it waits for a message; unless it holds such signals
+    /// back they end it anyway. No message is waited for longer than `limit`.
+    ///
+    /// # Errors
+    /// Descriptors ran out.
+    pub(crate) fn interruptible(mut self, limit: Duration) -> rustix::io::Result<Self> {
+        self.limit(limit)?;
+        self.stop = Some((signal::ending()?, limit));
+        Ok(self)
+    }
+
+    /// Whether the other end is gone.
+    ///
+    /// # Errors
+    /// What poll(2) says.
+    pub(crate) fn is_left(&self) -> rustix::io::Result<bool> {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+        retry_on_intr(|| poll(&mut fds, Some(&now)))?;
+        Ok(fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR))
     }
 
     /// Says something.
@@ -80,6 +113,7 @@ impl Sync {
             Message::Go => vec![b'g'],
             Message::Mounted => vec![b'm'],
             Message::Ready => vec![b'r'],
+            Message::Unscheduled => vec![b's'],
             Message::Asks => vec![b'a'],
             Message::Warning(text) => format!("w{text}").into_bytes(),
             Message::Made(pid) => format!("p{pid}").into_bytes(),
@@ -92,16 +126,24 @@ impl Sync {
             },
         };
         bytes.truncate(LONGEST);
-        retry_on_intr(|| send(&self.0, &bytes, SendFlags::NOSIGNAL)).map(drop)
+        retry_on_intr(|| send(&self.socket, &bytes, SendFlags::NOSIGNAL)).map(drop)
     }
 
     /// Waits for the next message. `None` when the other end is gone.
     ///
     /// # Errors
-    /// `ETIMEDOUT` when there is a limit and it is over, or what recv(2) says.
+    /// `ETIMEDOUT` when there is a limit and it is over, `ECANCELED` when a signal is to end this process, or
+    /// what recv(2) says.
     pub(crate) fn hear(&self) -> rustix::io::Result<Option<Message>> {
+        match self.stop {
+            Some((_, limit)) => self.hear_within(limit),
+            None => self.receive(),
+        }
+    }
+
+    fn receive(&self) -> rustix::io::Result<Option<Message>> {
         let mut bytes = [0_u8; LONGEST];
-        let mut received = || retry_on_intr(|| recv(&self.0, &mut bytes, RecvFlags::empty()));
+        let mut received = || retry_on_intr(|| recv(&self.socket, &mut bytes, RecvFlags::empty()));
         // Told once by a socket whose other end closed before it had read everything, ahead of what that end
         // had said before (unix_release_sock in net/unix/af_unix.c).
         let once = match received() {
@@ -120,6 +162,7 @@ impl Sync {
             b'g' => Message::Go,
             b'm' => Message::Mounted,
             b'r' => Message::Ready,
+            b's' => Message::Unscheduled,
             b'a' => Message::Asks,
             b'w' => Message::Warning(text()),
             b'p' => Message::Made(text().parse().unwrap_or(0)),
@@ -139,15 +182,23 @@ impl Sync {
     /// Waits for the next message, but no longer than that. `None` when the other end is gone.
     ///
     /// # Errors
-    /// `ETIMEDOUT`, or what poll(2) and recv(2) say.
+    /// `ETIMEDOUT`, `ECANCELED` when a signal is to end this process, or what poll(2) and recv(2) say.
     pub(crate) fn hear_within(&self, limit: Duration) -> rustix::io::Result<Option<Message>> {
-        let end = Instant::now() + limit;
+        let mut end = Instant::now() + limit;
+        let mut stop = self.stop.as_ref().map(|(stop, _)| stop);
+        let mut over = Errno::TIMEDOUT;
         loop {
             let rest = end.saturating_duration_since(Instant::now());
             let rest = Timespec::try_from(rest).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });
-            match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&rest)) {
-                Ok(0) => return Err(Errno::TIMEDOUT),
-                Ok(_) => return self.hear(),
+            let mut fds = vec![PollFd::new(&self.socket, PollFlags::IN)];
+            fds.extend(stop.map(|stop| PollFd::new(stop, PollFlags::IN)));
+            match poll(&mut fds, Some(&rest)) {
+                Ok(0) => return Err(over),
+                Ok(_) if !fds[0].revents().is_empty() => return self.receive(),
+                Ok(_) => {
+                    (stop, over) = (None, Errno::CANCELED);
+                    end = end.min(Instant::now() + GRACE);
+                }
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
             }
@@ -161,7 +212,7 @@ impl Sync {
     pub(crate) fn hand_over(&self, notify: rustix::io::Result<Option<OwnedFd>>) -> Result<(), LaunchError> {
         let failed = |errno| LaunchError::Call { what: "loading the filter of linux.seccomp".into(), errno };
         let Some(notify) = notify.map_err(failed)? else { return Ok(()) };
-        self.say(&Message::Asks).and_then(|()| send_descriptor(&self.0, b"a", &notify)).map_err(failed)
+        self.say(&Message::Asks).and_then(|()| send_descriptor(&self.socket, b"a", &notify)).map_err(failed)
     }
 
     /// Takes what [`Sync::hand_over`] gives, after its message.
@@ -170,13 +221,13 @@ impl Sync {
     /// It does not come.
     pub(crate) fn take_over(&self) -> Result<OwnedFd, LaunchError> {
         let failed = |errno| LaunchError::Call { what: "the filter's descriptor".into(), errno };
-        receive_descriptor(&self.0).map_err(failed)?.ok_or(LaunchError::Died("its preparation"))
+        receive_descriptor(&self.socket).map_err(failed)?.ok_or(LaunchError::Died("its preparation"))
     }
 
     /// Its number, for this process under another program.
     pub(crate) fn number(&self) -> i32 {
         use std::os::fd::AsRawFd;
-        self.0.as_raw_fd()
+        self.socket.as_raw_fd()
     }
 
     /// Keeps it open over the next exec.
@@ -184,7 +235,7 @@ impl Sync {
     /// # Errors
     /// None for an open descriptor.
     pub(crate) fn keep_over_exec(&self) -> rustix::io::Result<()> {
-        rustix::io::fcntl_setfd(&self.0, rustix::io::FdFlags::empty())
+        rustix::io::fcntl_setfd(&self.socket, rustix::io::FdFlags::empty())
     }
 
     /// The one that [`Sync::keep_over_exec`] has kept, by its number.
@@ -194,7 +245,7 @@ impl Sync {
     pub(crate) fn inherited(number: i32) -> rustix::io::Result<Self> {
         let own = crate::sys::exec::inherited(number)?;
         crate::sys::exec::let_go(number);
-        Ok(Self(own))
+        Ok(Self::from(own))
     }
 
     /// Waits to be told to go on.
@@ -240,4 +291,21 @@ pub(crate) fn receive_descriptor(socket: &OwnedFd) -> rustix::io::Result<Option<
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_is_gone_is_known_whatever_it_has_said() {
+        let (ours, theirs) = Sync::pair().unwrap();
+        assert!(!ours.is_left().unwrap());
+        theirs.say(&Message::Go).unwrap();
+        assert!(!ours.is_left().unwrap());
+        drop(theirs);
+        assert!(ours.is_left().unwrap());
+        assert!(matches!(ours.hear(), Ok(Some(Message::Go))));
+        assert!(ours.is_left().unwrap());
+    }
 }

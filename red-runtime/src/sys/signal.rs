@@ -53,6 +53,15 @@ impl SignalSet {
     }
 }
 
+/// A descriptor that can be read when a signal is held back that is to end this process; it closes on exec.
+/// Of signals that are not held back it never tells.
+///
+/// # Errors
+/// What signalfd(2) says.
+pub(crate) fn ending() -> rustix::io::Result<OwnedFd> {
+    SignalSet::of(&[libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM]).descriptor()
+}
+
 /// A signal that was sent to this process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Received {

@@ -16,7 +16,7 @@ use super::ready::Pending;
 use super::{Common, Kept, Ready, hide, home};
 use crate::launch::console;
 use crate::launch::error::{Doing, LaunchError};
-use crate::launch::process::{Program, chain, refused};
+use crate::launch::process::{self, Program, chain, refused};
 use crate::launch::seccomp;
 use crate::launch::sync::Message;
 
@@ -43,6 +43,8 @@ impl<'a> Closed<'a> {
             console::make_here(&socket, size)?.take(self.common.setup.uid())?;
         }
         let setup = &mut self.common.setup;
+        // Everything is mounted, which may have needed more; and the process may still say so by itself.
+        process::limit(setup.process().rlimits().as_deref().unwrap_or_default())?;
         if setup.wants_home() {
             setup.set_env("HOME", home::of(setup.uid()));
         }

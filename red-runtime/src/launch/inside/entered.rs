@@ -181,7 +181,7 @@ fn world(job: &Job<'_>, namespaces: &Namespaces, sources: Handed) -> Result<Asse
         cgroups: &cgroups,
         cgroup_namespace: namespaces.makes(libc::CLONE_NEWCGROUP) || namespaces.joins(libc::CLONE_NEWCGROUP),
         own_net: namespaces.separate().net,
-        root_inside: if namespaces.has_user() { RootInside::of(spec) } else { None },
+        root_inside: if namespaces.has_user() { RootInside::of_own_namespace()? } else { None },
     };
     let assembled = assemble::assemble(job.root, &terms, sources)?;
     // Those of IPC are root's in the user namespace, which the process is only now.

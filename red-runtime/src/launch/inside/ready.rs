@@ -12,6 +12,7 @@ use crate::launch::error::{Doing, LaunchError};
 use crate::launch::job::{Job, Manner};
 use crate::launch::process::{Program, Setup};
 use crate::launch::reaper::Orders;
+use crate::launch::schedule::Schedule;
 use crate::launch::seccomp::Compiled;
 use crate::launch::sync::{Message, Sync};
 use crate::launch::{filter, hooks, start};
@@ -70,7 +71,7 @@ impl<'a> Ready<'a> {
             Err(error) => report_and_exit(launcher, error),
         };
         let reporter = starter.as_ref().unwrap_or(launcher);
-        match self.command(job, reporter) {
+        match self.command(job, reporter, starter.is_some()) {
             Ok(never) => match never {},
             Err(error) => report_and_exit(reporter, error),
         }
@@ -96,7 +97,7 @@ impl<'a> Ready<'a> {
         start::wait(&socket).map(Some)
     }
 
-    fn command(self, job: &Job<'_>, reporter: &Sync) -> Result<Never, LaunchError> {
+    fn command(self, job: &Job<'_>, reporter: &Sync, created: bool) -> Result<Never, LaunchError> {
         let Self { common, kept, program, filter } = self;
         let setup = &common.setup;
         let list = job.spec.hooks().as_ref().and_then(|hooks| hooks.start_container().as_ref());
@@ -108,6 +109,10 @@ impl<'a> Ready<'a> {
             };
             let state = job.state("created", Some(own_pid()));
             hooks::run("startContainer", list, &state, Some(&inside))?;
+        }
+        if created && Schedule::of(setup.process())?.comes_last() {
+            reporter.say(&Message::Unscheduled).doing(|| "whoever starts the container")?;
+            reporter.wait_go()?;
         }
         if job.filter {
             filter::load()?;

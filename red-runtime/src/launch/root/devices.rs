@@ -48,7 +48,7 @@ pub(crate) fn add_default_in(directory: &str, all: &mut Vec<DeviceNode>) {
         let path = format!("{directory}/{name}");
         if all.iter().all(|device| device.path != path) {
             let kind = FileType::CharacterDevice.as_raw_mode();
-            all.push(DeviceNode { path, kind, number, mode: 0o666, owner: (0, 0), asked: false });
+            all.push(DeviceNode { path, kind, number, mode: 0o666, owner: (None, None), asked: false });
         }
     }
 }
@@ -84,7 +84,7 @@ fn one(device: &LinuxDevice) -> Result<DeviceNode, LaunchError> {
         number: (number("major", device.major(), 0xfff)?, number("minor", device.minor(), 0xf_ffff)?),
         kind: kind.as_raw_mode(),
         mode: device.file_mode().unwrap_or(0o666) & 0o7777,
-        owner: (device.uid().unwrap_or(0), device.gid().unwrap_or(0)),
+        owner: (device.uid(), device.gid()),
         asked: device.file_mode().is_some(),
         path,
     })
@@ -103,7 +103,7 @@ impl DeviceNode {
         // A mount that carries `nodev`, such as a node's root, would make a node in it useless.
         let nodev = || fstatvfs(&parent).map(|stat| stat.f_flag.contains(StatVfsMountFlags::NODEV));
         if kind != FileType::Fifo && (bind || nodev().doing(what)?) {
-            return self.bind(places);
+            return self.bind(places, !bind);
         }
         match mknodat(
             &parent,
@@ -114,28 +114,30 @@ impl DeviceNode {
         ) {
             Ok(()) => {}
             Err(Errno::EXIST) => return Ok(()),
-            Err(Errno::PERM) => return self.bind(places),
+            Err(Errno::PERM) => return self.bind(places, !bind),
             Err(errno) => return Err(errno).doing(what),
         }
-        if self.owner == (0, 0) {
+        let [uid, gid] = [self.owner.0, self.owner.1].map(|id| id.filter(|id| *id != 0));
+        if (uid, gid) == (None, None) {
             return Ok(());
         }
-        let (uid, gid) = (Uid::from_raw(self.owner.0), Gid::from_raw(self.owner.1));
-        chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).doing(what)
+        chownat(&parent, name, uid.map(Uid::from_raw), gid.map(Gid::from_raw), AtFlags::SYMLINK_NOFOLLOW)
+            .doing(what)
     }
 
     /// Binds the host's device of this number: the one of the same name, or the one that the kernel names.
-    fn bind(&self, places: &Places) -> Result<(), LaunchError> {
+    /// With `owned` it has to be whose it was asked to be; in a user namespace the host's ids are nobody's.
+    fn bind(&self, places: &Places, owned: bool) -> Result<(), LaunchError> {
         let what = || format!("device {}", self.path);
         let open_there = |path: &str| {
             let source = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
             let stat = fstat(&source).ok()?;
             let kind = FileType::from_raw_mode(stat.st_mode).as_raw_mode();
             let same = kind == self.kind && (major(stat.st_rdev), minor(stat.st_rdev)) == self.number;
-            same.then_some((source, stat.st_mode & 0o7777))
+            same.then_some((source, stat))
         };
         let found = open_there(&self.path).or_else(|| open_there(&self.kernels_name()?));
-        let Some((source, mode)) = found else {
+        let Some((source, stat)) = found else {
             return Err(LaunchError::refused(
                 what(),
                 format!(
@@ -144,6 +146,21 @@ impl DeviceNode {
                 ),
             ));
         };
+        let other = |asked: Option<u32>, has: u32| owned && asked.is_some_and(|asked| asked != has);
+        if other(self.owner.0, stat.st_uid) || other(self.owner.1, stat.st_gid) {
+            let said = |asked: Option<u32>| asked.map_or_else(|| "any".to_owned(), |id| id.to_string());
+            return Err(LaunchError::refused(
+                what(),
+                format!(
+                    "no device can be made here, and the host's belongs to {}:{} instead of {}:{}",
+                    stat.st_uid,
+                    stat.st_gid,
+                    said(self.owner.0),
+                    said(self.owner.1)
+                ),
+            ));
+        }
+        let mode = stat.st_mode & 0o7777;
         if self.asked && mode != self.mode {
             return Err(LaunchError::refused(
                 what(),

@@ -2,10 +2,11 @@
 //!
 //! In a user namespace whose mapping leaves out the launcher, the process belongs to nobody: it may make
 //! nothing in a file system of the namespace (EOVERFLOW), and what it makes elsewhere belongs to nobody
-//! inside. So it becomes the namespace's root first (user_namespaces(7)).
+//! inside. So it becomes the namespace's root first (user_namespaces(7)), or whom the mapping begins with.
+//!
+//! The mapping is asked of the kernel: that of a namespace of others is in no configuration, and what the
+//! process is called there says nothing, for somebody who is not mapped has the number 65534.
 
-use oci_spec::runtime::{LinuxIdMapping, Spec};
-use rustix::io::Errno;
 use rustix::process::{Gid, Signal, Uid, getgid, getuid, set_parent_process_death_signal};
 
 use crate::launch::error::{Doing, LaunchError};
@@ -20,19 +21,32 @@ pub(crate) struct RootInside {
 
 impl RootInside {
     /// Whom a process in another user namespace has to become; `None` when it is root there already.
-    pub(crate) fn of(spec: &Spec) -> Option<Self> {
-        let linux = spec.linux().as_ref();
-        let first = |maps: Option<&Vec<LinuxIdMapping>>| {
-            let maps = maps.map(Vec::as_slice).unwrap_or_default();
-            maps.iter().map(LinuxIdMapping::container_id).min().unwrap_or(0)
-        };
-        let wanted = Self {
-            uid: first(linux.and_then(|linux| linux.uid_mappings().as_ref())),
-            gid: first(linux.and_then(|linux| linux.gid_mappings().as_ref())),
-        };
-        let now = Self { uid: getuid().as_raw(), gid: getgid().as_raw() };
-        (wanted != now).then_some(wanted)
+    ///
+    /// # Errors
+    /// The namespace maps nobody, so nobody in it could make anything.
+    pub(crate) fn of_own_namespace() -> Result<Option<Self>, LaunchError> {
+        let wanted = Self { uid: mapped("uid_map")?, gid: mapped("gid_map")? };
+        // The number of nobody mapped is never 0 (proc_sys_kernel(5), "overflowuid").
+        let root = (wanted.uid, wanted.gid) == (0, 0) && getuid().is_root() && getgid().is_root();
+        Ok((!root).then_some(wanted))
     }
+}
+
+/// The smallest id inside that a mapping of this process's namespace has.
+fn mapped(file: &str) -> Result<u32, LaunchError> {
+    let path = format!("/proc/self/{file}");
+    let text = std::fs::read_to_string(&path).doing(|| path)?;
+    first(&text).ok_or_else(|| {
+        LaunchError::refused(
+            "user namespace",
+            format!("its {file} is empty, so nobody in it can make a root"),
+        )
+    })
+}
+
+/// The smallest id of a mapping as the kernel shows it.
+fn first(text: &str) -> Option<u32> {
+    text.lines().filter_map(|line| line.split_ascii_whitespace().next()?.parse().ok()).min()
 }
 
 /// Takes the ids. The capabilities in the namespace stay.
@@ -41,14 +55,22 @@ impl RootInside {
 /// The kernel refuses.
 pub(super) fn become_root(ids: RootInside) -> Result<(), LaunchError> {
     let (uid, gid) = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
-    let result = rustix::thread::set_thread_res_gid(gid, gid, gid)
-        .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid));
-    match result {
-        // A namespace of others need not have a root; the process may be somebody in it all the same.
-        Err(Errno::INVAL) => {}
-        other => other.doing(|| "root of the user namespace")?,
-    }
+    rustix::thread::set_thread_res_gid(gid, gid, gid)
+        .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
+        .doing(|| format!("user {} and group {} of the user namespace", ids.uid, ids.gid))?;
     // A change of ids takes both away (prctl(2), "PR_SET_PDEATHSIG"; proc(5), "fs.suid_dumpable").
     inside::hide()?;
     set_parent_process_death_signal(Some(Signal::KILL)).doing(|| "the signal at the launcher's end")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first;
+
+    #[test]
+    fn a_mapping_begins_with_its_smallest_id() {
+        assert_eq!(first("         0       1000          1\n"), Some(0));
+        assert_eq!(first("     65534     100000          1\n      1000     200000         10\n"), Some(1000));
+        assert_eq!(first(""), None);
+    }
 }

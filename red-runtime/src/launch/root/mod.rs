@@ -190,8 +190,8 @@ pub(crate) struct DeviceNode {
     pub(crate) number: (u32, u32),
     /// Permission bits.
     pub(crate) mode: u32,
-    /// Owner and group.
-    pub(crate) owner: (u32, u32),
+    /// Owner and group, where they were asked for.
+    pub(crate) owner: (Option<u32>, Option<u32>),
     /// Whether the mode was asked for.
     pub(crate) asked: bool,
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use libseccomp::{ScmpArch, ScmpSyscall};
 use oci_spec::runtime::{Arch, LinuxSeccompOperator};
 
+use super::table::Table;
 use crate::sys::seccomp::{ARCHITECTURE, NUMBER};
 use crate::sys::seccomp::{Instruction, Test, and, argument, finish, jump, load, test};
 
@@ -31,6 +32,23 @@ pub(super) struct Condition {
     pub(super) value: u64,
     /// What has to be left of a masked comparison.
     pub(super) second: u64,
+}
+
+/// Calls that are newer than a configuration: those behind the last one of an ABI that it names. Whoever wrote
+/// it did not mean to deny them.
+pub(super) struct Newer<'a> {
+    /// Every call that it names.
+    pub(super) names: Vec<&'a str>,
+    /// What is returned for a newer one.
+    pub(super) missing: u32,
+}
+
+impl Newer<'_> {
+    /// The last call of an ABI that is named.
+    fn last(&self, abi: &Abi) -> Option<u32> {
+        let known = self.names.iter().filter_map(|name| ScmpSyscall::from_name_by_arch(name, abi.arch).ok());
+        known.filter_map(|call| u32::try_from(call.as_raw_syscall()).ok()).max()
+    }
 }
 
 /// Numbers of calls that have an ABI of 32 bits on a machine of 64 (asm/unistd_x32.h).
@@ -88,6 +106,7 @@ pub(super) fn program(
     archs: &[Arch],
     rules: &[(&[String], Vec<Rule>)],
     default: u32,
+    newer: Option<&Newer<'_>>,
 ) -> Option<Vec<Instruction>> {
     let own = ScmpArch::native();
     abi(own)?;
@@ -98,15 +117,19 @@ pub(super) fn program(
             abis.push(abi);
         }
     }
-    let mut parts: BTreeMap<u32, BTreeMap<u32, Fate>> = BTreeMap::new();
+    let mut parts: BTreeMap<u32, Vec<Space>> = BTreeMap::new();
+    // This machine's own comes first, and its numbers are the smaller ones.
     for abi in &abis {
-        let calls = parts.entry(abi.audit).or_default();
-        for (number, rules) in calls_of(abi, rules) {
-            calls.insert(number, fate(rules, abi.narrow));
-        }
+        let calls = calls_of(abi, rules).into_iter();
+        let calls: BTreeMap<u32, Fate> =
+            calls.map(|(number, rules)| (number, fate(rules, abi.narrow))).collect();
+        let begin = if abi.arch == ScmpArch::X32 { X32 } else { 0 };
+        let last = newer.and_then(|newer| newer.last(abi)).max(calls.keys().max().copied());
+        let missing = newer.and_then(|newer| Some((last? + 1, newer.missing)));
+        parts.entry(abi.audit).or_default().push(Space { begin, calls, missing });
     }
     let mut program = vec![load(ARCHITECTURE)];
-    for (audit, calls) in parts {
+    for (audit, spaces) in parts {
         let split = own == ScmpArch::X8664 && audit == 0xc000_003e;
         let other = if split && !abis.iter().any(|abi| abi.arch == ScmpArch::X32) {
             Some(libc::SECCOMP_RET_KILL_THREAD)
@@ -114,7 +137,7 @@ pub(super) fn program(
             None
         };
         let mut part = vec![load(NUMBER)];
-        part.extend(search(&ranges(calls, default, other), default));
+        part.extend(search(&ranges(spaces, default, other), default));
         program.push(test(Test::Equal, audit, 0, 1));
         // Over the jump that is taken otherwise.
         program.push(jump(1));
@@ -202,18 +225,33 @@ fn fate(rules: Vec<Rule>, narrow: bool) -> Fate {
     }
 }
 
+/// The numbers of an ABI.
+struct Space {
+    /// Where they begin.
+    begin: u32,
+    calls: BTreeMap<u32, Fate>,
+    /// Where those begin that are newer than the configuration, and what is returned for them.
+    missing: Option<(u32, u32)>,
+}
+
 /// Every number there is, as ranges with one fate: where each begins. `other` is that of the ABI that shares
 /// its numbers' space, where it is not named.
-fn ranges(calls: BTreeMap<u32, Fate>, default: u32, other: Option<u32>) -> Vec<(u32, Fate)> {
+fn ranges(spaces: Vec<Space>, default: u32, other: Option<u32>) -> Vec<(u32, Fate)> {
     let mut ranges: Vec<(u32, Fate)> = vec![(0, Fate::Always(default))];
     let mut add = |number: u32, fate: Fate| match ranges.last_mut() {
         Some((begin, last)) if *begin == number => *last = fate,
         Some((_, last)) if *last == fate && matches!(fate, Fate::Always(_)) => {}
         _ => ranges.push((number, fate)),
     };
-    for (number, fate) in calls {
-        add(number, fate);
-        add(number + 1, Fate::Always(default));
+    for Space { begin, calls, missing } in spaces {
+        add(begin, Fate::Always(default));
+        for (number, fate) in calls {
+            add(number, fate);
+            add(number + 1, Fate::Always(default));
+        }
+        if let Some((number, action)) = missing {
+            add(number, Fate::Always(action));
+        }
     }
     if let Some(action) = other {
         add(X32, Fate::Always(action));
@@ -240,6 +278,9 @@ fn search(ranges: &[(u32, Fate)], default: u32) -> Vec<Instruction> {
         [] => vec![finish(default)],
         [(_, Fate::Always(action))] => vec![finish(*action)],
         [(_, Fate::Depends { rules, narrow })] => {
+            if let Some(table) = Table::of(rules, *narrow) {
+                return table.program(*narrow, default);
+            }
             let mut all: Vec<Instruction> = rules.iter().flat_map(|rule| decide(rule, *narrow)).collect();
             all.push(finish(default));
             all
@@ -301,17 +342,23 @@ fn decide(rule: &Rule, narrow: bool) -> Vec<Instruction> {
     all
 }
 
-fn halves(number: u64) -> (u32, u32) {
+/// The upper half of a number, and the lower one.
+pub(super) fn halves(number: u64) -> (u32, u32) {
     (u32::try_from(number >> 32).unwrap_or(0), u32::try_from(number & 0xffff_ffff).unwrap_or(0))
+}
+
+/// Where the lower half of an argument is, and where the upper one.
+pub(super) fn places(index: u32) -> (u32, u32) {
+    let little = cfg!(target_endian = "little");
+    let (first, second) = (argument(index), argument(index) + 4);
+    if little { (first, second) } else { (second, first) }
 }
 
 /// The steps of a condition: first the upper half of the argument, where the ABI has one.
 fn steps(condition: &Condition, narrow: bool) -> Vec<Step> {
     use LinuxSeccompOperator as Op;
     use To::{Fails, Holds, Next};
-    let little = cfg!(target_endian = "little");
-    let low_at = argument(condition.index) + if little { 0 } else { 4 };
-    let high_at = argument(condition.index) + if little { 4 } else { 0 };
+    let (low_at, high_at) = places(condition.index);
     let (mask, value) = match condition.op {
         Op::ScmpCmpMaskedEq => (condition.value, condition.second & condition.value),
         _ => (u64::MAX, condition.value),

@@ -63,12 +63,18 @@ pub(crate) fn both(mut theirs: LinuxResources, own: &LinuxResources) -> LinuxRes
     // The engine's own files of version 2 come from whoever may talk to it, and only add to ours. They
     // are written last, so one of a controller that the node limits could lift that limit.
     for (file, value) in theirs.unified().iter().flatten() {
-        if !limited(own, file) {
+        if !limited(own, file) && !promotes(file, value) {
             unified.entry(file.clone()).or_insert_with(|| value.clone());
         }
     }
     theirs.set_unified((!unified.is_empty()).then_some(unified));
     theirs
+}
+
+/// Whether a file of version 2 puts what a container reads and writes before everybody else's
+/// (cgroup-v2.rst, "IO Priority"). None of the node's limits is of that.
+fn promotes(file: &str, value: &str) -> bool {
+    file == "io.prio.class" && value.trim().ends_with("-rt")
 }
 
 /// Whether a file of version 2 could set a limit anew that the node has set already: every file of that

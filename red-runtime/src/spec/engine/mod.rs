@@ -7,10 +7,11 @@
 
 mod block_io;
 mod facts;
+mod identity;
 pub(crate) mod limits;
 pub(crate) mod mounts;
 mod namespaces;
-mod process;
+pub(crate) mod process;
 #[cfg(test)]
 mod tests;
 
@@ -65,7 +66,7 @@ pub fn combine(
     let mut report = Report::default();
     let mut spec = engine.clone();
     namespaces::combine(&mut spec, facts, plan, &mut report);
-    process::combine(&mut spec, plan, &mut report);
+    process::combine(&mut spec, facts, plan, &mut report);
     limits::combine(&mut spec, plan, &mut report);
     let mounts = mounts::combine(engine, facts, plan, family, &mut report);
     spec.set_mounts(None);

@@ -41,6 +41,8 @@ fn option(namespace: Namespace) -> &'static str {
 pub(super) fn combine(spec: &mut Spec, facts: &EngineFacts, plan: &Plan, report: &mut Report) {
     let mut linux = spec.linux().clone().unwrap_or_default();
     let mut all: Vec<LinuxNamespace> = linux.namespaces().clone().unwrap_or_default();
+    // Mappings beside no user namespace are of nothing.
+    let maps = all.iter().any(|one| one.typ() == LinuxNamespaceType::User) && spec_maps(&linux);
     for (namespace, share) in plan.merged.shares.iter() {
         let typ = kind(namespace);
         let theirs = all.iter().position(|one| one.typ() == typ);
@@ -77,9 +79,8 @@ pub(super) fn combine(spec: &mut Spec, facts: &EngineFacts, plan: &Plan, report:
     }
     of_node(&mut all, facts, plan, report);
     let user = all.iter().find(|one| one.typ() == LinuxNamespaceType::User);
-    let made_for_node =
-        user.is_some_and(|one| one.path().is_none()) && spec_maps(&linux).is_none_or(|maps| maps == 0);
-    if made_for_node {
+    let made = user.is_some_and(|one| one.path().as_ref().is_none_or(|path| path.as_os_str().is_empty()));
+    if made && !maps {
         linux.set_uid_mappings(Some(plan.inside.uid_map.clone()));
         linux.set_gid_mappings(Some(plan.inside.gid_map.clone()));
     }
@@ -165,8 +166,8 @@ fn has(all: &[LinuxNamespace], typ: LinuxNamespaceType) -> bool {
     all.iter().any(|one| one.typ() == typ)
 }
 
-fn spec_maps(linux: &Linux) -> Option<usize> {
-    linux.uid_mappings().as_ref().map(Vec::len)
+fn spec_maps(linux: &Linux) -> bool {
+    linux.uid_mappings().as_ref().is_some_and(|maps| !maps.is_empty())
 }
 
 /// Namespaces whose absence engines do not mean as a demand for the host's.

@@ -3,22 +3,28 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
+use oci_spec::runtime::{
+    Capability, IOPriorityClass, LinuxCapabilities, LinuxSchedulerPolicy, PosixRlimitType, Process, Spec,
+};
 
-use super::refused;
+use super::facts::EngineFacts;
+use super::{identity, refused};
 use crate::node::capability;
 use crate::node::diagnostic::Report;
-use crate::node::expand::Text;
-use crate::node::merge::Resolved;
 use crate::node::value::VarMode;
 use crate::spec::plan::Plan;
 
-pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
+pub(super) fn combine(spec: &mut Spec, facts: &EngineFacts, plan: &Plan, report: &mut Report) {
     let Some(mut process) = spec.process().clone() else {
         report.push(refused("the engine's configuration has no process".to_owned()));
         return;
     };
-    user(&mut process, plan, report);
+    let linux = spec.linux().clone().unwrap_or_default();
+    identity::combine(&mut process, &linux, facts, plan, report);
+    if let Some(what) = lifts(&process) {
+        let message = format!("the engine demands {what}, which lifts limits of node {}", plan.redpath);
+        report.push(refused(message).help("start it without that setting"));
+    }
     process.set_env(Some(environment(process.env().as_deref().unwrap_or_default(), plan)));
     if plan.merged.tags.chdir.is_some() {
         process.set_cwd(plan.layout.cwd.clone().into());
@@ -30,50 +36,37 @@ pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
     spec.set_process(Some(process));
 }
 
-/// The user: the engine's, unless it names none and the node does. Where the node says who the process
-/// is, it says so wholly: additional groups of the engine would be rights that nobody gave it.
-fn user(process: &mut Process, plan: &Plan, report: &mut Report) {
-    let mut user = process.user().clone();
-    let identity = &plan.merged.tags.identity;
-    let (uid, gid) = (plan.inside.uid, plan.inside.gid);
-    if let Some(said) = &identity.user {
-        let theirs = user.uid();
-        if theirs == 0 {
-            // Who names no user names no group either.
-            user.set_uid(uid);
-            user.set_gid(gid);
-        } else if theirs != uid {
-            conflict(("user", theirs), ("set-user", said), report);
+/// What a process asks for that gets it more of the processor or of the disks than the limits of its cgroup
+/// leave it: a quota and a weight are of the fair scheduler's tasks only (sched(7)), and limits of a process
+/// that let it raise its own priority come to the same (getrlimit(2)).
+pub(crate) fn lifts(process: &Process) -> Option<String> {
+    if let Some(said) = process.scheduler() {
+        let fair = matches!(
+            said.policy(),
+            LinuxSchedulerPolicy::SchedOther
+                | LinuxSchedulerPolicy::SchedBatch
+                | LinuxSchedulerPolicy::SchedIdle
+        );
+        if !fair {
+            return Some(format!("process.scheduler.policy {}", said.policy()));
+        }
+        if let Some(nice) = said.nice().filter(|nice| *nice < 0) {
+            return Some(format!("process.scheduler.nice {nice}"));
         }
     }
-    if let Some(said) = identity.group.as_ref().or(identity.user.as_ref()) {
-        let tag = if identity.group.is_some() { "set-group" } else { "set-user" };
-        let theirs = user.gid();
-        if theirs == 0 {
-            user.set_gid(gid);
-        } else if theirs != gid {
-            conflict(("group", theirs), (tag, said), report);
-        }
-        user.set_additional_gids(None);
+    if process.io_priority().as_ref().is_some_and(|io| io.class() == IOPriorityClass::IoprioClassRt) {
+        return Some("process.ioPriority.class IOPRIO_CLASS_RT".to_owned());
     }
-    let umask = plan.merged.tags.umask.as_ref().map(|umask| umask.value);
-    // What either of them takes from new files is taken.
-    let both = match (umask, user.umask()) {
-        (Some(own), Some(theirs)) => Some(own | theirs),
-        (own, theirs) => own.or(theirs),
-    };
-    user.set_umask(both);
-    process.set_user(user);
-}
-
-fn conflict((what, theirs): (&str, u32), (tag, said): (&str, &Resolved<Text>), report: &mut Report) {
-    let message =
-        format!("the engine demands {what} {theirs}, and the node has `{tag}: {}`", said.value.actual);
-    let mut diagnostic = refused(message);
-    if let Some(origin) = said.origin {
-        diagnostic = diagnostic.at(origin.at);
-    }
-    report.push(diagnostic.help(format!("start it without a {what}, or with that one")));
+    let limit = process.rlimits().iter().flatten().find(|limit| {
+        let most = match limit.typ() {
+            PosixRlimitType::RlimitRtprio => 0,
+            // 20 stands for the usual priority, and more for a better one.
+            PosixRlimitType::RlimitNice => 20,
+            _ => u64::MAX,
+        };
+        limit.soft().max(limit.hard()) > most
+    });
+    limit.map(|limit| format!("process.rlimits {} of {}", limit.typ(), limit.soft().max(limit.hard())))
 }
 
 /// What the node defines wins, the rest is the engine's.

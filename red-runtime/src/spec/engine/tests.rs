@@ -468,6 +468,13 @@ fn no_file_of_a_controller_that_the_node_limits_is_the_engines() {
     let files = spec["linux"]["resources"]["unified"].as_object().expect("it has some").clone();
     assert!(files.contains_key("memory.low") && files.contains_key("io.bfq.weight"), "{files:?}");
     assert!(!files.contains_key("memory.reclaim"), "{files:?}");
+    for (class, stays) in [("promote-to-rt", false), ("none-to-rt\n", false), ("idle", true)] {
+        let (combined, _) = self::combined(NODE, |spec| {
+            spec["linux"]["resources"]["unified"] = json!({"io.prio.class": class});
+        });
+        let spec = serde_json::to_value(&combined.expect("it starts").spec).expect("it is writable");
+        assert_eq!(spec["linux"]["resources"]["unified"]["io.prio.class"].is_string(), stays, "{class}");
+    }
 }
 
 #[test]
@@ -497,5 +504,86 @@ fn accounts_of_a_node_come_before_the_engines() {
             Placed::Node(_) => false,
         });
         assert_eq!(held, engines, "{node}");
+    }
+}
+
+#[test]
+fn a_mapping_of_an_engine_makes_nobody_else_of_the_nodes_user() {
+    let node = NODE.replace("config: {", "config: {set-user: 33, set-group: 34, ");
+    let mapped = |maps: Value, uid: u32, gid: u32| {
+        move |spec: &mut Value| {
+            spec["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({"type": "user"}));
+            spec["linux"]["uidMappings"] = maps.clone();
+            spec["linux"]["gidMappings"] = maps;
+            spec["process"]["user"] = json!({"uid": uid, "gid": gid});
+        }
+    };
+    let one =
+        |inside: u32, host: u32, size: u32| json!({"containerID": inside, "hostID": host, "size": size});
+    let ids = |maps: Value, uid: u32, gid: u32| {
+        let (combined, report) = combined(&node, mapped(maps, uid, gid));
+        let combined = combined.unwrap_or_else(|| panic!("{:?}", report.diagnostics()));
+        let user = combined.spec.process().as_ref().expect("it has one").user().clone();
+        (user.uid(), user.gid())
+    };
+    assert_eq!(ids(json!([one(0, 0, 100)]), 0, 0), (33, 34));
+    assert_eq!(ids(json!([one(0, 100_000, 33), one(33, 33, 2)]), 33, 34), (33, 34));
+    let of = |maps: Value, uid: u32, gid: u32| refusal(&node, mapped(maps, uid, gid));
+    let away = json!([one(0, 100_000, 65536)]);
+    let words = "linux.uidMappings of the engine makes 100033 on the host of user 33, and the node has `set-user: 33`; \
+                 linux.gidMappings of the engine makes 100034 on the host of group 34, and the node has `set-group: 34`";
+    assert_eq!(of(away.clone(), 0, 0), words);
+    assert_eq!(of(away, 33, 34), words);
+    let said = of(json!([one(0, 30, 10)]), 3, 4);
+    assert!(said.contains("the engine demands user 3, and the node has"), "{said}");
+    let said = of(json!([one(0, 30, 10)]), 0, 0);
+    assert!(said.contains("linux.uidMappings of the engine leaves out user 33, and"), "{said}");
+    // Who is root inside is who is mapped to root.
+    let root = NODE.replace("config: {", "config: {map-root-user: 1, set-user: 33, set-group: 33, ");
+    let starts = |host: u32| combined(&root, mapped(json!([one(0, host, 1)]), 0, 0)).0.is_some();
+    assert!(starts(33) && !starts(0) && !starts(34));
+    let named = |path: &str| {
+        let path = path.to_owned();
+        move |spec: &mut Value| {
+            let namespaces = spec["linux"]["namespaces"].as_array_mut().expect("a list");
+            namespaces.push(json!({"type": "user", "path": path}));
+        }
+    };
+    let said = refusal(&node, named("/pods/user"));
+    assert!(said.contains("the engine names user namespace /pods/user"), "{said}");
+    // Of a node that leaves it to the engine nothing is asked.
+    assert!(combined(NODE, named("/pods/user")).0.is_some());
+    // Without a user namespace of the engine's its mappings are of nothing, and the node's are used.
+    let (beside, _) = combined(&node, |spec| spec["linux"]["uidMappings"] = json!([one(0, 5, 1)]));
+    let beside = serde_json::to_value(&beside.expect("it starts").spec).expect("it is writable");
+    assert_eq!(beside["linux"]["uidMappings"], json!([one(0, 0, u32::MAX)]));
+    assert_eq!(beside["process"]["user"]["uid"], 33);
+}
+
+#[test]
+fn no_priority_of_an_engine_lifts_what_limits_a_node() {
+    for (field, value, words) in [
+        ("scheduler", json!({"policy": "SCHED_FIFO", "priority": 1}), "process.scheduler.policy SCHED_FIFO"),
+        ("scheduler", json!({"policy": "SCHED_RR", "priority": 1}), "SCHED_RR"),
+        ("scheduler", json!({"policy": "SCHED_DEADLINE", "runtime": 9, "period": 9}), "SCHED_DEADLINE"),
+        ("scheduler", json!({"policy": "SCHED_OTHER", "nice": -1}), "process.scheduler.nice -1"),
+        ("ioPriority", json!({"class": "IOPRIO_CLASS_RT", "priority": 7}), "IOPRIO_CLASS_RT"),
+        ("rlimits", json!([{"type": "RLIMIT_RTPRIO", "soft": 0, "hard": 1}]), "RLIMIT_RTPRIO of 1"),
+        ("rlimits", json!([{"type": "RLIMIT_NICE", "soft": 40, "hard": 40}]), "RLIMIT_NICE of 40"),
+    ] {
+        let said = refusal(NODE, |spec| spec["process"][field] = value);
+        assert!(said.contains(words) && said.contains("lifts limits of node"), "{said}");
+    }
+    for (field, value) in [
+        ("scheduler", json!({"policy": "SCHED_BATCH", "nice": 19})),
+        ("scheduler", json!({"policy": "SCHED_IDLE"})),
+        ("ioPriority", json!({"class": "IOPRIO_CLASS_IDLE", "priority": 7})),
+        (
+            "rlimits",
+            json!([{"type": "RLIMIT_RTPRIO", "soft": 0, "hard": 0}, {"type": "RLIMIT_NOFILE", "soft": 10, "hard": 10}]),
+        ),
+    ] {
+        let (combined, report) = combined(NODE, |spec| spec["process"][field] = value);
+        assert!(combined.is_some(), "{field}: {:?}", report.diagnostics());
     }
 }
