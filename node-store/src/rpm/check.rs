@@ -11,6 +11,7 @@ use librpm::{Db, Keyring, PackageHeader, Tag, VerificationFlags, VerifyOptions};
 
 use super::database::Planned;
 pub(super) use super::keyring::keyring;
+use super::texts::{Listed, nevra, no_text, texts};
 use super::{Job, define, use_database};
 
 /// A package file, open, and its header.
@@ -76,6 +77,13 @@ fn one(install: &super::Install, options: &VerifyOptions, ids: &Ids) -> Result<P
         format!("{shown}: not accepted: {}; nothing has changed", words.trim())
     })?;
     let nevra = nevra(&header);
+    if let Some(name) = no_text(&header) {
+        return Err(format!(
+            "{nevra} ({shown}) has a name that is no text (UTF-8), which no node can have: {}; build it with another; \
+             nothing has changed",
+            red_runtime::node::render::visible(&name)
+        ));
+    }
     if install.signed && !has_signature(&header) {
         return Err(format!(
             "{nevra} ({shown}) is not signed, and `gpgcheck` is in force; sign it, or have the ancestor that \
@@ -96,14 +104,6 @@ fn one(install: &super::Install, options: &VerifyOptions, ids: &Ids) -> Result<P
     Ok(Package { header, path, upgrade: install.upgrade, reinstall: install.reinstall, file })
 }
 
-/// Name, version and architecture as metadata writes them: no epoch when it is 0.
-pub(crate) fn nevra(header: &PackageHeader) -> String {
-    let epoch =
-        header.epoch().filter(|&epoch| epoch != 0).map(|epoch| format!("{epoch}:")).unwrap_or_default();
-    let arch = header.arch().unwrap_or("noarch");
-    format!("{}-{epoch}{}-{}.{arch}", header.name(), header.version(), header.release())
-}
-
 /// Whether anything of the header is signed. Digests alone prove nothing about who made it.
 fn has_signature(header: &PackageHeader) -> bool {
     // Signatures of rpm 6 have a tag that older versions do not know, nor verify.
@@ -114,16 +114,19 @@ fn has_signature(header: &PackageHeader) -> bool {
 
 /// Refuses what would leave the staging area, or could not be unpacked there.
 fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String> {
-    let files = header.files();
+    let files = Listed::of(header);
     if files.len() > FILES {
         return Err(format!("{nevra} has {} files, more than {FILES}", files.len()));
     }
     let mut links: BTreeSet<String> = BTreeSet::new();
     let mut paths: Vec<(String, bool)> = Vec::with_capacity(files.len());
     let mut total = 0_u64;
-    for file in &files {
-        let path = file.path();
-        let refuse = |why: &str| Err(format!("{nevra}: {} {why}", red_runtime::node::render::visible(&path)));
+    if files.paths().len() != files.len() {
+        return Err(format!("{nevra}: its files are of no kind that is known; build it anew"));
+    }
+    let (users, groups) = (texts(header, Tag::FILEUSERNAME), texts(header, Tag::FILEGROUPNAME));
+    for (at, (path, file)) in files.iter().enumerate() {
+        let refuse = |why: &str| Err(format!("{nevra}: {} {why}", red_runtime::node::render::visible(path)));
         if !path.starts_with('/')
             || path.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) && path != "/"
         {
@@ -147,7 +150,8 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
             return refuse("is larger than any file of a node may be (8 GiB)");
         }
         total = total.saturating_add(file.size());
-        for (what, name) in [("user", file.user()), ("group", file.group())] {
+        for (what, names) in [("user", &users), ("group", &groups)] {
+            let name = names.get(at).map_or("", String::as_str);
             if !ids.all && !ghost && !matches!(name, "" | "root") {
                 return Err(format!(
                     "{nevra}: {path} belongs to {what} `{name}`, and an ordinary user's node can only hold files \
@@ -156,9 +160,9 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
             }
         }
         if kind == FileType::Symlink {
-            links.insert(path.clone());
+            links.insert(path.to_owned());
         }
-        paths.push((path, ghost));
+        paths.push((path.to_owned(), ghost));
     }
     if total > PACKAGE_BYTES {
         return Err(format!("{nevra} unpacks to {total} bytes, more than a node may hold (32 GiB)"));
@@ -202,7 +206,7 @@ fn no_file(what: &str) -> String {
 pub(super) fn paths(packages: &[Package]) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     for package in packages {
-        found.extend(package.header.files().iter().map(|file| PathBuf::from(file.path())));
+        found.extend(Listed::of(&package.header).paths().iter().map(PathBuf::from));
     }
     found
 }
@@ -211,22 +215,27 @@ pub(super) fn paths(packages: &[Package]) -> BTreeSet<PathBuf> {
 pub(super) fn conflicts(job: &Job, packages: &[Package]) -> Result<(), String> {
     let mut wanted: BTreeMap<String, (usize, Shape)> = BTreeMap::new();
     for (at, package) in packages.iter().enumerate() {
-        for file in &package.header.files() {
+        let links = texts(&package.header, Tag::FILELINKTOS);
+        for (number, (path, file)) in Listed::of(&package.header).iter().enumerate() {
             if !file.flags().is_ghost() {
-                wanted.insert(file.path(), (at, Shape::of(&file)));
+                wanted.insert(path.to_owned(), (at, Shape::of(&file, links.get(number))));
             }
         }
     }
     let mut found = Vec::new();
     for lower in &job.lowers {
-        let Some(database) = &lower.database else { continue };
-        use_database(database).map_err(|error| error.to_string())?;
+        // In the staging area, which the next command removes where this one is killed.
+        let believed = lower.database.as_ref().map(|unread| unread.believe(Some(&job.work)));
+        let believed = believed.transpose().map_err(|error| error.to_string())?;
+        let Some(database) = believed.flatten() else { continue };
+        use_database(&database).map_err(|error| error.to_string())?;
         let db = Db::open().map_err(|error| error.to_string())?;
         for theirs in db.installed_packages() {
-            for file in &theirs.files() {
-                let path = file.path();
-                let Some((at, shape)) = wanted.get(&path) else { continue };
-                if !shape.agrees(&Shape::of(&file)) && !file.flags().is_ghost() {
+            let mut links = None;
+            for (number, (path, file)) in Listed::of(&theirs).iter().enumerate() {
+                let Some((at, shape)) = wanted.get(path) else { continue };
+                let links: &Vec<String> = links.get_or_insert_with(|| texts(&theirs, Tag::FILELINKTOS));
+                if !shape.agrees(&Shape::of(&file, links.get(number))) && !file.flags().is_ghost() {
                     let ours = nevra(&packages[*at].header);
                     found.push(format!("  {path} of {ours} is in {} of {} too", nevra(&theirs), lower.owner));
                 }
@@ -251,9 +260,9 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(file: &librpm::FileEntry<'_>) -> Self {
+    fn of(file: &librpm::FileEntry<'_>, link: Option<&String>) -> Self {
         let digest = file.digest().map(<[u8]>::to_vec);
-        let link = file.link_target().map(str::to_owned);
+        let link = link.filter(|link| !link.is_empty()).cloned();
         Self { kind: file.mode() & 0o170_000, digest, link }
     }
 
