@@ -148,8 +148,7 @@ pub(crate) fn files(family: &Family) -> Result<Vec<Finding>, RpmError> {
             root.as_ref().ok().and_then(|root| Some((root, root.facts_in_root(path).ok()?)))
         else {
             // Volatile and kernel places are nobody's to keep.
-            if !["/proc", "/sys", "/dev", "/run", "/tmp"].iter().any(|top| Path::new(path).starts_with(top))
-            {
+            if !["/proc", "/sys", "/dev", "/run", "/tmp"].iter().any(|top| Path::new(path).starts_with(top)) {
                 findings.push(wrong("is missing"));
             }
             return;

@@ -305,7 +305,9 @@ fn in_view(
     std::fs::create_dir_all(upper.join(crate::generation::DATABASE))?;
     std::fs::create_dir(&work)?;
     // Nothing of the node's but what was looked at.
-    if let Some((file, name)) = database.and_then(Believed::file).and_then(|file| Some((file.clone(), file.file_name()?.to_owned()))) {
+    if let Some((file, name)) =
+        database.and_then(Believed::file).and_then(|file| Some((file.clone(), file.file_name()?.to_owned())))
+    {
         std::fs::copy(&file, upper.join(crate::generation::DATABASE).join(name))?;
     }
     let mut lowers = family.lowers();

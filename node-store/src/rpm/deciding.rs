@@ -79,9 +79,7 @@ pub(super) fn refuse(job: &Job, packages: &[Package]) -> Result<(), String> {
             let real = ways.real(&path);
             let decides = rules.decides(&path, directory).or_else(|| {
                 // An option that names the file as its package calls it means where it leads, too.
-                real.as_ref()
-                    .filter(|_| !rules.allow(named))
-                    .and_then(|real| rules.decides(real, directory))
+                real.as_ref().filter(|_| !rules.allow(named)).and_then(|real| rules.decides(real, directory))
             });
             // Whoever may write to a directory on the way decides as well.
             let user = users.get(at).map_or("", String::as_str);

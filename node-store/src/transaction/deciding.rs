@@ -12,10 +12,10 @@ use red_runtime::node::guard::{Decides, PLACES};
 use rustix::fs::{FileType, Gid, Mode, Stat, Uid, fchmod, fchown};
 
 use crate::beneath::Dir;
-use crate::generation::{At, DATABASE, StoreError, bring, close, is_whiteout, remove_one};
-use crate::rpm::Rules;
 use crate::family::Member;
+use crate::generation::{At, DATABASE, StoreError, bring, close, is_whiteout, remove_one};
 use crate::rpm::RpmError;
+use crate::rpm::Rules;
 use crate::rpm::database::{Contents, look_in, read_in};
 use crate::solve::LoadError;
 
