@@ -125,6 +125,9 @@ fn settle() -> Result<(), RpmError> {
     // distributions switch on since 4.20, wants a capability that the install view gives up, and fails every scriptlet.
     // The flag of a transaction that leaves them out comes too late: they are loaded with the first lock.
     define("__plugindir", "/nonexistent")?;
+    // Directories that the host shares with other machines (rpm leaves files there out) are none of the node's: this is no
+    // path, and nothing is below it.
+    define("_netsharedpath", "-")?;
     // Keys are in the node's database, where every version of rpm finds them, and a rollback.
     define("_keyring", "rpmdb")
 }

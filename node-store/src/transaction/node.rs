@@ -88,7 +88,7 @@ impl One<'_> {
         }
         let held = deciding::database(&staged)?;
         let agreed = rpm::certificates(&job.import)?;
-        before.compare(&held, (&changes, &done.packages, &agreed))?;
+        before.compare(&held, (&changes, &done.packages, &agreed), self.how.documentation)?;
         renew_index(&staged.dir(generation::DATABASE).at(staged.path())?, &held).map_err(LoadError::from)?;
         let outside = self.tidy(stage, &staged, &done, &held)?;
         let (left, undone) = self.complete(stage, (current, &staged), (&job, gone, &held.tops()), talk)?;

@@ -6,6 +6,7 @@ mod believed;
 mod header;
 mod reader;
 mod shape;
+mod states;
 
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use believed::{Believed, Unread, look_in, read_in};
 pub(crate) use header::{Identity, Planned, Signatures};
 pub(crate) use reader::main;
+pub(crate) use states::{FileState, are_kept, are_new};
 
 use super::RpmError;
 use super::texts::text;
@@ -75,6 +77,8 @@ pub(crate) struct Installed {
     pub(crate) strange: bool,
     /// Paths of its files.
     pub(crate) files: Vec<String>,
+    /// How they are, in the same order.
+    pub(crate) states: Vec<FileState>,
 }
 
 /// What a database holds, by every header and not by an index.
@@ -208,5 +212,19 @@ mod tests {
         let key = StoredKey { name: "k".into(), armored: String::new(), header: None, plain: true };
         assert!(renew_index(&open, &Contents { keys: vec![key], ..Contents::default() }).is_err());
         renew_index(&open, &Contents::default()).unwrap();
+        // A path that rpm does not take for what it is stays open, and no other one does. (Here, because rpm knows one
+        // database a process.)
+        let odd = dir.path().join("a%b");
+        std::fs::create_dir(&odd).unwrap();
+        let count = || {
+            let all = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+            all.filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == odd)).count()
+        };
+        for _ in 0..3 {
+            crate::rpm::use_database(&Believed::own(&odd)).unwrap();
+            assert_eq!(count(), 1);
+        }
+        crate::rpm::use_database(&Believed::own(dir.path())).unwrap();
+        assert_eq!(count(), 0);
     }
 }
