@@ -3,6 +3,7 @@
 //! lead through it. Switching is one rename.
 
 mod adopt;
+mod clock;
 mod collect;
 mod descend;
 mod forged;
