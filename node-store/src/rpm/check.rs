@@ -57,7 +57,8 @@ pub(super) fn packages(job: &Job, ids: &Ids, keyring: &Keyring) -> Result<Vec<Pa
     let level = if all_signed(job) { "all" } else { "digest" };
     define("_pkgverify_level", level).map_err(|error| error.to_string())?;
     define("_pkgverify_flags", "0x0").map_err(|error| error.to_string())?;
-    job.install.iter().map(|install| one(install, &options(keyring, install.signed), ids)).collect()
+    let one = |install: &super::Install| one(install, &job.work, &options(keyring, install.signed), ids);
+    job.install.iter().map(one).collect()
 }
 
 /// Whether every package of a job must be signed.
@@ -65,11 +66,10 @@ pub(super) fn all_signed(job: &Job) -> bool {
     job.install.iter().all(|install| install.signed)
 }
 
-fn one(install: &super::Install, options: &VerifyOptions, ids: &Ids) -> Result<Package, String> {
+fn one(install: &super::Install, work: &Path, options: &VerifyOptions, ids: &Ids) -> Result<Package, String> {
     let shown = install.file.display();
     // It stays open while scriptlets run.
-    let file = red_runtime::confine::open_read_only(&install.file)
-        .map_err(|errno| format!("{shown}: {}", std::io::Error::from(errno)))?;
+    let file = unchanging(&install.file, work).map_err(|error| format!("{shown}: {error}"))?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let header = PackageHeader::from_file(&path, Some(options)).map_err(|error| {
         let words = librpm::logging::last_message().unwrap_or_else(|| format!("{error:?}"));
@@ -102,6 +102,22 @@ fn one(install: &super::Install, options: &VerifyOptions, ids: &Ids) -> Result<P
     }
     contents(&header, &nevra, ids)?;
     Ok(Package { header, path, upgrade: install.upgrade, reinstall: install.reinstall, file })
+}
+
+/// Opens a file that stays as it is until rpm has unpacked it: one that others may write to is copied to a place of our own,
+/// for its owner could change it between the look at it and the installation.
+fn unchanging(path: &Path, work: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::MetadataExt;
+    let mut file = red_runtime::confine::open_read_only(path)?;
+    let facts = file.metadata()?;
+    if !facts.is_file() || facts.uid() == rustix::process::geteuid().as_raw() && facts.mode() & 0o022 == 0 {
+        return Ok(file);
+    }
+    std::fs::create_dir_all(work)?;
+    let mut copy = tempfile::Builder::new().prefix(".package-").tempfile_in(work)?;
+    std::io::copy(&mut file, &mut copy)?;
+    // The name goes; what is open stays.
+    Ok(red_runtime::confine::open_read_only(copy.path())?)
 }
 
 /// Whether anything of the header is signed. Digests alone prove nothing about who made it.
@@ -270,5 +286,35 @@ impl Shape {
         const DIRECTORY: u16 = 0o040_000;
         self.kind == other.kind
             && (self.kind == DIRECTORY || (self.digest == other.digest && self.link == other.link))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_others_may_write_to_is_copied() {
+        // Where a mount may be made; who may not has a user namespace for that.
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let (dir, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = dir.path().join("x.rpm");
+        for (mode, owner, now) in
+            [(0o644, 0, "two"), (0o666, 0, "one"), (0o664, 0, "one"), (0o644, 12_345, "one")]
+        {
+            std::fs::write(&path, "one").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            std::os::unix::fs::chown(&path, Some(owner), None).unwrap();
+            let mut file = unchanging(&path, &work.path().join("new")).unwrap();
+            std::fs::write(&path, "two").unwrap();
+            let mut found = String::new();
+            std::io::Read::read_to_string(&mut file, &mut found).unwrap();
+            assert_eq!(found, now, "{mode:o} {owner}");
+        }
+        assert_eq!(std::fs::read_dir(work.path().join("new")).unwrap().count(), 0);
     }
 }
