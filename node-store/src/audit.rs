@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::beneath::Dir;
 use crate::family::{Family, Member};
-use crate::rpm::{Believed, RpmError, nevra, use_database};
+use crate::rpm::{Believed, Listed, RpmError, is_text, nevra, use_database};
 use crate::solve::ffi::Id;
 use crate::solve::{LoadError, Packages};
 
@@ -91,9 +91,9 @@ pub(crate) fn check(family: &Family, ancestors: bool) -> Result<Vec<Finding>, Lo
 /// Files of the node that an ancestor's package has too, and that differ.
 fn shadowed(family: &Family) -> Result<Vec<Finding>, LoadError> {
     let mut ours: BTreeMap<String, (String, Option<Vec<u8>>)> = BTreeMap::new();
-    each_file(&family.node, &mut |nevra, file| {
+    each_file(&family.node, &mut |nevra, path, file| {
         if file.mode() & 0o170_000 != 0o040_000 {
-            ours.insert(file.path(), (nevra.to_owned(), file.digest().map(<[u8]>::to_vec)));
+            ours.insert(path.to_owned(), (nevra.to_owned(), file.digest().map(<[u8]>::to_vec)));
         }
     })?;
     let mut findings = Vec::new();
@@ -101,9 +101,8 @@ fn shadowed(family: &Family) -> Result<Vec<Finding>, LoadError> {
         return Ok(findings);
     }
     for ancestor in family.core.iter().chain(&family.ancestors) {
-        each_file(ancestor, &mut |nevra, file| {
-            let path = file.path();
-            if let Some((own, digest)) = ours.get(&path)
+        each_file(ancestor, &mut |nevra, path, file| {
+            if let Some((own, digest)) = ours.get(path)
                 && *digest != file.digest().map(<[u8]>::to_vec)
             {
                 let text = format!("{path} of {own} hides that of {nevra} in {}", ancestor.words());
@@ -114,12 +113,15 @@ fn shadowed(family: &Family) -> Result<Vec<Finding>, LoadError> {
     Ok(findings)
 }
 
-fn each_file(member: &Member, see: &mut dyn FnMut(&str, &librpm::FileEntry<'_>)) -> Result<(), RpmError> {
+fn each_file(
+    member: &Member,
+    see: &mut dyn FnMut(&str, &str, &librpm::FileEntry<'_>),
+) -> Result<(), RpmError> {
     let Some(database) = Believed::of(member)? else { return Ok(()) };
     use_database(&database)?;
     for header in Db::open()?.installed_packages() {
         let nevra = nevra(&header);
-        header.files().iter().for_each(|file| see(&nevra, &file));
+        Listed::of(&header).iter().for_each(|(path, file)| see(&nevra, path, &file));
     }
     Ok(())
 }
@@ -129,23 +131,24 @@ pub(crate) fn files(family: &Family) -> Result<Vec<Finding>, RpmError> {
     let mut findings = Vec::new();
     let node = &family.node;
     let root = Dir::open(&node.path);
-    each_file(node, &mut |nevra, file| {
+    each_file(node, &mut |nevra, path, file| {
         if file.flags().is_ghost() || file.flags().is_config() {
             return;
         }
-        let path = file.path();
         let wrong = |what: &str| Finding {
             node: node.alias.clone(),
             kind: "changed",
             text: format!("{path} of {nevra} {what}"),
         };
+        if !is_text(path) {
+            return findings.push(wrong("has a name that is no text (UTF-8): it is not compared"));
+        }
         // What runs in the node may have put links on the way: they lead into the node, and nowhere else.
         let Some((root, facts)) =
-            root.as_ref().ok().and_then(|root| Some((root, root.facts_in_root(&path).ok()?)))
+            root.as_ref().ok().and_then(|root| Some((root, root.facts_in_root(path).ok()?)))
         else {
             // Volatile and kernel places are nobody's to keep.
-            if !["/proc", "/sys", "/dev", "/run", "/tmp"].iter().any(|top| Path::new(&path).starts_with(top))
-            {
+            if !["/proc", "/sys", "/dev", "/run", "/tmp"].iter().any(|top| Path::new(path).starts_with(top)) {
                 findings.push(wrong("is missing"));
             }
             return;
@@ -154,7 +157,7 @@ pub(crate) fn files(family: &Family) -> Result<Vec<Finding>, RpmError> {
         let kind = u32::from(file.mode()) & 0o170_000;
         if facts.mode() & 0o170_000 != kind && !(facts.is_symlink() && kind == 0o040_000) {
             findings.push(wrong("is of another kind"));
-        } else if facts.is_file() && !same_digest(root, &path, file) {
+        } else if facts.is_file() && !same_digest(root, path, file) {
             findings.push(wrong("has other contents"));
         }
     })?;

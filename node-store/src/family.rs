@@ -18,7 +18,7 @@ use red_runtime::spec::plan::{self, Request};
 
 use crate::cache::Cache;
 use crate::generation::{DATABASE, RED, Store, StoreError};
-use crate::rpm::{Believed, Lower, RpmError};
+use crate::rpm::{Lower, Unread};
 use places::{cache_of, deciding, in_generation, whole_database};
 
 /// A node, or the core OS.
@@ -43,7 +43,7 @@ impl Member {
     }
 
     /// As a layer of an install view. Layers with a database are looked into for conflicts of files.
-    fn lower(&self, database: Option<Believed>) -> Lower {
+    fn lower(&self, database: Option<Unread>) -> Lower {
         Lower {
             owner: self.words(),
             root: self.tree.clone(),
@@ -214,13 +214,13 @@ impl Family {
     }
 
     /// The same, to be looked into for conflicts of files.
-    pub(crate) fn lowers_to_compare(&self) -> Result<Vec<Lower>, RpmError> {
+    pub(crate) fn lowers_to_compare(&self) -> Vec<Lower> {
         let mut lowers = self.lowers();
         let above = self.ancestors.iter().rev().chain(&self.core);
         for (lower, member) in lowers.iter_mut().skip(1).zip(above) {
-            lower.database = Believed::of(member)?;
+            lower.database = Some(Unread::of(member));
         }
-        Ok(lowers)
+        lowers
     }
 }
 

@@ -210,6 +210,34 @@ fn a_package_with_a_signature_of_somebody_elses() {
     }
 }
 
+/// Signatures of files are what the kernel believes (IMA, fs-verity): those of the package count, and no others.
+#[test]
+fn a_package_with_signatures_of_files_of_somebody_elses() {
+    for package in ["good", "evil"] {
+        let post = adds_to(package, "(276, 8)", "bytes(5)");
+        ends_the_transaction(&post, &[&format!("{package}-1-1.noarch is another than its package")]);
+    }
+}
+
+/// rpm removes no file that it does not count as there (RPMTAG_FILESTATES), and does not miss it.
+#[test]
+fn a_package_whose_files_are_said_not_to_be_there() {
+    for package in ["good", "evil"] {
+        let post = scriptlet(&format!(
+            "import sqlite3, struct\n\
+             db = sqlite3.connect('/var/lib/rpm/rpmdb.sqlite', timeout=20, isolation_level=None)\n\
+             number, blob = db.execute('select p.hnum, blob from Packages p join Name n using (hnum) where key = ?', ('{package}',)).fetchone()\n\
+             entries, length = struct.unpack('>II', blob[:8])\n\
+             at = [blob[8 + n * 16:][:16] for n in range(entries)]\n\
+             at = [struct.unpack('>IIII', entry) for entry in at]\n\
+             at = 8 + entries * 16 + [entry[2] for entry in at if entry[0] == 1029][0]\n\
+             db.execute('update Packages set blob = ? where hnum = ?', (blob[:at] + b'\\2' + blob[at + 1:], number))\n\
+             db.close()\n",
+        ));
+        ends_the_transaction(&post, &[&format!("{package}-1-1.noarch is another than its package")]);
+    }
+}
+
 #[test]
 fn a_package_that_is_gone() {
     let tables =

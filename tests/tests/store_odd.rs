@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use red_tests::call::run;
@@ -253,4 +254,41 @@ fn generations_are_kept_as_asked() {
     let history = ground.dnf("node", &["--json", "history"]).good().json();
     assert_eq!(history.as_array().map(Vec::len), Some(5));
     assert_eq!(ground.dnf("node", &["-y", "rollback", "77"]).code, 1);
+}
+
+/// Names of files are bytes. A node's own are text, those of the core OS are what they are.
+#[test]
+fn names_that_are_no_text_are_refused_and_end_nothing() {
+    let ground = Ground::new();
+    let spec = "%global _invalid_encoding_terminates_build 0\n%install\nmkdir -p %{buildroot}/usr/share/odd\n\
+                cd %{buildroot}/usr/share/odd\necho x > $(printf 'n\\377')\nln -s $(printf '\\377') link\n\
+                %files\n/usr/share/odd\n";
+    ground.build("notext", "1", spec);
+    ground.build("noise", "1", &spec.replace("/usr/share/odd", "/usr/share/noise"));
+    let file = |name: &str| {
+        let all =
+            run(Command::new("find").arg(ground.repo("main")).args(["-name", &format!("{name}-1-*.rpm")]));
+        PathBuf::from(all.good().out.trim())
+    };
+    let (refused, core) = (file("notext"), file("noise"));
+    let aside = ground.pool.join("notext.rpm");
+    std::fs::rename(refused, &aside).expect("it is ours");
+    let mut install = Command::new("rpm");
+    install.arg("--dbpath").arg(ground.pool.join("core-db")).args(["-i", "--justdb"]).arg(&core);
+    run(&mut install).good();
+    std::fs::remove_file(core).expect("it is ours");
+    ground.publish(
+        "main",
+        &[Small { name: "good", version: "1", files: &[("/usr/share/odd/f", "x")], ..Small::default() }],
+    );
+    ground.create("node", Some("main"));
+    let said = ground.dnf("node", &["-y", "install", aside.to_str().expect("text")]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    for words in ["notext-1-1.noarch", "no text (UTF-8)", "nothing has changed"] {
+        assert!(said.err.contains(words), "{words}: {}", said.err);
+    }
+    assert!(!said.err.contains("unexpectedly") && !said.err.contains("panicked"), "{}", said.err);
+    // The core OS's packages are looked into for files of the same name.
+    ground.dnf("node", &["-y", "install", "good"]).good();
+    ground.dnf("node", &["check", "--files"]).good();
 }

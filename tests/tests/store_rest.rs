@@ -441,3 +441,62 @@ fn a_database_below_that_is_not_believed_is_in_nobodys_way() {
     }
     assert_eq!(ground.rpm_says("parent"), ["lib-1"]);
 }
+
+/// What was looked at of a database is what is opened: rpm gets a copy, never a path that the node's owner could lead
+/// elsewhere meanwhile.
+#[test]
+fn databases_of_nodes_are_not_opened_by_their_paths() {
+    if Command::new("strace").arg("--version").output().is_err() {
+        return red_tests::skip("strace is not installed");
+    }
+    let ground = Ground::new();
+    pairs(&ground);
+    ground.publish("main", &[]);
+    ground.create("parent", Some("main"));
+    ground.dnf("parent", &["-y", "install", "lib-1"]).good();
+    ground.create("parent/child", Some("main"));
+    ground.dnf("parent/child", &["-y", "install", "user-1"]).good();
+    let trace = ground.pool.join("trace");
+    for (tool, node, args) in [
+        ("red-dnf", "parent", &["-y", "--with-descendants", "update", "lib"][..]),
+        ("red-dnf", "parent/child", &["-y", "reinstall", "user"]),
+        ("red-dnf", "parent/child", &["check", "--files"]),
+        ("red-rpm", "parent/child", &["--family", "-qa"]),
+        ("red-rpm", "parent/child", &["-V", "user"]),
+    ] {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-s", "4096", "-e", "trace=open,openat", "-o"]).arg(&trace).args(["bash", "-c"]);
+        strace.arg(format!("exec -a {tool} \"$0\" \"$@\"")).arg(red_tests::call::built("red-dnf"));
+        strace.arg("--redpath").arg(ground.node(node)).args(args);
+        run(strace.env("NODE_PREFIX", ground.pool.join("prefix")).env("LANG", "C.UTF-8")).good();
+        let text = fs::read_to_string(&trace).expect("it was made");
+        let opened = |line: &&str| {
+            let path = line.split('"').nth(1).unwrap_or_default();
+            path.ends_with("rpmdb.sqlite")
+                && Path::new(path).starts_with(ground.node(""))
+                && !line.contains("ENOENT")
+        };
+        let opened: Vec<&str> = text.lines().filter(opened).collect();
+        // What a transaction has made, and nobody else writes to.
+        let strange: Vec<_> = opened.iter().filter(|line| !line.contains("/.red/stage/")).collect();
+        assert!(text.contains("rpmdb.sqlite") && strange.is_empty(), "{tool} {args:?}: {strange:?}");
+    }
+}
+
+/// A package file that others may write to is read once.
+#[test]
+fn package_files_of_others_are_copied() {
+    let ground = Ground::new();
+    ground.build(
+        "lib",
+        "1",
+        "%install\nmkdir -p %{buildroot}/opt\necho x > %{buildroot}/opt/x\n%files\n/opt/x\n",
+    );
+    let file = run(Command::new("find").arg(ground.repo("main")).args(["-name", "lib-1-*.rpm"])).good().out;
+    let file = ground.pool.join("main.rpm").parent().map(|dir| dir.join(file.trim())).expect("it is a file");
+    std::os::unix::fs::chown(&file, Some(12_345), None).expect("root gives files away");
+    ground.create("node", None);
+    ground.dnf("node", &["-y", "install", file.to_str().expect("text")]).good();
+    assert!(ground.node("node/opt/x").exists() && !ground.node("node/.red/stage").join("1.work").exists());
+    ground.dnf("node", &["-y", "reinstall", file.to_str().expect("text")]).good();
+}

@@ -134,3 +134,31 @@ fn no_plugin_of_rpm_is_loaded() {
     let plugins: Vec<&str> = opened.lines().filter(|line| line.contains("rpm-plugins/")).collect();
     assert!(plugins.is_empty(), "{plugins:#?}");
 }
+
+/// What overlayfs writes down of what was removed, a scriptlet cannot: names of the node go when they are removed.
+#[test]
+fn a_scriptlet_makes_no_marks_of_what_was_removed() {
+    let ground = Ground::new();
+    let places = ["/usr/share/one/f", "/usr/share/two/f", "/var/lib/one/f", "/var/lib/two/f", "/data/f"];
+    let files = places.map(|place| (place, "x"));
+    let post = "cd /usr/share && mkfifo -m 0 one/.wh..wh..opq && cd /var/lib && mkfifo -m 0 one/.wh..wh..opq && \
+                mkdir /data && mknod /data/f c 0 0 && \
+                python3 -c 'import os\nfor top in [\"/usr/share\", \"/var/lib\"]:\n \
+                os.setxattr(top + \"/two\", \"user.overlay.opaque\", b\"y\")'";
+    ground.publish("main", &[small("victim", &files), Small { post, ..small("evil", &[]) }]);
+    ground.create("node", Some("main"));
+    ground.dnf("node", &["-y", "install", "victim"]).good();
+    let said = ground.dnf("node", &["-y", "install", "evil"]).good();
+    assert!(!said.err.contains("should have done is missing"), "{}", said.err);
+    for place in places {
+        assert!(ground.node("node").join(&place[1..]).is_file(), "{place}: {}", said.err);
+    }
+    ground.dnf("node", &["check", "--files"]).good();
+    // What is really removed is gone.
+    let post = "rm -r /usr/share/one /var/lib/one; mkdir /usr/share/one";
+    ground.publish("main", &[Small { post, ..small("eraser", &[]) }]);
+    ground.dnf("node", &["-y", "--refresh", "install", "eraser"]).good();
+    for place in ["/usr/share/one/f", "/var/lib/one/f"] {
+        assert!(!ground.node("node").join(&place[1..]).exists(), "{place}");
+    }
+}

@@ -228,7 +228,7 @@ fn ask_rpm(
             program.push("--nodeps".into());
         }
         program.extend(for_rpm);
-        return in_view(family, member, &program, prefix);
+        return in_view(family, member, (&program, database.as_ref()), prefix);
     }
     // rpm makes a database where there is none, so it gets a place of its own for that.
     let empty = database.is_none().then(tempfile::tempdir).transpose()?;
@@ -297,15 +297,18 @@ impl Drop for Scratch {
 fn in_view(
     family: &Family,
     member: &Member,
-    program: &[String],
+    (program, database): (&[String], Option<&Believed>),
     prefix: Option<&str>,
 ) -> Result<Exit, RpmCallError> {
     let scratch = Scratch(tempfile::Builder::new().prefix("red-rpm-").tempdir()?.keep());
     let (upper, work) = (scratch.0.join("upper"), scratch.0.join("work"));
     std::fs::create_dir_all(upper.join(crate::generation::DATABASE))?;
     std::fs::create_dir(&work)?;
-    for entry in std::fs::read_dir(&member.database).into_iter().flatten().flatten() {
-        std::fs::copy(entry.path(), upper.join(crate::generation::DATABASE).join(entry.file_name()))?;
+    // Nothing of the node's but what was looked at.
+    if let Some((file, name)) =
+        database.and_then(Believed::file).and_then(|file| Some((file.clone(), file.file_name()?.to_owned())))
+    {
+        std::fs::copy(&file, upper.join(crate::generation::DATABASE).join(name))?;
     }
     let mut lowers = family.lowers();
     let at = lowers.iter().position(|lower| lower.root == member.tree).unwrap_or(0);

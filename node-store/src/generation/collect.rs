@@ -5,7 +5,8 @@ use std::path::Path;
 
 use red_runtime::node::guard::{Location, MountTable};
 
-use super::{Store, StoreError};
+use super::variable::KEPT;
+use super::{Store, StoreError, names, remove};
 
 /// Numbers of a node's generations that some running process has mounted.
 pub(crate) fn mounted(store: &Store) -> BTreeSet<u64> {
@@ -69,6 +70,23 @@ pub(crate) fn unused(store: &Store, keep: usize) -> Result<Vec<u64>, StoreError>
                 && !store.is_pinned(*number)
         })
         .collect())
+}
+
+impl Store {
+    /// Removes what is kept of generations that are gone, which nothing leads to any more. Returns their numbers.
+    pub(crate) fn forget_kept(&self) -> Result<BTreeSet<u64>, StoreError> {
+        let numbers = self.numbers()?;
+        let mut gone = BTreeSet::new();
+        for name in names(&self.dir, &self.path.join(KEPT), KEPT)? {
+            // `7`, or `7.1` where that was taken.
+            let number = name.split('.').next().and_then(|number| number.parse().ok());
+            if let Some(number) = number.filter(|number| !numbers.contains(number)) {
+                remove(&self.dir, &self.path, &format!("{KEPT}/{name}"))?;
+                gone.insert(number);
+            }
+        }
+        Ok(gone)
+    }
 }
 
 #[cfg(test)]

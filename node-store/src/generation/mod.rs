@@ -3,8 +3,10 @@
 //! lead through it. Switching is one rename.
 
 mod adopt;
+mod clock;
 mod collect;
 mod descend;
+mod forged;
 mod lock;
 mod marks;
 mod older;
@@ -24,6 +26,7 @@ use rustix::io::Errno;
 
 pub(crate) use collect::{mounted, unused};
 pub(crate) use descend::{Switches, commit};
+pub(crate) use forged::unforge;
 pub(crate) use lock::{Lock, LockError, Patience, is_foreign};
 pub(crate) use marks::is_whiteout;
 pub(crate) use switch::{Left, Stage};

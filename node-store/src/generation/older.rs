@@ -19,14 +19,37 @@ pub(super) fn is_newer(stat: &Stat, moment: Moment) -> bool {
     (stat.st_ctime, stat.st_ctime_nsec) >= moment
 }
 
+/// A directory of the node's as it was before anything of a generation came into it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Here {
+    /// When the transaction began, by the clock of its file system.
+    pub(super) moment: Moment,
+    /// Whether it has got or lost names since.
+    pub(super) changed: bool,
+}
+
+impl Here {
+    /// A directory that is open.
+    pub(super) fn of(dir: Shown<'_>, moment: Moment) -> Result<Self, StoreError> {
+        let stat = rustix::fs::fstat(dir.0).at(dir.1)?;
+        Ok(Self { moment, changed: (stat.st_mtime, stat.st_mtime_nsec) >= moment })
+    }
+
+    /// Whether a directory in it may have been moved there meanwhile, with all that is in it, which is as old as it was
+    /// (rename(2) changes the times of both directories, and those of what is moved, and nothing below that).
+    fn may_have_come(self, stat: &Stat) -> bool {
+        self.changed && is_newer(stat, self.moment)
+    }
+}
+
 pub(super) fn is_dir(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
 /// Makes room where a directory takes the place of something else, or something else that of a directory. What
 /// is newer than the transaction stays beside it, under the name that rpm gives to such things.
-pub(super) fn make_room(into: Shown<'_>, name: &CStr, moment: Moment) -> Result<(), StoreError> {
-    remove_older(into, name, moment)?;
+pub(super) fn make_room(into: Shown<'_>, name: &CStr, here: Here) -> Result<(), StoreError> {
+    remove_older(into, name, here)?;
     let aside = free_name(into, name, "rpmorig")?;
     match renameat_with(into.0, name, into.0, &*aside, RenameFlags::NOREPLACE) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -49,30 +72,35 @@ pub(super) fn free_name(dir: Shown<'_>, name: &CStr, suffix: &str) -> Result<CSt
     }
 }
 
-/// A directory on the way down: its name, whether it is newer, and what is left to look at in it.
-type Level = (Option<(CString, bool)>, Vec<CString>);
+/// A directory on the way down: its name, whether it is newer, what is left to look at in it, and how it was.
+type Level = (Option<(CString, bool)>, Vec<CString>, Here);
 
-/// Removes a name and all below it that the transaction saw. What somebody made or changed meanwhile stays, with
-/// the directories that it is in; and so does what is mounted below, which the install view does not show.
-pub(super) fn remove_older(above: Shown<'_>, name: &CStr, moment: Moment) -> Result<(), StoreError> {
+/// Removes a name and all below it that the transaction saw. What somebody made, changed or moved there meanwhile stays,
+/// with the directories that it is in; and so does what is mounted below, which the install view does not show.
+pub(super) fn remove_older(above: Shown<'_>, name: &CStr, here: Here) -> Result<(), StoreError> {
     let mut walk = Walk::new(above.0, above.1)?;
-    let mut levels: Vec<Level> = vec![(None, vec![name.to_owned()])];
-    while let Some((_, names)) = levels.last_mut() {
+    let mut levels: Vec<Level> = vec![(None, vec![name.to_owned()], here)];
+    while let Some((_, names, here)) = levels.last_mut() {
+        let here = *here;
         if let Some(inner) = names.pop() {
             let Ok(stat) = statat(walk.dir(), &inner, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            let newer = is_newer(&stat, moment);
+            let newer = is_newer(&stat, here.moment);
             if is_dir(&stat) {
+                if here.may_have_come(&stat) {
+                    continue;
+                }
                 if let Some(dir) = open_here(&walk, &inner)? {
                     let below = entries(&dir, walk.path())?.into_iter().map(|(name, _)| name).collect();
+                    let inside = Here::of((&dir, walk.path()), here.moment)?;
                     walk.go_to(dir, &inner)?;
-                    levels.push((Some((inner, newer)), below));
+                    levels.push((Some((inner, newer)), below, inside));
                 }
             } else if !newer {
                 unlink(&walk, &inner, AtFlags::empty())?;
             }
             continue;
         }
-        let Some((Some((name, newer)), _)) = levels.pop() else { break };
+        let Some((Some((name, newer)), _, _)) = levels.pop() else { break };
         drop(walk.leave()?);
         if !newer {
             unlink(&walk, &name, AtFlags::REMOVEDIR)?;

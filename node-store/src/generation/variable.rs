@@ -11,8 +11,9 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::clock::Clocks;
 use super::marks::{OPAQUE, clean, is_opaque, is_whiteout, strip};
-use super::older::{Moment, free_name, is_dir, is_newer, make_room, remove_older};
+use super::older::{Here, Moment, free_name, is_dir, is_newer, make_room, remove_older};
 use super::transfer::copy_entry;
 use super::tree::{Shown, join, remove, same_attributes};
 use super::{At, DIRECTORY, Stage, Store, StoreError, VARIABLE, entries};
@@ -55,9 +56,10 @@ impl Store {
             Err(Errno::NOENT) => return Ok(Vec::new()),
             opened => opened.at(&shown)?,
         };
-        let mut apply = Apply::new(self.path.join(super::DATABASE), begun(&generation, &from));
+        let clocks = Clocks::new(&from, begun(&generation, &from)).at(&shown)?;
+        let mut apply = Apply::new(self.path.join(super::DATABASE), clocks);
         let into = self.path.join("var");
-        if apply.moment == NEVER_SEEN {
+        if apply.clocks.own() == NEVER_SEEN {
             apply.told.push(format!(
                 "{}: the clock was set back since the transaction began: nothing is removed from there, and files \
                  that differ stay",
@@ -106,9 +108,9 @@ impl Store {
 }
 
 /// Where things for `var` are kept that could not be moved there, by generation.
-const KEPT: &str = ".red/kept";
+pub(super) const KEPT: &str = ".red/kept";
 /// What has changed since the beginning of time: everything.
-const NEVER_SEEN: Moment = (i64::MIN, 0);
+pub(super) const NEVER_SEEN: Moment = (i64::MIN, 0);
 /// Lines about one switch.
 const TOLD: usize = 20;
 
@@ -157,7 +159,7 @@ fn strangers(
 
 /// Changes of a generation on their way to `var`.
 struct Apply {
-    moment: Moment,
+    clocks: Clocks,
     /// The node's link to its database, which no scriptlet removes.
     database: PathBuf,
     told: Vec<String>,
@@ -167,8 +169,8 @@ struct Apply {
 }
 
 impl Apply {
-    fn new(database: PathBuf, moment: Moment) -> Self {
-        Self { moment, database, told: Vec::new(), changed: false, kept: false }
+    fn new(database: PathBuf, clocks: Clocks) -> Self {
+        Self { clocks, database, told: Vec::new(), changed: false, kept: false }
     }
 
     fn fail(&mut self, error: &StoreError) {
@@ -189,20 +191,30 @@ impl Apply {
         self.told.iter().map(|line| red_runtime::node::render::visible(line).into_owned()).collect()
     }
 
+    /// How a directory of the node's is before anything is done in it.
+    fn look_at(&mut self, into: Shown<'_>) -> Result<Here, StoreError> {
+        let (moment, why) = self.clocks.moment(into)?;
+        if let Some(why) = why {
+            self.told.push(format!("{why}: nothing is removed from there, and files that differ stay"));
+        }
+        Here::of(into, moment)
+    }
+
     fn move_into(&mut self, from: Shown<'_>, into: Shown<'_>) -> Result<(), StoreError> {
+        let here = self.look_at(into)?;
         let mark = statat(from.0, OPAQUE, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| is_whiteout(&stat));
         if mark || is_opaque(from.0, from.1)? {
             // The directory was removed and made anew: nothing of the old one is in it.
             for (name, _) in entries(into.0, into.1)? {
                 if statat(from.0, &name, AtFlags::SYMLINK_NOFOLLOW).is_err() {
-                    self.remove(into, &name);
+                    self.remove(into, &name, here);
                 }
             }
         }
         // Names are bytes: a scriptlet may have made one that is no text.
         for (name, _) in entries(from.0, from.1)? {
             if join(into.1, &name) != self.database
-                && let Err(error) = self.move_one(from, into, &name)
+                && let Err(error) = self.move_one(from, (into, here), &name)
             {
                 self.fail(&error);
             }
@@ -210,23 +222,28 @@ impl Apply {
         Ok(())
     }
 
-    fn remove(&mut self, into: Shown<'_>, name: &CStr) {
+    fn remove(&mut self, into: Shown<'_>, name: &CStr, here: Here) {
         if join(into.1, name) == self.database {
             return;
         }
         self.changed = true;
-        if let Err(error) = remove_older(into, name, self.moment) {
+        if let Err(error) = remove_older(into, name, here) {
             self.told.push(format!("{error}: it is not part of the new generation, and is still there"));
         }
     }
 
-    fn move_one(&mut self, from: Shown<'_>, into: Shown<'_>, name: &CStr) -> Result<(), StoreError> {
+    fn move_one(
+        &mut self,
+        from: Shown<'_>,
+        (into, here): (Shown<'_>, Here),
+        name: &CStr,
+    ) -> Result<(), StoreError> {
         let (old, new) = (join(from.1, name), join(into.1, name));
         let stat = statat(from.0, name, AtFlags::SYMLINK_NOFOLLOW).at(&old)?;
         if is_whiteout(&stat) {
             // Something was removed.
             if *name != *OPAQUE {
-                self.remove(into, name);
+                self.remove(into, name, here);
             }
             return Ok(());
         }
@@ -252,8 +269,8 @@ impl Apply {
         self.changed = true;
         let mut target = name.to_owned();
         match there {
-            Some(there) if is_dir(&stat) != is_dir(&there) => make_room(into, name, self.moment)?,
-            Some(there) if is_newer(&there, self.moment) && !same(from.0, into.0, name, (&stat, &there)) => {
+            Some(there) if is_dir(&stat) != is_dir(&there) => make_room(into, name, here)?,
+            Some(there) if is_newer(&there, here.moment) && !same(from.0, into.0, name, (&stat, &there)) => {
                 // Whoever runs in the node wrote to it while the transaction had its copy.
                 target = free_name(into, name, "rpmnew")?;
                 self.told.push(format!(
@@ -290,7 +307,7 @@ impl Apply {
 }
 
 /// Where copies grow, beside what they take the place of.
-const ASIDE: &str = ".red-moving";
+pub(super) const ASIDE: &str = ".red-moving";
 
 /// Moves what is no directory to another file system. A half of it is never there.
 fn across(

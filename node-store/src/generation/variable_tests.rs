@@ -72,6 +72,34 @@ fn what_was_removed_goes_and_what_came_meanwhile_stays() {
     assert_eq!(files(&lib).iter().filter(|name| !name.starts_with("rpm=")).collect::<Vec<_>>(), wanted);
 }
 
+/// rename(2) leaves what is in a directory that is moved as old as it was.
+#[test]
+fn what_was_moved_meanwhile_into_what_is_removed_stays() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data = ["gone/f", "gone/sub/g", "mine/old", "mine/deep/old", "whole/f"];
+    let (store, stage, lib, upper) = begin(&scratch, &data);
+    for name in [c"gone", c"mine"] {
+        mark(&open(&upper), &upper, name).unwrap();
+    }
+    fs::rename(lib.join("whole"), lib.join("gone/whole")).unwrap();
+    fs::rename(lib.join("mine"), lib.join("gone/sub/mine")).unwrap();
+    fs::write(lib.join("gone/sub/mine/new"), "new").unwrap();
+    apply(&store, &stage);
+    let wanted = [
+        "sub/",
+        "sub/mine/",
+        "sub/mine/deep/",
+        "sub/mine/deep/old=old",
+        "sub/mine/new=new",
+        "sub/mine/old=old",
+        "whole/",
+        "whole/f=old",
+    ];
+    let found = files(&lib.join("gone"));
+    // What stood beside it may stay, for a name of the directory came there meanwhile.
+    assert!(wanted.iter().all(|name| found.iter().any(|there| there == name)), "{found:?}");
+}
+
 #[test]
 fn a_directory_that_was_made_anew_has_nothing_of_the_old_one() {
     let scratch = tempfile::tempdir().unwrap();
@@ -195,7 +223,8 @@ fn what_cannot_be_moved_is_kept_and_blocks_nothing() {
     write(upper.join("moved"), "file");
     let told = told(&store, &stage);
     assert_eq!(fs::read_to_string(lib.join("busy")).unwrap(), "file");
-    assert_eq!(files(&lib.join("busy.rpmorig.1")), ["meanwhile=new"]);
+    // Names came to the directory above, and one of them may be this directory's.
+    assert_eq!(files(&lib.join("busy.rpmorig.1")), ["meanwhile=new", "old=old"]);
     assert!(lib.join("moved").exists() && lib.join(&long).join("meanwhile").exists());
     let kept = store.red("kept/1");
     assert_eq!(files(&kept), ["lib/".to_owned(), format!("lib/{long}=file")]);
@@ -203,6 +232,12 @@ fn what_cannot_be_moved_is_kept_and_blocks_nothing() {
     assert!(told[1].contains(&kept.display().to_string()), "{told:?}");
     assert!(!store.needs_sweep());
     assert_eq!(store.sweep().unwrap(), Vec::<String>::new(), "it is told once");
+    fs::create_dir(store.red("kept/1.1")).unwrap();
+    assert!(store.forget_kept().unwrap().is_empty() && kept.exists());
+    store.point(0).unwrap();
+    store.discard(1).unwrap();
+    assert_eq!(store.forget_kept().unwrap().into_iter().collect::<Vec<_>>(), [1]);
+    assert_eq!(fs::read_dir(store.red("kept")).unwrap().count(), 0);
 }
 
 #[test]

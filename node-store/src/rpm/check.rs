@@ -11,6 +11,7 @@ use librpm::{Db, Keyring, PackageHeader, Tag, VerificationFlags, VerifyOptions};
 
 use super::database::Planned;
 pub(super) use super::keyring::keyring;
+use super::texts::{Listed, nevra, no_text, texts};
 use super::{Job, define, use_database};
 
 /// A package file, open, and its header.
@@ -56,7 +57,8 @@ pub(super) fn packages(job: &Job, ids: &Ids, keyring: &Keyring) -> Result<Vec<Pa
     let level = if all_signed(job) { "all" } else { "digest" };
     define("_pkgverify_level", level).map_err(|error| error.to_string())?;
     define("_pkgverify_flags", "0x0").map_err(|error| error.to_string())?;
-    job.install.iter().map(|install| one(install, &options(keyring, install.signed), ids)).collect()
+    let one = |install: &super::Install| one(install, &job.work, &options(keyring, install.signed), ids);
+    job.install.iter().map(one).collect()
 }
 
 /// Whether every package of a job must be signed.
@@ -64,11 +66,10 @@ pub(super) fn all_signed(job: &Job) -> bool {
     job.install.iter().all(|install| install.signed)
 }
 
-fn one(install: &super::Install, options: &VerifyOptions, ids: &Ids) -> Result<Package, String> {
+fn one(install: &super::Install, work: &Path, options: &VerifyOptions, ids: &Ids) -> Result<Package, String> {
     let shown = install.file.display();
     // It stays open while scriptlets run.
-    let file = red_runtime::confine::open_read_only(&install.file)
-        .map_err(|errno| format!("{shown}: {}", std::io::Error::from(errno)))?;
+    let file = unchanging(&install.file, work).map_err(|error| format!("{shown}: {error}"))?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let header = PackageHeader::from_file(&path, Some(options)).map_err(|error| {
         let words = librpm::logging::last_message().unwrap_or_else(|| format!("{error:?}"));
@@ -76,6 +77,13 @@ fn one(install: &super::Install, options: &VerifyOptions, ids: &Ids) -> Result<P
         format!("{shown}: not accepted: {}; nothing has changed", words.trim())
     })?;
     let nevra = nevra(&header);
+    if let Some(name) = no_text(&header) {
+        return Err(format!(
+            "{nevra} ({shown}) has a name that is no text (UTF-8), which no node can have: {}; build it with another; \
+             nothing has changed",
+            red_runtime::node::render::visible(&name)
+        ));
+    }
     if install.signed && !has_signature(&header) {
         return Err(format!(
             "{nevra} ({shown}) is not signed, and `gpgcheck` is in force; sign it, or have the ancestor that \
@@ -96,12 +104,20 @@ fn one(install: &super::Install, options: &VerifyOptions, ids: &Ids) -> Result<P
     Ok(Package { header, path, upgrade: install.upgrade, reinstall: install.reinstall, file })
 }
 
-/// Name, version and architecture as metadata writes them: no epoch when it is 0.
-pub(crate) fn nevra(header: &PackageHeader) -> String {
-    let epoch =
-        header.epoch().filter(|&epoch| epoch != 0).map(|epoch| format!("{epoch}:")).unwrap_or_default();
-    let arch = header.arch().unwrap_or("noarch");
-    format!("{}-{epoch}{}-{}.{arch}", header.name(), header.version(), header.release())
+/// Opens a file that stays as it is until rpm has unpacked it: one that others may write to is copied to a place of our own,
+/// for its owner could change it between the look at it and the installation.
+fn unchanging(path: &Path, work: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::MetadataExt;
+    let mut file = red_runtime::confine::open_read_only(path)?;
+    let facts = file.metadata()?;
+    if !facts.is_file() || facts.uid() == rustix::process::geteuid().as_raw() && facts.mode() & 0o022 == 0 {
+        return Ok(file);
+    }
+    std::fs::create_dir_all(work)?;
+    let mut copy = tempfile::Builder::new().prefix(".package-").tempfile_in(work)?;
+    std::io::copy(&mut file, &mut copy)?;
+    // The name goes; what is open stays.
+    Ok(red_runtime::confine::open_read_only(copy.path())?)
 }
 
 /// Whether anything of the header is signed. Digests alone prove nothing about who made it.
@@ -114,16 +130,19 @@ fn has_signature(header: &PackageHeader) -> bool {
 
 /// Refuses what would leave the staging area, or could not be unpacked there.
 fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String> {
-    let files = header.files();
+    let files = Listed::of(header);
     if files.len() > FILES {
         return Err(format!("{nevra} has {} files, more than {FILES}", files.len()));
     }
     let mut links: BTreeSet<String> = BTreeSet::new();
     let mut paths: Vec<(String, bool)> = Vec::with_capacity(files.len());
     let mut total = 0_u64;
-    for file in &files {
-        let path = file.path();
-        let refuse = |why: &str| Err(format!("{nevra}: {} {why}", red_runtime::node::render::visible(&path)));
+    if files.paths().len() != files.len() {
+        return Err(format!("{nevra}: its files are of no kind that is known; build it anew"));
+    }
+    let (users, groups) = (texts(header, Tag::FILEUSERNAME), texts(header, Tag::FILEGROUPNAME));
+    for (at, (path, file)) in files.iter().enumerate() {
+        let refuse = |why: &str| Err(format!("{nevra}: {} {why}", red_runtime::node::render::visible(path)));
         if !path.starts_with('/')
             || path.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) && path != "/"
         {
@@ -147,7 +166,8 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
             return refuse("is larger than any file of a node may be (8 GiB)");
         }
         total = total.saturating_add(file.size());
-        for (what, name) in [("user", file.user()), ("group", file.group())] {
+        for (what, names) in [("user", &users), ("group", &groups)] {
+            let name = names.get(at).map_or("", String::as_str);
             if !ids.all && !ghost && !matches!(name, "" | "root") {
                 return Err(format!(
                     "{nevra}: {path} belongs to {what} `{name}`, and an ordinary user's node can only hold files \
@@ -156,9 +176,9 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
             }
         }
         if kind == FileType::Symlink {
-            links.insert(path.clone());
+            links.insert(path.to_owned());
         }
-        paths.push((path, ghost));
+        paths.push((path.to_owned(), ghost));
     }
     if total > PACKAGE_BYTES {
         return Err(format!("{nevra} unpacks to {total} bytes, more than a node may hold (32 GiB)"));
@@ -202,7 +222,7 @@ fn no_file(what: &str) -> String {
 pub(super) fn paths(packages: &[Package]) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     for package in packages {
-        found.extend(package.header.files().iter().map(|file| PathBuf::from(file.path())));
+        found.extend(Listed::of(&package.header).paths().iter().map(PathBuf::from));
     }
     found
 }
@@ -211,22 +231,27 @@ pub(super) fn paths(packages: &[Package]) -> BTreeSet<PathBuf> {
 pub(super) fn conflicts(job: &Job, packages: &[Package]) -> Result<(), String> {
     let mut wanted: BTreeMap<String, (usize, Shape)> = BTreeMap::new();
     for (at, package) in packages.iter().enumerate() {
-        for file in &package.header.files() {
+        let links = texts(&package.header, Tag::FILELINKTOS);
+        for (number, (path, file)) in Listed::of(&package.header).iter().enumerate() {
             if !file.flags().is_ghost() {
-                wanted.insert(file.path(), (at, Shape::of(&file)));
+                wanted.insert(path.to_owned(), (at, Shape::of(&file, links.get(number))));
             }
         }
     }
     let mut found = Vec::new();
     for lower in &job.lowers {
-        let Some(database) = &lower.database else { continue };
-        use_database(database).map_err(|error| error.to_string())?;
+        // In the staging area, which the next command removes where this one is killed.
+        let believed = lower.database.as_ref().map(|unread| unread.believe(Some(&job.work)));
+        let believed = believed.transpose().map_err(|error| error.to_string())?;
+        let Some(database) = believed.flatten() else { continue };
+        use_database(&database).map_err(|error| error.to_string())?;
         let db = Db::open().map_err(|error| error.to_string())?;
         for theirs in db.installed_packages() {
-            for file in &theirs.files() {
-                let path = file.path();
-                let Some((at, shape)) = wanted.get(&path) else { continue };
-                if !shape.agrees(&Shape::of(&file)) && !file.flags().is_ghost() {
+            let mut links = None;
+            for (number, (path, file)) in Listed::of(&theirs).iter().enumerate() {
+                let Some((at, shape)) = wanted.get(path) else { continue };
+                let links: &Vec<String> = links.get_or_insert_with(|| texts(&theirs, Tag::FILELINKTOS));
+                if !shape.agrees(&Shape::of(&file, links.get(number))) && !file.flags().is_ghost() {
                     let ours = nevra(&packages[*at].header);
                     found.push(format!("  {path} of {ours} is in {} of {} too", nevra(&theirs), lower.owner));
                 }
@@ -251,9 +276,9 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(file: &librpm::FileEntry<'_>) -> Self {
+    fn of(file: &librpm::FileEntry<'_>, link: Option<&String>) -> Self {
         let digest = file.digest().map(<[u8]>::to_vec);
-        let link = file.link_target().map(str::to_owned);
+        let link = link.filter(|link| !link.is_empty()).cloned();
         Self { kind: file.mode() & 0o170_000, digest, link }
     }
 
@@ -261,5 +286,35 @@ impl Shape {
         const DIRECTORY: u16 = 0o040_000;
         self.kind == other.kind
             && (self.kind == DIRECTORY || (self.digest == other.digest && self.link == other.link))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_others_may_write_to_is_copied() {
+        // Where a mount may be made; who may not has a user namespace for that.
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let (dir, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = dir.path().join("x.rpm");
+        for (mode, owner, now) in
+            [(0o644, 0, "two"), (0o666, 0, "one"), (0o664, 0, "one"), (0o644, 12_345, "one")]
+        {
+            std::fs::write(&path, "one").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            std::os::unix::fs::chown(&path, Some(owner), None).unwrap();
+            let mut file = unchanging(&path, &work.path().join("new")).unwrap();
+            std::fs::write(&path, "two").unwrap();
+            let mut found = String::new();
+            std::io::Read::read_to_string(&mut file, &mut found).unwrap();
+            assert_eq!(found, now, "{mode:o} {owner}");
+        }
+        assert_eq!(std::fs::read_dir(work.path().join("new")).unwrap().count(), 0);
     }
 }

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use librpm::Tag;
 use red_runtime::node::guard::Decides;
 use red_runtime::node::render::visible;
 
 use super::Job;
-use super::check::{self, Package};
+use super::check::Package;
+use super::texts::{Listed, nevra, texts};
 
 /// Links that are followed on the way to one file.
 const LINKS: usize = 40;
@@ -61,35 +63,36 @@ pub(super) fn refuse(job: &Job, packages: &[Package]) -> Result<(), String> {
     let rules = Rules { more: &job.deciding, allowed: &job.allowed };
     let mut ways = Ways::default();
     for package in packages {
-        for file in &package.header.files() {
-            if let Some(target) = file.link_target().filter(|target| !target.is_empty()) {
-                ways.links.insert(PathBuf::from(file.path()), PathBuf::from(target));
+        let targets = texts(&package.header, Tag::FILELINKTOS);
+        for (path, target) in Listed::of(&package.header).paths().iter().zip(targets) {
+            if !target.is_empty() {
+                ways.links.insert(PathBuf::from(path), PathBuf::from(target));
             }
         }
     }
     let mut found = Vec::new();
     for package in packages {
-        for file in &package.header.files() {
-            let path = PathBuf::from(file.path());
+        let users = texts(&package.header, Tag::FILEUSERNAME);
+        for (at, (named, file)) in Listed::of(&package.header).iter().enumerate() {
+            let path = PathBuf::from(named);
             let directory = file.mode() & 0o170_000 == 0o040_000;
             let real = ways.real(&path);
             let decides = rules.decides(&path, directory).or_else(|| {
                 // An option that names the file as its package calls it means where it leads, too.
-                real.as_ref()
-                    .filter(|_| !rules.allow(&file.path()))
-                    .and_then(|real| rules.decides(real, directory))
+                real.as_ref().filter(|_| !rules.allow(named)).and_then(|real| rules.decides(real, directory))
             });
             // Whoever may write to a directory on the way decides as well.
-            let open = file.mode() & 0o022 != 0 || !matches!(file.user(), "" | "root");
+            let user = users.get(at).map_or("", String::as_str);
+            let open = file.mode() & 0o022 != 0 || !matches!(user, "" | "root");
             let decides = decides.or_else(|| {
-                let open = directory && open && !rules.allow(&file.path());
+                let open = directory && open && !rules.allow(named);
                 open.then_some([Some(&path), real.as_ref()])?
                     .into_iter()
                     .flatten()
                     .find_map(|path| rules.decides(path, false))
             });
             if let Some(decides) = decides {
-                found.push(line(&check::nevra(&package.header), &file.path(), real.as_deref(), decides));
+                found.push(line(&nevra(&package.header), named, real.as_deref(), decides));
             }
         }
     }

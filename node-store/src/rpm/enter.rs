@@ -170,6 +170,8 @@ impl Report {
             return Err("rpm ended unexpectedly; nothing has changed".into());
         };
         let scaffold = self.scaffold.unwrap_or_default();
+        crate::generation::unforge(upper, shown, &scaffold.overlays, super::view::in_user_namespace())
+            .map_err(|error| error.to_string())?;
         let spare = scaffold.remove(upper, shown).map_err(|error| format!("the staging area: {error}"))?;
         // Of the names that could have gone without a mark, and of no others.
         let gone = gone.into_iter().filter(|name| scaffold.own.contains(Path::new(name))).collect();

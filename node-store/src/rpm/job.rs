@@ -17,7 +17,7 @@ pub(crate) struct Lower {
     /// Where its `var` is, when that is not in its root.
     pub(crate) variable: Option<PathBuf>,
     /// Its rpm database, to find conflicts of files; none for the node itself.
-    pub(crate) database: Option<super::Believed>,
+    pub(crate) database: Option<super::Unread>,
 }
 
 /// A package file to install.

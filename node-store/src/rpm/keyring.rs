@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::Path;
 
 use librpm::db::Index;
-use librpm::{Db, Keyring, PackageHeader};
+use librpm::{Db, Keyring, PackageHeader, Tag};
 
 use super::openpgp::{Certificate, certificates};
+use super::texts::text;
 use super::{Believed, Job, define, use_database};
 
 /// What rpm's keys are called among packages.
@@ -15,7 +16,8 @@ const NAME: &str = "gpg-pubkey";
 
 /// The certificates that one of rpm's keys holds, by its description, which is armor.
 fn of(header: &PackageHeader) -> Vec<Certificate> {
-    certificates(header.description().as_bytes()).unwrap_or_default()
+    let armored = text(header, Tag::DESCRIPTION).unwrap_or_default();
+    certificates(armored.as_bytes()).unwrap_or_default()
 }
 
 /// The keys that a job's packages are verified with.

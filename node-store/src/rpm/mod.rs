@@ -13,24 +13,27 @@ mod keyring;
 mod mirror;
 pub(crate) mod openpgp;
 mod outside;
+mod texts;
 mod transact;
 mod trust;
 mod view;
 mod watchdog;
 
-use std::os::fd::IntoRawFd;
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 pub(crate) use bounds::Limits;
 pub(crate) use call::{ENTER, Failed, TRANSACT, run};
-pub(crate) use check::{PACKAGE_BYTES, nevra};
-pub(crate) use database::{Believed, Planned, has_database};
+pub(crate) use check::PACKAGE_BYTES;
+pub(crate) use database::{Believed, Planned, Unread, has_database};
 pub(crate) use deciding::Rules;
 pub(crate) use enter::{look, main as enter};
 pub(crate) use job::{Done, Erase, Event, Install, Job, Lower};
 pub(crate) use outside::strangers;
+pub(crate) use texts::{Listed, is_text, nevra};
 pub(crate) use transact::main as transact;
 pub(crate) use trust::{Keys, TrustList, TrustedKey, is_agreed};
 pub(crate) use view::{Findings, ViewError, bench, check as check_place, look_at, probe};
@@ -80,17 +83,24 @@ impl From<librpm::Error> for RpmError {
     }
 }
 
+/// The directory of the database that is opened next, where rpm knows it by its descriptor: it opens it again by that name
+/// whenever it likes.
+static OPEN: Mutex<Option<File>> = Mutex::new(None);
+
 /// Makes `database` the one that is opened next.
 pub(crate) fn use_database(database: &Believed) -> Result<(), RpmError> {
     read_configuration()?;
     let shown = database.path().display().to_string();
-    if is_plain(database.path()) {
-        return define("_dbpath", &shown);
+    let failed = |error: &dyn std::fmt::Display| RpmError::Library(format!("{shown}: {error}"));
+    let dir = (!is_plain(database.path())).then(|| File::open(database.path())).transpose();
+    let dir = dir.map_err(|error| failed(&error))?;
+    match &dir {
+        None => define("_dbpath", &shown)?,
+        Some(dir) => define("_dbpath", &format!("/proc/self/fd/{}", dir.as_raw_fd()))?,
     }
-    // It stays open, for rpm opens it again by that name whenever it likes.
-    let dir = std::fs::File::open(database.path());
-    let dir = dir.map_err(|error| RpmError::Library(format!("{shown}: {error}")))?;
-    define("_dbpath", &format!("/proc/self/fd/{}", dir.into_raw_fd()))
+    // The one before is closed only now that nothing is opened by its name any more.
+    *OPEN.lock().map_err(|error| failed(&error))? = dir;
+    Ok(())
 }
 
 /// Whether rpm takes a path for what it is. It expands macros in it more than once, and `%(…)` of a directory's name would
@@ -115,6 +125,9 @@ fn settle() -> Result<(), RpmError> {
     // distributions switch on since 4.20, wants a capability that the install view gives up, and fails every scriptlet.
     // The flag of a transaction that leaves them out comes too late: they are loaded with the first lock.
     define("__plugindir", "/nonexistent")?;
+    // Directories that the host shares with other machines (rpm leaves files there out) are none of the node's: this is no
+    // path, and nothing is below it.
+    define("_netsharedpath", "-")?;
     // Keys are in the node's database, where every version of rpm finds them, and a rollback.
     define("_keyring", "rpmdb")
 }

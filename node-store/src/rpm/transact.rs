@@ -15,6 +15,7 @@ use super::check::{self, Ids, Package};
 use super::inside::{Entered, Ready};
 use super::job::Message;
 use super::openpgp::Certificate;
+use super::texts::nevra;
 use super::view;
 use super::{Believed, Event, Job, define, use_database};
 use crate::generation::DATABASE;
@@ -139,10 +140,10 @@ fn install(
         } else {
             transaction.add_install(&package.header, &package.path, package.upgrade)
         };
-        added.map_err(|error| format!("{}: {error}", check::nevra(&package.header)))?;
+        added.map_err(|error| format!("{}: {error}", nevra(&package.header)))?;
     }
     for header in &erased {
-        transaction.add_erase(header).map_err(|error| format!("{}: {error}", check::nevra(header)))?;
+        transaction.add_erase(header).map_err(|error| format!("{}: {error}", nevra(header)))?;
     }
     if transaction.is_empty() {
         return Ok(());
@@ -301,7 +302,7 @@ pub(super) fn read_keys(armored: &[String]) -> Result<Vec<Certificate>, String> 
 fn find_erased(db: &Db, job: &Job) -> Result<Vec<librpm::PackageHeader>, String> {
     let mut found = Vec::new();
     for erase in &job.erase {
-        let header = db.find(Index::Name, &erase.name).find(|header| check::nevra(header) == erase.nevra);
+        let header = db.find(Index::Name, &erase.name).find(|header| nevra(header) == erase.nevra);
         found.push(header.ok_or_else(|| format!("{} is not installed in this node", erase.nevra))?);
     }
     Ok(found)

@@ -188,10 +188,12 @@ fn load_database(
     }
     // Only what was looked at in this state has been kept.
     let Some(believed) = Believed::of(member)? else { return Ok(()) };
-    let database = believed.path();
+    let database = member.database.as_path();
     use_database(&believed)?;
     // Whoever may not write the cache reads the database each time.
     let shelf = cache.and_then(|cache| cache.make(INSTALLED).ok());
+    // One that changed meanwhile is kept when it is read next.
+    let shelf = shelf.filter(|_| kept(database) == name);
     let Some(shelf) = shelf else {
         pool.load_rpmdb(repo, database)?;
         return Ok(());

@@ -12,9 +12,12 @@ use red_runtime::node::guard::{Decides, PLACES};
 use rustix::fs::{FileType, Gid, Mode, Stat, Uid, fchmod, fchown};
 
 use crate::beneath::Dir;
+use crate::family::Member;
 use crate::generation::{At, DATABASE, StoreError, bring, close, is_whiteout, remove_one};
+use crate::rpm::RpmError;
 use crate::rpm::Rules;
-use crate::rpm::database::{Contents, read_in};
+use crate::rpm::database::{Contents, look_in, read_in};
+use crate::solve::LoadError;
 
 /// Bytes of a file that are compared.
 const COMPARED: u64 = 64 << 20;
@@ -185,6 +188,14 @@ impl Watch<'_> {
         let mut places = listed.chain(self.rules.more.iter().map(String::as_str));
         places.any(|place| relative(path).starts_with(place))
     }
+}
+
+/// Looks at the copy of a node's database that rpm will write to: the one in the node may have become another since it
+/// was read.
+pub(super) fn is_believed(stage: &Dir, node: &Member) -> Result<(), LoadError> {
+    let looked = stage.dir(DATABASE).map_err(|error| error.to_string()).and_then(|dir| look_in(&dir));
+    let refused = |why| RpmError::Database { owner: node.words(), path: node.database.clone(), why };
+    looked.map_err(refused).map_err(LoadError::from)
 }
 
 /// What rpm's database in a staging area holds. Refused is what rpm does not make: the next command would follow, or

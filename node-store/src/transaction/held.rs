@@ -11,7 +11,7 @@ use super::{Talk, TransactionError};
 use crate::family::Family;
 use crate::history::About;
 use crate::plan::{Action, Change};
-use crate::rpm::database::{self, Contents, Installed, StoredKey};
+use crate::rpm::database::{self, Contents, Installed, StoredKey, are_kept, are_new};
 use crate::rpm::openpgp::{Certificate, certificates};
 use crate::rpm::{self, Planned, TrustList, TrustedKey};
 use crate::solve::LoadError;
@@ -82,6 +82,7 @@ impl Before {
         &self,
         now: &Contents,
         (changes, planned, agreed): (&[Change], &[Planned], &[Certificate]),
+        documentation: bool,
     ) -> Result<(), TransactionError> {
         compare_keys(&self.node.keys, &now.keys, agreed)?;
         let mut wanted: BTreeMap<&str, Wanted<'_>> =
@@ -95,10 +96,14 @@ impl Before {
             wanted.insert(&found.nevra, Wanted::New(found));
         }
         let held = held(&now.packages)?;
+        let new = wanted.iter().filter(|(_, wanted)| matches!(wanted, Wanted::New(_)));
+        let new = new.filter_map(|(nevra, _)| held.get(nevra));
+        let brought: BTreeSet<&str> =
+            new.flat_map(|package| package.files.iter().map(String::as_str)).collect();
         for (nevra, wanted) in &wanted {
             match held.get(nevra) {
                 None => return Err(TransactionError::Differs(format!("{nevra} is not there"))),
-                Some(held) if !wanted.is(held) => {
+                Some(held) if !wanted.is(held, &brought, documentation) => {
                     return Err(TransactionError::Differs(format!("{nevra} is another than its package")));
                 }
                 Some(_) => {}
@@ -120,15 +125,18 @@ enum Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    fn is(&self, held: &Installed) -> bool {
+    /// Whether a package of the database is it. Of its files new packages may have `brought` others.
+    fn is(&self, held: &Installed, brought: &BTreeSet<&str>, documentation: bool) -> bool {
         match self {
             Self::Before(old) => {
                 (&old.identity, &old.signatures, old.strange)
                     == (&held.identity, &held.signatures, held.strange)
+                    && are_kept((&old.states, &held.states), &held.files, brought)
             }
             Self::New(new) => {
                 let shown = held.signatures.iter().all(|(tag, one)| new.signatures.get(tag) == Some(one));
-                new.identity == held.identity && shown && !held.strange
+                let whole = are_new(&held.states, &held.files, documentation);
+                new.identity == held.identity && shown && !held.strange && whole
             }
         }
     }

@@ -292,5 +292,11 @@ pub(crate) fn collect(
         store.discard(*number)?;
         talk.say(&format!("generation {number} of {} is removed", store.path().display()));
     }
+    for number in store.forget_kept()? {
+        talk.say(&format!(
+            "what generation {number} of {} had for var, and could not be put there, is removed with it",
+            store.path().display()
+        ));
+    }
     Ok(unused.len())
 }

@@ -66,6 +66,9 @@ impl One<'_> {
     ) -> Result<Option<Record>, TransactionError> {
         let changes: Vec<Change> = answer.changes.into_iter().map(|(change, _)| change).collect();
         let gone = before.gone(&changes);
+        let staged =
+            deciding::open(self.store.dir(), self.store.path(), &format!(".red/stage/{}", stage.number))?;
+        deciding::is_believed(&staged, &self.session.family.node)?;
         let job = self.job(stage, &changes, (import, before.trusted.clone()))?;
         self.locks.pass_on(true)?;
         let mut failed = Vec::new();
@@ -83,11 +86,9 @@ impl One<'_> {
         if let Some(line) = self.privileged(&done.privileged) {
             talk.say(&line);
         }
-        let staged =
-            deciding::open(self.store.dir(), self.store.path(), &format!(".red/stage/{}", stage.number))?;
         let held = deciding::database(&staged)?;
         let agreed = rpm::certificates(&job.import)?;
-        before.compare(&held, (&changes, &done.packages, &agreed))?;
+        before.compare(&held, (&changes, &done.packages, &agreed), self.how.documentation)?;
         renew_index(&staged.dir(generation::DATABASE).at(staged.path())?, &held).map_err(LoadError::from)?;
         let outside = self.tidy(stage, &staged, &done, &held)?;
         let (left, undone) = self.complete(stage, (current, &staged), (&job, gone, &held.tops()), talk)?;
@@ -180,7 +181,7 @@ impl One<'_> {
         (import, trusted): (Vec<String>, Vec<TrustedKey>),
     ) -> Result<Job, TransactionError> {
         // What was adopted just now is behind `current`.
-        let mut lowers = self.session.family.lowers_to_compare().map_err(LoadError::from)?;
+        let mut lowers = self.session.family.lowers_to_compare();
         if let Some(node) = lowers.first_mut() {
             node.root = self.store.red("current");
         }

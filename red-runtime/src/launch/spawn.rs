@@ -387,6 +387,7 @@ mod tests {
     use super::*;
 
     /// What is said of a process that did this, when something else went wrong because of it.
+    #[expect(clippy::zombie_processes, reason = "`fail` waits for it")]
     fn words(script: &str, said: Option<LaunchError>, error: LaunchError) -> String {
         let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
         let pid = Pid::from_child(&child);

@@ -34,8 +34,19 @@ const OF_KEY: [u32; 24] = [
 ];
 
 /// Signatures, by the tags of an installed header, and by those of the signature that a package begins with
-/// (`headerMergeLegacySigs`): of the whole and of the header, RSA and other kinds, and that of rpm 6.
-const SIGNATURES: [(u32, u32); 5] = [(259, 1002), (262, 1005), (267, 267), (268, 268), (278, 278)];
+/// (`headerMergeLegacySigs`): of the whole and of the header, RSA and other kinds, and that of rpm 6; then those of files,
+/// which the kernel believes (IMA, fs-verity), with their length and kind.
+const SIGNATURES: [(u32, u32); 9] = [
+    (259, 1002),
+    (262, 1005),
+    (267, 267),
+    (268, 268),
+    (278, 278),
+    (5090, 274),
+    (5091, 275),
+    (276, 276),
+    (277, 277),
+];
 
 /// Values that are read.
 pub(super) mod tag {
@@ -95,6 +106,9 @@ impl<'a> Value<'a> {
     fn whole(&self) -> Option<&'a [u8]> {
         let length = match self.kind {
             1 | 2 | 7 => self.count,
+            3 => self.count.checked_mul(2)?,
+            4 => self.count.checked_mul(4)?,
+            5 => self.count.checked_mul(8)?,
             6 | 8 | 9 => {
                 let mut ends = self.bytes.iter().enumerate().filter(|(_, byte)| **byte == 0);
                 ends.nth(self.count.checked_sub(1)?)?.0 + 1
@@ -206,6 +220,11 @@ impl<'a> Header<'a> {
         Some(found)
     }
 
+    /// All bytes of a tag.
+    pub(super) fn whole(&self, tag: u32) -> Option<&'a [u8]> {
+        self.values.get(&tag)?.whole()
+    }
+
     /// The texts of a tag, which are in any encoding; none when it has none.
     pub(super) fn bytes(&self, tag: u32) -> Option<Vec<&'a [u8]>> {
         let Some(value) = self.values.get(&tag) else { return Some(Vec::new()) };
@@ -228,7 +247,7 @@ impl<'a> Header<'a> {
         self.bytes(tag)?.first().copied().map(lossy)
     }
 
-    fn numbers(&self, tag: u32) -> Option<Vec<u32>> {
+    pub(super) fn numbers(&self, tag: u32) -> Option<Vec<u32>> {
         let Some(value) = self.values.get(&tag) else { return Some(Vec::new()) };
         let bytes = value.bytes.get(..value.count.checked_mul(4)?).filter(|_| value.kind == 4)?;
         bytes.chunks_exact(4).map(number).collect()

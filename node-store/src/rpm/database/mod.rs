@@ -2,24 +2,29 @@
 //! its own that may crash alone, and nothing opens one that has not been read so. The core OS's is the machine's own, and
 //! believed as it is.
 
+mod believed;
 mod header;
 mod reader;
 mod shape;
+mod states;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 
+use librpm::Tag;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use believed::{Believed, Unread, look_in, read_in};
 pub(crate) use header::{Identity, Planned, Signatures};
 pub(crate) use reader::main;
+pub(crate) use states::{FileState, are_kept, are_new};
 
 use super::RpmError;
+use super::texts::text;
 use crate::beneath::Dir;
 use crate::family::Member;
 
@@ -72,6 +77,8 @@ pub(crate) struct Installed {
     pub(crate) strange: bool,
     /// Paths of its files.
     pub(crate) files: Vec<String>,
+    /// How they are, in the same order.
+    pub(crate) states: Vec<FileState>,
 }
 
 /// What a database holds, by every header and not by an index.
@@ -92,52 +99,9 @@ impl Contents {
     }
 }
 
-/// The directory of a database that may be opened.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(transparent)]
-pub(crate) struct Believed(PathBuf);
-
-impl Believed {
-    /// Looks at a member's database. `None` when it has none.
-    pub(crate) fn of(member: &Member) -> Result<Option<Self>, RpmError> {
-        if !has_database(&member.database) {
-            return Ok(None);
-        }
-        let believed = Self(member.database.clone());
-        if !member.core && !seen(&member.database) {
-            read_as(member, LOOK)?;
-        }
-        Ok(Some(believed))
-    }
-
-    /// One that this process makes, or whose writer is this process.
-    pub(super) fn own(path: &Path) -> Self {
-        Self(path.to_owned())
-    }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
 /// What a member's database holds; of the core OS's the keys.
 pub(crate) fn read(member: &Member) -> Result<Contents, RpmError> {
-    if member.core { keys_of_the_machine(member) } else { read_as(member, TELL) }
-}
-
-fn read_as(member: &Member, how: &str) -> Result<Contents, RpmError> {
-    let refused = |why| RpmError::Database { owner: member.words(), path: member.database.clone(), why };
-    if !has_database(&member.database) {
-        return Ok(Contents::default());
-    }
-    let state = touched(&member.database);
-    let dir = Dir::open(&member.database).map_err(|error| refused(error.to_string()))?;
-    let contents = open(&dir).and_then(|file| ask(file, how)).map_err(refused)?;
-    if let Ok(mut seen) = SEEN.lock() {
-        seen.get_or_insert_default().insert((member.database.clone(), state));
-    }
-    Ok(contents)
+    if member.core { keys_of_the_machine(member) } else { believed::read(member) }
 }
 
 /// The keys of the core OS's database, of whatever kind it is.
@@ -146,17 +110,13 @@ fn keys_of_the_machine(member: &Member) -> Result<Contents, RpmError> {
     if let Some(believed) = Believed::of(member)? {
         super::use_database(&believed)?;
         for header in librpm::Db::open()?.find(librpm::db::Index::Name, KEY) {
-            let name = format!("{KEY}-{}-{}", header.version(), header.release());
-            let armored = header.description().to_owned();
+            let of = |tag| text(&header, tag).unwrap_or_default();
+            let name = format!("{KEY}-{}-{}", of(Tag::VERSION), of(Tag::RELEASE));
+            let armored = of(Tag::DESCRIPTION);
             found.keys.push(StoredKey { name, armored, header: None, plain: false });
         }
     }
     Ok(found)
-}
-
-/// What the database in a directory holds, or why it is not believed.
-pub(crate) fn read_in(dir: &Dir) -> Said {
-    ask(open(dir)?, TELL)
 }
 
 /// The file of a database. Everything but what is in it is looked at here.
@@ -225,25 +185,13 @@ pub(crate) fn has_database(dir: &Path) -> bool {
     [FILE].iter().chain(&OTHERS).any(|name| dir.join(name).symlink_metadata().is_ok())
 }
 
-/// Databases that this process has had read, and their states.
-static SEEN: Mutex<Option<HashSet<(PathBuf, Touched)>>> = Mutex::new(None);
-
 /// What tells one state of a database from another.
 pub(crate) type State = Vec<[i64; 5]>;
 
 /// The state of a database: device, inode, size and modification time of each of its files.
 pub(crate) fn state(database: &Path) -> State {
-    facts(database, |facts| facts.map_or([0; 5], of))
-}
-
-/// The same, with the time of the inode's last change: whoever writes can set the time of that back, but not this one. A
-/// generation that is made shares files by hard links, which change it too, so caches go without.
-type Touched = Vec<([i64; 5], (i64, i64))>;
-
-fn touched(database: &Path) -> Touched {
-    facts(database, |facts| {
-        facts.map_or(([0; 5], (0, 0)), |facts| (of(facts), (facts.ctime(), facts.ctime_nsec())))
-    })
+    let all = [FILE].iter().chain(&PENDING).chain(&OTHERS);
+    all.map(|name| database.join(name).symlink_metadata().map_or([0; 5], |facts| of(&facts))).collect()
 }
 
 fn of(facts: &Metadata) -> [i64; 5] {
@@ -251,35 +199,9 @@ fn of(facts: &Metadata) -> [i64; 5] {
     [number(facts.dev()), number(facts.ino()), number(facts.size()), facts.mtime(), facts.mtime_nsec()]
 }
 
-fn facts<T>(database: &Path, each: impl Fn(Option<&Metadata>) -> T) -> Vec<T> {
-    let all = [FILE].iter().chain(&PENDING).chain(&OTHERS);
-    all.map(|name| each(database.join(name).symlink_metadata().ok().as_ref())).collect()
-}
-
-fn seen(database: &Path) -> bool {
-    let state = touched(database);
-    SEEN.lock()
-        .is_ok_and(|seen| seen.as_ref().is_some_and(|seen| seen.contains(&(database.to_owned(), state))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_written_in_place_is_another_state() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(FILE);
-        std::fs::write(&path, "one").unwrap();
-        let (facts, before) = (path.metadata().unwrap(), touched(dir.path()));
-        assert_eq!(touched(dir.path()), before);
-        // The clock of a file system is coarse.
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        std::fs::write(&path, "two").unwrap();
-        File::options().write(true).open(&path).unwrap().set_modified(facts.modified().unwrap()).unwrap();
-        assert_eq!(path.metadata().unwrap().modified().unwrap(), facts.modified().unwrap());
-        assert_ne!(touched(dir.path()), before);
-    }
 
     #[test]
     fn rpm_sees_as_many_headers_as_the_reader() {
@@ -290,5 +212,19 @@ mod tests {
         let key = StoredKey { name: "k".into(), armored: String::new(), header: None, plain: true };
         assert!(renew_index(&open, &Contents { keys: vec![key], ..Contents::default() }).is_err());
         renew_index(&open, &Contents::default()).unwrap();
+        // A path that rpm does not take for what it is stays open, and no other one does. (Here, because rpm knows one
+        // database a process.)
+        let odd = dir.path().join("a%b");
+        std::fs::create_dir(&odd).unwrap();
+        let count = || {
+            let all = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+            all.filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == odd)).count()
+        };
+        for _ in 0..3 {
+            crate::rpm::use_database(&Believed::own(&odd)).unwrap();
+            assert_eq!(count(), 1);
+        }
+        crate::rpm::use_database(&Believed::own(dir.path())).unwrap();
+        assert_eq!(count(), 0);
     }
 }

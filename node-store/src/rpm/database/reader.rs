@@ -96,6 +96,7 @@ fn contents(open: &Connection) -> Said {
                 signatures: header.signatures().ok_or_else(broken)?,
                 strange: header.is_strange(),
                 files: paths,
+                states: header.states(),
             });
         }
         names.insert(short, (name, bases));

@@ -51,6 +51,7 @@ pub(super) fn enter(job: &Job, files: &BTreeSet<PathBuf>) -> Result<Scaffold, Vi
     drop(make_directory(&root, upper, DATABASE)?);
     let mut scaffold = Scaffold {
         own: composition.own.clone(),
+        overlays: composition.overlays().map(|(at, _)| at.to_path_buf()).collect(),
         split_at: composition.split_at.clone(),
         ..Scaffold::default()
     };
@@ -69,7 +70,7 @@ pub(super) fn enter(job: &Job, files: &BTreeSet<PathBuf>) -> Result<Scaffold, Vi
 }
 
 /// Whether this is root of a user namespace rather than of the machine.
-fn in_user_namespace() -> bool {
+pub(super) fn in_user_namespace() -> bool {
     std::fs::read_to_string("/proc/self/uid_map")
         .is_ok_and(|map| map.split_whitespace().nth(2).is_some_and(|count| count != "4294967295"))
 }

@@ -47,6 +47,7 @@ struct Told {
     files: Vec<(OsString, Stamp)>,
     points: Vec<OsString>,
     own: Vec<OsString>,
+    overlays: Vec<OsString>,
 }
 
 impl From<Told> for Scaffold {
@@ -57,6 +58,7 @@ impl From<Told> for Scaffold {
             files: told.files.into_iter().map(|(name, stamp)| (name.into(), stamp)).collect(),
             points: paths(told.points).collect(),
             own: paths(told.own).collect(),
+            overlays: paths(told.overlays).collect(),
             split_at: BTreeSet::new(),
         }
     }
@@ -69,6 +71,7 @@ impl From<Scaffold> for Told {
             files: scaffold.files.into_iter().map(|(name, stamp)| (name.into(), stamp)).collect(),
             points: scaffold.points.into_iter().map(OsString::from).collect(),
             own: scaffold.own.into_iter().map(OsString::from).collect(),
+            overlays: scaffold.overlays.into_iter().map(OsString::from).collect(),
         }
     }
 }
@@ -85,6 +88,8 @@ pub(crate) struct Scaffold {
     pub(crate) points: Vec<PathBuf>,
     /// What the node itself has of the names of split directories.
     pub(crate) own: BTreeSet<PathBuf>,
+    /// Directories that overlayfs writes to: only what is in one of them can have marks of its own.
+    pub(crate) overlays: Vec<PathBuf>,
     /// Mount points and nodes that directories are split at.
     pub(crate) split_at: BTreeSet<PathBuf>,
 }

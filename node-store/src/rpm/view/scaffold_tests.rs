@@ -16,6 +16,7 @@ fn what_nobody_wrote_to_goes_away() {
         files: vec![stamp("etc/same"), stamp("etc/written"), stamp("etc/replaced")],
         points: vec!["usr/bound".into()],
         own: ["opt/gone", "opt/kept", "opt/owned", "opt/removed"].into_iter().map(PathBuf::from).collect(),
+        overlays: Vec::new(),
         split_at: BTreeSet::new(),
     };
     fs::write(upper.join("etc/written"), "TEXT").unwrap();

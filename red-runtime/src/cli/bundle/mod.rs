@@ -149,7 +149,7 @@ impl Loaded {
         facts: EngineFacts,
         by: (&Policy, &Choice),
     ) -> Result<Self, super::runtime::RunError> {
-        let (plan, family, (combined, of_node)) = planned(spec, &facts, by, &bundle)?;
+        let Planned { plan, family, combined, of_node } = planned(spec, &facts, by, &bundle)?;
         by.1.undo()?;
         for created in &plan.layout.create {
             bundle::create(created).map_err(NodeError::from)?;
@@ -221,14 +221,23 @@ fn policy(store: &Store) -> Result<Policy, super::runtime::RunError> {
     Ok(policy)
 }
 
-/// The plan of a node for an engine, checked against the policy, and combined with what the engine
-/// brings; and which of its mounts are a part of a node all the same.
+/// A node for an engine.
+struct Planned {
+    plan: Plan,
+    family: Family,
+    /// The plan with what the engine brings.
+    combined: Combined,
+    /// Which of the engine's mounts are a part of a node all the same, by number.
+    of_node: Vec<usize>,
+}
+
+/// The plan of a node for an engine, checked against the policy, and combined with what the engine brings.
 fn planned(
     spec: &Spec,
     facts: &EngineFacts,
     (policy, choice): (&Policy, &Choice),
     bundle: &Path,
-) -> Result<(Plan, Family, (Combined, Vec<usize>)), NodeError> {
+) -> Result<Planned, NodeError> {
     let launch = Launch::of_this_process();
     let rules = policy.rules(&launch);
     let options =
@@ -250,7 +259,7 @@ fn planned(
     match combined.filter(|_| !report.has_errors()) {
         Some(mut combined) => {
             let of_node = volumes::check_node(&rules, (&family, &plan), &mut combined, bundle)?;
-            Ok((plan, family, (combined, of_node)))
+            Ok(Planned { plan, family, combined, of_node })
         }
         None => Err(NodeError::Mistakes(report, Arc::clone(&family.sources))),
     }
