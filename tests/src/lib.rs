@@ -11,6 +11,7 @@ pub mod podman;
 pub mod pool;
 pub mod stage;
 pub mod store;
+pub mod variants;
 
 /// Whether everything must work: set in CI. There a missing tool is a failure, for a person it is
 /// a reason to skip.

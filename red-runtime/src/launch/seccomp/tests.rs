@@ -372,6 +372,16 @@ fn the_filter_of_podman_is_what_it_says() {
     }
 }
 
+/// Default profiles of containerd, as `ctr run --seccomp` wrote them for a container of few rights and of all.
+#[test]
+fn the_filters_of_containerd_are_what_they_say() {
+    let whole: Value = serde_json::from_str(include_str!("containerd.json")).unwrap();
+    for kind in ["plain", "privileged"] {
+        let asked = compare(&whole[kind]);
+        assert!(asked > 1000, "{kind}: {asked}");
+    }
+}
+
 /// Numbers by a fixed rule (xorshift), so that a failure is found again.
 struct Dice(u64);
 
