@@ -43,7 +43,7 @@ fn table(name: &str) {
         failed
     };
     let failed: Vec<String> = std::thread::scope(|scope| {
-        let both = [scope.spawn(&work), scope.spawn(&work)];
+        let both = [scope.spawn(work), scope.spawn(work)];
         both.into_iter().flat_map(|one| one.join().expect("it does not panic")).collect()
     });
     assert!(
