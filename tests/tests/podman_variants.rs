@@ -75,3 +75,16 @@ fn namespaces_and_limits() {
 fn life_of_a_container() {
     table("life");
 }
+
+/// What differs is what users are told.
+#[test]
+fn differences_are_documented() {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = words(&fs::read_to_string("../docs/src/engines.md").expect("it is in the checkout"));
+    for table in ["common", "process", "mounts", "limits", "life"] {
+        let text = fs::read_to_string(format!("tests/podman_variants/{table}")).expect("it is there");
+        let reasons = text.lines().filter_map(|line| line.strip_prefix("but: "));
+        let untold: Vec<&str> = reasons.filter(|reason| !told.contains(&words(reason))).collect();
+        assert!(untold.is_empty(), "{table}: {untold:?}");
+    }
+}
