@@ -585,6 +585,12 @@ fn a_launcher_takes_away_its_own_container_only() {
             let said = stage.runtime(["state", "z"]);
             said.code == 0 && said.json()["status"] == "running"
         });
+        // It is no longer being worked on either: a launcher that stands still would keep others out.
+        eventually("it is let go", || {
+            let said = stage.runtime(["delete", "z"]);
+            assert_ne!(said.code, 0, "it runs");
+            !said.err.contains("being worked on")
+        });
         signal(rustix::process::Signal::STOP);
         first.stdin.take().expect("a pipe").write_all(b"go on\n").expect("it reads");
         stage.wait_status("z", "stopped");
