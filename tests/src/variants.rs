@@ -287,6 +287,8 @@ fn numbers(line: &str) -> String {
             32 if hex => out.push_str("UUID"),
             12 if hex => out.push_str("SHORT-ID"),
             10 if letter == ']' => out.push_str("NEW"),
+            // A group of peers has a number that is new too.
+            _ if out.ends_with("shared:") || out.ends_with("master:") => out.push_str("PEERS"),
             _ => out.push_str(&word),
         }
         word.clear();
