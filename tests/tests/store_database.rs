@@ -351,6 +351,49 @@ fn what_rpm_adds_to_packages_is_no_stranger() {
     ground.dnf("node", &["-y", "remove", "movable"]).good();
 }
 
+/// A package with documentation, and with texts in two languages, each in directories of its own.
+const WITH_DOCUMENTATION: &str = "Name: manual\nVersion: 1\nRelease: 1\nSummary: s\nLicense: l\nBuildArch: noarch\n\
+    %description\nd\n%install\ncd %{buildroot}\n\
+    mkdir -p usr/share/doc/manual/more usr/share/texts/de usr/share/texts/en\n\
+    for name in doc/manual/README doc/manual/more/a texts/de/t texts/en/t manual; do echo x > usr/share/$name; done\n\
+    %files\n%dir /usr/share/doc/manual\n%dir /usr/share/doc/manual/more\n%doc /usr/share/doc/manual/README\n\
+    %doc /usr/share/doc/manual/more/a\n%dir /usr/share/texts/de\n%dir /usr/share/texts/en\n\
+    %lang(de) /usr/share/texts/de/t\n%lang(en) /usr/share/texts/en/t\n/usr/share/manual\n";
+
+#[test]
+fn documentation_is_left_out_with_its_directories() {
+    let ground = Ground::of_this_machine(&[]);
+    package_of_spec(&ground, WITH_DOCUMENTATION);
+    ground.publish("main", &[small("later", &[])]);
+    ground.create("node", Some("main"));
+    ground.dnf("node", &["-y", "--setopt=tsflags=nodocs", "install", "manual"]).good();
+    let there = |path: &str| ground.node("node/usr/share").join(path).exists();
+    assert!(there("manual") && there("texts/de/t") && !there("doc/manual"));
+    ground.dnf("node", &["-y", "install", "later"]).good();
+    ground.dnf("node", &["-y", "reinstall", "manual"]).good();
+    assert!(there("doc/manual/more/a"));
+}
+
+/// What the host's own packages do without is no word on those of nodes.
+#[test]
+fn macros_of_the_host_leave_nothing_out() {
+    let ground = Ground::of_this_machine(&[]);
+    package_of_spec(&ground, WITH_DOCUMENTATION);
+    ground.create("node", Some("main"));
+    let rpm = ground.pool.mkdir("host").join("rpm");
+    run(Command::new("cp").args(["-a", "/usr/lib/rpm"]).arg(&rpm)).good();
+    fs::create_dir_all(rpm.join("macros.d")).unwrap();
+    fs::write(rpm.join("macros.d/macros.small"), "%_excludedocs 1\n%_install_langs en\n").unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["-m", "bash", "-c", "mount --bind $1 /usr/lib/rpm && exec -a red-dnf \"${@:2}\"", "sh"]);
+    command.arg(&rpm).arg(red_tests::call::built("red-dnf")).arg("--redpath").arg(ground.node("node"));
+    command.env("NODE_PREFIX", ground.pool.join("prefix")).env("LANG", "C.UTF-8");
+    run(command.args(["-y", "install", "manual"])).good();
+    for path in ["doc/manual/more/a", "texts/de/t", "texts/en/t"] {
+        assert!(ground.node("node/usr/share").join(path).exists(), "{path}");
+    }
+}
+
 #[test]
 fn a_log_that_is_not_part_of_it_yet() {
     // Whoever reads keeps rpm from emptying the log, until all of the view ends.

@@ -29,10 +29,9 @@ pub(super) struct Here {
 }
 
 impl Here {
-    /// A directory that is open.
-    pub(super) fn of(dir: Shown<'_>, moment: Moment) -> Result<Self, StoreError> {
-        let stat = rustix::fs::fstat(dir.0).at(dir.1)?;
-        Ok(Self { moment, changed: (stat.st_mtime, stat.st_mtime_nsec) >= moment })
+    /// A directory that was looked at. Whoever owns it can set the time of its last change back, not that of its inode.
+    pub(super) fn of(stat: &Stat, moment: Moment) -> Self {
+        Self { moment, changed: (stat.st_mtime, stat.st_mtime_nsec) >= moment || is_newer(stat, moment) }
     }
 
     /// Whether a directory in it may have been moved there meanwhile, with all that is in it, which is as old as it was
@@ -91,7 +90,12 @@ pub(super) fn remove_older(above: Shown<'_>, name: &CStr, here: Here) -> Result<
                 }
                 if let Some(dir) = open_here(&walk, &inner)? {
                     let below = entries(&dir, walk.path())?.into_iter().map(|(name, _)| name).collect();
-                    let inside = Here::of((&dir, walk.path()), here.moment)?;
+                    let opened = walk.at(&inner, rustix::fs::fstat(&dir))?;
+                    if (opened.st_dev, opened.st_ino) != (stat.st_dev, stat.st_ino) {
+                        // Another one took its place just now.
+                        continue;
+                    }
+                    let inside = Here::of(&opened, here.moment);
                     walk.go_to(dir, &inner)?;
                     levels.push((Some((inner, newer)), below, inside));
                 }

@@ -193,11 +193,13 @@ impl Apply {
 
     /// How a directory of the node's is before anything is done in it.
     fn look_at(&mut self, into: Shown<'_>) -> Result<Here, StoreError> {
+        // To ask for the time there changes the times of the directory.
+        let stat = rustix::fs::fstat(into.0).at(into.1)?;
         let (moment, why) = self.clocks.moment(into)?;
         if let Some(why) = why {
             self.told.push(format!("{why}: nothing is removed from there, and files that differ stay"));
         }
-        Here::of(into, moment)
+        Ok(Here::of(&stat, moment))
     }
 
     fn move_into(&mut self, from: Shown<'_>, into: Shown<'_>) -> Result<(), StoreError> {

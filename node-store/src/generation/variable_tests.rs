@@ -101,6 +101,31 @@ fn what_was_moved_meanwhile_into_what_is_removed_stays() {
 }
 
 #[test]
+fn a_time_that_was_set_back_hides_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (store, stage, lib, upper) = begin(&scratch, &["gone/f", "whole/f"]);
+    mark(&open(&upper), &upper, c"gone").unwrap();
+    let before = fs::metadata(lib.join("gone")).unwrap().modified().unwrap();
+    fs::rename(lib.join("whole"), lib.join("gone/whole")).unwrap();
+    fs::File::open(lib.join("gone")).unwrap().set_modified(before).unwrap();
+    apply(&store, &stage);
+    let found = files(&lib.join("gone"));
+    assert!(found.iter().any(|file| file == "whole/f=old"), "{found:?}");
+}
+
+#[test]
+fn to_ask_for_the_time_is_no_change() {
+    let (here, there) = (tempfile::tempdir_in("/dev/shm").unwrap(), tempfile::tempdir().unwrap());
+    std::thread::sleep(Duration::from_millis(50));
+    write(here.path().join("begun"), "");
+    let begun = statat(open(here.path()), c"begun", AtFlags::empty()).unwrap();
+    let clocks = Clocks::new(&open(here.path()), (begun.st_mtime, begun.st_mtime_nsec)).unwrap();
+    let mut apply = Apply::new(PathBuf::new(), clocks);
+    let found = apply.look_at((&open(there.path()), there.path())).unwrap();
+    assert!(!found.changed && apply.told.is_empty());
+}
+
+#[test]
 fn a_directory_that_was_made_anew_has_nothing_of_the_old_one() {
     let scratch = tempfile::tempdir().unwrap();
     let (store, stage, lib, upper) = begin(&scratch, &["again/old", "again/deep/old", "again/both"]);

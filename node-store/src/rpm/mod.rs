@@ -128,6 +128,9 @@ fn settle() -> Result<(), RpmError> {
     // Directories that the host shares with other machines (rpm leaves files there out) are none of the node's: this is no
     // path, and nothing is below it.
     define("_netsharedpath", "-")?;
+    // A node has what its packages have, on every host: documentation is left out where the transaction says so.
+    define("_excludedocs", "0")?;
+    define("_install_langs", "all")?;
     // Keys are in the node's database, where every version of rpm finds them, and a rollback.
     define("_keyring", "rpmdb")
 }

@@ -306,8 +306,11 @@ impl Planned {
         let at = file.stream_position().ok()?.next_multiple_of(8);
         file.seek(SeekFrom::Start(at)).ok()?;
         let header = blob(file)?;
-        let signatures = Header::read(&signature)?.signatures_by(|(_, own)| own)?;
-        let identity = Header::read(&header)?.identity;
+        let header = Header::read(&header)?;
+        let mut signatures = Header::read(&signature)?.signatures_by(|(_, own)| own)?;
+        // Those of files may be part of the package itself (`rpmsign` of old), where rpm leaves them.
+        signatures.extend(header.signatures()?);
+        let identity = header.identity;
         Some(Self { nevra, identity, signatures })
     }
 }
@@ -395,6 +398,21 @@ mod tests {
         assert!(Header::read(&blob).unwrap().is_strange(), "a name in the place of the package's own");
         let blob = made(&[(1000, "a"), (1001, "1"), (1002, "3")], &[]);
         assert_ne!(Header::read(&blob).unwrap().identity(), plain.identity());
+    }
+
+    #[test]
+    fn signatures_of_files_may_be_part_of_the_package() {
+        let prefixed = |blob: Vec<u8>| [&MAGIC[..], &blob].concat();
+        let own = [&OWN[..], &[(5090, "signed")]].concat();
+        let mut package = vec![0; usize::try_from(LEAD).unwrap()];
+        package.extend(prefixed(made(&[(268, "s"), (274, "other")], &[])));
+        package.resize(package.len().next_multiple_of(8), 0);
+        package.extend(prefixed(made(&own, &[])));
+        let planned = Planned::of("a-1-2.noarch".into(), &mut std::io::Cursor::new(package)).unwrap();
+        let installed = made(&own, &[(268, "s")]);
+        let installed = Header::read(&installed).unwrap();
+        assert_eq!(installed.signatures().unwrap(), planned.signatures);
+        assert!(installed.identity() == &planned.identity && !installed.is_strange());
     }
 
     #[test]

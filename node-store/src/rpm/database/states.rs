@@ -1,17 +1,21 @@
 //! How each file of a package is in a node, as rpm counts it (`rpmfileState_e`): what is there, what was left out, what
 //! another package replaced. rpm removes and verifies no others than those that it counts as there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::header::Header;
 
-/// Tags with what is needed of a file: how it is, its flags, languages, and the colour of a program.
+/// Tags with what is needed of a file: how it is, its mode, its flags, and the colour of a program.
 const STATES: u32 = 1029;
+const MODES: u32 = 1030;
 const FLAGS: u32 = 1037;
-const LANGUAGES: u32 = 1097;
 const COLOURS: u32 = 1140;
+
+/// What a mode says of directories (`S_IFMT`, `S_IFDIR`).
+const KIND: u16 = 0o170_000;
+const DIRECTORY: u16 = 0o040_000;
 
 /// The flag of documentation (`RPMFILE_DOC`).
 const DOCUMENTATION: u32 = 1 << 1;
@@ -21,21 +25,22 @@ const REPLACED: u8 = 1;
 const NOT_INSTALLED: u8 = 2;
 const OTHER_COLOUR: u8 = 4;
 
-/// How a file is, whether it is documentation, and whether it is for some languages or architectures only.
+/// How a file is, whether it is documentation, whether it is for some architectures only, and whether it is a directory.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct FileState(u8, bool, bool);
+pub(crate) struct FileState(u8, bool, bool, bool);
 
 impl Header<'_> {
     /// How its files are, in their order.
     pub(super) fn states(&self) -> Vec<FileState> {
         let flags = self.numbers(FLAGS).unwrap_or_default();
-        let languages = self.bytes(LANGUAGES).unwrap_or_default();
         let colours = self.numbers(COLOURS).unwrap_or_default();
+        let modes = self.whole(MODES).unwrap_or_default();
         let of = |(at, state): (usize, &u8)| {
             let documentation = flags.get(at).is_some_and(|flags| flags & DOCUMENTATION != 0);
-            let some = languages.get(at).is_some_and(|languages| !languages.is_empty())
-                || colours.get(at).is_some_and(|colour| *colour != 0);
-            FileState(*state, documentation, some)
+            let coloured = colours.get(at).is_some_and(|colour| *colour != 0);
+            let mode = modes.chunks_exact(2).nth(at).map(|mode| u16::from_be_bytes([mode[0], mode[1]]));
+            let directory = mode.is_some_and(|mode| mode & KIND == DIRECTORY);
+            FileState(*state, documentation, coloured, directory)
         };
         self.whole(STATES).unwrap_or_default().iter().enumerate().map(of).collect()
     }
@@ -43,16 +48,30 @@ impl Header<'_> {
 
 /// Whether the files of a package are as rpm leaves those that it has just installed, with or without documentation.
 pub(crate) fn are_new(states: &[FileState], files: &[String], documentation: bool) -> bool {
-    let fits = |FileState(state, of_documentation, some): &FileState| match *state {
-        NORMAL => true,
-        NOT_INSTALLED => *some || *of_documentation && !documentation,
-        OTHER_COLOUR => *some,
-        _ => false,
-    };
     // One whose list of files is of an older form has it in both (`compressFilelist`).
     let (first, again) = files.split_at(files.len() / 2);
-    let counted = states.len() == files.len() || states.len() == first.len() && first == again;
-    counted && states.iter().all(fits)
+    if states.len() != files.len() && (states.len() != first.len() || first != again) {
+        return false;
+    }
+    // Of each directory, whether something is there that the package has right in it.
+    let mut filled: BTreeMap<&str, bool> = BTreeMap::new();
+    for (file, state) in files.iter().zip(states) {
+        if let Some((above, _)) = file.rsplit_once('/') {
+            *filled.entry(above).or_default() |= state.0 == NORMAL;
+        }
+    }
+    let fits = |(file, state): (&String, &FileState)| {
+        let FileState(state, of_documentation, coloured, directory) = *state;
+        // rpm leaves a directory out when it leaves out all that is in it (`skipInstallFiles`).
+        let emptied = || directory && filled.get(file.as_str()) == Some(&false);
+        match state {
+            NORMAL => true,
+            NOT_INSTALLED => of_documentation && !documentation || emptied(),
+            OTHER_COLOUR => coloured,
+            _ => false,
+        }
+    };
+    files.iter().zip(states).all(fits)
 }
 
 /// Whether the files of a package are as they were, but for those that new packages have `brought` too.
@@ -75,25 +94,56 @@ mod tests {
     #[test]
     fn files_are_as_rpm_leaves_them() {
         let files = ["/a".to_owned(), "/b".to_owned()];
-        for (state, documentation, some, with, without) in [
+        for (state, documentation, coloured, with, without) in [
             (NORMAL, false, false, true, true),
             (REPLACED, false, false, false, false),
             (NOT_INSTALLED, false, false, false, false),
             (NOT_INSTALLED, true, false, false, true),
-            (NOT_INSTALLED, false, true, true, true),
+            (NOT_INSTALLED, false, true, false, false),
             (3, true, true, false, false),
             (OTHER_COLOUR, false, false, false, false),
+            (OTHER_COLOUR, true, false, false, false),
             (OTHER_COLOUR, false, true, true, true),
             (255, true, true, false, false),
         ] {
-            let one = [FileState(state, documentation, some)];
+            let one = [FileState(state, documentation, coloured, false)];
             let said = [true, false].map(|documentation| are_new(&one, &files[..1], documentation));
             assert_eq!(said, [with, without], "{one:?}");
         }
         assert!(!are_new(&[], &files[..1], true) && are_new(&[], &[], true));
-        let one = [FileState(NORMAL, false, false)];
+        let one = [FileState(NORMAL, false, false, false)];
         assert!(are_new(&one, &["/a".into(), "/a".into()], true) && !are_new(&one, &files, true));
-        let state = |state| FileState(state, false, false);
+    }
+
+    #[test]
+    fn directories_are_left_out_with_all_that_is_in_them() {
+        let files = ["/d", "/d/e", "/d/e/doc", "/d/e/more"].map(str::to_owned);
+        let (out, there) = (FileState(NOT_INSTALLED, false, false, true), FileState(0, false, false, true));
+        let doc = FileState(NOT_INSTALLED, true, false, false);
+        let (file, lost) = (FileState(NORMAL, false, false, false), FileState(2, false, false, false));
+        for (states, without) in [
+            (&[out, out, doc, doc][..], true),
+            (&[there, out, doc, doc], true),
+            (&[out, there, doc, doc], false),
+            (&[there, out, doc, file], false),
+            (&[there, there, doc, file], true),
+            (&[there, out, doc, lost], false),
+            (&[lost, out, doc, doc], false),
+            // Nothing is in it that was left out.
+            (&[there, out], false),
+        ] {
+            assert_eq!(are_new(states, &files[..states.len()], false), without, "{states:?}");
+            let with = without && states.iter().all(|state| state.0 == NORMAL);
+            assert_eq!(are_new(states, &files[..states.len()], true), with, "{states:?}");
+        }
+        let other = FileState(OTHER_COLOUR, false, true, false);
+        assert!(are_new(&[there, out, other], &files[..3], true));
+    }
+
+    #[test]
+    fn files_that_stay_are_as_they_were() {
+        let files = ["/a".to_owned(), "/b".to_owned()];
+        let state = |state| FileState(state, false, false, false);
         let brought = BTreeSet::from(["/b"]);
         for (before, now, kept) in [
             ([0, 0], &[0, 0][..], true),
