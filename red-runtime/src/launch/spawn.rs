@@ -147,7 +147,10 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
     // Before anything is made: it may be that nobody listens.
     let listener = super::seccomp::listener(setup.seccomp())?;
     let mapped_by_user = maps.is_some() && !rustix::process::geteuid().is_root();
-    let privileged = namespaces.has_user() && rustix::process::geteuid().is_root();
+    // A clone that is not needed costs more than its mount (the kernel waits for readers when it goes), so none is
+    // made where root stays the host's root.
+    let foreign = maps.as_ref().is_none_or(|maps| maps.users.iter().all(|one| one.host_id() != 0));
+    let privileged = namespaces.has_user() && foreign && rustix::process::geteuid().is_root();
     let sources = if privileged { Handed::of(job.root) } else { Handed::default() };
     let inheritance = Inheritance { sync: theirs, wait, mapped_by_user, sources };
     let place = Place { adjust: early, cgroup: cgroup.as_ref(), offsets };
