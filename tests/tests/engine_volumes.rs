@@ -487,6 +487,12 @@ fn an_overlay_writes_to_what_was_judged() {
         add(spec, json!({"destination": "/o", "type": "ecryptfs", "source": upper, "options": ["rw"]}));
     });
     assert!(said.contains("would make writable what decides"), "{said}");
+    // The kernel takes a relative one from the directory that the runtime is called in.
+    let relative = format!("{}{}", "../".repeat(20), &upper.display().to_string()[1..]);
+    let said = plain_refusal(&engine, |spec| {
+        add(spec, json!({"destination": "/o", "type": "ecryptfs", "source": relative, "options": ["rw"]}));
+    });
+    assert!(said.contains("would make writable what decides"), "{said}");
 }
 
 #[test]

@@ -538,6 +538,23 @@ fn cgroups_that_are_to_be_read_only_are() {
     }
 }
 
+/// What is mounted in the root directory beforehand is as much of it as its own directories.
+#[test]
+fn mount_points_are_made_in_what_a_root_brings_along() {
+    let mut engine = engine();
+    let other = engine.stage.pool.mkdir("other");
+    let bundle =
+        engine.stage.plain("p", &["sh", "-c", "echo made >/opt/new/in && cat /opt/new/in"], |spec| {
+            add(spec, json!({"destination": "/opt/new", "type": "tmpfs", "source": "tmpfs"}));
+        });
+    let opt = bundle.join("rootfs/opt");
+    fs::create_dir_all(&opt).expect("it is ours");
+    engine.bind(&other, &opt);
+    let said = run(engine.command().arg("run").arg("--bundle").arg(&bundle).arg("c")).good();
+    assert_eq!(said.out, "made\n");
+    assert!(other.join("new").is_dir());
+}
+
 #[test]
 fn a_volume_may_lie_below_a_directory_of_another_users() {
     let engine = engine();
@@ -547,7 +564,7 @@ fn a_volume_may_lie_below_a_directory_of_another_users() {
     owned(&closed, 1234);
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).expect("it is ours");
     let script = "ls /v; ls -d /v/../closed 2>/dev/null; touch /v/new 2>/dev/null; grep ' /v ' /proc/self/mountinfo | grep -c -e shared: -e master:";
-    for maps in [&[(0, 100_000, 65_536)][..], &[(0, 0, 65_536)]] {
+    for maps in [&[(0, 100_000, 65_536)][..], &[(0, 0, 65_536)], &[(0, 0, 1)]] {
         let bundle = engine.stage.plain("p", &["sh", "-c", script], |spec| {
             add(spec, volume(&source, "/v", &["rbind", "ro"]));
             user(spec, maps);

@@ -10,6 +10,7 @@ use rustix::process::Pid;
 use super::cgroup::{self, Cgroups, Wanted};
 use super::container::{Status, take_down};
 use super::error::{Doing, LaunchError};
+use super::foreground::Signals;
 use super::job::{Job, Manner};
 use super::record::{Held, Process, Record, SCHEMA, Stage, Store, write_pid_file};
 use super::root::Root;
@@ -188,6 +189,8 @@ pub(crate) fn create(store: &Store, request: Request<'_>) -> Result<Pid, LaunchE
         }
     };
     let record = request.record(wanted.as_ref().map(Wanted::record));
+    // A signal that is to end this process has it take away first what it makes from here on.
+    let _signals = Signals::hold()?;
     let directory = held.begin(&record, request.spec, true)?;
     make(&held, &directory, record, wanted, request).or_else(|(record, error)| undo(held, &record, error))
 }

@@ -35,6 +35,13 @@ pub(super) fn check_process(process: &Process) -> Result<(), LaunchError> {
     if process.exec_cpu_affinity().is_some() {
         return Err(LaunchError::refused("process.execCPUAffinity", "is not supported"));
     }
+    // Which of two would count is nobody's guess (config.md, "rlimits").
+    let limits = process.rlimits().as_deref().unwrap_or_default();
+    for (index, limit) in limits.iter().enumerate() {
+        if limits[..index].iter().any(|other| other.typ() == limit.typ()) {
+            return Err(LaunchError::refused("process.rlimits", format!("{} stands twice", limit.typ())));
+        }
+    }
     Ok(())
 }
 
@@ -83,5 +90,19 @@ mod tests {
         for wrong in ["", "2.0.0", "0.9.0", "banana", "1", "1.0", "1.0.x", "1.0.0.0", "-1.0.0"] {
             assert!(version(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_limit_stands_once() {
+        let limits = |types: &[&str]| {
+            let all: Vec<_> =
+                types.iter().map(|typ| serde_json::json!({"type": typ, "soft": 1, "hard": 2})).collect();
+            let user = serde_json::json!({"uid": 0, "gid": 0});
+            let process = serde_json::json!({"user": user, "cwd": "/", "args": ["x"], "rlimits": all});
+            check_process(&serde_json::from_value(process).unwrap())
+        };
+        assert!(limits(&["RLIMIT_NOFILE", "RLIMIT_CORE"]).is_ok());
+        let said = limits(&["RLIMIT_NOFILE", "RLIMIT_CORE", "RLIMIT_NOFILE"]).unwrap_err().to_string();
+        assert!(said.contains("RLIMIT_NOFILE stands twice"), "{said}");
     }
 }

@@ -16,7 +16,7 @@ use super::inside::{Entered, Inheritance};
 use super::job::Job;
 use super::namespaces::{Away, CLONE_NEWTIME, Namespaces, new_time, time_offsets};
 use super::process::{self, Setup};
-use super::root::early::Handed;
+use super::root::early::Opening;
 use super::schedule::Schedule;
 use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
@@ -147,12 +147,11 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
     // Before anything is made: it may be that nobody listens.
     let listener = super::seccomp::listener(setup.seccomp())?;
     let mapped_by_user = maps.is_some() && !rustix::process::geteuid().is_root();
-    // A clone that is not needed costs more than its mount (the kernel waits for readers when it goes), so none is
-    // made where root stays the host's root.
-    let foreign = maps.as_ref().is_none_or(|maps| maps.users.iter().all(|one| one.host_id() != 0));
-    let privileged = namespaces.has_user() && foreign && rustix::process::geteuid().is_root();
-    let sources = if privileged { Handed::of(job.root) } else { Handed::default() };
-    let inheritance = Inheritance { sync: theirs, wait, mapped_by_user, sources };
+    // Whoever has not all of the host's users inside may not enter every directory of the host.
+    let all = |one: &LinuxIdMapping| one.host_id() == 0 && one.size() >= u32::MAX - 1;
+    let whole = maps.as_ref().is_some_and(|maps| maps.users.iter().any(all) && maps.groups.iter().any(all));
+    let opens = namespaces.has_user() && !whole && rustix::process::geteuid().is_root();
+    let inheritance = Inheritance { sync: theirs, wait, mapped_by_user, opens };
     let place = Place { adjust: early, cgroup: cgroup.as_ref(), offsets };
     let (pid, pidfd) = start(job, &namespaces, setup, inheritance, place)?;
     let spawned = Spawned { pid, pidfd, sync: ours };
@@ -171,8 +170,8 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
             go()?;
         }
         made(&spawned, job.cgroups.as_ref())?;
-        // Said beforehand it keeps nobody waiting. Hooks come in between, and are waited for first.
-        let early = job.spec.hooks().is_none();
+        // Said beforehand it keeps nobody waiting. Hooks and answers come in between, and are waited for first.
+        let early = job.spec.hooks().is_none() && !opens;
         if early && !job.of_engine() {
             // It may have failed by now; then it has said why.
             tried(go());
@@ -267,8 +266,14 @@ fn attend(job: &mut Job<'_>, spawned: &Spawned, maps: Option<&Maps>) -> Result<(
 
 /// Listens until the process inside is ready.
 fn listen(job: &Job<'_>, spawned: &Spawned, agent: Option<&OwnedFd>) -> Result<(), LaunchError> {
+    let mut opening = None;
     loop {
-        match spawned.sync.hear().doing(|| "the container's first process")? {
+        let heard = spawned.sync.hear().doing(|| "the container's first process")?;
+        drop(opening.take());
+        match heard {
+            Some(Message::Wants(index)) => {
+                opening = Some(Opening::begin(job.root, index, spawned.pidfd.as_fd(), &spawned.sync)?);
+            }
             Some(Message::Ready) => {
                 return match &job.cgroups {
                     Some(cgroups) if job.later_filter => cgroup::filter_devices(cgroups, job.resources),

@@ -210,8 +210,6 @@ fn detached(store: &Store, mut request: Request<'_>, phases: &mut Phases) -> Res
         return Err(LaunchError::refused("--detach", "there is no terminal to give to the command"));
     }
     let id = request.id.to_owned();
-    // One that ends this takes away first what was made.
-    let _held = Signals::hold()?;
     let created = create::create(store, request).map_err(|error| {
         // That of another one of this name, which came first, is not ours.
         if !matches!(error, LaunchError::Exists { .. }) {

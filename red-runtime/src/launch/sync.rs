@@ -61,6 +61,8 @@ pub(crate) enum Message {
     Warning(String),
     /// A filter asks an agent; its descriptor comes next.
     Asks,
+    /// The source of a mount, by its position, is to be opened and given.
+    Wants(usize),
 }
 
 impl Sync {
@@ -117,6 +119,7 @@ impl Sync {
             Message::Asks => vec![b'a'],
             Message::Warning(text) => format!("w{text}").into_bytes(),
             Message::Made(pid) => format!("p{pid}").into_bytes(),
+            Message::Wants(index) => format!("o{index}").into_bytes(),
             Message::Failed(error) => match error {
                 LaunchError::CommandMissing { program } => format!("n{program}").into_bytes(),
                 LaunchError::CommandRefused { program, reason } => {
@@ -166,6 +169,7 @@ impl Sync {
             b'a' => Message::Asks,
             b'w' => Message::Warning(text()),
             b'p' => Message::Made(text().parse().unwrap_or(0)),
+            b'o' => Message::Wants(text().parse().unwrap_or(usize::MAX)),
             b'n' => Message::Failed(LaunchError::CommandMissing { program: text() }),
             b'i' => {
                 let text = text();
@@ -222,6 +226,25 @@ impl Sync {
     pub(crate) fn take_over(&self) -> Result<OwnedFd, LaunchError> {
         let failed = |errno| LaunchError::Call { what: "the filter's descriptor".into(), errno };
         receive_descriptor(&self.socket).map_err(failed)?.ok_or(LaunchError::Died("its preparation"))
+    }
+
+    /// Gives what the other end wants, or says that it cannot be had.
+    ///
+    /// # Errors
+    /// The other end is gone.
+    pub(crate) fn give(&self, fd: Option<&OwnedFd>) -> rustix::io::Result<()> {
+        match fd {
+            Some(fd) => send_descriptor(&self.socket, b"f", fd),
+            None => retry_on_intr(|| send(&self.socket, b"f", SendFlags::NOSIGNAL)).map(drop),
+        }
+    }
+
+    /// Takes what [`Sync::give`] gives; `None` when it cannot be had.
+    ///
+    /// # Errors
+    /// What recvmsg(2) says.
+    pub(crate) fn take(&self) -> rustix::io::Result<Option<OwnedFd>> {
+        receive_descriptor(&self.socket)
     }
 
     /// Its number, for this process under another program.

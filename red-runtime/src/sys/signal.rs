@@ -54,12 +54,15 @@ impl SignalSet {
 }
 
 /// A descriptor that can be read when a signal is held back that is to end this process; it closes on exec.
-/// Of signals that are not held back it never tells.
+/// Of signals that are not held back, and of those that whoever started this process had it ignore, it never
+/// tells.
 ///
 /// # Errors
 /// What signalfd(2) says.
 pub(crate) fn ending() -> rustix::io::Result<OwnedFd> {
-    SignalSet::of(&[libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM]).descriptor()
+    let all = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+    let heeded: Vec<i32> = all.into_iter().filter(|number| !is_ignored(*number)).collect();
+    SignalSet::of(&heeded).descriptor()
 }
 
 /// A signal that was sent to this process.

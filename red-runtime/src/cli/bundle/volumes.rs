@@ -6,9 +6,11 @@
 use std::path::Path;
 
 use oci_spec::runtime::{Mount, Root, Spec};
+use rustix::io::Errno;
 
 use super::NodeError;
 use super::found::open_source;
+use crate::launch::error::LaunchError;
 use crate::launch::root::CheckedRoot;
 use crate::node::family::Family;
 use crate::node::guard::{Opened, Rules};
@@ -164,7 +166,7 @@ impl Plain<'_> {
             }
             if !is_bind(&mounts[index]) {
                 judge.again(&mounts[index])?;
-                judge.stacked(&mounts[index])?;
+                judge.stacked(&mut mounts[index])?;
                 if judge.overlay(&mut mounts[index])? {
                     judged.of_node.push(index);
                 }
@@ -257,20 +259,33 @@ impl Judge<'_> {
         )))
     }
 
-    /// Checks a file system whose source is a directory that it writes to, such as ecryptfs.
-    fn stacked(&self, mount: &Mount) -> Result<(), NodeError> {
+    /// Checks a file system whose source is a directory that it writes to, such as ecryptfs. The kernel gets the
+    /// path that was judged, without links.
+    fn stacked(&self, mount: &mut Mount) -> Result<(), NodeError> {
         let fstype = mount.typ().as_deref().unwrap_or_default();
-        let source = mount.source().as_deref().filter(|source| source.is_absolute());
+        let source = mount.source().clone().filter(|source| !source.as_os_str().is_empty());
         let Some(source) = source.filter(|_| !is_read_only(mount) && !NAMED_ONLY.contains(&fstype)) else {
             return Ok(());
         };
-        let Some(opened) = open_source(source).ok().and_then(|opened| Opened::of(opened).ok()) else {
-            return Ok(());
+        let failed =
+            |why: String| NodeError::Volume(format!("{fstype} at {}: {why}", mount.destination().display()));
+        // A relative one is of this process's own directory, to the kernel too.
+        let opened = match open_source(&source) {
+            // A share, a label, a name: nothing of this machine's files.
+            Err(LaunchError::Call { errno: Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG, .. }) => {
+                return Ok(());
+            }
+            opened => opened.map_err(|error| failed(error.to_string()))?,
         };
-        if !opened.facts.is_dir() || self.guard.is_above(&opened) {
+        let opened = Opened::of(opened).map_err(|errno| failed(place::plain(errno)))?;
+        if !opened.facts.is_dir() {
             return Ok(());
         }
-        self.guard.check(&opened, true).map_err(|refusal| refused(mount, &refusal))
+        if !self.guard.is_above(&opened) {
+            self.guard.check(&opened, true).map_err(|refusal| refused(mount, &refusal))?;
+        }
+        mount.set_source(Some(opened.path.into()));
+        Ok(())
     }
 
     /// Checks the directories that an overlay writes to, and whether one is a part of a node. They are named by

@@ -8,7 +8,6 @@ use super::{Exit, Global, Output, RunError};
 use crate::launch::console::connect_to;
 use crate::launch::create::{self, Request, Terms};
 use crate::launch::error::LaunchError;
-use crate::launch::foreground::Signals;
 use crate::launch::record::Store;
 
 #[derive(Debug, clap::Args)]
@@ -81,8 +80,6 @@ impl Making {
 pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, RunError> {
     let store = global.store();
     let loaded = args.making.read(global, &store)?;
-    // One that ends it takes away first what was made.
-    let _held = Signals::hold()?;
     create::create(&store, request(global, args, &loaded)?)?;
     Ok(Exit::Success)
 }

@@ -16,7 +16,6 @@ use crate::launch::namespaces::Namespaces;
 use crate::launch::process::Setup;
 use crate::launch::reaper::Sealed;
 use crate::launch::root::assemble::{self, Assembled, Terms};
-use crate::launch::root::early::Handed;
 use crate::launch::root::ids::RootInside;
 use crate::launch::root::{Base, What};
 use crate::launch::sync::{Message, Sync};
@@ -32,8 +31,8 @@ pub(in crate::launch) struct Inheritance {
     pub(in crate::launch) wait: bool,
     /// Whether ids are mapped by an ordinary user or its helpers, who have to look at this process.
     pub(in crate::launch) mapped_by_user: bool,
-    /// Sources of mounts that only the launcher may open.
-    pub(in crate::launch) sources: Handed,
+    /// Whether the launcher opens sources of mounts that this process may not.
+    pub(in crate::launch) opens: bool,
 }
 
 /// A fresh process in its namespaces.
@@ -42,7 +41,7 @@ pub(in crate::launch) struct Entered<'a> {
     job: &'a Job<'a>,
     namespaces: &'a Namespaces,
     console_socket: Option<OwnedFd>,
-    sources: Handed,
+    opens: bool,
     kept: Kept,
 }
 
@@ -56,11 +55,11 @@ impl<'a> Entered<'a> {
         setup: Setup<'_>,
         inheritance: Inheritance,
     ) -> ! {
-        let Inheritance { sync, wait, mapped_by_user, sources } = inheritance;
+        let Inheritance { sync, wait, mapped_by_user, opens } = inheritance;
         let kept = Kept { start_socket: job.start_socket.take(), ..Kept::default() };
         let (console_socket, streams) = (job.console.take(), job.streams.take());
         let common = Common { child, setup, sync: &sync, passed: job.preserve };
-        let entered = Entered { common, job, namespaces, console_socket, sources, kept };
+        let entered = Entered { common, job, namespaces, console_socket, opens, kept };
         let ready = entered
             .begin(wait, mapped_by_user, streams)
             .and_then(Entered::assemble)
@@ -74,7 +73,7 @@ impl<'a> Entered<'a> {
 
     #[cfg(test)]
     pub(super) fn at(common: Common<'a>, job: &'a Job<'a>, namespaces: &'a Namespaces, kept: Kept) -> Self {
-        Self { common, job, namespaces, console_socket: None, sources: Handed::default(), kept }
+        Self { common, job, namespaces, console_socket: None, opens: false, kept }
     }
 
     /// Leaves behind what the launcher had open, and waits for the launcher's own part.
@@ -103,7 +102,6 @@ impl<'a> Entered<'a> {
         let mut keep = self.kept.numbers();
         keep.push(self.common.sync.number());
         keep.extend(self.console_socket.iter().map(std::os::fd::AsRawFd::as_raw_fd));
-        keep.extend(self.sources.numbers());
         sys::exec::close_all_but(&self.common.child, self.common.passed, &keep)
             .doing(|| "descriptors of the launcher")?;
         if wait {
@@ -120,10 +118,10 @@ impl<'a> Entered<'a> {
 
     /// Puts the root together and makes it this process's own.
     pub(super) fn assemble(self) -> Result<Rooted<'a>, LaunchError> {
-        let Entered { common, job, namespaces, console_socket, sources, mut kept } = self;
+        let Entered { common, job, namespaces, console_socket, opens, mut kept } = self;
         // Opened with the launcher's ids: those of the container may not get there.
         let place = place_for_hooks(job)?;
-        let assembled = world(job, namespaces, sources)?;
+        let assembled = world(job, namespaces, opens.then_some(common.sync))?;
         let size = common.setup.console_size();
         let terminal = console_socket.map(|socket| terminal(size, &assembled, &socket)).transpose()?;
         run_hooks_before_pivot(job, common.sync, &assembled, place)?;
@@ -153,7 +151,7 @@ fn terminal(
 }
 
 /// Everything around the process: namespaces, host name, kernel settings, mounts.
-fn world(job: &Job<'_>, namespaces: &Namespaces, sources: Handed) -> Result<Assembled, LaunchError> {
+fn world(job: &Job<'_>, namespaces: &Namespaces, launcher: Option<&Sync>) -> Result<Assembled, LaunchError> {
     let spec = job.spec;
     // Not the host's whole hierarchy instead, when it cannot be read.
     let shown = job.root.mounts.iter().any(|mount| matches!(mount.what, What::Cgroups));
@@ -182,8 +180,9 @@ fn world(job: &Job<'_>, namespaces: &Namespaces, sources: Handed) -> Result<Asse
         cgroup_namespace: namespaces.makes(libc::CLONE_NEWCGROUP) || namespaces.joins(libc::CLONE_NEWCGROUP),
         own_net: namespaces.separate().net,
         root_inside: if namespaces.has_user() { RootInside::of_own_namespace()? } else { None },
+        launcher,
     };
-    let assembled = assemble::assemble(job.root, &terms, sources)?;
+    let assembled = assemble::assemble(job.root, &terms)?;
     // Those of IPC are root's in the user namespace, which the process is only now.
     sysctl::apply(&sysctls)?;
     if let Some(linux) = spec.linux() {

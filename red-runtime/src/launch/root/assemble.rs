@@ -10,7 +10,7 @@ use rustix::mount::{
     MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, move_mount, open_tree,
 };
 
-use super::early::{Early, Found, Handed, locks};
+use super::early::{Early, Found, locks};
 use super::fresh::fresh;
 use super::ids::{self, RootInside};
 use super::place::{Kind, Links, Places, mount_id, split};
@@ -18,6 +18,7 @@ use super::skeleton::{make, skeleton};
 use super::sources::Opener;
 use super::{Base, CheckedRoot, DeviceNode, Mount, Otherwise, Root, Source, What, cgroups, devices};
 use crate::launch::error::{Doing, LaunchError};
+use crate::launch::sync::Sync;
 use crate::spec::layout::Entry;
 use crate::sys::mount_attr::{self, MountAttr, flag};
 
@@ -33,6 +34,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) own_net: bool,
     /// Whom the process has to become before it makes anything.
     pub(crate) root_inside: Option<RootInside>,
+    /// Whoever opens what this process may not, if anybody does.
+    pub(crate) launcher: Option<&'a Sync>,
 }
 
 /// A root that is attached, and not yet entered.
@@ -70,20 +73,18 @@ impl Assembled {
 ///
 /// # Errors
 /// Something is missing or refused; what was made so far goes with the mount namespace.
-pub(in crate::launch) fn assemble(
-    root: &Root,
-    terms: &Terms<'_>,
-    handed: Handed,
-) -> Result<Assembled, LaunchError> {
+pub(in crate::launch) fn assemble(root: &Root, terms: &Terms<'_>) -> Result<Assembled, LaunchError> {
     detach_from_host(root)?;
     let base = match &root.base {
         Base::Directory(path) => Some(directory(path, root.checked)?),
         Base::Skeleton { .. } => None,
     };
     let mut opener = Opener::new(&root.nodes);
-    let mut early = Early::new(handed);
+    let mut early = Early::default();
+    if terms.root_inside.is_some() || terms.launcher.is_some() {
+        early = Early::open(root, &mut opener, terms.launcher)?;
+    }
     if let Some(inside) = terms.root_inside {
-        early.open(root, &mut opener)?;
         ids::become_root(inside)?;
     }
     let mut builder = Builder::on(root, base)?;
@@ -114,7 +115,7 @@ fn detach_from_host(root: &Root) -> Result<(), LaunchError> {
 }
 
 /// Whether something of a root sees what the host mounts later.
-pub(super) fn follows(root: &Root) -> bool {
+fn follows(root: &Root) -> bool {
     let follows = |attr: MountAttr| attr.propagation & (libc::MS_SLAVE | libc::MS_SHARED) != 0;
     root.propagation.is_some()
         || root.mounts.iter().any(|mount| follows(mount.attr) || follows(mount.recursive))
@@ -158,9 +159,11 @@ impl<'a> Builder<'a> {
         };
         let mut places = Places::new(base, device);
         let kept = root.checked.is_some_and(|root| root.kept);
-        if skeleton.is_none() {
+        if kept || (skeleton.is_none() && root.has_node()) {
             places.ours.clear();
-            places.base = if kept { None } else { Some(mount_id(&places.root).doing(|| "the root")?) };
+        }
+        if !kept && skeleton.is_none() && root.has_node() {
+            places.base = Some(mount_id(&places.root).doing(|| "the root")?);
         }
         Ok(Self { root, kept, places, locks, skeleton, mounted: HashSet::new(), late: Vec::new() })
     }
@@ -274,9 +277,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Whether some of the mounts are of a node.
+    /// Whether something of a node is in the root.
     fn has_node(&self) -> bool {
-        self.skeleton.is_some() || self.root.mounts.iter().any(|mount| mount.of_node)
+        self.skeleton.is_some() || self.root.has_node()
     }
 
     /// The mount that a path lies in, by its name.
@@ -323,6 +326,12 @@ impl<'a> Builder<'a> {
         }
         if nodes.iter().any(|device| device.path == "/dev/null") {
             let dev = self.places.directory("/dev").doing(|| "/dev")?;
+            // A node's own has what it has.
+            match self.places.may_make(&dev, Links::Follow) {
+                Err(Errno::NOENT) if self.has_node() => return Ok(()),
+                Err(Errno::NOENT) | Ok(()) => {}
+                Err(errno) => return Err(errno).doing(|| "/dev"),
+            }
             for (name, target) in devices::LINKS {
                 match symlinkat(target, &dev, name) {
                     Ok(()) | Err(Errno::EXIST) => {}

@@ -1,15 +1,22 @@
 //! What a root is made of, opened before the process changes its ids.
 
 use std::collections::HashMap;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
+use rustix::process::{
+    Signal, WaitId, WaitIdOptions, pidfd_send_signal, set_parent_process_death_signal, waitid,
+};
 
-use super::assemble::{clone_tree, follows};
+use super::assemble::clone_tree;
 use super::sources::Opener;
-use super::{Root, Source, What};
-use crate::launch::error::LaunchError;
-use crate::sys::mount_attr::{self, MountAttr};
+use super::{Mount, Root, Source, What};
+use crate::launch::error::{Doing, LaunchError, tried};
+use crate::launch::sync::{Message, Sync};
+use crate::sys::clone::{Cloned, clone3};
+use crate::sys::exec::leave;
+use crate::sys::namespace;
 
 /// A source of a bind.
 #[derive(Debug)]
@@ -22,35 +29,51 @@ pub(super) struct Found {
     pub(super) tree: bool,
 }
 
-/// Mounts of sources that the launcher has made, by position of the mount. A process in a user namespace has no
-/// capability on the host: what lies in a directory of another user's only the launcher can open.
-#[derive(Debug, Default)]
-pub(in crate::launch) struct Handed(HashMap<usize, (OwnedFd, bool)>);
+/// A process that opens a source for the one that makes a root: in a user namespace that one has no capability
+/// on the host, and may not enter directories of other users' there. The launcher goes on meanwhile, so a file
+/// system that does not answer keeps nobody waiting longer than the launcher waits for a root.
+pub(in crate::launch) struct Opening(OwnedFd);
 
-impl Handed {
-    /// Those of a root. What cannot be opened here is told by the process that needs it.
-    pub(in crate::launch) fn of(root: &Root) -> Self {
-        let mut opener = Opener::new(&root.nodes);
-        // As the copies of the container's own mount namespace are: nothing that is mounted on them is seen by
-        // the host.
-        let propagation = if follows(root) { libc::MS_SLAVE } else { libc::MS_PRIVATE };
-        let apart = MountAttr { propagation, ..MountAttr::default() };
-        let mut handed = Self::default();
-        for (index, mount) in root.mounts.iter().enumerate() {
-            let What::Bind { source, all } = &mount.what else { continue };
-            let Ok((fd, is_dir)) = opener.open(source) else { continue };
-            let Ok(tree) = clone_tree(fd, *all && is_dir) else { continue };
-            if mount_attr::set(&tree, true, apart).is_ok() {
-                handed.0.insert(index, (tree, is_dir));
+impl Opening {
+    /// Opens the source of a mount as the mount namespace of `inside` has it, where flags of the host are locked
+    /// and nothing that is mounted later is seen by the host (mount_namespaces(7)), and sends it by `inside`'s
+    /// own conversation.
+    ///
+    /// # Errors
+    /// There is no process to be had.
+    pub(in crate::launch) fn begin(
+        root: &Root,
+        index: usize,
+        inside: BorrowedFd<'_>,
+        sync: &Sync,
+    ) -> Result<Self, LaunchError> {
+        match clone3(0, None).doing(|| "a process that opens a source")? {
+            Cloned::Parent { pidfd, .. } => Ok(Self(pidfd)),
+            Cloned::Child(_token) => {
+                tried(set_parent_process_death_signal(Some(Signal::KILL)));
+                let opened = namespace::join(inside, libc::CLONE_NEWNS).and_then(|()| {
+                    root.mounts.get(index).map_or(Err(Errno::INVAL), |mount| tree(root, mount))
+                });
+                tried(sync.give(opened.ok().as_ref()));
+                leave(0)
             }
         }
-        handed
     }
+}
 
-    /// Their descriptors.
-    pub(in crate::launch) fn numbers(&self) -> impl Iterator<Item = RawFd> {
-        self.0.values().map(|(tree, _)| tree.as_raw_fd())
+impl Drop for Opening {
+    fn drop(&mut self) {
+        // It has ended, or nobody waits for it any more.
+        tried(pidfd_send_signal(&self.0, Signal::KILL));
+        tried(waitid(WaitId::PidFd(self.0.as_fd()), WaitIdOptions::EXITED));
     }
+}
+
+/// A mount of the source of a bind, attached nowhere.
+fn tree(root: &Root, mount: &Mount) -> rustix::io::Result<OwnedFd> {
+    let What::Bind { source, all } = &mount.what else { return Err(Errno::INVAL) };
+    let (fd, is_dir) = Opener::new(&root.nodes).open(source).map_err(|_told_inside| Errno::ACCESS)?;
+    clone_tree(fd, *all && is_dir)
 }
 
 /// What is opened with the launcher's ids, before the process takes those of the container, which may not
@@ -59,18 +82,11 @@ impl Handed {
 pub(super) struct Early {
     /// Sources of binds, by position of the mount.
     sources: HashMap<usize, Found>,
-    /// What the launcher has opened.
-    handed: Handed,
     /// Files to hold locks on.
     pub(super) locks: Vec<OwnedFd>,
 }
 
 impl Early {
-    /// Nothing yet but what the launcher has opened.
-    pub(super) fn new(handed: Handed) -> Self {
-        Self { handed, ..Self::default() }
-    }
-
     /// The source of a bind.
     ///
     /// # Errors
@@ -81,37 +97,47 @@ impl Early {
         source: &Source,
         opener: &mut Opener<'_>,
     ) -> Result<Found, LaunchError> {
-        if let Some(found) = self.sources.remove(&index) {
-            return Ok(found);
-        }
-        match opener.open(source) {
-            Ok((fd, is_dir)) => Ok(Found { fd, is_dir, tree: false }),
-            // Only then: what this process mounts by itself keeps the flags that the host has given it.
-            Err(error @ LaunchError::Call { errno: Errno::ACCESS, .. }) => {
-                let (fd, is_dir) = self.handed.0.remove(&index).ok_or(error)?;
-                Ok(Found { fd, is_dir, tree: true })
-            }
-            Err(error) => Err(error),
+        match self.sources.remove(&index) {
+            Some(found) => Ok(found),
+            None => opener.open(source).map(|(fd, is_dir)| Found { fd, is_dir, tree: false }),
         }
     }
 
-    /// Opens everything.
+    /// Opens everything. What may not be opened here the launcher is asked for.
     ///
     /// # Errors
     /// Something may not be opened; what is missing is told when it is needed.
-    pub(super) fn open(&mut self, root: &Root, opener: &mut Opener<'_>) -> Result<(), LaunchError> {
+    pub(super) fn open(
+        root: &Root,
+        opener: &mut Opener<'_>,
+        launcher: Option<&Sync>,
+    ) -> Result<Self, LaunchError> {
+        let mut early = Self::default();
         for (index, mount) in root.mounts.iter().enumerate() {
             let What::Bind { source, .. } = &mount.what else { continue };
-            match self.source(index, source, opener) {
-                Ok(found) => drop(self.sources.insert(index, found)),
+            match early.source(index, source, opener) {
+                Ok(found) => drop(early.sources.insert(index, found)),
                 // It says so when it is needed, or is left out.
                 Err(LaunchError::Call { errno: Errno::NOENT | Errno::NOTDIR, .. }) => {}
+                Err(error @ LaunchError::Call { errno: Errno::ACCESS, .. }) => {
+                    let found = launcher.map(|launcher| asked(launcher, index)).transpose()?.flatten();
+                    early.sources.insert(index, found.ok_or(error)?);
+                }
                 Err(error) => return Err(error),
             }
         }
-        self.locks = locks(root, opener)?;
-        Ok(())
+        early.locks = locks(root, opener)?;
+        Ok(early)
     }
+}
+
+/// The source of a mount, as the launcher opens it; `None` when it cannot either.
+fn asked(launcher: &Sync, index: usize) -> Result<Option<Found>, LaunchError> {
+    let what = || "a source that the launcher opens";
+    launcher.say(&Message::Wants(index)).doing(what)?;
+    let Some(fd) = launcher.take().doing(what)? else { return Ok(None) };
+    let is_dir = FileType::from_raw_mode(fstat(&fd).doing(what)?.st_mode).is_dir();
+    Ok(Some(Found { fd, is_dir, tree: true }))
 }
 
 /// Opens the files that locks are held on.

@@ -57,6 +57,13 @@ pub(crate) struct Root {
     pub(crate) propagation: Option<u64>,
 }
 
+impl Root {
+    /// Whether some of the mounts are of a node.
+    fn has_node(&self) -> bool {
+        self.mounts.iter().any(|mount| mount.of_node)
+    }
+}
+
 /// What everything stands on.
 #[derive(Clone, Debug)]
 pub(crate) enum Base {

@@ -33,16 +33,14 @@ impl Builder<'_> {
         }
         self.attach(&tree, mount, kind)?;
         if mount.held {
-            self.places.hold(destination, tree);
-            return Ok(());
+            return self.places.hold(destination, tree).doing(|| format!("mount {destination}"));
         }
         // A node's directories are opened straight; what an engine names is a volume.
         let volume = !matches!(source, Source::Straight(..));
         if volume && is_dir && !self.kept && !mount.of_node {
             self.places.volumes.push(destination.to_owned());
         }
-        self.places.anchor(destination, tree, false);
-        Ok(())
+        self.places.anchor(destination, tree, false).doing(|| format!("mount {destination}"))
     }
 
     pub(super) fn new_file_system(
@@ -76,8 +74,7 @@ impl Builder<'_> {
             Err(LaunchError::Call { errno: Errno::PERM, .. }) if fstype == "sysfs" => {
                 let tree = clone_tree(host("/sys")?, true).doing(|| "mount /sys")?;
                 self.attach(&tree, &read_only(mount), Kind::Dir)?;
-                self.places.anchor(destination, tree, true);
-                return Ok(());
+                return self.places.anchor(destination, tree, true).doing(|| "mount /sys");
             }
             // Queues of another user namespace cannot be shown in this one.
             Err(LaunchError::Call { errno: Errno::PERM, .. })
@@ -99,8 +96,8 @@ impl Builder<'_> {
             self.late
                 .push(rustix::io::fcntl_dupfd_cloexec(&tree, 0).doing(|| format!("mount {destination}"))?);
         }
-        self.places.anchor(destination, tree, matches!(fstype, "proc" | "sysfs"));
-        Ok(())
+        let kernels = matches!(fstype, "proc" | "sysfs");
+        self.places.anchor(destination, tree, kernels).doing(|| format!("mount {destination}"))
     }
 
     /// Whether something is made in a new file system later: mount points, devices, links.

@@ -43,6 +43,15 @@ struct Anchor {
     mount: OwnedFd,
     /// Everything in it is of the kernel's making.
     fresh: bool,
+    /// Its number, where it is a proc.
+    proc: Option<u64>,
+}
+
+impl Anchor {
+    fn new(path: &str, mount: OwnedFd, fresh: bool) -> rustix::io::Result<Self> {
+        let proc = if is_proc(&mount)? { Some(mount_id(&mount)?) } else { None };
+        Ok(Self { path: path.to_owned(), mount, fresh, proc })
+    }
 }
 
 /// The root that is being put together.
@@ -51,8 +60,8 @@ pub(super) struct Places {
     pub(super) root: OwnedFd,
     /// Devices of file systems in which mount points may be made: those of this launch.
     pub(super) ours: Vec<u64>,
-    /// The mount of a plain bundle's root directory, in which they may be made too. Its device would not do:
-    /// the export of a node can be on the same.
+    /// The mount of a plain bundle's root directory, in which they may be made too, where its device would not
+    /// do: an export of a node can be on the same.
     pub(super) base: Option<u64>,
     /// Where directories of a user's are mounted, in which mount points may be made too.
     pub(super) volumes: Vec<String>,
@@ -89,18 +98,26 @@ impl Places {
     }
 
     /// Remembers a mount by its descriptor, when what is below it has to be found for certain.
-    pub(super) fn anchor(&mut self, path: &str, mount: OwnedFd, fresh: bool) {
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub(super) fn anchor(&mut self, path: &str, mount: OwnedFd, fresh: bool) -> rustix::io::Result<()> {
         // What was there, or below, is covered now.
         self.anchors.retain(|one| rest(&one.path, path).is_none());
         if fresh || KERNEL.contains(&path) {
-            self.anchors.push(Anchor { path: path.to_owned(), mount, fresh });
+            self.anchors.push(Anchor::new(path, mount, fresh)?);
         }
+        Ok(())
     }
 
     /// Remembers a mount by its descriptor, so that what is mounted below it by name stands on it.
-    pub(super) fn hold(&mut self, path: &str, mount: OwnedFd) {
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub(super) fn hold(&mut self, path: &str, mount: OwnedFd) -> rustix::io::Result<()> {
         self.anchors.retain(|one| rest(&one.path, path).is_none());
-        self.anchors.push(Anchor { path: path.to_owned(), mount, fresh: false });
+        self.anchors.push(Anchor::new(path, mount, false)?);
+        Ok(())
     }
 
     /// The remembered mount that stands at a path.
@@ -147,13 +164,18 @@ impl Places {
     /// Whether something lies in a proc of the container's, and was not named as a part of it. Of those that
     /// are named, `oci::in_proc` says which may be.
     fn leads_into_proc(&self, path: &str, found: &OwnedFd) -> rustix::io::Result<bool> {
-        let named = self.below_anchor(path).map(|(anchor, _)| anchor.path.as_str());
-        for anchor in self.anchors.iter().filter(|anchor| named != Some(anchor.path.as_str())) {
-            if is_proc(&anchor.mount)? && mount_id(&anchor.mount)? == mount_id(found)? {
-                return Ok(true);
-            }
+        let named = self.below_anchor(path).and_then(|(anchor, _)| anchor.proc);
+        let mut others = self
+            .anchors
+            .iter()
+            .filter_map(|anchor| anchor.proc)
+            .filter(|proc| Some(*proc) != named)
+            .peekable();
+        if others.peek().is_none() {
+            return Ok(false);
         }
-        Ok(false)
+        let found = mount_id(found)?;
+        Ok(others.any(|proc| proc == found))
     }
 
     fn linked_point(&self, path: &str, kind: Kind, links: Links) -> rustix::io::Result<OwnedFd> {
@@ -389,7 +411,7 @@ mod tests {
             let proc = fresh("proc", "proc", &[], 0).unwrap();
             attach_at(&proc, &point).unwrap();
             let device = fstat(&proc).unwrap().st_dev;
-            places.anchor("/proc", proc, true);
+            places.anchor("/proc", proc, true).unwrap();
             assert!(places.proc_is_ours().unwrap());
             // Another process exchanges the name for a link to what it has made.
             mkdirat(&root, "fake", Mode::RWXU).unwrap();
@@ -414,7 +436,7 @@ mod tests {
             attach_at(&sys, places.mount_point("/sys", Kind::Dir, Links::Follow).unwrap()).unwrap();
             let lo = "/sys/class/net/lo";
             assert_eq!(places.mount_point(lo, Kind::Dir, Links::Follow).unwrap_err(), Errno::LOOP);
-            places.anchor("/sys", sys, true);
+            places.anchor("/sys", sys, true).unwrap();
             assert!(places.mount_point(lo, Kind::Dir, Links::Follow).is_ok());
             assert_eq!(places.mount_point(lo, Kind::Dir, Links::Refuse).unwrap_err(), Errno::LOOP);
             // A link in something that is mounted on it is somebody else's.
