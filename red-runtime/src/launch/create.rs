@@ -234,7 +234,10 @@ fn check(store: &Store, request: &Request<'_>) -> Result<Option<Wanted>, LaunchE
 /// # Errors
 /// It is more than RLIMIT_NOFILE.
 pub(crate) fn passed(count: u32) -> Result<(), LaunchError> {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    if count == 0 {
+        return Ok(());
+    }
+    let limit = crate::sys::limit(rustix::process::Resource::Nofile).doing(|| "--preserve-fds")?;
     match limit.maximum {
         Some(most) if u64::from(count) > most => Err(LaunchError::refused(
             "--preserve-fds",

@@ -269,7 +269,7 @@ pub(super) fn refused(program: String, errno: Errno) -> LaunchError {
 pub(crate) fn raise(pid: rustix::process::Pid, limits: &[PosixRlimit]) -> Result<(), LaunchError> {
     for limit in limits {
         // It is a child of this process, and has the same.
-        let now = rustix::process::getrlimit(resource(limit.typ()));
+        let now = sys::limit(resource(limit.typ())).doing(|| format!("limit {}", limit.typ()))?;
         // No limit is the largest.
         let more = |new: Option<u64>, now: Option<u64>| Some(new?.max(now?));
         let new = wanted(limit);

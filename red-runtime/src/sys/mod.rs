@@ -66,6 +66,22 @@ pub(crate) fn keep_heap() {
     }
 }
 
+/// The limit of a resource that this process has (getrlimit(2)). A filter of system calls can deny that:
+/// `SystemCallFilter=~@resources` of a unit does.
+///
+/// # Errors
+/// What getrlimit(2) says.
+#[cfg(feature = "launch")]
+pub(crate) fn limit(of: rustix::process::Resource) -> rustix::io::Result<rustix::process::Rlimit> {
+    let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the place for the answer is live; the kernel's number of a resource is that of the enumeration.
+    if unsafe { libc::getrlimit(of as _, &raw mut now) } != 0 {
+        return Err(last());
+    }
+    let value = |number: u64| (number != libc::RLIM_INFINITY).then_some(number);
+    Ok(rustix::process::Rlimit { current: value(now.rlim_cur), maximum: value(now.rlim_max) })
+}
+
 /// What the last system call of this thread failed with.
 fn last() -> rustix::io::Errno {
     rustix::io::Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(rustix::io::Errno::IO)
