@@ -110,7 +110,8 @@ impl Variants {
         for below in ["storage", "runroot", "tmp", "home", "prefix", "vol/sub", "rootfs/root/link.d"] {
             pool.mkdir(below);
         }
-        for dir in ["proc", "sys", "dev", "tmp", "run", "usr", "var/tmp", "etc", "data"] {
+        // With what podman mounts there: whom a mapping makes root may not make anything in it.
+        for dir in ["proc", "sys", "dev", "tmp", "run/secrets", "usr", "var/tmp", "etc", "data", "v", "t"] {
             pool.mkdir(format!("rootfs/{dir}"));
         }
         for link in ["bin", "sbin", "lib", "lib64"] {
@@ -129,6 +130,10 @@ impl Variants {
                 0o644,
             ),
             ("rootfs/etc/group", "root:x:0:\nworker:x:1002:\nextra:x:1003:worker\nmore:x:1004:\n", 0o644),
+            ("rootfs/etc/hosts", "", 0o644),
+            ("rootfs/etc/hostname", "", 0o644),
+            ("rootfs/etc/resolv.conf", "", 0o644),
+            ("rootfs/run/.containerenv", "", 0o644),
             ("vol/in", "from outside\n", 0o644),
             ("vol/run", "#!/bin/sh\necho ran\n", 0o755),
         ] {

@@ -16,6 +16,7 @@ use super::inside::{Joined, Rooted, report_and_exit};
 use super::namespaces::name;
 use super::process::{self, Setup};
 use super::record::{Process, Record, Store};
+use super::root::ids::RootInside;
 use super::schedule::Schedule;
 use super::settings;
 use super::sibling::{Made, made_within};
@@ -191,6 +192,11 @@ pub(crate) fn enter(
     let patience = if paused { FOREVER } else { PATIENCE };
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
     let ours = ours.interruptible(patience).doing(|| "a socket")?;
+    let namespaces = different(first)?;
+    // What is made in another user namespace, a terminal, is to belong to somebody there.
+    let maker = (namespaces & libc::CLONE_NEWUSER != 0)
+        .then(|| RootInside::in_namespace_of(&first.pid.to_string()))
+        .transpose()?;
     let inside = Inside {
         id,
         setup,
@@ -198,7 +204,8 @@ pub(crate) fn enter(
         far: ours.number(),
         console_socket: terms.console,
         passed: terms.preserve,
-        namespaces: different(first)?,
+        namespaces,
+        maker,
         container: &pidfd,
         filter: record.filter,
     };
@@ -334,6 +341,8 @@ struct Inside<'a> {
     console_socket: Option<OwnedFd>,
     passed: u32,
     namespaces: i32,
+    /// Whom it is until it becomes the user.
+    maker: Option<RootInside>,
     /// pidfd of the container's first process.
     container: &'a OwnedFd,
     /// Whether the standard system call filter is loaded.
@@ -356,7 +365,7 @@ impl Inside<'_> {
     fn run(self, child: ChildToken) -> ! {
         // Its copy would keep it from hearing that the launcher is gone.
         sys::exec::let_go(self.far);
-        let Self { id, setup, sync, console_socket, passed, namespaces, container, filter, .. } = self;
+        let Self { id, setup, sync, console_socket, passed, namespaces, maker, container, filter, .. } = self;
         let joined = Joined { id, setup, sync: &sync, console_socket, passed, filter };
         let ready = (|| {
             sync.wait_go()?;
@@ -364,6 +373,7 @@ impl Inside<'_> {
             if last != 0 {
                 sys::namespace::join(container, last).doing(|| "entering the container's cgroups")?;
             }
+            maker.map_or(Ok(()), RootInside::take)?;
             Rooted::joined(child, joined)?.close()?.become_user()
         })();
         let error = match ready {

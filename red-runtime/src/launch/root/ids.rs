@@ -25,16 +25,37 @@ impl RootInside {
     /// # Errors
     /// The namespace maps nobody, so nobody in it could make anything.
     pub(crate) fn of_own_namespace() -> Result<Option<Self>, LaunchError> {
-        let wanted = Self { uid: mapped("uid_map")?, gid: mapped("gid_map")? };
+        let wanted = Self::in_namespace_of("self")?;
         // The number of nobody mapped is never 0 (proc_sys_kernel(5), "overflowuid").
         let root = (wanted.uid, wanted.gid) == (0, 0) && getuid().is_root() && getgid().is_root();
         Ok((!root).then_some(wanted))
     }
+
+    /// Who makes things in the user namespace of a process, by its PID or `self`.
+    ///
+    /// # Errors
+    /// As of [`RootInside::of_own_namespace`].
+    pub(in crate::launch) fn in_namespace_of(process: &str) -> Result<Self, LaunchError> {
+        Ok(Self { uid: mapped(process, "uid_map")?, gid: mapped(process, "gid_map")? })
+    }
+
+    /// Takes the ids. The capabilities in the namespace stay.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(in crate::launch) fn take(self) -> Result<(), LaunchError> {
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        rustix::thread::set_thread_res_gid(gid, gid, gid)
+            .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
+            .doing(|| format!("user {} and group {} of the user namespace", self.uid, self.gid))?;
+        // A change of ids takes that away (proc(5), "fs.suid_dumpable").
+        inside::hide()
+    }
 }
 
-/// The smallest id inside that a mapping of this process's namespace has.
-fn mapped(file: &str) -> Result<u32, LaunchError> {
-    let path = format!("/proc/self/{file}");
+/// The smallest id inside that a mapping of a process's namespace has.
+fn mapped(process: &str, file: &str) -> Result<u32, LaunchError> {
+    let path = format!("/proc/{process}/{file}");
     let text = std::fs::read_to_string(&path).doing(|| path)?;
     first(&text).ok_or_else(|| {
         LaunchError::refused(
@@ -49,17 +70,13 @@ fn first(text: &str) -> Option<u32> {
     text.lines().filter_map(|line| line.split_ascii_whitespace().next()?.parse().ok()).min()
 }
 
-/// Takes the ids. The capabilities in the namespace stay.
+/// Takes the ids to make a root, and still ends with the launcher.
 ///
 /// # Errors
 /// The kernel refuses.
 pub(super) fn become_root(ids: RootInside) -> Result<(), LaunchError> {
-    let (uid, gid) = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
-    rustix::thread::set_thread_res_gid(gid, gid, gid)
-        .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
-        .doing(|| format!("user {} and group {} of the user namespace", ids.uid, ids.gid))?;
-    // A change of ids takes both away (prctl(2), "PR_SET_PDEATHSIG"; proc(5), "fs.suid_dumpable").
-    inside::hide()?;
+    ids.take()?;
+    // A change of ids takes that away, too (prctl(2), "PR_SET_PDEATHSIG").
     set_parent_process_death_signal(Some(Signal::KILL)).doing(|| "the signal at the launcher's end")
 }
 
