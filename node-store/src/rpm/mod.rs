@@ -28,7 +28,7 @@ use std::sync::{Mutex, OnceLock};
 pub(crate) use bounds::Limits;
 pub(crate) use call::{ENTER, Failed, TRANSACT, run};
 pub(crate) use check::PACKAGE_BYTES;
-pub(crate) use database::{Believed, Planned, Unread, has_database};
+pub(crate) use database::{Aside, Believed, Planned, Unread, has_database};
 pub(crate) use deciding::Rules;
 pub(crate) use enter::{look, main as enter};
 pub(crate) use job::{Done, Erase, Event, Install, Job, Lower};
