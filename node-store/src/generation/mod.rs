@@ -10,6 +10,7 @@ mod forged;
 mod lock;
 mod marks;
 mod older;
+mod removal;
 mod sweep;
 mod switch;
 mod tidy;

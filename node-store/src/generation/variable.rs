@@ -7,13 +7,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, openat, renameat, statat, unlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timestamps, Uid, openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
-use super::clock::Clocks;
+use super::clock::{Clocks, NEVER_SEEN, begun};
 use super::marks::{OPAQUE, clean, is_opaque, is_whiteout, strip};
-use super::older::{Here, Moment, free_name, is_dir, is_newer, make_room, remove_older};
+use super::older::{Here, free_name, is_dir};
+use super::removal::{Removal, Stayed, watch};
 use super::transfer::copy_entry;
 use super::tree::{Shown, join, remove, same_attributes};
 use super::{At, DIRECTORY, Stage, Store, StoreError, VARIABLE, entries};
@@ -109,30 +110,8 @@ impl Store {
 
 /// Where things for `var` are kept that could not be moved there, by generation.
 pub(super) const KEPT: &str = ".red/kept";
-/// What has changed since the beginning of time: everything.
-pub(super) const NEVER_SEEN: Moment = (i64::MIN, 0);
 /// Lines about one switch.
 const TOLD: usize = 20;
-
-/// When the transaction began whose changes are in a directory. Once the clock of the file system was set back,
-/// times say nothing, and all that is there counts as newer.
-fn begun(generation: &OwnedFd, from: &OwnedFd) -> Moment {
-    let Ok(begun) = statat(generation, "var", AtFlags::SYMLINK_NOFOLLOW) else { return NEVER_SEEN };
-    let moment = (begun.st_mtime, begun.st_mtime_nsec);
-    let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-    let touched = rustix::fs::futimens(from, &Timestamps { last_access: now, last_modification: now })
-        .and_then(|()| rustix::fs::fstat(from));
-    match touched {
-        Ok(now) if (now.st_mtime, now.st_mtime_nsec) < moment => NEVER_SEEN,
-        _ => moment,
-    }
-}
-
-/// When a directory was made, by the clock of its file system.
-pub(super) fn moment_of(dir: &OwnedFd, shown: &Path) -> Result<Timespec, StoreError> {
-    let stat = rustix::fs::fstat(dir).at(shown)?;
-    Ok(Timespec { tv_sec: stat.st_mtime, tv_nsec: i64::try_from(stat.st_mtime_nsec).unwrap_or(0) })
-}
 
 /// Takes off the marks of names that the node does not have.
 fn strangers(
@@ -160,6 +139,7 @@ fn strangers(
 /// Changes of a generation on their way to `var`.
 struct Apply {
     clocks: Clocks,
+    removal: Removal,
     /// The node's link to its database, which no scriptlet removes.
     database: PathBuf,
     told: Vec<String>,
@@ -170,7 +150,7 @@ struct Apply {
 
 impl Apply {
     fn new(database: PathBuf, clocks: Clocks) -> Self {
-        Self { clocks, database, told: Vec::new(), changed: false, kept: false }
+        Self { clocks, removal: Removal::default(), database, told: Vec::new(), changed: false, kept: false }
     }
 
     fn fail(&mut self, error: &StoreError) {
@@ -204,6 +184,9 @@ impl Apply {
 
     fn move_into(&mut self, from: Shown<'_>, into: Shown<'_>) -> Result<(), StoreError> {
         let here = self.look_at(into)?;
+        // A command that was killed may have left it.
+        let stayed = self.removal.finish(into, c"removed", here);
+        self.tell_of(stayed, here);
         let mark = statat(from.0, OPAQUE, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| is_whiteout(&stat));
         if mark || is_opaque(from.0, from.1)? {
             // The directory was removed and made anew: nothing of the old one is in it.
@@ -229,8 +212,20 @@ impl Apply {
             return;
         }
         self.changed = true;
-        if let Err(error) = remove_older(into, name, here) {
-            self.told.push(format!("{error}: it is not part of the new generation, and is still there"));
+        let stayed = self.removal.remove(into, name, here);
+        self.tell_of(stayed, here);
+    }
+
+    fn tell_of(&mut self, stayed: Result<Stayed, StoreError>, here: Here) {
+        match stayed {
+            Err(error) => {
+                self.told.push(format!("{error}: it is not part of the new generation, and is still there"));
+            }
+            // That nothing is removed is told once.
+            Ok(stayed) if stayed.is_some() && here.moment != NEVER_SEEN => self.told.push(format!(
+                "{stayed}: not part of the new generation, but changed meanwhile (or mounted), and so still there"
+            )),
+            Ok(_) => {}
         }
     }
 
@@ -271,8 +266,20 @@ impl Apply {
         self.changed = true;
         let mut target = name.to_owned();
         match there {
-            Some(there) if is_dir(&stat) != is_dir(&there) => make_room(into, name, here)?,
-            Some(there) if is_newer(&there, here.moment) && !same(from.0, into.0, name, (&stat, &there)) => {
+            Some(there) if is_dir(&stat) != is_dir(&there) => {
+                if let Some(aside) = self.removal.make_room(into, name, here)? {
+                    let aside = join(into.1, &aside);
+                    self.told.push(format!(
+                        "{} changed meanwhile and is {} now",
+                        new.display(),
+                        aside.display()
+                    ));
+                }
+            }
+            Some(there)
+                if self.removal.is_newer(&there, here.moment)
+                    && !same(from.0, into.0, name, (&stat, &there)) =>
+            {
                 // Whoever runs in the node wrote to it while the transaction had its copy.
                 target = free_name(into, name, "rpmnew")?;
                 self.told.push(format!(
@@ -283,7 +290,10 @@ impl Apply {
             }
             _ => {}
         }
-        self.put((from, name, &stat), (into, &target))
+        let watched = there.and_then(|there| watch(into.0, &target, &there));
+        let put = self.put((from, name, &stat), (into, &target));
+        self.removal.note(watched);
+        put
     }
 
     /// Moves something to a name that is free, or that it takes the place of.
