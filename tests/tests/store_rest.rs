@@ -553,6 +553,25 @@ fn databases_of_other_lengths_are_refused() {
     }
 }
 
+/// A host may forbid files in memory that programs could be started from (`vm.memfd_noexec`).
+#[test]
+fn no_programs_in_memory_are_needed() {
+    const SETTING: &str = "/proc/sys/vm/memfd_noexec";
+    if !Path::new(SETTING).exists() {
+        return red_tests::skip("the kernel is older than 6.3");
+    }
+    let ground = parent_and_child();
+    let mut command = Command::new("unshare");
+    // The setting is one of the PID namespace.
+    command.args(["--fork", "--pid", "--mount-proc", "sh", "-c"]);
+    command
+        .arg(format!("echo 2 > {SETTING} && exec \"$@\""))
+        .arg("sh")
+        .arg(red_tests::call::built("red-dnf"));
+    command.arg("--redpath").arg(ground.node("parent/child")).args(["-y", "reinstall", "user"]);
+    run(command.env("NODE_PREFIX", ground.pool.join("prefix")).env("LANG", "C.UTF-8")).good();
+}
+
 /// A package file that others may write to is read once.
 #[test]
 fn package_files_of_others_are_copied() {

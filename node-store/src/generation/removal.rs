@@ -280,3 +280,31 @@ fn open_here(walk: &Walk, name: &CStr, stat: &Stat, how: How) -> Result<Option<(
     // That it was opened is no change of somebody else's.
     Ok(Some((dir, if closed { *stat } else { opened })))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_the_place_of_a_name_stays() {
+        let top = tempfile::tempdir().unwrap();
+        let at = |name: &str| top.path().join(name);
+        ["file", "other"].iter().for_each(|name| std::fs::write(at(name), name).unwrap());
+        ["dir", "empty"].iter().for_each(|name| std::fs::create_dir(at(name)).unwrap());
+        let walk = Walk::new(&std::fs::File::open(top.path()).unwrap(), top.path()).unwrap();
+        let known = listed(walk.dir(), vec![c"file".into(), c"dir".into(), c"none".into()]);
+        assert_eq!(known.len(), 2);
+        for (from, to) in [("other", "file"), ("empty", "dir")] {
+            std::fs::rename(at(from), at(to)).unwrap();
+        }
+        assert!(!unlink(&walk, &known[0], AtFlags::empty()).unwrap());
+        assert!(!unlink(&walk, &known[1], AtFlags::REMOVEDIR).unwrap());
+        assert!(at("file").exists() && at("dir").exists());
+        for (known, flags) in listed(walk.dir(), vec![c"file".into(), c"dir".into()])
+            .iter()
+            .zip([AtFlags::empty(), AtFlags::REMOVEDIR])
+        {
+            assert!(unlink(&walk, known, flags).unwrap() && unlink(&walk, known, flags).unwrap());
+        }
+    }
+}

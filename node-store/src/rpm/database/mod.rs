@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use aside::Aside;
 pub(crate) use believed::{Believed, Unread, look_in, read_in};
+pub(super) use header::no_text;
 pub(crate) use header::{Identity, Planned, Signatures};
 pub(crate) use reader::main;
 pub(crate) use states::{FileState, are_kept, are_new};
