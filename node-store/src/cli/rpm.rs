@@ -18,7 +18,7 @@ use crate::audit;
 use crate::family::{self, Family, Member};
 use crate::generation::Patience;
 use crate::history::About;
-use crate::rpm::{Aside, Believed, Job, look};
+use crate::rpm::{Believed, Job, look};
 use crate::session::{Choice, Session, SessionError};
 use crate::solve::{Ask, Packages, Wish};
 use crate::transaction::{self, End, How, TransactionError};
@@ -219,7 +219,8 @@ fn ask_rpm(
     let Some(for_rpm) = words.for_rpm() else {
         return Err(RpmCallError::Wrong("a transaction is not rpm's to do".into()));
     };
-    let database = Believed::of(member)?;
+    // rpm makes a database where there is none, so it gets a place of its own for that.
+    let database = Believed::of(member)?.map_or_else(Believed::none, Ok)?;
     if words.needs_view() && !member.core {
         let mut program =
             vec!["rpm".to_owned(), "--dbpath".into(), format!("/{}", crate::generation::DATABASE)];
@@ -230,12 +231,7 @@ fn ask_rpm(
         program.extend(for_rpm);
         return in_view(family, member, (&program, database), prefix);
     }
-    // rpm makes a database where there is none, so it gets a place of its own for that.
-    let empty = database.is_none().then(tempfile::tempdir).transpose()?;
-    let database = match (&database, &empty) {
-        (Some(database), _) => database.path(),
-        (None, empty) => empty.as_ref().map_or(member.database.as_path(), tempfile::TempDir::path),
-    };
+    let database = database.path();
     let mut rpm = Command::new("rpm");
     let dir = (!crate::rpm::is_plain(database)).then(|| std::fs::File::open(database)).transpose()?;
     rpm.arg("--dbpath");
@@ -282,15 +278,13 @@ fn exit(status: std::process::ExitStatus) -> Exit {
 fn in_view(
     family: &Family,
     member: &Member,
-    (program, database): (&[String], Option<Believed>),
+    (program, database): (&[String], Believed),
     prefix: Option<&str>,
 ) -> Result<Exit, RpmCallError> {
     // Nothing of the node's but what was looked at, and that where it is.
     let below = Path::new("upper").join(crate::generation::DATABASE);
-    let scratch = database.map(|database| database.moved(&below)).transpose()?.flatten();
-    let scratch = scratch.map_or_else(|| Aside::new(None, |_dir| Ok(())), Ok)?;
+    let scratch = database.moved(&below)?;
     let (upper, work) = (scratch.path().join("upper"), scratch.path().join("work"));
-    std::fs::create_dir_all(upper.join(crate::generation::DATABASE))?;
     std::fs::create_dir(&work)?;
     let mut lowers = family.lowers();
     let at = lowers.iter().position(|lower| lower.root == member.tree).unwrap_or(0);

@@ -3,6 +3,7 @@
 //! lead through it. Switching is one rename.
 
 mod adopt;
+mod alike;
 mod clock;
 mod collect;
 mod descend;

@@ -2,15 +2,14 @@
 //! and outside generations: changes come to it once their generation is current, in steps that can be done
 //! again.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timestamps, Uid, openat, renameat, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat, Timestamps, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
+use super::alike::{same, same_access};
 use super::clock::{Clocks, NEVER_SEEN, begun};
 use super::marks::{OPAQUE, clean, is_opaque, is_whiteout, strip};
 use super::older::{Here, free_name, is_dir};
@@ -264,36 +263,39 @@ impl Apply {
             strip(&fd, &old)?;
         }
         self.changed = true;
-        let mut target = name.to_owned();
-        match there {
-            Some(there) if is_dir(&stat) != is_dir(&there) => {
-                if let Some(aside) = self.removal.make_room(into, name, here)? {
-                    let aside = join(into.1, &aside);
-                    self.told.push(format!(
-                        "{} changed meanwhile and is {} now",
-                        new.display(),
-                        aside.display()
-                    ));
-                }
-            }
-            Some(there)
-                if self.removal.is_newer(&there, here.moment)
-                    && !same(from.0, into.0, name, (&stat, &there)) =>
-            {
-                // Whoever runs in the node wrote to it while the transaction had its copy.
-                target = free_name(into, name, "rpmnew")?;
-                self.told.push(format!(
-                    "{} changed meanwhile and stays; what the transaction made of it is {}",
-                    new.display(),
-                    join(into.1, &target).display()
-                ));
-            }
-            _ => {}
-        }
+        let target = self.free(from, (into, here), name, (&stat, there.as_ref()))?;
         let watched = there.and_then(|there| watch(into.0, &target, &there));
         let put = self.put((from, name, &stat), (into, &target));
         self.removal.note(watched);
         put
+    }
+
+    /// The name that something gets: its own, which is made free for it, or another where somebody wrote to what has that.
+    fn free(
+        &mut self,
+        from: Shown<'_>,
+        (into, here): (Shown<'_>, Here),
+        name: &CStr,
+        (stat, there): (&Stat, Option<&Stat>),
+    ) -> Result<CString, StoreError> {
+        let Some(there) = there else { return Ok(name.to_owned()) };
+        let new = join(into.1, name);
+        if is_dir(stat) != is_dir(there) {
+            if let Some(aside) = self.removal.make_room(into, name, here)? {
+                let aside = join(into.1, &aside);
+                self.told.push(format!("{} changed meanwhile and is {} now", new.display(), aside.display()));
+            }
+        } else if self.removal.is_newer(there, here.moment) && !same(from.0, into.0, name, (stat, there)) {
+            // Whoever runs in the node wrote to it while the transaction had its copy.
+            let target = free_name(into, name, "rpmnew")?;
+            self.told.push(format!(
+                "{} changed meanwhile and stays; what the transaction made of it is {}",
+                new.display(),
+                join(into.1, &target).display()
+            ));
+            return Ok(target);
+        }
+        Ok(name.to_owned())
     }
 
     /// Moves something to a name that is free, or that it takes the place of.
@@ -346,57 +348,6 @@ fn across(
     copied?;
     rustix::fs::fsync(into.0).at(into.1)?;
     unlinkat(from.0, name, AtFlags::empty()).at(join(from.1, name))
-}
-
-/// Whether two names, of which none is a directory, hold the same.
-fn same(from: &OwnedFd, into: &OwnedFd, name: &CStr, (new, old): (&Stat, &Stat)) -> bool {
-    let kind = |stat: &Stat| FileType::from_raw_mode(stat.st_mode);
-    if kind(new) != kind(old) {
-        return false;
-    }
-    let link = |dir: &OwnedFd| rustix::fs::readlinkat(dir, name, Vec::new()).ok();
-    match kind(new) {
-        FileType::RegularFile => new.st_size == old.st_size && same_bytes(from, into, name).unwrap_or(false),
-        FileType::Symlink => link(from) == link(into),
-        _ => true,
-    }
-}
-
-fn same_bytes(from: &OwnedFd, into: &OwnedFd, name: &CStr) -> std::io::Result<bool> {
-    use std::io::Read;
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let open = |dir| openat(dir, name, flags, Mode::empty()).map(std::fs::File::from);
-    let (mut new, mut old) = (open(from)?, open(into)?);
-    let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);
-    loop {
-        let count = new.read(&mut left)?;
-        if count == 0 {
-            return Ok(true);
-        }
-        old.read_exact(&mut right[..count])?;
-        if left[..count] != right[..count] {
-            return Ok(false);
-        }
-    }
-}
-
-/// Gives a directory that both have the owner and the mode that rpm gave it. The staging area's own
-/// directories are open to whoever makes them, and the one above the database is the staging area's.
-fn same_access(new: &Stat, old: &Stat, dir: Shown<'_>) -> Result<bool, StoreError> {
-    let root = rustix::process::geteuid().is_root();
-    // The staging area of an ordinary user has that user's group everywhere (mirror.rs), and so no set-group-ID.
-    let kept = if root { 0 } else { 0o2000 };
-    let of = |stat: &Stat| (stat.st_uid, if root { stat.st_gid } else { 0 }, stat.st_mode & 0o7077 & !kept);
-    if of(new) == of(old) || dir.1.ends_with("var/lib") || !root && new.st_uid != old.st_uid {
-        return Ok(false);
-    }
-    if root {
-        rustix::fs::fchown(dir.0, Some(Uid::from_raw(new.st_uid)), Some(Gid::from_raw(new.st_gid)))
-            .at(dir.1)?;
-    }
-    let mode = new.st_mode & !kept | old.st_mode & kept;
-    rustix::fs::fchmod(dir.0, Mode::from_raw_mode(mode & 0o7777)).at(dir.1)?;
-    Ok(true)
 }
 
 #[cfg(test)]

@@ -220,7 +220,8 @@ fn pipes_come_into_no_generation_and_odd_names_are_refused() {
     let (store, stage, lib, upper) = begin(&scratch, &["data"]);
     let pipe = |dir: &Path, name: &str| {
         fs::create_dir_all(dir).unwrap();
-        rustix::fs::mknodat(open(dir), name, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        rustix::fs::mknodat(open(dir), name, rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+            .unwrap();
     };
     pipe(&stage.upper.join("usr/share"), "pipe");
     pipe(&upper, "pipe");

@@ -131,7 +131,7 @@ fn has_room(dir: &Path, bytes: u64) -> std::io::Result<()> {
         return Ok(());
     }
     Err(std::io::Error::other(format!(
-        "others may write to it, so it is copied before it is verified, and {} has room for {free} of its {bytes} bytes; \
+        "somebody else may write to it, so it is copied before it is verified, and {} has room for {free} of its {bytes} bytes; \
          make room there, or give it to the user who installs it with `chmod go-w`; nothing has changed",
         dir.display()
     )))
@@ -151,8 +151,7 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
     if files.len() > FILES {
         return Err(format!("{nevra} has {} files, more than {FILES}", files.len()));
     }
-    let mut links: BTreeSet<String> = BTreeSet::new();
-    let mut paths: Vec<(String, bool)> = Vec::with_capacity(files.len());
+    let mut links: BTreeSet<&str> = BTreeSet::new();
     let mut total = 0_u64;
     if files.paths().len() != files.len() {
         return Err(format!("{nevra}: its files are of no kind that is known; build it anew"));
@@ -193,14 +192,18 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
             }
         }
         if kind == FileType::Symlink {
-            links.insert(path.to_owned());
+            links.insert(path);
         }
-        paths.push((path.to_owned(), ghost));
     }
     if total > PACKAGE_BYTES {
         return Err(format!("{nevra} unpacks to {total} bytes, more than a node may hold (32 GiB)"));
     }
-    for (path, _) in &paths {
+    no_links_above(nevra, &files, &links)
+}
+
+/// Refuses files that lie behind links of their own package.
+fn no_links_above(nevra: &str, files: &Listed, links: &BTreeSet<&str>) -> Result<(), String> {
+    for path in files.paths() {
         let mut above = Path::new(path).parent();
         while let Some(dir) = above.filter(|dir| dir.parent().is_some()) {
             if dir.to_str().is_some_and(|dir| links.contains(dir)) {

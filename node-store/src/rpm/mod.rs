@@ -28,7 +28,7 @@ use std::sync::{Mutex, OnceLock};
 pub(crate) use bounds::Limits;
 pub(crate) use call::{ENTER, Failed, TRANSACT, run};
 pub(crate) use check::PACKAGE_BYTES;
-pub(crate) use database::{Aside, Believed, Planned, Unread, has_database};
+pub(crate) use database::{Believed, Planned, Unread, has_database};
 pub(crate) use deciding::Rules;
 pub(crate) use enter::{look, main as enter};
 pub(crate) use job::{Done, Erase, Event, Install, Job, Lower};
@@ -56,6 +56,16 @@ pub(crate) enum RpmError {
         /// Where it is.
         path: std::path::PathBuf,
         /// What is wrong with it.
+        why: String,
+    },
+    /// One whose copy there is no room for.
+    #[error("{owner}: rpm's database in {path} cannot be copied: {why}")]
+    Room {
+        /// Whose it is.
+        owner: String,
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// Why, at each place that was tried.
         why: String,
     },
     /// The same, where the caller may not read it.

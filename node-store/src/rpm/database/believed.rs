@@ -112,7 +112,11 @@ impl Unread {
         let snapshot = self.snapshot()?;
         snapshot.look(&self.known).map_err(|why| self.refused(why))?;
         let copy = snapshot.unpack(aside);
-        let copy = copy.map_err(|error| self.refused(format!("it cannot be copied: {error}")))?;
+        let copy = copy.map_err(|why| RpmError::Room {
+            owner: self.owner.clone(),
+            path: self.path.clone(),
+            why: why.to_string(),
+        })?;
         Ok(Some(Believed { path: copy.path().to_owned(), copy: Some(copy) }))
     }
 
@@ -140,6 +144,12 @@ impl Believed {
         Unread::of(member).believe(None)
     }
 
+    /// A place where there is none, and where rpm makes one.
+    pub(crate) fn none() -> std::io::Result<Self> {
+        let copy = Aside::new(None, |_dir| Ok(()))?;
+        Ok(Self { path: copy.path().to_owned(), copy: Some(copy) })
+    }
+
     /// One that this process makes, or whose writer is this process.
     pub(in crate::rpm) fn own(path: &Path) -> Self {
         Self { path: path.to_owned(), copy: None }
@@ -150,13 +160,15 @@ impl Believed {
         &self.path
     }
 
-    /// Its copy, with the file of it moved to a new directory below.
-    pub(crate) fn moved(self, below: &Path) -> std::io::Result<Option<Aside>> {
-        if let Some(copy) = &self.copy {
-            std::fs::create_dir_all(copy.path().join(below))?;
-            std::fs::rename(copy.path().join(FILE), copy.path().join(below).join(FILE))?;
+    /// Its copy, with the file of it moved to a new directory below; without a copy that one alone.
+    pub(crate) fn moved(self, below: &Path) -> std::io::Result<Aside> {
+        let copy = self.copy.map_or_else(|| Aside::new(None, |_dir| Ok(())), Ok)?;
+        let below = copy.path().join(below);
+        std::fs::create_dir_all(&below)?;
+        match std::fs::rename(copy.path().join(FILE), below.join(FILE)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(copy),
         }
-        Ok(self.copy)
     }
 }
 

@@ -21,7 +21,6 @@ use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use aside::Aside;
 pub(crate) use believed::{Believed, Unread, look_in, read_in};
 pub(super) use header::no_text;
 pub(crate) use header::{Identity, Planned, Signatures};
@@ -50,10 +49,10 @@ const OTHERS: [&str; 3] = ["Packages.db", "Packages", "data.mdb"];
 const KEY: &str = "gpg-pubkey";
 /// Bytes that a database may have: that of 5,000 packages has 400 MB.
 const MOST: u64 = 1 << 30;
-/// Holes that a database has nobody to thank for but who made it: rpm's have none, and those that were copied with holes
-/// have them where packages were removed.
-const HOLES: u64 = 16 << 20;
-const DATA: u64 = 16;
+/// A larger database is refused when less than a share of it is more than holes. rpm makes none, but copies may have them
+/// where packages were removed.
+const LARGE: u64 = 16 << 20;
+const SHARE: u64 = 16;
 /// Bytes that the reader may say.
 const SAID: u64 = 512 << 20;
 
@@ -169,8 +168,8 @@ fn is_whole(mut file: &File, length: u64) -> Result<(), String> {
             "it was cut off: {length} bytes are no whole number of its pages of {page} bytes"
         ));
     }
-    let wanted = length / DATA;
-    if length > HOLES && has_less(file, wanted) {
+    let wanted = length / SHARE;
+    if length > LARGE && has_less(file, wanted) {
         return Err(format!(
             "of its {length} bytes less than {wanted} are there, and the others are holes, which rpm does not make; \
              where nothing else may have written it, `rpmdb --rebuilddb --dbpath DIR` makes it anew"
