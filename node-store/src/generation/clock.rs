@@ -38,13 +38,18 @@ impl Clocks {
         self.begun
     }
 
+    /// Whether a directory is on another file system than the generation.
+    pub(super) fn is_another(&self, there: Shown<'_>) -> Result<bool, StoreError> {
+        Ok(rustix::fs::fstat(there.0).at(there.1)?.st_dev != self.device)
+    }
+
     /// By the clock of the one that another directory is on; where that has none to be read, everything there is newer,
     /// and why is told once.
     pub(super) fn moment(&mut self, there: Shown<'_>) -> Result<(Moment, Option<String>), StoreError> {
-        let device = rustix::fs::fstat(there.0).at(there.1)?.st_dev;
-        if device == self.device || self.begun == NEVER_SEEN {
+        if self.begun == NEVER_SEEN || !self.is_another(there)? {
             return Ok((self.begun, None));
         }
+        let device = rustix::fs::fstat(there.0).at(there.1)?.st_dev;
         if let Some(known) = self.others.get(&device) {
             return Ok((*known, None));
         }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::alike::{same, same_access};
 use super::clock::{Clocks, NEVER_SEEN, begun};
-use super::marks::{OPAQUE, clean, is_opaque, is_whiteout, strip};
+use super::marks::{OPAQUE, clean, is_opaque, is_whiteout, strip, take_opaque};
 use super::older::{Here, free_name, is_dir};
 use super::removal::{Removal, Stayed, watch};
 use super::transfer::copy_entry;
@@ -194,6 +194,12 @@ impl Apply {
                     self.remove(into, &name, here);
                 }
             }
+            // Once is enough: what is new is there, too, where a command was killed and is done again.
+            if self.clocks.is_another(into)? {
+                rustix::fs::syncfs(into.0).at(into.1)?;
+            }
+            // A mark that stays does no harm but to what is told then.
+            drop(take_opaque(from.0, from.1));
         }
         // Names are bytes: a scriptlet may have made one that is no text.
         for (name, _) in entries(from.0, from.1)? {

@@ -192,6 +192,25 @@ fn a_directory_that_was_made_anew_has_nothing_of_the_old_one() {
     assert_eq!(files(&lib.join("again")), ["both=new", "meanwhile=new"]);
 }
 
+/// A command that was killed is done again, and what it moved there is not taken for a part of the old directory.
+#[test]
+fn a_directory_that_was_made_anew_is_emptied_once() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (from, into) = (scratch.path().join("from"), scratch.path().join("into"));
+    write(into.join("old"), "old");
+    std::thread::sleep(Duration::from_millis(50));
+    write(from.join("new/f"), "new");
+    mark(&open(&from), &from, OPAQUE).unwrap();
+    let begun = statat(open(&from), c"new", AtFlags::empty()).unwrap();
+    let clocks = Clocks::new(&open(&from), (begun.st_mtime, begun.st_mtime_nsec)).unwrap();
+    let mut apply = Apply::new(PathBuf::new(), clocks);
+    for _ in 0..2 {
+        apply.move_into((&open(&from), &from), (&open(&into), &into)).unwrap();
+        assert_eq!(files(&into), ["new/", "new/f=new"]);
+        assert!(apply.told.is_empty(), "{:?}", apply.told);
+    }
+}
+
 #[test]
 fn kinds_and_modes_change() {
     let scratch = tempfile::tempdir().unwrap();
