@@ -121,18 +121,18 @@ impl Removal {
     }
 
     /// Makes room where a directory takes the place of something else, or something else that of a directory. What is
-    /// newer than the transaction stays beside it, under the name that rpm gives to such things, which is returned.
+    /// newer than the transaction stays beside it, under the name that rpm gives to such things; where, is returned.
     pub(super) fn make_room(
         &mut self,
         into: Shown<'_>,
         name: &CStr,
         here: Here,
-    ) -> Result<Option<CString>, StoreError> {
-        self.remove(into, name, here)?;
+    ) -> Result<Option<PathBuf>, StoreError> {
+        let stayed = self.remove(into, name, here)?;
         let aside = free_name(into, name, "rpmorig")?;
         match renameat_with(into.0, name, into.0, &*aside, RenameFlags::NOREPLACE) {
-            Ok(()) => Ok(Some(aside)),
-            Err(Errno::NOENT) => Ok(None),
+            Ok(()) => Ok(Some(join(into.1, &aside))),
+            Err(Errno::NOENT) => Ok(stayed.is_some().then_some(stayed.first)),
             Err(errno) => Err(errno).at(join(into.1, name)),
         }
     }

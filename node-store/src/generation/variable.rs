@@ -288,7 +288,6 @@ impl Apply {
         let new = join(into.1, name);
         if is_dir(stat) != is_dir(there) {
             if let Some(aside) = self.removal.make_room(into, name, here)? {
-                let aside = join(into.1, &aside);
                 self.told.push(format!("{} changed meanwhile and is {} now", new.display(), aside.display()));
             }
         } else if self.removal.is_newer(there, here.moment) && !same(from.0, into.0, name, (stat, there)) {

@@ -1,13 +1,14 @@
 //! Directories of a command's own, where rpm finds what was copied by a name. Each is locked as long as it is needed, and
 //! those of commands that were killed are removed by the next command of the same user.
 
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{Error, Result};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags, flock, openat2};
 
 /// What their names begin with.
 const PREFIX: &str = "red-database-";
@@ -53,8 +54,9 @@ impl Aside {
         let mut builder = tempfile::Builder::new();
         let builder = builder.prefix(PREFIX).permissions(Permissions::from_mode(0o700));
         loop {
-            let path = builder.tempdir_in(place)?.keep();
-            let made = Self { lock: directory(&path)?, path };
+            let dir = builder.tempdir_in(place)?;
+            let lock = directory(&File::open(place)?, dir.path().file_name().unwrap_or_default())?;
+            let made = Self { path: dir.keep(), lock };
             flock(&made.lock, FlockOperation::LockExclusive)?;
             // Whoever sweeps may have been faster than the lock.
             let (there, ours) = (made.path.symlink_metadata(), made.lock.metadata()?);
@@ -78,29 +80,34 @@ impl Drop for Aside {
 
 /// The machine's places.
 fn machine() -> Vec<PathBuf> {
-    std::iter::once(std::env::temp_dir()).chain(PLACES.map(PathBuf::from)).collect()
+    let own = std::env::temp_dir();
+    let others = PLACES.map(PathBuf::from).into_iter().filter(|place| *place != own);
+    std::iter::once(own.clone()).chain(others).collect()
 }
 
 /// Removes what commands of this user that were killed have left at a place.
 fn sweep(place: &Path) {
+    let Ok(above) = File::open(place) else { return };
     for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+        let name = entry.file_name();
+        if !name.to_string_lossy().starts_with(PREFIX) {
             continue;
         }
-        let path = entry.path();
-        let Ok(dir) = directory(&path) else { continue };
+        let Ok(dir) = directory(&above, &name) else { continue };
         let ours = dir.metadata().is_ok_and(|facts| {
             facts.uid() == rustix::process::geteuid().as_raw() && facts.mode() & 0o077 == 0
         });
         if ours && flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            remove(&path);
+            remove(&entry.path());
         }
     }
 }
 
-fn directory(path: &Path) -> Result<File> {
+/// Opens a directory, and no mount: somebody else's file system may let whoever asks wait (FUSE).
+fn directory(above: &File, name: &OsStr) -> Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(open(path, flags, Mode::empty())?.into())
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+    Ok(openat2(above, name, flags, Mode::empty(), how)?.into())
 }
 
 /// Removes one with what overlayfs leaves in it. What cannot be removed is in nobody's way.
@@ -153,11 +160,11 @@ mod tests {
             std::fs::set_permissions(at(name), Permissions::from_mode(mode)).unwrap();
         }
         std::os::unix::fs::symlink("other", at("red-database-link")).unwrap();
+        std::fs::write(at("red-database-file"), "").unwrap();
         let used = Aside::at(std::iter::once(scratch.path().to_owned()), |_dir| Ok(())).unwrap();
         let used_name = used.path().file_name().unwrap().to_str().unwrap().to_owned();
         sweep(scratch.path());
-        let mut wanted =
-            vec!["other".into(), "red-database-link".into(), "red-database-open".into(), used_name];
+        let mut wanted = ["other", "red-database-file", "red-database-link", "red-database-open", &used_name];
         wanted.sort();
         assert_eq!(names(scratch.path()), wanted);
     }
