@@ -8,6 +8,7 @@ pub mod cli;
 mod family;
 mod generation;
 mod history;
+mod memory;
 mod plan;
 mod repo;
 mod rpm;

@@ -174,6 +174,57 @@ fn power_cut_at_any_moment() {
     tell(format_args!("{count} power cuts over {whole:?}: {new} new, {} old", count - new));
 }
 
+/// Data that go with their package are there with it, or gone without it: a command that is killed while it removes them
+/// leaves no half of them for ever.
+#[test]
+fn data_that_leave_are_whole_or_gone() {
+    if Command::new("strace").arg("--version").output().is_err() {
+        return red_tests::skip("strace is not installed");
+    }
+    let ground = Ground::new();
+    let make = "cd %{buildroot}\nfor dir in $(seq 12); do mkdir -p var/lib/tree/$dir/sub; \
+                for file in $(seq 5); do echo $file > var/lib/tree/$dir/$file; ln var/lib/tree/$dir/$file var/lib/tree/$dir/sub/$file; \
+                done; done\n";
+    ground.build("tree", "1", &format!("%install\n{make}%files\n%defattr(-,root,root)\n/var/lib/tree\n"));
+    let node = ground.with_repository("node");
+    let (tree, pristine) = (node.join("var/lib/tree"), ground.pool.join("pristine"));
+    ground.dnf("node", &["-y", "install", "tree"]).good();
+    ground.dnf("node", &["makecache"]).good();
+    copy(&node, &pristine);
+    let trace = ground.pool.join("trace");
+    let remove = |how: &[&str]| {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-e", "trace=unlinkat", "-o"]).arg(&trace).args(how);
+        strace.arg(red_tests::call::built("red-dnf")).arg(format!("--redpath={}", node.display()));
+        strace.args(["-y", "-C", "remove", "tree"]);
+        run(strace.env("NODE_PREFIX", ground.pool.join("prefix")).stdin(Stdio::null()))
+    };
+    remove(&[]).good();
+    assert!(!tree.exists(), "also where files have several names");
+    let mut calls = std::collections::BTreeMap::<String, usize>::new();
+    for line in fs::read_to_string(&trace).expect("it was made").lines() {
+        *calls.entry(line.split(' ').next().unwrap_or_default().to_owned()).or_default() += 1;
+    }
+    let (most, count) = (calls.into_values().max().unwrap_or_default(), points(12, 150));
+    let mut new = 0;
+    for at in 1..=count {
+        copy(&pristine, &node);
+        let when = most * at / count;
+        let said = remove(&[&format!("--inject=unlinkat:signal=KILL:when={when}")]);
+        let what = format!("killed at call {when} of {most}, ended {}", said.code);
+        let next = ground.dnf("node", &["-y", "-C", "--wait=30", "autoremove"]);
+        assert!(next.code == 0, "{what}: {}", next.err);
+        let left = run(Command::new("find").arg(node.join("var/lib")).args(["-type", "f"])).good().out;
+        let files = if ground.rpm_says("node").is_empty() { 0 } else { 120 };
+        let trees: Vec<_> = left.lines().filter(|path| !path.contains("/rpm/")).collect();
+        assert_eq!(trees.len(), files, "{what}: {trees:?} {}", next.err);
+        assert!(files > 0 || !tree.exists(), "{what}: {}", next.err);
+        new += usize::from(files == 0);
+    }
+    tell(format_args!("{count} kills of {most} calls: {new} new, {} old", count - new));
+    assert!(new > 1, "no removal was killed after the switch");
+}
+
 /// A small file system of its own.
 struct Disk<'a> {
     at: &'a Path,

@@ -277,11 +277,19 @@ fn names_that_are_no_text_are_refused_and_end_nothing() {
     install.arg("--dbpath").arg(ground.pool.join("core-db")).args(["-i", "--justdb"]).arg(&core);
     run(&mut install).good();
     std::fs::remove_file(core).expect("it is ours");
+    // What is shown in the place of such bytes is a text like any other.
+    ground.build(
+        "shown",
+        "1",
+        "%install\nmkdir -p %{buildroot}/opt\necho x > %{buildroot}/opt/$(printf '\\357\\277\\275')\n%files\n/opt/*\n",
+    );
     ground.publish(
         "main",
         &[Small { name: "good", version: "1", files: &[("/usr/share/odd/f", "x")], ..Small::default() }],
     );
     ground.create("node", Some("main"));
+    ground.dnf("node", &["-y", "install", "shown"]).good();
+    assert!(ground.node("node/opt/\u{fffd}").exists());
     let said = ground.dnf("node", &["-y", "install", aside.to_str().expect("text")]);
     assert_eq!(said.code, 1, "{}", said.err);
     for words in ["notext-1-1.noarch", "no text (UTF-8)", "nothing has changed"] {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use red_tests::call::run;
@@ -418,9 +418,8 @@ fn children_of_others_that_stay_as_they_are_are_not_asked() {
     assert!(!said.err.contains("installing lib"), "{}", said.err);
 }
 
-/// Whoever owns a node may make anything of its database, and is not to keep those above from their updates.
-#[test]
-fn a_database_below_that_is_not_believed_is_in_nobodys_way() {
+/// A node with a package that a package of its child requires.
+fn parent_and_child() -> Ground {
     let ground = Ground::new();
     pairs(&ground);
     ground.publish("main", &[]);
@@ -428,12 +427,23 @@ fn a_database_below_that_is_not_believed_is_in_nobodys_way() {
     ground.dnf("parent", &["-y", "install", "lib-1"]).good();
     ground.create("parent/child", Some("main"));
     ground.dnf("parent/child", &["-y", "install", "user-1"]).good();
-    let database = ground.node("parent/child/.red/current/var/lib/rpm/rpmdb.sqlite");
-    let code = format!(
-        "import sqlite3; sqlite3.connect('{}').execute('CREATE VIEW evil AS SELECT 1')",
-        database.display()
-    );
-    run(Command::new("python3").args(["-c", &code])).good();
+    ground
+}
+
+/// Runs SQL on the database of a node, as its owner may. Returns where that is.
+fn change_database(ground: &Ground, node: &str, sql: &str) -> PathBuf {
+    let database = ground.node(node).join(".red/current/var/lib/rpm/rpmdb.sqlite");
+    let code = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
+                db.executescript(sys.argv[2])\ndb.close()";
+    run(Command::new("python3").args(["-c", code]).arg(&database).arg(sql)).good();
+    database
+}
+
+/// Whoever owns a node may make anything of its database, and is not to keep those above from their updates.
+#[test]
+fn a_database_below_that_is_not_believed_is_in_nobodys_way() {
+    let ground = parent_and_child();
+    change_database(&ground, "parent/child", "CREATE VIEW evil AS SELECT 1;");
     let said = ground.dnf("parent/child", &["-y", "reinstall", "user"]);
     assert!(said.code == 1 && said.err.contains("evil"), "{}", said.err);
     for args in [&["-y", "update", "lib"][..], &["-y", "--with-descendants", "downgrade", "lib-1"]] {
@@ -449,13 +459,7 @@ fn databases_of_nodes_are_not_opened_by_their_paths() {
     if Command::new("strace").arg("--version").output().is_err() {
         return red_tests::skip("strace is not installed");
     }
-    let ground = Ground::new();
-    pairs(&ground);
-    ground.publish("main", &[]);
-    ground.create("parent", Some("main"));
-    ground.dnf("parent", &["-y", "install", "lib-1"]).good();
-    ground.create("parent/child", Some("main"));
-    ground.dnf("parent/child", &["-y", "install", "user-1"]).good();
+    let ground = parent_and_child();
     let trace = ground.pool.join("trace");
     for (tool, node, args) in [
         ("red-dnf", "parent", &["-y", "--with-descendants", "update", "lib"][..]),
@@ -481,6 +485,101 @@ fn databases_of_nodes_are_not_opened_by_their_paths() {
         let strange: Vec<_> = opened.iter().filter(|line| !line.contains("/.red/stage/")).collect();
         assert!(text.contains("rpmdb.sqlite") && strange.is_empty(), "{tool} {args:?}: {strange:?}");
     }
+}
+
+/// Names of directories of commands that are there.
+fn left_aside(dir: &Path) -> Vec<String> {
+    let all = fs::read_dir(dir).expect("it is there").flatten();
+    let names = all.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name.starts_with("red-database-")).collect()
+}
+
+/// A copy of a database goes where there is room for it, and nothing of it stays, those of commands that were killed
+/// neither.
+#[test]
+fn databases_are_copied_where_there_is_room() {
+    let ground = parent_and_child();
+    // Four megabytes that were in use.
+    let more = "INSERT INTO Packages VALUES (7777, zeroblob(4 << 20)); DELETE FROM Packages WHERE hnum = 7777; \
+                UPDATE sqlite_sequence SET seq = 7;";
+    let database =
+        change_database(&ground, "parent/child", &format!("{more} PRAGMA wal_checkpoint(TRUNCATE);"));
+    assert!(fs::metadata(&database).expect("it is there").len() > 4 << 20);
+    let small = ground.pool.mkdir("small");
+    let test = || {
+        private_root(&ground, false);
+        for (place, options) in [(small.as_path(), c"size=2m"), (Path::new("/var/tmp"), c"size=64m")] {
+            mount("red-tests", place, "tmpfs", MountFlags::empty(), options).expect("root may");
+        }
+        fs::create_dir_all("/var/tmp/red-database-killed/upper").expect("there is room");
+        fs::set_permissions("/var/tmp/red-database-killed", fs::Permissions::from_mode(0o700)).expect("ours");
+        let mounted = Path::new("/var/tmp/red-database-mounted");
+        fs::create_dir(mounted).expect("there is room");
+        mount("red-tests", mounted, "tmpfs", MountFlags::empty(), c"size=64k,mode=700").expect("root may");
+        fs::write(mounted.join("file"), "x").expect("there is room");
+        for args in [&["-q", "user"][..], &["-V", "user"]] {
+            let mut rpm = ground.tool("red-rpm");
+            rpm.arg("--redpath").arg(ground.node("parent/child")).args(args).env("TMPDIR", &small);
+            run(&mut rpm).good();
+            assert_eq!(left_aside(&small), Vec::<String>::new(), "{args:?}");
+            assert_eq!(left_aside(Path::new("/var/tmp")), ["red-database-mounted"], "{args:?}");
+            assert!(mounted.join("file").exists(), "what is mounted is no command's");
+        }
+        // Nowhere.
+        for place in ["/var/tmp", "/dev/shm"] {
+            mount("red-tests", place, "tmpfs", MountFlags::empty(), c"size=1m").expect("root may");
+        }
+        let mut rpm = ground.tool("red-rpm");
+        let said = run(rpm
+            .arg("--redpath")
+            .arg(ground.node("parent/child"))
+            .args(["-q", "user"])
+            .env("TMPDIR", &small));
+        for words in ["parent/child", "cannot be copied", "/var/tmp: No space left", "set TMPDIR"] {
+            assert!(said.code == 1 && said.err.contains(words), "{words}: {}", said.err);
+        }
+        // That a child cannot be looked at for want of room is no reason to leave it without what it needs.
+        let mut dnf = ground.tool("red-dnf");
+        dnf.arg("--redpath").arg(ground.node("parent")).args(["-y", "update", "lib"]).env("TMPDIR", &small);
+        let said = run(&mut dnf);
+        assert!(said.code == 1 && said.err.contains("cannot be copied"), "{}", said.err);
+        assert_eq!(ground.rpm_says("parent"), ["lib-1"]);
+    };
+    std::thread::scope(|scope| scope.spawn(test).join().expect("it ends"));
+}
+
+/// What is cut off, or holes, is refused before memory is spent on it.
+#[test]
+fn databases_of_other_lengths_are_refused() {
+    let ground = parent_and_child();
+    let database = change_database(&ground, "parent/child", "PRAGMA wal_checkpoint(TRUNCATE);");
+    let good = fs::metadata(&database).expect("it is there").len();
+    for (length, words) in [(1 << 30, "holes"), (good + 7, "cut off"), (good - 7, "cut off")] {
+        let file = fs::OpenOptions::new().write(true).open(&database).expect("it is ours");
+        file.set_len(length).expect("there is room");
+        let said = ground.rpm("parent/child", &["-q", "user"]);
+        assert!(said.code == 1 && said.err.contains(words), "{length}: {}", said.err);
+        file.set_len(good).expect("it is ours");
+    }
+}
+
+/// A host may forbid files in memory that programs could be started from (`vm.memfd_noexec`).
+#[test]
+fn no_programs_in_memory_are_needed() {
+    const SETTING: &str = "/proc/sys/vm/memfd_noexec";
+    if !Path::new(SETTING).exists() {
+        return red_tests::skip("the kernel is older than 6.3");
+    }
+    let ground = parent_and_child();
+    let mut command = Command::new("unshare");
+    // The setting is one of the PID namespace.
+    command.args(["--fork", "--pid", "--mount-proc", "sh", "-c"]);
+    command
+        .arg(format!("echo 2 > {SETTING} && exec \"$@\""))
+        .arg("sh")
+        .arg(red_tests::call::built("red-dnf"));
+    command.arg("--redpath").arg(ground.node("parent/child")).args(["-y", "reinstall", "user"]);
+    run(command.env("NODE_PREFIX", ground.pool.join("prefix")).env("LANG", "C.UTF-8")).good();
 }
 
 /// A package file that others may write to is read once.

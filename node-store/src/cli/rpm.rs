@@ -219,7 +219,8 @@ fn ask_rpm(
     let Some(for_rpm) = words.for_rpm() else {
         return Err(RpmCallError::Wrong("a transaction is not rpm's to do".into()));
     };
-    let database = Believed::of(member)?;
+    // rpm makes a database where there is none, so it gets a place of its own for that.
+    let database = Believed::of(member)?.map_or_else(Believed::none, Ok)?;
     if words.needs_view() && !member.core {
         let mut program =
             vec!["rpm".to_owned(), "--dbpath".into(), format!("/{}", crate::generation::DATABASE)];
@@ -228,14 +229,9 @@ fn ask_rpm(
             program.push("--nodeps".into());
         }
         program.extend(for_rpm);
-        return in_view(family, member, (&program, database.as_ref()), prefix);
+        return in_view(family, member, (&program, database), prefix);
     }
-    // rpm makes a database where there is none, so it gets a place of its own for that.
-    let empty = database.is_none().then(tempfile::tempdir).transpose()?;
-    let database = match (&database, &empty) {
-        (Some(database), _) => database.path(),
-        (None, empty) => empty.as_ref().map_or(member.database.as_path(), tempfile::TempDir::path),
-    };
+    let database = database.path();
     let mut rpm = Command::new("rpm");
     let dir = (!crate::rpm::is_plain(database)).then(|| std::fs::File::open(database)).transpose()?;
     rpm.arg("--dbpath");
@@ -278,38 +274,18 @@ fn exit(status: std::process::ExitStatus) -> Exit {
     }
 }
 
-/// A directory with what overlayfs leaves in it, removed in the end.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let (Some(above), Some(name)) =
-            (self.0.parent(), self.0.file_name().and_then(|name| name.to_str()))
-            && let Ok(dir) = std::fs::File::open(above)
-        {
-            // What cannot be removed is in the way of nobody.
-            drop(crate::generation::remove(&dir, above, name));
-        }
-    }
-}
-
 /// Runs rpm where the node's packages are at their ordinary paths.
 fn in_view(
     family: &Family,
     member: &Member,
-    (program, database): (&[String], Option<&Believed>),
+    (program, database): (&[String], Believed),
     prefix: Option<&str>,
 ) -> Result<Exit, RpmCallError> {
-    let scratch = Scratch(tempfile::Builder::new().prefix("red-rpm-").tempdir()?.keep());
-    let (upper, work) = (scratch.0.join("upper"), scratch.0.join("work"));
-    std::fs::create_dir_all(upper.join(crate::generation::DATABASE))?;
+    // Nothing of the node's but what was looked at, and that where it is.
+    let below = Path::new("upper").join(crate::generation::DATABASE);
+    let scratch = database.moved(&below)?;
+    let (upper, work) = (scratch.path().join("upper"), scratch.path().join("work"));
     std::fs::create_dir(&work)?;
-    // Nothing of the node's but what was looked at.
-    if let Some((file, name)) =
-        database.and_then(Believed::file).and_then(|file| Some((file.clone(), file.file_name()?.to_owned())))
-    {
-        std::fs::copy(&file, upper.join(crate::generation::DATABASE).join(name))?;
-    }
     let mut lowers = family.lowers();
     let at = lowers.iter().position(|lower| lower.root == member.tree).unwrap_or(0);
     lowers.drain(..at);

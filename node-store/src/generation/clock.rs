@@ -3,14 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, Timespec, Timestamps, mkdirat, statat, unlinkat};
 
 use super::older::Moment;
 use super::tree::{Shown, remove};
-use super::variable::{ASIDE, NEVER_SEEN};
+use super::variable::ASIDE;
 use super::{At, StoreError};
 
+/// What has changed since the beginning of time: everything.
+pub(super) const NEVER_SEEN: Moment = (i64::MIN, 0);
 const SECOND: i128 = 1_000_000_000;
 
 /// When a transaction began, on each file system.
@@ -35,13 +38,18 @@ impl Clocks {
         self.begun
     }
 
+    /// Whether a directory is on another file system than the generation.
+    pub(super) fn is_another(&self, there: Shown<'_>) -> Result<bool, StoreError> {
+        Ok(rustix::fs::fstat(there.0).at(there.1)?.st_dev != self.device)
+    }
+
     /// By the clock of the one that another directory is on; where that has none to be read, everything there is newer,
     /// and why is told once.
     pub(super) fn moment(&mut self, there: Shown<'_>) -> Result<(Moment, Option<String>), StoreError> {
-        let device = rustix::fs::fstat(there.0).at(there.1)?.st_dev;
-        if device == self.device || self.begun == NEVER_SEEN {
+        if self.begun == NEVER_SEEN || !self.is_another(there)? {
             return Ok((self.begun, None));
         }
+        let device = rustix::fs::fstat(there.0).at(there.1)?.st_dev;
         if let Some(known) = self.others.get(&device) {
             return Ok((*known, None));
         }
@@ -72,6 +80,26 @@ impl Clocks {
         let stat = rustix::fs::fstat(&self.dir).at(shown.1)?;
         Ok((stat.st_mtime, stat.st_mtime_nsec))
     }
+}
+
+/// When the transaction began whose changes are in a directory. Once the clock of the file system was set back,
+/// times say nothing, and all that is there counts as newer.
+pub(super) fn begun(generation: &OwnedFd, from: &OwnedFd) -> Moment {
+    let Ok(begun) = statat(generation, "var", AtFlags::SYMLINK_NOFOLLOW) else { return NEVER_SEEN };
+    let moment = (begun.st_mtime, begun.st_mtime_nsec);
+    let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    let touched = rustix::fs::futimens(from, &Timestamps { last_access: now, last_modification: now })
+        .and_then(|()| rustix::fs::fstat(from));
+    match touched {
+        Ok(now) if (now.st_mtime, now.st_mtime_nsec) < moment => NEVER_SEEN,
+        _ => moment,
+    }
+}
+
+/// When a directory was made, by the clock of its file system.
+pub(super) fn moment_of(dir: &OwnedFd, shown: &Path) -> Result<Timespec, StoreError> {
+    let stat = rustix::fs::fstat(dir).at(shown)?;
+    Ok(Timespec { tv_sec: stat.st_mtime, tv_nsec: i64::try_from(stat.st_mtime_nsec).unwrap_or(0) })
 }
 
 /// A moment by another clock, which was looked at between two looks at the own one. Unless it is the same, its times may be

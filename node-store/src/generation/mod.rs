@@ -3,6 +3,7 @@
 //! lead through it. Switching is one rename.
 
 mod adopt;
+mod alike;
 mod clock;
 mod collect;
 mod descend;
@@ -10,6 +11,7 @@ mod forged;
 mod lock;
 mod marks;
 mod older;
+mod removal;
 mod sweep;
 mod switch;
 mod tidy;

@@ -81,7 +81,7 @@ impl Store {
         rustix::fs::fchmod(&closed, Mode::from_raw_mode(0o700)).at(self.red("stage"))?;
         drop(make_directory(&self.dir, &self.path, &work)?);
         let fresh = make_directory(&self.dir, &self.path, &upper)?;
-        let begun = super::variable::moment_of(&fresh, &self.path.join(&upper))?;
+        let begun = super::clock::moment_of(&fresh, &self.path.join(&upper))?;
         let into = make_directory(&self.dir, &self.path, format!("{upper}/{DATABASE}"))?;
         // Not through the node's own `var/lib/rpm`: what runs in the node may have put a link there.
         if let Some(current) = self.current()? {

@@ -2,18 +2,18 @@
 //! and outside generations: changes come to it once their generation is current, in steps that can be done
 //! again.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, openat, renameat, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat, Timestamps, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
-use super::clock::Clocks;
-use super::marks::{OPAQUE, clean, is_opaque, is_whiteout, strip};
-use super::older::{Here, Moment, free_name, is_dir, is_newer, make_room, remove_older};
+use super::alike::{same, same_access};
+use super::clock::{Clocks, NEVER_SEEN, begun};
+use super::marks::{OPAQUE, clean, is_opaque, is_whiteout, strip, take_opaque};
+use super::older::{Here, free_name, is_dir};
+use super::removal::{Removal, Stayed, watch};
 use super::transfer::copy_entry;
 use super::tree::{Shown, join, remove, same_attributes};
 use super::{At, DIRECTORY, Stage, Store, StoreError, VARIABLE, entries};
@@ -109,30 +109,8 @@ impl Store {
 
 /// Where things for `var` are kept that could not be moved there, by generation.
 pub(super) const KEPT: &str = ".red/kept";
-/// What has changed since the beginning of time: everything.
-pub(super) const NEVER_SEEN: Moment = (i64::MIN, 0);
 /// Lines about one switch.
 const TOLD: usize = 20;
-
-/// When the transaction began whose changes are in a directory. Once the clock of the file system was set back,
-/// times say nothing, and all that is there counts as newer.
-fn begun(generation: &OwnedFd, from: &OwnedFd) -> Moment {
-    let Ok(begun) = statat(generation, "var", AtFlags::SYMLINK_NOFOLLOW) else { return NEVER_SEEN };
-    let moment = (begun.st_mtime, begun.st_mtime_nsec);
-    let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-    let touched = rustix::fs::futimens(from, &Timestamps { last_access: now, last_modification: now })
-        .and_then(|()| rustix::fs::fstat(from));
-    match touched {
-        Ok(now) if (now.st_mtime, now.st_mtime_nsec) < moment => NEVER_SEEN,
-        _ => moment,
-    }
-}
-
-/// When a directory was made, by the clock of its file system.
-pub(super) fn moment_of(dir: &OwnedFd, shown: &Path) -> Result<Timespec, StoreError> {
-    let stat = rustix::fs::fstat(dir).at(shown)?;
-    Ok(Timespec { tv_sec: stat.st_mtime, tv_nsec: i64::try_from(stat.st_mtime_nsec).unwrap_or(0) })
-}
 
 /// Takes off the marks of names that the node does not have.
 fn strangers(
@@ -160,6 +138,7 @@ fn strangers(
 /// Changes of a generation on their way to `var`.
 struct Apply {
     clocks: Clocks,
+    removal: Removal,
     /// The node's link to its database, which no scriptlet removes.
     database: PathBuf,
     told: Vec<String>,
@@ -170,7 +149,7 @@ struct Apply {
 
 impl Apply {
     fn new(database: PathBuf, clocks: Clocks) -> Self {
-        Self { clocks, database, told: Vec::new(), changed: false, kept: false }
+        Self { clocks, removal: Removal::default(), database, told: Vec::new(), changed: false, kept: false }
     }
 
     fn fail(&mut self, error: &StoreError) {
@@ -204,6 +183,9 @@ impl Apply {
 
     fn move_into(&mut self, from: Shown<'_>, into: Shown<'_>) -> Result<(), StoreError> {
         let here = self.look_at(into)?;
+        // A command that was killed may have left it.
+        let stayed = self.removal.finish(into, c"removed", here);
+        self.tell_of(stayed, here);
         let mark = statat(from.0, OPAQUE, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| is_whiteout(&stat));
         if mark || is_opaque(from.0, from.1)? {
             // The directory was removed and made anew: nothing of the old one is in it.
@@ -212,6 +194,12 @@ impl Apply {
                     self.remove(into, &name, here);
                 }
             }
+            // Once is enough: what is new is there, too, where a command was killed and is done again.
+            if self.clocks.is_another(into)? {
+                rustix::fs::syncfs(into.0).at(into.1)?;
+            }
+            // A mark that stays does no harm but to what is told then.
+            drop(take_opaque(from.0, from.1));
         }
         // Names are bytes: a scriptlet may have made one that is no text.
         for (name, _) in entries(from.0, from.1)? {
@@ -229,8 +217,20 @@ impl Apply {
             return;
         }
         self.changed = true;
-        if let Err(error) = remove_older(into, name, here) {
-            self.told.push(format!("{error}: it is not part of the new generation, and is still there"));
+        let stayed = self.removal.remove(into, name, here);
+        self.tell_of(stayed, here);
+    }
+
+    fn tell_of(&mut self, stayed: Result<Stayed, StoreError>, here: Here) {
+        match stayed {
+            Err(error) => {
+                self.told.push(format!("{error}: it is not part of the new generation, and is still there"));
+            }
+            // That nothing is removed is told once.
+            Ok(stayed) if stayed.is_some() && here.moment != NEVER_SEEN => self.told.push(format!(
+                "{stayed}: not part of the new generation, but changed meanwhile (or mounted), and so still there"
+            )),
+            Ok(_) => {}
         }
     }
 
@@ -269,21 +269,38 @@ impl Apply {
             strip(&fd, &old)?;
         }
         self.changed = true;
-        let mut target = name.to_owned();
-        match there {
-            Some(there) if is_dir(&stat) != is_dir(&there) => make_room(into, name, here)?,
-            Some(there) if is_newer(&there, here.moment) && !same(from.0, into.0, name, (&stat, &there)) => {
-                // Whoever runs in the node wrote to it while the transaction had its copy.
-                target = free_name(into, name, "rpmnew")?;
-                self.told.push(format!(
-                    "{} changed meanwhile and stays; what the transaction made of it is {}",
-                    new.display(),
-                    join(into.1, &target).display()
-                ));
+        let target = self.free(from, (into, here), name, (&stat, there.as_ref()))?;
+        let watched = there.and_then(|there| watch(into.0, &target, &there));
+        let put = self.put((from, name, &stat), (into, &target));
+        self.removal.note(watched);
+        put
+    }
+
+    /// The name that something gets: its own, which is made free for it, or another where somebody wrote to what has that.
+    fn free(
+        &mut self,
+        from: Shown<'_>,
+        (into, here): (Shown<'_>, Here),
+        name: &CStr,
+        (stat, there): (&Stat, Option<&Stat>),
+    ) -> Result<CString, StoreError> {
+        let Some(there) = there else { return Ok(name.to_owned()) };
+        let new = join(into.1, name);
+        if is_dir(stat) != is_dir(there) {
+            if let Some(aside) = self.removal.make_room(into, name, here)? {
+                self.told.push(format!("{} changed meanwhile and is {} now", new.display(), aside.display()));
             }
-            _ => {}
+        } else if self.removal.is_newer(there, here.moment) && !same(from.0, into.0, name, (stat, there)) {
+            // Whoever runs in the node wrote to it while the transaction had its copy.
+            let target = free_name(into, name, "rpmnew")?;
+            self.told.push(format!(
+                "{} changed meanwhile and stays; what the transaction made of it is {}",
+                new.display(),
+                join(into.1, &target).display()
+            ));
+            return Ok(target);
         }
-        self.put((from, name, &stat), (into, &target))
+        Ok(name.to_owned())
     }
 
     /// Moves something to a name that is free, or that it takes the place of.
@@ -336,57 +353,6 @@ fn across(
     copied?;
     rustix::fs::fsync(into.0).at(into.1)?;
     unlinkat(from.0, name, AtFlags::empty()).at(join(from.1, name))
-}
-
-/// Whether two names, of which none is a directory, hold the same.
-fn same(from: &OwnedFd, into: &OwnedFd, name: &CStr, (new, old): (&Stat, &Stat)) -> bool {
-    let kind = |stat: &Stat| FileType::from_raw_mode(stat.st_mode);
-    if kind(new) != kind(old) {
-        return false;
-    }
-    let link = |dir: &OwnedFd| rustix::fs::readlinkat(dir, name, Vec::new()).ok();
-    match kind(new) {
-        FileType::RegularFile => new.st_size == old.st_size && same_bytes(from, into, name).unwrap_or(false),
-        FileType::Symlink => link(from) == link(into),
-        _ => true,
-    }
-}
-
-fn same_bytes(from: &OwnedFd, into: &OwnedFd, name: &CStr) -> std::io::Result<bool> {
-    use std::io::Read;
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let open = |dir| openat(dir, name, flags, Mode::empty()).map(std::fs::File::from);
-    let (mut new, mut old) = (open(from)?, open(into)?);
-    let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);
-    loop {
-        let count = new.read(&mut left)?;
-        if count == 0 {
-            return Ok(true);
-        }
-        old.read_exact(&mut right[..count])?;
-        if left[..count] != right[..count] {
-            return Ok(false);
-        }
-    }
-}
-
-/// Gives a directory that both have the owner and the mode that rpm gave it. The staging area's own
-/// directories are open to whoever makes them, and the one above the database is the staging area's.
-fn same_access(new: &Stat, old: &Stat, dir: Shown<'_>) -> Result<bool, StoreError> {
-    let root = rustix::process::geteuid().is_root();
-    // The staging area of an ordinary user has that user's group everywhere (mirror.rs), and so no set-group-ID.
-    let kept = if root { 0 } else { 0o2000 };
-    let of = |stat: &Stat| (stat.st_uid, if root { stat.st_gid } else { 0 }, stat.st_mode & 0o7077 & !kept);
-    if of(new) == of(old) || dir.1.ends_with("var/lib") || !root && new.st_uid != old.st_uid {
-        return Ok(false);
-    }
-    if root {
-        rustix::fs::fchown(dir.0, Some(Uid::from_raw(new.st_uid)), Some(Gid::from_raw(new.st_gid)))
-            .at(dir.1)?;
-    }
-    let mode = new.st_mode & !kept | old.st_mode & kept;
-    rustix::fs::fchmod(dir.0, Mode::from_raw_mode(mode & 0o7777)).at(dir.1)?;
-    Ok(true)
 }
 
 #[cfg(test)]

@@ -72,6 +72,62 @@ fn what_was_removed_goes_and_what_came_meanwhile_stays() {
     assert_eq!(files(&lib).iter().filter(|name| !name.starts_with("rpm=")).collect::<Vec<_>>(), wanted);
 }
 
+/// A file that loses one of its names has changed, by the transaction itself.
+#[test]
+fn names_of_one_file_go_and_change_together() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (store, stage, lib, upper) = begin(&scratch, &["rest/first", "pair", "next", "mixed/first"]);
+    for (first, second) in
+        [("rest/first", "rest/second"), ("pair", "pair2"), ("next", "next2"), ("mixed/first", "mixed/second")]
+    {
+        fs::hard_link(lib.join(first), lib.join(second)).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    let stage = {
+        drop(stage);
+        fs::remove_dir_all(store.red("stage")).unwrap();
+        store.stage(1).unwrap()
+    };
+    for name in [c"rest", c"pair", c"pair2", c"mixed"] {
+        mark(&open(&upper), &upper, name).unwrap();
+    }
+    for name in ["next", "next2"] {
+        write(upper.join(name), "new");
+    }
+    write(lib.join("mixed/meanwhile"), "mine");
+    let told = told(&store, &stage);
+    let wanted = ["mixed/", "mixed/meanwhile=mine", "next2=new", "next=new"];
+    assert_eq!(files(&lib)[..4], wanted, "{told:?}");
+    assert_eq!(files(&lib).len(), 5);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("mixed/meanwhile: not part of the new generation"), "{told:?}");
+}
+
+/// What was killed in the middle of a removal is completed by the next command, whatever times it has made.
+#[test]
+fn a_removal_that_was_killed_is_completed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (store, stage, lib, upper) = begin(&scratch, &["kept"]);
+    write(upper.join("mine"), "mine");
+    store.complete(&stage, &[]).unwrap();
+    store.publish(&stage).unwrap();
+    // As a command leaves it: half of it removed just now.
+    write(lib.join(".red-removing/sub/f"), "old");
+    let times = fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
+    fs::File::options().write(true).open(lib.join(".red-removing/sub/f")).unwrap().set_times(times).unwrap();
+    let told = store.switch(1).unwrap();
+    assert!(told.is_empty() && !lib.join(".red-removing").exists(), "{told:?}");
+    // And what somebody wrote there after all.
+    let stage = store.stage(2).unwrap();
+    write(stage.upper.join("var/lib/more"), "more");
+    store.complete(&stage, &[]).unwrap();
+    store.publish(&stage).unwrap();
+    write(lib.join(".red-removing/sub/g"), "new");
+    let told = store.switch(2).unwrap();
+    assert!(told.len() == 1 && told[0].contains("removed.rpmsave: not part"), "{told:?}");
+    assert_eq!(files(&lib.join("removed.rpmsave")), ["sub/", "sub/g=new"]);
+}
+
 /// rename(2) leaves what is in a directory that is moved as old as it was.
 #[test]
 fn what_was_moved_meanwhile_into_what_is_removed_stays() {
@@ -136,6 +192,25 @@ fn a_directory_that_was_made_anew_has_nothing_of_the_old_one() {
     assert_eq!(files(&lib.join("again")), ["both=new", "meanwhile=new"]);
 }
 
+/// A command that was killed is done again, and what it moved there is not taken for a part of the old directory.
+#[test]
+fn a_directory_that_was_made_anew_is_emptied_once() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (from, into) = (scratch.path().join("from"), scratch.path().join("into"));
+    write(into.join("old"), "old");
+    std::thread::sleep(Duration::from_millis(50));
+    write(from.join("new/f"), "new");
+    mark(&open(&from), &from, OPAQUE).unwrap();
+    let begun = statat(open(&from), c"new", AtFlags::empty()).unwrap();
+    let clocks = Clocks::new(&open(&from), (begun.st_mtime, begun.st_mtime_nsec)).unwrap();
+    let mut apply = Apply::new(PathBuf::new(), clocks);
+    for _ in 0..2 {
+        apply.move_into((&open(&from), &from), (&open(&into), &into)).unwrap();
+        assert_eq!(files(&into), ["new/", "new/f=new"]);
+        assert!(apply.told.is_empty(), "{:?}", apply.told);
+    }
+}
+
 #[test]
 fn kinds_and_modes_change() {
     let scratch = tempfile::tempdir().unwrap();
@@ -164,7 +239,8 @@ fn pipes_come_into_no_generation_and_odd_names_are_refused() {
     let (store, stage, lib, upper) = begin(&scratch, &["data"]);
     let pipe = |dir: &Path, name: &str| {
         fs::create_dir_all(dir).unwrap();
-        rustix::fs::mknodat(open(dir), name, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        rustix::fs::mknodat(open(dir), name, rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+            .unwrap();
     };
     pipe(&stage.upper.join("usr/share"), "pipe");
     pipe(&upper, "pipe");
@@ -253,8 +329,9 @@ fn what_cannot_be_moved_is_kept_and_blocks_nothing() {
     assert!(lib.join("moved").exists() && lib.join(&long).join("meanwhile").exists());
     let kept = store.red("kept/1");
     assert_eq!(files(&kept), ["lib/".to_owned(), format!("lib/{long}=file")]);
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[1].contains(&kept.display().to_string()), "{told:?}");
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told.iter().any(|line| line.contains("busy changed meanwhile and is")), "{told:?}");
+    assert!(told[2].contains(&kept.display().to_string()), "{told:?}");
     assert!(!store.needs_sweep());
     assert_eq!(store.sweep().unwrap(), Vec::<String>::new(), "it is told once");
     fs::create_dir(store.red("kept/1.1")).unwrap();

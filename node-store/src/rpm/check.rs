@@ -9,9 +9,9 @@ use rustix::fs::FileType;
 
 use librpm::{Db, Keyring, PackageHeader, Tag, VerificationFlags, VerifyOptions};
 
-use super::database::Planned;
+use super::database::{Planned, no_text};
 pub(super) use super::keyring::keyring;
-use super::texts::{Listed, nevra, no_text, texts};
+use super::texts::{Listed, nevra, texts};
 use super::{Job, define, use_database};
 
 /// A package file, open, and its header.
@@ -77,7 +77,7 @@ fn one(install: &super::Install, work: &Path, options: &VerifyOptions, ids: &Ids
         format!("{shown}: not accepted: {}; nothing has changed", words.trim())
     })?;
     let nevra = nevra(&header);
-    if let Some(name) = no_text(&header) {
+    if let Some(name) = no_text(&mut &file).ok_or_else(|| unknown(&nevra))? {
         return Err(format!(
             "{nevra} ({shown}) has a name that is no text (UTF-8), which no node can have: {}; build it with another; \
              nothing has changed",
@@ -105,7 +105,8 @@ fn one(install: &super::Install, work: &Path, options: &VerifyOptions, ids: &Ids
 }
 
 /// Opens a file that stays as it is until rpm has unpacked it: one that others may write to is copied to a place of our own,
-/// for its owner could change it between the look at it and the installation.
+/// for its owner could change it between the look at it and the installation. In a user namespace root's files look like
+/// those of any other user, and are copied too.
 fn unchanging(path: &Path, work: &Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::MetadataExt;
     let mut file = red_runtime::confine::open_read_only(path)?;
@@ -114,10 +115,26 @@ fn unchanging(path: &Path, work: &Path) -> std::io::Result<std::fs::File> {
         return Ok(file);
     }
     std::fs::create_dir_all(work)?;
+    has_room(work, facts.len())?;
     let mut copy = tempfile::Builder::new().prefix(".package-").tempfile_in(work)?;
     std::io::copy(&mut file, &mut copy)?;
     // The name goes; what is open stays.
     Ok(red_runtime::confine::open_read_only(copy.path())?)
+}
+
+/// Refuses to begin a copy that there is no room for.
+fn has_room(dir: &Path, bytes: u64) -> std::io::Result<()> {
+    let room = rustix::fs::statvfs(dir)?;
+    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    // Some file systems do not tell.
+    if room.f_blocks == 0 || free >= bytes {
+        return Ok(());
+    }
+    Err(std::io::Error::other(format!(
+        "somebody else may write to it, so it is copied before it is verified, and {} has room for {free} of its {bytes} bytes; \
+         make room there, or give it to the user who installs it with `chmod go-w`; nothing has changed",
+        dir.display()
+    )))
 }
 
 /// Whether anything of the header is signed. Digests alone prove nothing about who made it.
@@ -134,8 +151,7 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
     if files.len() > FILES {
         return Err(format!("{nevra} has {} files, more than {FILES}", files.len()));
     }
-    let mut links: BTreeSet<String> = BTreeSet::new();
-    let mut paths: Vec<(String, bool)> = Vec::with_capacity(files.len());
+    let mut links: BTreeSet<&str> = BTreeSet::new();
     let mut total = 0_u64;
     if files.paths().len() != files.len() {
         return Err(format!("{nevra}: its files are of no kind that is known; build it anew"));
@@ -176,14 +192,18 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
             }
         }
         if kind == FileType::Symlink {
-            links.insert(path.to_owned());
+            links.insert(path);
         }
-        paths.push((path.to_owned(), ghost));
     }
     if total > PACKAGE_BYTES {
         return Err(format!("{nevra} unpacks to {total} bytes, more than a node may hold (32 GiB)"));
     }
-    for (path, _) in &paths {
+    no_links_above(nevra, &files, &links)
+}
+
+/// Refuses files that lie behind links of their own package.
+fn no_links_above(nevra: &str, files: &Listed, links: &BTreeSet<&str>) -> Result<(), String> {
+    for path in files.paths() {
         let mut above = Path::new(path).parent();
         while let Some(dir) = above.filter(|dir| dir.parent().is_some()) {
             if dir.to_str().is_some_and(|dir| links.contains(dir)) {
@@ -202,12 +222,13 @@ fn contents(header: &PackageHeader, nevra: &str, ids: &Ids) -> Result<(), String
 pub(super) fn planned(packages: &[Package]) -> Result<Vec<Planned>, String> {
     let of = |package: &Package| {
         let nevra = nevra(&package.header);
-        let again = package.file.try_clone().map_err(|error| format!("{nevra}: {error}"))?;
-        let shown = nevra.clone();
-        Planned::of(nevra, &mut { again })
-            .ok_or_else(|| format!("{shown}: its header is of no kind that is known; build it anew"))
+        Planned::of(nevra.clone(), &mut &package.file).ok_or_else(|| unknown(&nevra))
     };
     packages.iter().map(of).collect()
+}
+
+fn unknown(nevra: &str) -> String {
+    format!("{nevra}: its header is of no kind that is known; build it anew")
 }
 
 /// Why a package may not have what only means something while a program runs.
@@ -316,5 +337,16 @@ mod tests {
             assert_eq!(found, now, "{mode:o} {owner}");
         }
         assert_eq!(std::fs::read_dir(work.path().join("new")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_copy_without_room_is_not_begun() {
+        let dir = tempfile::tempdir().unwrap();
+        has_room(dir.path(), 1).unwrap();
+        let why = has_room(dir.path(), u64::MAX).unwrap_err().to_string();
+        assert!(
+            why.contains("it is copied before") && why.contains(&dir.path().display().to_string()),
+            "{why}"
+        );
     }
 }

@@ -58,6 +58,16 @@ pub(crate) enum RpmError {
         /// What is wrong with it.
         why: String,
     },
+    /// One whose copy there is no room for.
+    #[error("{owner}: rpm's database in {path} cannot be copied: {why}")]
+    Room {
+        /// Whose it is.
+        owner: String,
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// Why, at each place that was tried.
+        why: String,
+    },
     /// The same, where the caller may not read it.
     #[error(
         "{path}: Permission denied: it says whose signatures count below that node; its owner opens it with \

@@ -59,24 +59,7 @@ impl Listed {
     }
 }
 
-/// Whether a text was one, before librpm made one of it.
+/// Whether a text was surely one, before librpm made one of it.
 pub(crate) fn is_text(text: &str) -> bool {
     !text.contains(NO_TEXT)
-}
-
-/// The first text of a header that is none and that a node cannot have: what the package is called, its files, who they
-/// belong to, where they lead.
-pub(super) fn no_text(header: &PackageHeader) -> Option<String> {
-    let tags = [
-        Tag::NAME,
-        Tag::VERSION,
-        Tag::RELEASE,
-        Tag::ARCH,
-        Tag::FILENAMES,
-        Tag::FILEUSERNAME,
-        Tag::FILEGROUPNAME,
-        Tag::FILELINKTOS,
-        Tag::FILECAPS,
-    ];
-    tags.into_iter().flat_map(|tag| texts(header, tag)).find(|text| !is_text(text))
 }

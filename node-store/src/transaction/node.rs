@@ -70,16 +70,7 @@ impl One<'_> {
             deciding::open(self.store.dir(), self.store.path(), &format!(".red/stage/{}", stage.number))?;
         deciding::is_believed(&staged, &self.session.family.node)?;
         let job = self.job(stage, &changes, (import, before.trusted.clone()))?;
-        self.locks.pass_on(true)?;
-        let mut failed = Vec::new();
-        let ran = rpm::run(&job, &mut |event| {
-            if let Event::Scriptlet { words, .. } = event {
-                failed.push(visible(words).into_owned());
-            }
-            tell(talk, event);
-        });
-        self.locks.pass_on(false)?;
-        let (done, output) = ran?;
+        let (done, output, failed) = self.have_rpm(&job, talk)?;
         if self.how.test {
             return Ok(None);
         }
@@ -117,6 +108,25 @@ impl One<'_> {
         self.store.sync_all()?;
         self.store.publish(stage)?;
         Ok(Some(about.record))
+    }
+
+    /// Has rpm do it, under the node's locks. Returns, too, which scriptlets failed.
+    fn have_rpm(
+        &self,
+        job: &Job,
+        talk: &mut dyn Talk,
+    ) -> Result<(Done, String, Vec<String>), TransactionError> {
+        self.locks.pass_on(true)?;
+        let mut failed = Vec::new();
+        let ran = rpm::run(job, &mut |event| {
+            if let Event::Scriptlet { words, .. } = event {
+                failed.push(visible(words).into_owned());
+            }
+            tell(talk, event);
+        });
+        self.locks.pass_on(false)?;
+        let (done, output) = ran?;
+        Ok((done, output, failed))
     }
 
     /// Takes away what only the view needed. Returns files that no package owns.

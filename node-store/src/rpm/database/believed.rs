@@ -4,15 +4,14 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{SealFlags, fcntl_add_seals};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 
+use super::aside::Aside;
 use super::{Contents, FILE, LOOK, MOST, RpmError, Said, TELL, ask, has_database, open};
 use crate::beneath::Dir;
 use crate::family::Member;
@@ -33,8 +32,7 @@ impl Snapshot {
     }
 
     fn copy(from: File) -> std::io::Result<Self> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let mut file = File::from(memfd_create("red-database", flags)?);
+        let mut file = crate::memory::file(c"red-database")?;
         let (mut sum, mut bytes) = (Sha256::new(), vec![0; 1 << 18]);
         // One that grows meanwhile does so without this process.
         let mut from = from.take(MOST);
@@ -70,27 +68,13 @@ impl Snapshot {
     }
 
     /// Puts it where rpm finds it by a name, in a directory that only this user enters.
-    fn unpack(&self, aside: Option<&Path>) -> std::io::Result<TempDir> {
-        let dir = directory(aside)?;
-        let mut file = self.file.try_clone()?;
-        file.rewind()?;
-        std::io::copy(&mut file, &mut File::create_new(dir.path().join(FILE))?)?;
-        Ok(dir)
+    fn unpack(&self, wanted: Option<&Path>) -> std::io::Result<Aside> {
+        Aside::new(wanted, |dir| {
+            let mut file = self.file.try_clone()?;
+            file.rewind()?;
+            std::io::copy(&mut file, &mut File::create_new(dir.join(FILE))?).map(|_bytes| ())
+        })
     }
-}
-
-/// A new directory that only this user enters: at a place of the caller's, or where the machine has one.
-fn directory(aside: Option<&Path>) -> std::io::Result<TempDir> {
-    let closed = std::fs::Permissions::from_mode(0o700);
-    let mut builder = tempfile::Builder::new();
-    let builder = builder.prefix("red-database-").permissions(closed);
-    let make = |above: &Path| builder.tempdir_in(above);
-    if let Some(above) = aside {
-        std::fs::create_dir_all(above)?;
-        return make(above);
-    }
-    let elsewhere = ["/var/tmp", "/dev/shm"].into_iter().find_map(|above| make(Path::new(above)).ok());
-    make(&std::env::temp_dir()).or_else(|error| elsewhere.ok_or(error))
 }
 
 /// Databases that this process has had read and that are good, by what they hold.
@@ -128,7 +112,11 @@ impl Unread {
         let snapshot = self.snapshot()?;
         snapshot.look(&self.known).map_err(|why| self.refused(why))?;
         let copy = snapshot.unpack(aside);
-        let copy = copy.map_err(|error| self.refused(format!("it cannot be copied: {error}")))?;
+        let copy = copy.map_err(|why| RpmError::Room {
+            owner: self.owner.clone(),
+            path: self.path.clone(),
+            why: why.to_string(),
+        })?;
         Ok(Some(Believed { path: copy.path().to_owned(), copy: Some(copy) }))
     }
 
@@ -147,13 +135,19 @@ impl Unread {
 #[derive(Debug)]
 pub(crate) struct Believed {
     path: PathBuf,
-    copy: Option<TempDir>,
+    copy: Option<Aside>,
 }
 
 impl Believed {
     /// Looks at a member's database. `None` when it has none.
     pub(crate) fn of(member: &Member) -> Result<Option<Self>, RpmError> {
         Unread::of(member).believe(None)
+    }
+
+    /// A place where there is none, and where rpm makes one.
+    pub(crate) fn none() -> std::io::Result<Self> {
+        let copy = Aside::new(None, |_dir| Ok(()))?;
+        Ok(Self { path: copy.path().to_owned(), copy: Some(copy) })
     }
 
     /// One that this process makes, or whose writer is this process.
@@ -166,9 +160,15 @@ impl Believed {
         &self.path
     }
 
-    /// The file of it, where it is a copy.
-    pub(crate) fn file(&self) -> Option<PathBuf> {
-        self.copy.as_ref().map(|copy| copy.path().join(FILE))
+    /// Its copy, with the file of it moved to a new directory below; without a copy that one alone.
+    pub(crate) fn moved(self, below: &Path) -> std::io::Result<Aside> {
+        let copy = self.copy.map_or_else(|| Aside::new(None, |_dir| Ok(())), Ok)?;
+        let below = copy.path().join(below);
+        std::fs::create_dir_all(&below)?;
+        match std::fs::rename(copy.path().join(FILE), below.join(FILE)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(copy),
+        }
     }
 }
 
@@ -212,7 +212,6 @@ mod tests {
         assert_ne!(snapshot.sum, other.sum);
         // What was good once is not looked at again, and nothing else is taken for it.
         snapshot.look(std::slice::from_ref(&snapshot.sum)).unwrap();
-        assert_eq!(copy.path().metadata().unwrap().permissions().mode() & 0o777, 0o700);
         let kept = copy.path().to_owned();
         drop(copy);
         assert!(!kept.exists());

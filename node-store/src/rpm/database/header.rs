@@ -59,12 +59,31 @@ pub(super) mod tag {
     pub(in crate::rpm) const ARCH: u32 = 1022;
     pub(in crate::rpm) const OLD_FILE_NAMES: u32 = 1027;
     pub(in crate::rpm) const SOURCE: u32 = 1044;
+    pub(in crate::rpm) const FILE_LINKS: u32 = 1036;
+    pub(in crate::rpm) const FILE_USERS: u32 = 1039;
+    pub(in crate::rpm) const FILE_GROUPS: u32 = 1040;
+    pub(in crate::rpm) const FILE_CAPABILITIES: u32 = 5010;
     pub(in crate::rpm) const PREFIXES: u32 = 1098;
     pub(in crate::rpm) const INSTALLED_PREFIXES: u32 = 1099;
     pub(in crate::rpm) const DIR_INDEXES: u32 = 1116;
     pub(in crate::rpm) const BASE_NAMES: u32 = 1117;
     pub(in crate::rpm) const DIR_NAMES: u32 = 1118;
 }
+
+/// What has to be text in a node: what the package is called, its files, who they belong to, where they lead.
+const NAMES: [u32; 11] = [
+    tag::NAME,
+    tag::VERSION,
+    tag::RELEASE,
+    tag::ARCH,
+    tag::OLD_FILE_NAMES,
+    tag::BASE_NAMES,
+    tag::DIR_NAMES,
+    tag::FILE_USERS,
+    tag::FILE_GROUPS,
+    tag::FILE_LINKS,
+    tag::FILE_CAPABILITIES,
+];
 
 /// What a package is, whatever an installation adds to its header: equal for the same package only.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -300,12 +319,7 @@ impl Identity {
 impl Planned {
     /// A package file, which has been verified.
     pub(in crate::rpm) fn of(nevra: String, file: &mut (impl Read + Seek)) -> Option<Self> {
-        file.seek(SeekFrom::Start(LEAD)).ok()?;
-        let signature = blob(file)?;
-        // The header begins at a multiple of eight.
-        let at = file.stream_position().ok()?.next_multiple_of(8);
-        file.seek(SeekFrom::Start(at)).ok()?;
-        let header = blob(file)?;
+        let (signature, header) = headers(file)?;
         let header = Header::read(&header)?;
         let mut signatures = Header::read(&signature)?.signatures_by(|(_, own)| own)?;
         // Those of files may be part of the package itself (`rpmsign` of old), where rpm leaves them.
@@ -313,6 +327,30 @@ impl Planned {
         let identity = header.identity;
         Some(Self { nevra, identity, signatures })
     }
+}
+
+/// The first name in a package file that is no text (UTF-8), as far as it can be shown; `None` when its header cannot be
+/// read.
+pub(in crate::rpm) fn no_text(file: &mut (impl Read + Seek)) -> Option<Option<String>> {
+    let (_, header) = headers(file)?;
+    let header = Header::read(&header)?;
+    for tag in NAMES {
+        let names = header.bytes(tag)?;
+        if let Some(name) = names.into_iter().find(|name| std::str::from_utf8(name).is_err()) {
+            return Some(Some(lossy(name)));
+        }
+    }
+    Some(None)
+}
+
+/// The signature of a package file, and its header.
+fn headers(file: &mut (impl Read + Seek)) -> Option<(Vec<u8>, Vec<u8>)> {
+    file.seek(SeekFrom::Start(LEAD)).ok()?;
+    let signature = blob(file)?;
+    // The header begins at a multiple of eight.
+    let at = file.stream_position().ok()?.next_multiple_of(8);
+    file.seek(SeekFrom::Start(at)).ok()?;
+    Some((signature, blob(file)?))
 }
 
 /// The header of a file that begins here, as the database would have it.

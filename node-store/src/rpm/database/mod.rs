@@ -2,6 +2,7 @@
 //! its own that may crash alone, and nothing opens one that has not been read so. The core OS's is the machine's own, and
 //! believed as it is.
 
+mod aside;
 mod believed;
 mod header;
 mod reader;
@@ -10,15 +11,18 @@ mod states;
 
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::io::{Read, Seek};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use librpm::Tag;
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use believed::{Believed, Unread, look_in, read_in};
+pub(super) use header::no_text;
 pub(crate) use header::{Identity, Planned, Signatures};
 pub(crate) use reader::main;
 pub(crate) use states::{FileState, are_kept, are_new};
@@ -45,6 +49,10 @@ const OTHERS: [&str; 3] = ["Packages.db", "Packages", "data.mdb"];
 const KEY: &str = "gpg-pubkey";
 /// Bytes that a database may have: that of 5,000 packages has 400 MB.
 const MOST: u64 = 1 << 30;
+/// A larger database is refused when less than a share of it is more than holes. rpm makes none, but copies may have them
+/// where packages were removed.
+const LARGE: u64 = 16 << 20;
+const SHARE: u64 = 16;
 /// Bytes that the reader may say.
 const SAID: u64 = 512 << 20;
 
@@ -140,7 +148,49 @@ fn open(dir: &Dir) -> Result<File, String> {
     if length > MOST {
         return Err(format!("it has {length} bytes, more than {MOST}"));
     }
+    is_whole(&file, length)?;
     Ok(file)
+}
+
+/// Refuses a file that was cut off, or that is holes, before memory is spent on it.
+fn is_whole(mut file: &File, length: u64) -> Result<(), String> {
+    let mut head = [0; 18];
+    if file.read_exact_at(&mut head, 0).is_err() || !head.starts_with(shape::MAGIC) {
+        // The reader says what it is.
+        return Ok(());
+    }
+    let page = match u64::from(u16::from_be_bytes([head[16], head[17]])) {
+        1 => 1 << 16,
+        bytes => bytes,
+    };
+    if !length.is_multiple_of(page) {
+        return Err(format!(
+            "it was cut off: {length} bytes are no whole number of its pages of {page} bytes"
+        ));
+    }
+    let wanted = length / SHARE;
+    if length > LARGE && has_less(file, wanted) {
+        return Err(format!(
+            "of its {length} bytes less than {wanted} are there, and the others are holes, which rpm does not make; \
+             where nothing else may have written it, `rpmdb --rebuilddb --dbpath DIR` makes it anew"
+        ));
+    }
+    file.rewind().map_err(|error| error.to_string())
+}
+
+/// Whether a file has less bytes than that besides holes, where its file system tells.
+fn has_less(file: &File, wanted: u64) -> bool {
+    let (mut data, mut at) = (0, 0);
+    while data < wanted {
+        let next =
+            seek(file, SeekFrom::Data(at)).and_then(|start| Ok((start, seek(file, SeekFrom::Hole(start))?)));
+        match next {
+            Ok((start, end)) if end > start => (data, at) = (data + end - start, end),
+            Err(Errno::NXIO) => break,
+            _ => return false,
+        }
+    }
+    data < wanted
 }
 
 /// Has the process that may crash read it.

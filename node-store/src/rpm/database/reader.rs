@@ -2,7 +2,7 @@
 //! byte of it, it gives up what it could do besides computing.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use rusqlite::Connection;
@@ -11,9 +11,9 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 
 use super::header::{Header, Identity, tag};
-use super::{Contents, Installed, KEY, MOST, Said, StoredKey, TELL, shape};
+use super::{Contents, Installed, KEY, Said, StoredKey, TELL, shape};
 
-/// Address space: the file twice, and what is told of it.
+/// Address space: the file, and what is told of it.
 const MEMORY: u64 = 4 << 30;
 /// Seconds of processor time.
 const SECONDS: u64 = 120;
@@ -32,9 +32,9 @@ pub(crate) fn main(args: &[std::ffi::OsString]) -> ExitCode {
 
 fn read() -> Said {
     confine().map_err(|errno| format!("its reader cannot be confined: {}", std::io::Error::from(errno)))?;
-    let mut bytes = Vec::new();
-    std::io::stdin().lock().take(MOST).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    let open = shape::open(bytes)?;
+    let stdin = std::io::stdin().lock();
+    let length = rustix::fs::fstat(&stdin).map_err(|errno| std::io::Error::from(errno).to_string())?.st_size;
+    let open = shape::open(stdin, usize::try_from(length).unwrap_or(0))?;
     shape::check(&open)?;
     contents(&open)
 }

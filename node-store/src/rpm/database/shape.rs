@@ -3,6 +3,7 @@
 //! else, later, or never. So what is not exactly rpm's is no database of rpm.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 use red_runtime::node::render::visible;
@@ -42,7 +43,9 @@ const PACKAGES: &str = "CREATE TABLE 'Packages' (hnum INTEGER PRIMARY KEY AUTOIN
 /// What SQLite makes files of where nobody says otherwise; rpm does not.
 const PAGE: [u8; 2] = [0x10, 0];
 /// The first bytes of every database of SQLite.
-const MAGIC: &[u8] = b"SQLite format 3\0";
+pub(super) const MAGIC: &[u8] = b"SQLite format 3\0";
+/// How many bytes it begins with before its pages.
+const HEADER: usize = 100;
 /// What its 18th and 19th byte say: that there is no write-ahead log, or that there may be one.
 const MODES: [[u8; 2]; 2] = [[1, 1], [2, 2]];
 /// Where it says what its texts are, and that they are UTF-8.
@@ -56,9 +59,11 @@ const SECONDS: Duration = Duration::from_secs(60);
 /// Names and definitions that are shown.
 const SHOWN: usize = 80;
 
-/// Opens a database that is in memory, so that no other file has a say. Nothing in it is trusted.
-pub(super) fn open(mut bytes: Vec<u8>) -> Result<Connection, String> {
-    if !bytes.starts_with(MAGIC) || bytes.len() < 100 {
+/// Opens a database of so many bytes in SQLite's own memory, so that no other file has a say, and there is one copy of it.
+/// Nothing in it is trusted.
+pub(super) fn open(mut from: impl Read, length: usize) -> Result<Connection, String> {
+    let mut bytes = [0; HEADER];
+    if length < HEADER || from.read_exact(&mut bytes).is_err() || !bytes.starts_with(MAGIC) {
         return Err("it is no database of SQLite".into());
     }
     if bytes[16..18] != PAGE {
@@ -95,8 +100,7 @@ pub(super) fn open(mut bytes: Vec<u8>) -> Result<Connection, String> {
     }
     let begun = Instant::now();
     open.progress_handler(100_000, Some(move || begun.elapsed() > SECONDS)).map_err(words)?;
-    let length = bytes.len();
-    open.deserialize_read_exact(MAIN_DB, &bytes[..], length, true).map_err(words)?;
+    open.deserialize_read_exact(MAIN_DB, (&bytes[..]).chain(from), length, true).map_err(words)?;
     Ok(open)
 }
 
@@ -207,6 +211,10 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn opened(bytes: &[u8]) -> Result<Connection, String> {
+        open(bytes, bytes.len())
+    }
+
     /// A database of this machine's rpm, with more in it.
     fn said(sql: &str) -> Result<(), String> {
         let dir = tempfile::tempdir().unwrap();
@@ -219,7 +227,7 @@ mod tests {
             .unwrap()
             .execute_batch(&format!("PRAGMA journal_mode=DELETE; {sql}"))
             .unwrap();
-        check(&open(std::fs::read(path).unwrap())?)
+        check(&opened(&std::fs::read(path).unwrap())?)
     }
 
     #[test]
@@ -261,7 +269,7 @@ mod tests {
         }
         assert_eq!(said("INSERT INTO sqlite_sequence VALUES ('Packages', 7)"), Ok(()));
         for bytes in [&b""[..], b"SQLite format 3\0", &[0; 4096]] {
-            assert!(open(bytes.to_vec()).is_err());
+            assert!(opened(bytes).is_err());
         }
     }
 
@@ -276,10 +284,10 @@ mod tests {
         {
             let mut bytes = bytes.clone();
             bytes[18..20].copy_from_slice(&mode);
-            assert_eq!(open(bytes).is_ok(), fits, "{mode:?}");
+            assert_eq!(opened(&bytes).is_ok(), fits, "{mode:?}");
         }
         let mut other = bytes;
         other[ENCODING].copy_from_slice(&[0, 0, 0, 2]);
-        assert!(open(other).is_err_and(|why| why.contains("encoding")));
+        assert!(opened(&other).is_err_and(|why| why.contains("encoding")));
     }
 }

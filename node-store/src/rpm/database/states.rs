@@ -25,9 +25,15 @@ const REPLACED: u8 = 1;
 const NOT_INSTALLED: u8 = 2;
 const OTHER_COLOUR: u8 = 4;
 
-/// How a file is, whether it is documentation, whether it is for some architectures only, and whether it is a directory.
+/// How a file is, and what a transaction may leave out for.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct FileState(u8, bool, bool, bool);
+pub(crate) struct FileState {
+    state: u8,
+    documentation: bool,
+    /// It is for some architectures only.
+    coloured: bool,
+    directory: bool,
+}
 
 impl Header<'_> {
     /// How its files are, in their order.
@@ -40,7 +46,7 @@ impl Header<'_> {
             let coloured = colours.get(at).is_some_and(|colour| *colour != 0);
             let mode = modes.chunks_exact(2).nth(at).map(|mode| u16::from_be_bytes([mode[0], mode[1]]));
             let directory = mode.is_some_and(|mode| mode & KIND == DIRECTORY);
-            FileState(*state, documentation, coloured, directory)
+            FileState { state: *state, documentation, coloured, directory }
         };
         self.whole(STATES).unwrap_or_default().iter().enumerate().map(of).collect()
     }
@@ -57,17 +63,16 @@ pub(crate) fn are_new(states: &[FileState], files: &[String], documentation: boo
     let mut filled: BTreeMap<&str, bool> = BTreeMap::new();
     for (file, state) in files.iter().zip(states) {
         if let Some((above, _)) = file.rsplit_once('/') {
-            *filled.entry(above).or_default() |= state.0 == NORMAL;
+            *filled.entry(above).or_default() |= state.state == NORMAL;
         }
     }
     let fits = |(file, state): (&String, &FileState)| {
-        let FileState(state, of_documentation, coloured, directory) = *state;
         // rpm leaves a directory out when it leaves out all that is in it (`skipInstallFiles`).
-        let emptied = || directory && filled.get(file.as_str()) == Some(&false);
-        match state {
+        let emptied = || state.directory && filled.get(file.as_str()) == Some(&false);
+        match state.state {
             NORMAL => true,
-            NOT_INSTALLED => of_documentation && !documentation || emptied(),
-            OTHER_COLOUR => coloured,
+            NOT_INSTALLED => state.documentation && !documentation || emptied(),
+            OTHER_COLOUR => state.coloured,
             _ => false,
         }
     };
@@ -82,7 +87,7 @@ pub(crate) fn are_kept(
 ) -> bool {
     let replaced = |at: usize| files.get(at).is_some_and(|file| brought.contains(file.as_str()));
     let fits = |(at, (old, new)): (usize, (&FileState, &FileState))| {
-        old == new || matches!(new.0, REPLACED | OTHER_COLOUR) && replaced(at)
+        old == new || matches!(new.state, REPLACED | OTHER_COLOUR) && replaced(at)
     };
     before.len() == now.len() && before.iter().zip(now).enumerate().all(fits)
 }
@@ -90,6 +95,10 @@ pub(crate) fn are_kept(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn made(state: u8, documentation: bool, coloured: bool, directory: bool) -> FileState {
+        FileState { state, documentation, coloured, directory }
+    }
 
     #[test]
     fn files_are_as_rpm_leaves_them() {
@@ -106,21 +115,21 @@ mod tests {
             (OTHER_COLOUR, false, true, true, true),
             (255, true, true, false, false),
         ] {
-            let one = [FileState(state, documentation, coloured, false)];
+            let one = [made(state, documentation, coloured, false)];
             let said = [true, false].map(|documentation| are_new(&one, &files[..1], documentation));
             assert_eq!(said, [with, without], "{one:?}");
         }
         assert!(!are_new(&[], &files[..1], true) && are_new(&[], &[], true));
-        let one = [FileState(NORMAL, false, false, false)];
+        let one = [made(NORMAL, false, false, false)];
         assert!(are_new(&one, &["/a".into(), "/a".into()], true) && !are_new(&one, &files, true));
     }
 
     #[test]
     fn directories_are_left_out_with_all_that_is_in_them() {
         let files = ["/d", "/d/e", "/d/e/doc", "/d/e/more"].map(str::to_owned);
-        let (out, there) = (FileState(NOT_INSTALLED, false, false, true), FileState(0, false, false, true));
-        let doc = FileState(NOT_INSTALLED, true, false, false);
-        let (file, lost) = (FileState(NORMAL, false, false, false), FileState(2, false, false, false));
+        let (out, there) = (made(NOT_INSTALLED, false, false, true), made(0, false, false, true));
+        let doc = made(NOT_INSTALLED, true, false, false);
+        let (file, lost) = (made(NORMAL, false, false, false), made(2, false, false, false));
         for (states, without) in [
             (&[out, out, doc, doc][..], true),
             (&[there, out, doc, doc], true),
@@ -133,17 +142,17 @@ mod tests {
             (&[there, out], false),
         ] {
             assert_eq!(are_new(states, &files[..states.len()], false), without, "{states:?}");
-            let with = without && states.iter().all(|state| state.0 == NORMAL);
+            let with = without && states.iter().all(|state| state.state == NORMAL);
             assert_eq!(are_new(states, &files[..states.len()], true), with, "{states:?}");
         }
-        let other = FileState(OTHER_COLOUR, false, true, false);
+        let other = made(OTHER_COLOUR, false, true, false);
         assert!(are_new(&[there, out, other], &files[..3], true));
     }
 
     #[test]
     fn files_that_stay_are_as_they_were() {
         let files = ["/a".to_owned(), "/b".to_owned()];
-        let state = |state| FileState(state, false, false, false);
+        let state = |state| made(state, false, false, false);
         let brought = BTreeSet::from(["/b"]);
         for (before, now, kept) in [
             ([0, 0], &[0, 0][..], true),

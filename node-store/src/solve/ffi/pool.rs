@@ -128,8 +128,7 @@ impl Pool {
         let flags = if extend { raw::REPO_EXTEND_SOLVABLES | raw::REPO_LOCALPOOL } else { 0 };
         let failed = |source| SolvError::File { path: shown.into(), source };
         // Its pages are read when they are wanted, from what nobody else can change meanwhile.
-        let fd = rustix::fs::memfd_create(c"solv", rustix::fs::MemfdFlags::CLOEXEC);
-        let mut file = File::from(fd.map_err(std::io::Error::from).map_err(failed)?);
+        let mut file = crate::memory::file(c"solv").map_err(failed)?;
         file.write_all(bytes).and_then(|()| file.rewind()).map_err(failed)?;
         self.with(
             file,
