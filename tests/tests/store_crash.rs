@@ -65,6 +65,8 @@ fn tell(line: std::fmt::Arguments<'_>) {
 
 fn start(ground: &Ground, node: &str) -> Child {
     let mut command = ground.tool("red-dnf");
+    // One that is killed leaves copies there.
+    command.env("TMPDIR", ground.pool.mkdir("tmp"));
     command.arg(format!("--redpath={}", ground.node(node).display()));
     command.args(["-y", "-C", "update"]).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("it starts")
@@ -197,6 +199,7 @@ fn data_that_leave_are_whole_or_gone() {
         strace.args(["-f", "-e", "trace=unlinkat", "-o"]).arg(&trace).args(how);
         strace.arg(red_tests::call::built("red-dnf")).arg(format!("--redpath={}", node.display()));
         strace.args(["-y", "-C", "remove", "tree"]);
+        strace.env("TMPDIR", ground.pool.mkdir("tmp"));
         run(strace.env("NODE_PREFIX", ground.pool.join("prefix")).stdin(Stdio::null()))
     };
     remove(&[]).good();
@@ -303,6 +306,7 @@ fn a_disk_that_fails() {
                 .args(["-f", "-o", "/dev/null", &format!("--inject={set}:error=EIO:when={when}")])
                 .arg(program);
             strace.arg(format!("--redpath={}", node.display())).args(["-y", "-C", "update"]);
+            strace.env("TMPDIR", ground.pool.mkdir("tmp"));
             strace.env("NODE_PREFIX", ground.pool.join("prefix")).stdin(Stdio::null());
             let said = run(&mut strace);
             refused += usize::from(said.code != 0);

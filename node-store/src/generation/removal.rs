@@ -291,7 +291,7 @@ mod tests {
         let at = |name: &str| top.path().join(name);
         ["file", "other"].iter().for_each(|name| std::fs::write(at(name), name).unwrap());
         ["dir", "empty"].iter().for_each(|name| std::fs::create_dir(at(name)).unwrap());
-        let walk = Walk::new(&std::fs::File::open(top.path()).unwrap(), top.path()).unwrap();
+        let walk = Walk::new(std::fs::File::open(top.path()).unwrap(), top.path()).unwrap();
         let known = listed(walk.dir(), vec![c"file".into(), c"dir".into(), c"none".into()]);
         assert_eq!(known.len(), 2);
         for (from, to) in [("other", "file"), ("empty", "dir")] {

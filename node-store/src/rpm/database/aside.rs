@@ -156,7 +156,7 @@ mod tests {
         let at = |name: &str| scratch.path().join(name);
         for (name, mode) in [("red-database-left", 0o700), ("red-database-open", 0o755), ("other", 0o700)] {
             std::fs::create_dir_all(at(name).join("work/work")).unwrap();
-            std::fs::set_permissions(at(name).join("work/work"), Permissions::from_mode(0)).unwrap();
+            std::fs::set_permissions(at(name).join("work/work"), Permissions::from_mode(0o0)).unwrap();
             std::fs::set_permissions(at(name), Permissions::from_mode(mode)).unwrap();
         }
         std::os::unix::fs::symlink("other", at("red-database-link")).unwrap();
