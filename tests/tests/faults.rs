@@ -1,4 +1,4 @@
-//! Every system call can fail: no panic, no hang, nothing left (HARDENING, figures).
+//! Every system call can fail: no panic, no hang, nothing left.
 
 use std::process::{Command, Stdio};
 

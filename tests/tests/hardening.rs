@@ -1,4 +1,4 @@
-//! Weaknesses that a container engine can have, each shown not to be ours (HARDENING).
+//! Weaknesses that a container engine can have, each shown not to be ours (docs/src/security.md).
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
