@@ -1,8 +1,9 @@
 //! A bundle as an engine hands it over: plain, or one that names a node.
 //!
-//! `choice` says which of both, `found` looks at what the configuration names by path, `volumes` keeps
-//! what decides out of reach of either.
+//! `choice` says which of both, `annotations` what is asked of this container, `found` looks at what the
+//! configuration names by path, `volumes` keeps what decides out of reach of either.
 
+mod annotations;
 mod choice;
 mod found;
 mod volumes;
@@ -36,7 +37,7 @@ use crate::spec::host::SystemHost;
 use crate::spec::identity::Caller;
 use crate::spec::plan::{self, Plan, Request};
 
-use choice::{Choice, Selection};
+use choice::{Choice, Rival, Selection};
 use found::EngineDirs;
 use volumes::Origin;
 
@@ -267,14 +268,18 @@ fn planned(
 
 /// An annotation and a root that name different nodes: either could be what was meant.
 fn agreed(choice: &Choice, family: &Family, report: &mut Report) {
-    let Some(rival) = &choice.rival else { return };
+    let Some(Rival { path, annotation }) = &choice.rival else { return };
     let leaf = family.leaf().path.as_path();
-    let same = crate::node::place::canonical(rival).is_ok_and(|rival| rival == leaf);
+    let same = crate::node::place::canonical(path).is_ok_and(|path| path == leaf);
     if !same {
+        let root = match &choice.reference {
+            Some(place) => format!("the root's {place} refers to"),
+            None => "the root is, or is a copy of,".to_owned(),
+        };
         let message = format!(
-            "the annotation names node {}, and the root is, or refers to, node {}",
+            "annotation {annotation} names node {}, and {root} node {}",
             leaf.display(),
-            rival.display()
+            path.display()
         );
         report.push(Diagnostic::error(Code::EngineConflict, message).help("name one of them"));
     }
