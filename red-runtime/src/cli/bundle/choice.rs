@@ -42,6 +42,8 @@ pub(super) struct Choice {
     pub(super) strict: bool,
     /// Digest that its plan must have: 64 hexadecimal digits.
     pub(super) digest: Option<String>,
+    /// Digests of parts of that plan.
+    pub(super) parts: Option<String>,
     /// What the root says, when an annotation has named a node.
     pub(super) rival: Option<Rival>,
     /// Where the root says it, when that is a file of an image.
@@ -201,6 +203,7 @@ fn reference(root: &Path) -> Result<Choice, NodeError> {
         admin: read.admin,
         strict: read.strict,
         digest: pinned,
+        parts: read.parts,
         ..Choice::default()
     })
 }
@@ -325,7 +328,7 @@ mod tests {
         ];
         let app = node("app", &pod);
         assert_eq!((app.redpath, app.strict, app.admin), ("/n/app".into(), false, false));
-        assert_eq!(app.digest, Some(ones));
+        assert_eq!(app.digest, Some(ones.clone()));
         let web = node("web-2", &pod);
         assert_eq!((web.redpath, web.strict, web.admin), ("/n/web".into(), true, true));
         assert_eq!(web.digest, Some(zeros.clone()));
