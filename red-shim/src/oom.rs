@@ -55,7 +55,7 @@ impl Source {
         let counter = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let line = format!("{} {}", counter.as_raw_fd(), control.as_raw_fd());
         std::fs::write(dir.join("cgroup.event_control"), line)?;
-        Ok(Self::Counter { counter: AsyncFd::register(counter)?, control, at })
+        Ok(Self::Counter { counter: crate::sys::watched(counter)?, control, at })
     }
 
     fn events(dir: &Path) -> io::Result<Self> {
@@ -63,7 +63,7 @@ impl Source {
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         inotify::add_watch(&watch, &file, inotify::WatchFlags::MODIFY)?;
         let before = kills(&file);
-        Ok(Self::Events { watch: AsyncFd::register(watch)?, file, before })
+        Ok(Self::Events { watch: crate::sys::watched(watch)?, file, before })
     }
 
     async fn next(&mut self) -> io::Result<bool> {

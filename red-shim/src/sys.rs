@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use rustix::process::{Pid, Signal};
+use tokio::io::unix::AsyncFd;
 
 /// Splits this process in two. `None` in the new one.
 ///
@@ -62,6 +63,15 @@ pub(crate) fn signal(number: u32) -> Option<Signal> {
     // SAFETY: it is a signal of the kernel's, and it is only sent, so that nothing of this process's own library
     // is touched by it.
     Some(unsafe { Signal::from_raw_unchecked(number) })
+}
+
+/// A descriptor whose readiness is awaited.
+///
+/// # Errors
+/// Descriptors or memory ran out, or it is of a file that is always ready (epoll_ctl(2), EPERM).
+pub(crate) fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd is open and the same for as long as it lives, and here it is moved into what watches it.
+    unsafe { AsyncFd::register(fd) }.map_err(Into::into)
 }
 
 /// Ends a process at once, without what a library would still do at its end.

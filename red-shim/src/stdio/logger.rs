@@ -66,7 +66,7 @@ pub(super) async fn start(
 
 async fn is_ready(ready: OwnedFd) {
     let Ok(()) = rustix::io::ioctl_fionbio(&ready, true) else { return };
-    let Ok(ready) = AsyncFd::register(ready) else { return };
+    let Ok(ready) = crate::sys::watched(ready) else { return };
     loop {
         let Ok(mut guard) = ready.readable().await else { return };
         match guard.try_io(|ready| Ok(rustix::io::read(ready, &mut [0_u8; 1])?)) {

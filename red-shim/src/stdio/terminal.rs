@@ -148,7 +148,7 @@ impl Console {
 
 fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     ioctl_fionbio(&fd, true)?;
-    AsyncFd::register(fd)
+    crate::sys::watched(fd)
 }
 
 /// Copies until there is no more, or nobody to write it to; then it is read and thrown away, so that nobody waits
