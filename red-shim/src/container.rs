@@ -116,8 +116,9 @@ impl Container {
         };
         process.keep(streams);
         let pid = files.made()?;
-        process.made(pid)?;
-        Ok(held.claim(pid))
+        let (ended, over) = held.claim(pid);
+        process.made(pid, over)?;
+        Ok(ended)
     }
 
     /// Runs a subcommand of the runtime on it.
@@ -180,8 +181,10 @@ impl Container {
             .await;
         // The bundle goes with the container anyway.
         drop(std::fs::remove_file(&path));
+        // One that did not start is as before: it can be forgotten.
+        let ended = made?;
         process.start();
-        made
+        Ok(ended)
     }
 
     /// One of its processes: the first where no name is given.

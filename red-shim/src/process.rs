@@ -64,16 +64,19 @@ impl Process {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It is there, as a child of the shim that nobody has waited for.
+    /// It is there, as a child of the shim; `over` when it has been waited for already, so that its number may be
+    /// somebody else's by now.
     ///
     /// # Errors
     /// Descriptors ran out.
-    pub(crate) fn made(&self, pid: i32) -> Result<(), Error> {
+    pub(crate) fn made(&self, pid: i32, over: bool) -> Result<(), Error> {
         let number = Pid::from_raw(pid).ok_or_else(|| Error::Invalid(format!("process {pid}")))?;
-        let process = match pidfd_open(number, PidfdFlags::empty()) {
-            // It has ended, and was waited for, in the moment since it was made.
-            Err(rustix::io::Errno::SRCH) => None,
-            other => Some(other.doing(|| format!("cannot watch process {pid}"))?),
+        let process = match over {
+            true => None,
+            false => {
+                let opened = pidfd_open(number, PidfdFlags::empty());
+                Some(opened.doing(|| format!("cannot watch process {pid}"))?)
+            }
         };
         let mut live = self.live();
         live.pid = pid;

@@ -218,6 +218,9 @@ impl TaskService {
             return Err(Error::Unsupported("a container from a checkpoint"));
         }
         let bundle = bundle_path(&request.bundle)?;
+        if !bundle.join("config.json").exists() {
+            return Err(Error::Unknown(format!("bundle {} has no config.json", bundle.display())));
+        }
         let config = Config::of(&bundle)?;
         let options = Options::of(request.options.as_ref())?;
         let runtime = Runtime::of(&options, &self.0.namespace, config.is_systemd());

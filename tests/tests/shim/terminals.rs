@@ -1,0 +1,61 @@
+//! Containers and further processes with a terminal.
+
+use red_tests::terminal::Terminal;
+
+use crate::{begin, each, nothing_left};
+
+#[test]
+fn run_and_exec_with_a_terminal() {
+    let Some((stage, containerd)) = begin() else { return };
+    each(&stage, |root, id| {
+        let shell = ["/usr/bin/sh", "-c", "stty -echo; tty; stty size; while read word; do echo got $word; stty size; [ $word = go ] || exit 9; done"];
+        let mut terminal = Terminal::spawn(containerd.run_command(&["--rm", "-t"], root, id, &shell), 100, 30);
+        terminal.expect("/dev/");
+        terminal.expect("30 100");
+        terminal.resize(91, 41);
+        // A window's size takes its way through ctr, containerd and the shim.
+        for _ in 0..100 {
+            terminal.send("go\n");
+            terminal.expect("got go\r\n");
+            if terminal.expect("\r\n").contains("41 91") {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        terminal.send("go\n");
+        terminal.expect("41 91");
+        let exec = containerd.command(&["task", "exec", "-t", "--exec-id", "x", id, "/usr/bin/sh", "-c",
+            "stty -echo; stty size; read word; echo $word >/dev/tty; seq 1 20000; exit 8"]);
+        let mut second = Terminal::spawn(exec, 77, 22);
+        second.expect("22 77");
+        second.send("typed\n");
+        second.expect("typed\r\n");
+        let (code, rest) = second.wait();
+        let numbers: String = (1..=20000).map(|number| format!("{number}\r\n")).collect();
+        assert_eq!((code, rest.len(), rest == numbers), (8, numbers.len(), true));
+        terminal.send("stop\n");
+        terminal.expect("got stop");
+        assert_eq!(terminal.wait().0, 9);
+    });
+    nothing_left(&containerd);
+}
+
+#[test]
+fn a_terminal_is_left_and_found_again() {
+    let Some((stage, containerd)) = begin() else { return };
+    each(&stage, |root, id| {
+        let script = "stty -echo; while read word; do echo got $word; [ $word != end ] || exit 2; done";
+        containerd.run(&["-d", "-t"], root, id, &["/usr/bin/sh", "-c", script]).good();
+        for word in ["one", "two"] {
+            let mut terminal = Terminal::spawn(containerd.command(&["task", "attach", id]), 80, 24);
+            terminal.send(&format!("{word}\n"));
+            terminal.expect(&format!("got {word}"));
+        }
+        let mut terminal = Terminal::spawn(containerd.command(&["task", "attach", id]), 80, 24);
+        terminal.send("end\n");
+        terminal.expect("got end");
+        containerd.wait_status(id, "STOPPED");
+        containerd.remove(id);
+    });
+    nothing_left(&containerd);
+}
