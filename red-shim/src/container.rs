@@ -18,6 +18,8 @@ pub(crate) struct Container {
     pub(crate) id: String,
     /// containerd's namespace.
     namespace: String,
+    /// Address of containerd's socket, or nothing.
+    daemon: Arc<str>,
     /// Directory with its configuration.
     pub(crate) bundle: PathBuf,
     /// How its runtime is called.
@@ -43,6 +45,7 @@ pub(crate) struct Added {
 pub(crate) struct New {
     pub(crate) id: String,
     pub(crate) namespace: String,
+    pub(crate) daemon: Arc<str>,
     pub(crate) bundle: PathBuf,
     pub(crate) runtime: Runtime,
     pub(crate) own_pids: bool,
@@ -62,6 +65,7 @@ impl Container {
         let this = Self {
             id: new.id,
             namespace: new.namespace,
+            daemon: new.daemon,
             bundle: new.bundle,
             runtime: new.runtime,
             own_pids: new.own_pids,
@@ -84,7 +88,7 @@ impl Container {
     }
 
     fn whose(&self) -> Whose<'_> {
-        Whose { id: &self.id, namespace: &self.namespace }
+        Whose { id: &self.id, namespace: &self.namespace, daemon: &self.daemon }
     }
 
     /// Has the runtime make a process, with the streams that are wanted.

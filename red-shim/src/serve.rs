@@ -46,7 +46,7 @@ async fn run(serving: &Serving<'_>) -> Result<(), Error> {
     let reaper = Reaper::default();
     tokio::spawn(reaper.clone().run(children().doing(what)?));
     let publisher = Publisher::new(serving.events, serving.namespace);
-    let tasks = Arc::new(Tasks::new(serving.namespace.to_owned(), reaper, publisher));
+    let tasks = Arc::new(Tasks::new(serving.namespace.to_owned(), serving.events, reaper, publisher));
     let listener = Listener::try_from(serving.listener.try_clone().doing(what)?).doing(what)?;
     let mut server = Server::new().add_listener(listener).register_service(services(tasks.clone()));
     server.start().await.map_err(|error| Error::State(format!("cannot serve: {error}")))?;

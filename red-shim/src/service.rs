@@ -242,6 +242,7 @@ impl TaskService {
         let new = New {
             id: request.id,
             namespace: self.0.namespace.clone(),
+            daemon: self.0.daemon.clone(),
             bundle,
             runtime,
             own_pids: config.has_pid_namespace(),

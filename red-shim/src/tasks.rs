@@ -25,6 +25,8 @@ const REST: Duration = Duration::from_secs(10);
 pub(crate) struct Tasks {
     /// containerd's namespace.
     pub(crate) namespace: String,
+    /// Address of containerd's socket, or nothing.
+    pub(crate) daemon: Arc<str>,
     containers: Mutex<HashMap<String, Slot>>,
     reaper: Reaper,
     publisher: Publisher,
@@ -42,8 +44,8 @@ enum Slot {
 impl Tasks {
     /// None yet.
     #[must_use]
-    pub(crate) fn new(namespace: String, reaper: Reaper, publisher: Publisher) -> Self {
-        Self { namespace, containers: Mutex::default(), reaper, publisher, done: Notify::new() }
+    pub(crate) fn new(namespace: String, daemon: &str, reaper: Reaper, publisher: Publisher) -> Self {
+        Self { namespace, daemon: daemon.into(), containers: Mutex::default(), reaper, publisher, done: Notify::new() }
     }
 
     fn containers(&self) -> std::sync::MutexGuard<'_, HashMap<String, Slot>> {

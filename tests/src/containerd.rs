@@ -132,7 +132,8 @@ impl Containerd {
 
     /// `ctr run` with the options of a root, not yet started.
     pub fn run_command(&self, options: &[&str], root: &Root, id: &str, command: &[&str]) -> Command {
-        let mut all = vec!["run", "--runtime", RED];
+        let fifos = self.dir.join("fifo").display().to_string();
+        let mut all = vec!["run", "--runtime", RED, "--fifo-dir", &fifos];
         all.extend(options);
         all.extend(root.options.iter().map(String::as_str));
         all.extend(["--rootfs", &root.path, id]);
@@ -169,6 +170,19 @@ impl Containerd {
         self.ctr(&["task", "kill", "--signal", "KILL", id]);
         self.ctr(&["task", "delete", "--force", id]);
         self.ctr(&["container", "delete", id]);
+    }
+
+    /// Removes a container whose task has ended, and gives the task's status.
+    ///
+    /// # Panics
+    /// It has not.
+    pub fn ended(&self, id: &str) -> i32 {
+        // `ctr` tells a status other than 0 in its log and ends with 0.
+        let said = self.ctr(&["task", "delete", id]).good();
+        self.ctr(&["container", "delete", id]).good();
+        let code = said.err.split("exit with non-zero exit code ").nth(1).unwrap_or("0");
+        let code: String = code.chars().take_while(char::is_ascii_digit).collect();
+        code.parse().unwrap_or_else(|_| panic!("{}", said.err))
     }
 
     /// Where a task stands, in `ctr`'s words; nothing when there is none.

@@ -5,6 +5,7 @@
 //! process ends stays there until it is read, since the shim lets go of its end only when the process is deleted.
 
 mod fifo;
+mod input;
 mod logger;
 mod terminal;
 
@@ -93,7 +94,7 @@ fn decoded(text: &str) -> Result<String, Error> {
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     /// The end of stdin that keeps the process from seeing its end.
-    stdin: Option<OwnedFd>,
+    stdin: Option<input::Input>,
     /// Ends that keep fifos from breaking.
     held: Vec<OwnedFd>,
     logger: Option<logger::Logger>,
@@ -107,6 +108,8 @@ pub(crate) struct Whose<'a> {
     pub(crate) id: &'a str,
     /// containerd's namespace.
     pub(crate) namespace: &'a str,
+    /// Address of containerd's socket, or nothing.
+    pub(crate) daemon: &'a str,
 }
 
 impl Streams {
@@ -125,9 +128,9 @@ impl Streams {
         match Target::of(&wanted.stdin)? {
             Target::Null => {}
             Target::Fifo(path) => {
-                let (read, write) = fifo::both_ends(&path)?;
+                let (read, held) = input::Input::open(&path, whose.daemon)?;
                 command.stdin(read);
-                streams.stdin = Some(write);
+                streams.stdin = Some(held);
             }
             Target::File(_) | Target::Logger { .. } => {
                 return Err(Error::Invalid(format!("stdin cannot be `{}`", wanted.stdin)));
@@ -176,8 +179,8 @@ impl Streams {
         let input = match Target::of(&wanted.stdin)? {
             Target::Null => None,
             Target::Fifo(path) => {
-                let (read, write) = fifo::both_ends(&path)?;
-                streams.stdin = Some(write);
+                let (read, held) = input::Input::open_for_terminal(&path)?;
+                streams.stdin = Some(held);
                 Some(read)
             }
             Target::File(_) | Target::Logger { .. } => {

@@ -82,8 +82,7 @@ fn each_once_and_in_order() {
         containerd.ctr(&["task", "resume", &id]).good();
         containerd.ctr(&["task", "kill", "--signal", "USR1", &id]).good();
         containerd.wait_status(&id, "STOPPED");
-        assert_eq!(containerd.ctr(&["task", "delete", &id]).code, 3);
-        containerd.ctr(&["container", "delete", &id]).good();
+        assert_eq!(containerd.ended(&id), 3);
         let seen = events.of(&id);
         let wanted =
             ["create", "start", "exec-added", "exec-started", "exit", "paused", "resumed", "exit", "delete"];

@@ -63,8 +63,7 @@ fn a_group_has_one_shim() {
         for _ in 0..2 {
             containerd.ctr(&["task", "kill", &ids[0]]).good();
             containerd.wait_status(&ids[0], "STOPPED");
-            assert_eq!(containerd.ctr(&["task", "delete", &ids[0]]).code, 3);
-            containerd.ctr(&["container", "delete", &ids[0]]).good();
+            assert_eq!(containerd.ended(&ids[0]), 3);
             assert_eq!(containerd.exec(&ids[1], "x", "exit 4").code, 4);
             run(&ids[0]);
         }

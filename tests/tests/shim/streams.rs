@@ -53,7 +53,8 @@ fn all_output_arrives() {
 fn input_arrives_and_ends() {
     let Some((stage, containerd)) = begin() else { return };
     each(&stage, |root, id| {
-        for last in [0, 3, 300_000] {
+        // Not without any: ctr closes an empty input before there is a shim (containerd 1.6; the stock shim waits too).
+        for last in [3, 300_000] {
             let input = containerd.dir().join("input");
             fs::write(&input, run(Command::new("seq").arg(last.to_string())).out).expect("it is ours");
             let mut command = containerd.run_command(&["--rm"], root, id, &["/usr/bin/cat"]);
@@ -90,28 +91,24 @@ fn nobody_reads() {
     each(&stage, |root, id| {
         // What `ctr run -d` leaves behind are fifos without a reader. A container is neither ended nor, as long
         // as they hold it, stopped by that; and whoever reads later has it all.
-        containerd.detached(root, id, "echo $$; seq 1000; echo done >&2; while sleep 0.1; do echo; done");
-        let pid = containerd.pid(id);
-        eventually("it has said all", || {
-            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-            children.split_whitespace().any(|child| {
-                fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default().trim() == "sleep"
-            })
-        });
+        let script = "while [ ! -e /tmp/go ]; do sleep 0.05; done; seq 1000; echo done >&2; echo >/tmp/said; sleep 1000";
+        containerd.detached(root, id, script);
+        let inside = |name: &str| format!("/proc/{}/root/tmp/{name}", containerd.pid(id));
+        fs::write(inside("go"), "").expect("it is there");
+        eventually("it has said all", || Path::new(&inside("said")).exists());
         let mut attached = containerd.command(&["task", "attach", id]);
         let mut attached = attached.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
         let lines = std::io::BufRead::lines(std::io::BufReader::new(attached.stdout.take().expect("it is piped")));
-        let lines: Vec<String> = lines.map_while(Result::ok).take(1001).collect();
+        let lines: Vec<String> = lines.map_while(Result::ok).take(1000).collect();
         drop(attached.kill());
         drop(attached.wait());
-        assert_eq!((lines[0].as_str(), lines[1000].as_str()), ("1", "1000"));
+        assert_eq!((lines[0].as_str(), lines[999].as_str()), ("1", "1000"));
         containerd.remove(id);
         // One that waits for a reader can be ended.
         containerd.detached(root, id, "seq 1000000; echo never >&2; sleep 1000");
         containerd.ctr(&["task", "kill", "--signal", "KILL", id]).good();
         containerd.wait_status(id, "STOPPED");
-        assert_eq!(containerd.ctr(&["task", "delete", id]).code, 137);
-        containerd.ctr(&["container", "delete", id]).good();
+        assert_eq!(containerd.ended(id), 137);
     });
     nothing_left(&containerd);
 }
@@ -122,8 +119,7 @@ fn logged(containerd: &Containerd, root: &Root, id: &str, uri: &str, log: &Path)
     let said = containerd.run(&["-d", "--log-uri", uri], root, id, &["/usr/bin/sh", "-c", script]);
     assert_eq!(said.code, 0, "{}", said.err);
     containerd.wait_status(id, "STOPPED");
-    assert_eq!(containerd.ctr(&["task", "delete", id]).code, 4);
-    containerd.ctr(&["container", "delete", id]).good();
+    assert_eq!(containerd.ended(id), 4);
     fs::read_to_string(log).unwrap_or_default()
 }
 

@@ -32,8 +32,7 @@ fn containerd_is_killed_and_started_again() {
         containerd.restart();
         assert_eq!(containerd.status(&stays), "RUNNING");
         containerd.wait_status(&ends, "STOPPED");
-        assert_eq!(containerd.ctr(&["task", "delete", &ends]).code, 7);
-        containerd.ctr(&["container", "delete", &ends]).good();
+        assert_eq!(containerd.ended(&ends), 7);
         let said = containerd.exec(&stays, "x", "seq 3; exit 4");
         assert_eq!((said.code, said.out.as_str()), (4, "1\n2\n3\n"), "{}", said.err);
         let before = length();
@@ -44,8 +43,7 @@ fn containerd_is_killed_and_started_again() {
         drop(terminal);
         containerd.ctr(&["task", "kill", "--signal", "USR1", &stays]).good();
         containerd.wait_status(&stays, "STOPPED");
-        assert_eq!(containerd.ctr(&["task", "delete", &stays]).code, 3);
-        containerd.ctr(&["container", "delete", &stays]).good();
+        assert_eq!(containerd.ended(&stays), 3);
         assert!(containerd.shims().iter().all(|pid| shims.contains(pid)), "nothing was started again");
         containerd.remove(&talks);
     }
