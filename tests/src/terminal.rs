@@ -52,13 +52,13 @@ impl Terminal {
     /// # Panics
     /// It takes too long.
     pub fn expect(&mut self, text: &str) -> String {
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + Duration::from_secs(20);
         loop {
             if let Some(at) = self.seen.find(text) {
                 let rest = self.seen.split_off(at + text.len());
                 return std::mem::replace(&mut self.seen, rest);
             }
-            assert!(Instant::now() < end && self.read(), "never shown: {text}\n{}", self.seen);
+            assert!(Instant::now() < end && self.read(), "never shown: {text:?} in {:?}", self.seen);
         }
     }
 
@@ -75,14 +75,14 @@ impl Terminal {
     /// # Panics
     /// It takes too long.
     pub fn wait(mut self) -> (i32, String) {
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + Duration::from_secs(20);
         loop {
             self.read();
             if let Some(status) = self.program.try_wait().expect("it is ours") {
                 while self.read() {}
                 return (status.code().unwrap_or(255), std::mem::take(&mut self.seen));
             }
-            assert!(Instant::now() < end, "never ended:\n{}", self.seen);
+            assert!(Instant::now() < end, "never ended: {:?}", self.seen);
         }
     }
 
@@ -95,7 +95,8 @@ impl Terminal {
         }
         let mut chunk = [0; 4096];
         let count = rustix::io::read(&self.master, &mut chunk).unwrap_or(0);
-        self.seen.push_str(&String::from_utf8_lossy(&chunk[..count]));
+        // Each terminal on the way adds one at the end of a line.
+        self.seen.extend(String::from_utf8_lossy(&chunk[..count]).chars().filter(|shown| *shown != '\r'));
         count > 0
     }
 }

@@ -23,7 +23,8 @@ fn containerd_is_killed_and_started_again() {
         containerd.run(&["-d", "--log-uri", &uri], &root, &stays, &shell).good();
         containerd.detached(&root, &ends, "sleep 0.5; exit 7");
         let shell = ["/usr/bin/sh", "-c", "stty -echo; while read word; do echo got $word; done"];
-        containerd.run(&["-d", "-t"], &root, &talks, &shell).good();
+        let run = Terminal::spawn(containerd.run_command(&["-d", "-t"], &root, &talks, &shell), 80, 24);
+        assert_eq!(run.wait().0, 0);
         let shims = containerd.shims();
         containerd.stop();
         let length = || fs::metadata(&log).map_or(0, |about| about.len());

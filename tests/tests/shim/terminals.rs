@@ -4,34 +4,40 @@ use red_tests::terminal::Terminal;
 
 use crate::{begin, each, nothing_left};
 
+/// Asks for the size until it is this: it takes its way through ctr, containerd and the shim, after the start.
+fn is_sized(terminal: &mut Terminal, size: &str) {
+    for _ in 0..200 {
+        terminal.send("go\n");
+        terminal.expect("got go\n");
+        if terminal.expect("\n").contains(size) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("it never has the size {size}");
+}
+
 #[test]
 fn run_and_exec_with_a_terminal() {
     let Some((stage, containerd)) = begin() else { return };
     each(&stage, |root, id| {
-        let shell = ["/usr/bin/sh", "-c", "stty -echo; tty; stty size; while read word; do echo got $word; stty size; [ $word = go ] || exit 9; done"];
+        let script = "stty -echo; tty; while read word; do echo got $word; stty size; [ $word = go ] || exit 9; done";
+        let shell = ["/usr/bin/sh", "-c", script];
         let mut terminal = Terminal::spawn(containerd.run_command(&["--rm", "-t"], root, id, &shell), 100, 30);
         terminal.expect("/dev/");
-        terminal.expect("30 100");
+        is_sized(&mut terminal, "30 100");
         terminal.resize(91, 41);
-        // A window's size takes its way through ctr, containerd and the shim.
-        for _ in 0..100 {
-            terminal.send("go\n");
-            terminal.expect("got go\r\n");
-            if terminal.expect("\r\n").contains("41 91") {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        terminal.send("go\n");
-        terminal.expect("41 91");
+        is_sized(&mut terminal, "41 91");
         let exec = containerd.command(&["task", "exec", "-t", "--exec-id", "x", id, "/usr/bin/sh", "-c",
-            "stty -echo; stty size; read word; echo $word >/dev/tty; seq 1 20000; exit 8"]);
+            "stty -echo; while read word; do echo got $word; stty size; [ $word = go ] || break; done; echo $word >/dev/tty; seq 1 20000; exit 8"]);
         let mut second = Terminal::spawn(exec, 77, 22);
-        second.expect("22 77");
+        is_sized(&mut second, "22 77");
         second.send("typed\n");
-        second.expect("typed\r\n");
+        second.expect("got typed\n");
+        second.expect("22 77\n");
+        second.expect("typed\n");
         let (code, rest) = second.wait();
-        let numbers: String = (1..=20000).map(|number| format!("{number}\r\n")).collect();
+        let numbers: String = (1..=20000).map(|number| format!("{number}\n")).collect();
         assert_eq!((code, rest.len(), rest == numbers), (8, numbers.len(), true));
         terminal.send("stop\n");
         terminal.expect("got stop");
@@ -45,7 +51,9 @@ fn a_terminal_is_left_and_found_again() {
     let Some((stage, containerd)) = begin() else { return };
     each(&stage, |root, id| {
         let script = "stty -echo; while read word; do echo got $word; [ $word != end ] || exit 2; done";
-        containerd.run(&["-d", "-t"], root, id, &["/usr/bin/sh", "-c", script]).good();
+        let shell = ["/usr/bin/sh", "-c", script];
+        let run = Terminal::spawn(containerd.run_command(&["-d", "-t"], root, id, &shell), 80, 24);
+        assert_eq!(run.wait().0, 0);
         for word in ["one", "two"] {
             let mut terminal = Terminal::spawn(containerd.command(&["task", "attach", id]), 80, 24);
             terminal.send(&format!("{word}\n"));
