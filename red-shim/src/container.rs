@@ -284,6 +284,10 @@ impl Container {
     /// # Errors
     /// What the runtime says.
     pub(crate) async fn pids(&self) -> Result<Vec<u32>, Error> {
+        // containerd that was started again removes whatever has no process, and with it how it ended.
+        if self.init.exit().is_some() {
+            return Ok(vec![self.init.pid()]);
+        }
         let files = Files::new(&self.bundle);
         let mut command = self.runtime.verb(&files, &["ps", "--format", "json", &self.id]);
         let out = runtime::ask(&self.reaper, "ps", &mut command, &files).await?;

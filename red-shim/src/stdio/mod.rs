@@ -2,7 +2,9 @@
 //!
 //! Without a terminal nothing is copied: the process has the fifo itself, whose other end containerd reads, and the
 //! shim holds the end that keeps it from breaking when containerd goes away (fifo(7)). What is in the fifo when the
-//! process ends stays there until it is read, since the shim lets go of its end only when the process is deleted.
+//! process ends stays there until it is read, since the shim lets go of its end only when the process is deleted, and
+//! waits until then for what is still to be read: clients of containerd 1.7 and newer stop reading once they have the
+//! answer.
 
 mod fifo;
 mod input;
@@ -220,7 +222,9 @@ impl Streams {
         if let Some(console) = self.console.take() {
             console.finish().await;
         }
-        self.held.clear();
+        for end in std::mem::take(&mut self.held) {
+            fifo::taken(&end).await;
+        }
         if let Some(logger) = self.logger.take() {
             logger.finish().await;
         }

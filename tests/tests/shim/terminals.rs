@@ -62,7 +62,8 @@ fn a_terminal_is_left_and_found_again() {
         let mut terminal = Terminal::spawn(containerd.command(&["task", "attach", id]), 80, 24);
         terminal.send("end\n");
         terminal.expect("got end");
-        containerd.wait_status(id, "STOPPED");
+        // It removes the task, too.
+        assert_eq!(terminal.wait().0, 2);
         containerd.remove(id);
     });
     nothing_left(&containerd);
