@@ -121,7 +121,14 @@ impl Containerd {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("ctr");
         command.arg("--address").arg(self.dir.join("sock")).arg("--namespace").arg(&self.namespace);
-        command.args(args).stdin(Stdio::null());
+        match args {
+            // Fifos of a process that nobody waits for stay otherwise.
+            ["task", "exec", rest @ ..] => {
+                command.args(["task", "exec", "--fifo-dir"]).arg(self.dir.join("fifo")).args(rest)
+            }
+            _ => command.args(args),
+        };
+        command.stdin(Stdio::null());
         command
     }
 
@@ -240,8 +247,9 @@ impl Containerd {
         all.into_iter().filter(|(_, line)| line.contains("containerd-shim")).map(|(pid, _)| pid).collect()
     }
 
-    fn states(&self) -> PathBuf {
-        Path::new("/run/containerd/red").join(&self.namespace)
+    /// Where the runtime has its states, under our shim and under containerd's own.
+    fn states(&self) -> [PathBuf; 2] {
+        ["red", "runc"].map(|shim| Path::new("/run/containerd").join(shim).join(&self.namespace))
     }
 
     /// What is left of its containers, asked until nothing is, or for five seconds: what was told to end needs a
@@ -267,7 +275,7 @@ impl Containerd {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         found.extend(mounts.lines().filter(|line| line.contains(&dir)).map(str::to_owned));
         let bundles = self.dir.join("state/io.containerd.runtime.v2.task").join(&self.namespace);
-        for dir in [self.states(), bundles].into_iter().chain(self.cgroups()) {
+        for dir in self.states().into_iter().chain([bundles]).chain(self.cgroups()) {
             found.extend(below(&dir).map(|path| path.display().to_string()).filter(|path| !path.ends_with(".lock")));
         }
         let ids = self.ids.lock().expect("no test panics with it").clone();
@@ -330,14 +338,14 @@ impl Drop for Containerd {
         for (pid, _) in processes(&dir) {
             kill(pid);
         }
-        let runtime = |args: &[&str]| {
-            run(Command::new(built("red-runtime")).arg("--root").arg(self.states()).args(args))
-        };
-        if self.states().exists() {
+        for states in self.states().into_iter().filter(|states| states.exists()) {
+            let runtime = |args: &[&str]| {
+                run(Command::new(built("red-runtime")).arg("--root").arg(&states).args(args))
+            };
             for id in runtime(&["list", "-q"]).out.lines() {
                 runtime(&["delete", "--force", id]);
             }
-            drop(fs::remove_dir_all(self.states()));
+            drop(fs::remove_dir_all(states));
         }
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         for line in mounts.lines().rev().filter(|line| line.contains(&dir)) {
