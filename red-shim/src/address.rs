@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_name_for_a_group() {
-        let of = |namespace, group| socket(Path::new(DIR), "/run/containerd/containerd.sock", namespace, group);
+        let of =
+            |namespace, group| socket(Path::new(DIR), "/run/containerd/containerd.sock", namespace, group);
         assert_eq!(of("k8s.io", "a").as_os_str().len(), DIR.len() + 65);
         assert_ne!(of("a", "bc"), of("ab", "c"));
     }

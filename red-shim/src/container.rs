@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::{Doing, Error};
+use crate::error::{Doing, Error, tried};
 use crate::process::{Process, Status};
-use crate::reaper::{Ended, Reaper};
+use crate::reaper::{Ended, Held, Reaper};
 use crate::rootfs;
 use crate::runtime::{self, Files, Runtime};
 use crate::stdio::{Socket, Streams, Wanted, Whose};
@@ -53,6 +53,16 @@ pub(crate) struct New {
     pub(crate) wanted: Wanted,
 }
 
+/// Ends a process that was made and is not wanted.
+fn end(held: &Held, files: &Files) {
+    let Ok(pid) = files.made() else { return };
+    // One that has been waited for has no number any more.
+    let (_ended, over) = held.claim(pid);
+    if let Some(pid) = rustix::process::Pid::from_raw(pid).filter(|_| !over) {
+        tried(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+    }
+}
+
 impl Container {
     /// Makes it; it waits to be started. The second is the end of its first process.
     ///
@@ -75,7 +85,12 @@ impl Container {
         };
         let files = Files::new(&this.bundle);
         let made = this
-            .launch(&this.init, &files, |console| this.runtime.create(&this.id, &this.bundle, &files, console), "create")
+            .launch(
+                &this.init,
+                &files,
+                |console| this.runtime.create(&this.id, &this.bundle, &files, console),
+                "create",
+            )
             .await;
         match made {
             Ok(ended) => Ok((this, ended)),
@@ -104,8 +119,18 @@ impl Container {
             let socket = Socket::new(std::path::Path::new(crate::address::DIR))?;
             let mut command = command(Some(socket.path()));
             runtime::run(&self.reaper, verb, &mut command, files).await?;
-            let master = socket.take().await?;
-            Streams::connect(&self.reaper, &process.wanted, self.whose(), master).await?
+            let connected = async {
+                let master = socket.take().await?;
+                Streams::connect(&self.reaper, &process.wanted, self.whose(), master).await
+            };
+            match connected.await {
+                Ok(streams) => streams,
+                Err(error) => {
+                    // It is there, but nobody will know of it.
+                    end(&held, files);
+                    return Err(error);
+                }
+            }
         } else {
             let mut command = command(None);
             let streams = Streams::give(&self.reaper, &process.wanted, self.whose(), &mut command).await?;
@@ -140,7 +165,9 @@ impl Container {
         match self.init.status() {
             Status::Created => {}
             Status::Stopped => return Err(Error::State("the container has ended".into())),
-            Status::Running | Status::Paused => return Err(Error::State("the container runs already".into())),
+            Status::Running | Status::Paused => {
+                return Err(Error::State("the container runs already".into()));
+            }
         }
         self.verb("start", &["start", &self.id]).await?;
         self.init.start();
@@ -247,7 +274,8 @@ impl Container {
         }
         if exec_id.is_empty() && (all || self.init.status() == Status::Paused) {
             let number = signal.to_string();
-            let args = if all { vec!["kill", "--all", &self.id, &number] } else { vec!["kill", &self.id, &number] };
+            let args =
+                if all { vec!["kill", "--all", &self.id, &number] } else { vec!["kill", &self.id, &number] };
             return self.verb("kill", &args).await;
         }
         process.signal(signal)

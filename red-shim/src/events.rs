@@ -114,7 +114,8 @@ async fn tell(queue: Arc<Queue>, address: String) {
             Ok(()) => {
                 pause = Duration::from_millis(50);
                 let mut events = queue.events();
-                let same = |one: &Envelope| (one.timestamp.seconds, one.timestamp.nanos, one.topic.clone()) == at;
+                let same =
+                    |one: &Envelope| (one.timestamp.seconds, one.timestamp.nanos, one.topic.clone()) == at;
                 // While it was sent it may have been dropped for others.
                 if events.front().is_some_and(same) {
                     events.pop_front();

@@ -166,7 +166,8 @@ impl Process {
         }
         let process =
             live.process.as_ref().ok_or_else(|| Error::State("the process was not started".into()))?;
-        let signal = crate::sys::signal(number).ok_or_else(|| Error::Invalid(format!("there is no signal {number}")))?;
+        let signal = crate::sys::signal(number)
+            .ok_or_else(|| Error::Invalid(format!("there is no signal {number}")))?;
         match pidfd_send_signal(process, signal) {
             Err(rustix::io::Errno::SRCH) => Err(gone()),
             other => other.doing(|| format!("signal {number} for process {}", live.pid)),

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use rustix::process::{WaitOptions, WaitStatus, wait};
 use crate::error::tried;
+use rustix::process::{WaitOptions, WaitStatus, wait};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -167,7 +167,8 @@ mod tests {
     use super::*;
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is small");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is small");
         runtime.block_on(future)
     }
 

@@ -31,7 +31,8 @@ impl Runtime {
     /// The one that options name, else the one that lies beside the shim, else the one in `PATH`.
     #[must_use]
     pub(crate) fn of(options: &Options, namespace: &str, systemd: bool) -> Self {
-        let program = if options.binary_name.is_empty() { beside() } else { PathBuf::from(&options.binary_name) };
+        let program =
+            if options.binary_name.is_empty() { beside() } else { PathBuf::from(&options.binary_name) };
         Self {
             program,
             states: options.states(namespace),

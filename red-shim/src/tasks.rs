@@ -45,7 +45,14 @@ impl Tasks {
     /// None yet.
     #[must_use]
     pub(crate) fn new(namespace: String, daemon: &str, reaper: Reaper, publisher: Publisher) -> Self {
-        Self { namespace, daemon: daemon.into(), containers: Mutex::default(), reaper, publisher, done: Notify::new() }
+        Self {
+            namespace,
+            daemon: daemon.into(),
+            containers: Mutex::default(),
+            reaper,
+            publisher,
+            done: Notify::new(),
+        }
     }
 
     fn containers(&self) -> std::sync::MutexGuard<'_, HashMap<String, Slot>> {
@@ -115,7 +122,8 @@ impl Tasks {
             let process = container.init.clone();
             let _held = process.gate.lock().await;
             container.start().await?;
-            let event = event::TaskStart { container_id: id, pid: process.pid(), ..event::TaskStart::default() };
+            let event =
+                event::TaskStart { container_id: id, pid: process.pid(), ..event::TaskStart::default() };
             self.publisher.publish(topics::TASK_START_EVENT_TOPIC, "TaskStart", &event);
             return Ok(process.pid());
         }
@@ -169,7 +177,10 @@ impl Tasks {
             }
         };
         if tokio::time::timeout(REST, rest).await.is_err() {
-            crate::sys::log(&format!("container `{}` has ended, but not all that was added to it", container.id));
+            crate::sys::log(&format!(
+                "container `{}` has ended, but not all that was added to it",
+                container.id
+            ));
         }
         let process = container.init.clone();
         let _held = process.gate.lock().await;

@@ -141,6 +141,9 @@ impl Containerd {
     pub fn run_command(&self, options: &[&str], root: &Root, id: &str, command: &[&str]) -> Command {
         let fifos = self.dir.join("fifo").display().to_string();
         let mut all = vec!["run", "--runtime", RED, "--fifo-dir", &fifos];
+        if !has_shares() {
+            all.extend(["--cpu-shares", "0"]);
+        }
         all.extend(options);
         all.extend(root.options.iter().map(String::as_str));
         all.extend(["--rootfs", &root.path, id]);
@@ -276,7 +279,9 @@ impl Containerd {
         found.extend(mounts.lines().filter(|line| line.contains(&dir)).map(str::to_owned));
         let bundles = self.dir.join("state/io.containerd.runtime.v2.task").join(&self.namespace);
         for dir in self.states().into_iter().chain([bundles]).chain(self.cgroups()) {
-            found.extend(below(&dir).map(|path| path.display().to_string()).filter(|path| !path.ends_with(".lock")));
+            found.extend(
+                below(&dir).map(|path| path.display().to_string()).filter(|path| !path.ends_with(".lock")),
+            );
         }
         let ids = self.ids.lock().expect("no test panics with it").clone();
         let sockets = ids.iter().map(|id| self.socket(id)).filter(|path| path.exists());
@@ -289,6 +294,12 @@ impl Containerd {
         let all = run(Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", &self.namespace]));
         all.out.lines().map(PathBuf::from).collect()
     }
+}
+
+/// Whether processors can be shared out, as `ctr run` asks for without being told.
+fn has_shares() -> bool {
+    let unified = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
+    unified.map_or(true, |names| names.split_whitespace().any(|name| name == "cpu"))
 }
 
 fn spawn(dir: &Path, programs: &Path, prefix: &Path) -> Child {
@@ -339,9 +350,8 @@ impl Drop for Containerd {
             kill(pid);
         }
         for states in self.states().into_iter().filter(|states| states.exists()) {
-            let runtime = |args: &[&str]| {
-                run(Command::new(built("red-runtime")).arg("--root").arg(&states).args(args))
-            };
+            let runtime =
+                |args: &[&str]| run(Command::new(built("red-runtime")).arg("--root").arg(&states).args(args));
             for id in runtime(&["list", "-q"]).out.lines() {
                 runtime(&["delete", "--force", id]);
             }

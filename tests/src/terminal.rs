@@ -26,7 +26,8 @@ impl Terminal {
     /// There is no terminal to be had, or it does not start.
     #[must_use]
     pub fn spawn(mut command: Command, columns: u16, rows: u16) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+        let master =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         grantpt(&master).expect("it is ours");
         unlockpt(&master).expect("it is ours");
         let name = ptsname(&master, Vec::new()).expect("it has a name");

@@ -28,12 +28,18 @@ fn ctr_runs_nodes_and_plain_roots() {
         return skip("containerd is not installed");
     };
     let leaf = stage.leaf.display().to_string();
-    let said = run_stock(&containerd, &["--rm"], &leaf, "red-a", &["sh", "-c", "echo $WHO; hostname; exit 7"]);
+    let said =
+        run_stock(&containerd, &["--rm"], &leaf, "red-a", &["sh", "-c", "echo $WHO; hostname; exit 7"]);
     assert_eq!((said.code, said.out.as_str()), (7, "app\nbox-app\n"), "{}", said.err);
     let empty = stage.pool.mkdir("empty").display().to_string();
     let annotation = format!("bzh.redpesk.redpak.redpath={leaf}");
-    let said =
-        run_stock(&containerd, &["--rm", "--annotation", &annotation], &empty, "red-b", &["sh", "-c", "echo $WHO"]);
+    let said = run_stock(
+        &containerd,
+        &["--rm", "--annotation", &annotation],
+        &empty,
+        "red-b",
+        &["sh", "-c", "echo $WHO"],
+    );
     assert_eq!((said.code, said.out.as_str()), (0, "app\n"), "{}", said.err);
     let said = run_stock(&containerd, &["--rm"], &leaf, "red-c", &["no-such-command"]);
     assert!(said.code != 0 && said.err.contains("executable file not found"), "{}", said.err);
@@ -61,7 +67,8 @@ fn ctr_runs_nodes_and_plain_roots() {
     let plain = stage.plain("b", &["true"], |_| {});
     let root = plain.join("rootfs").display().to_string();
     fs::create_dir(plain.join("rootfs/usr")).expect("it is ours");
-    let said = run_stock(&containerd, 
+    let said = run_stock(
+        &containerd,
         &["--rm", "--mount", "type=bind,src=/usr,dst=/usr,options=rbind:ro"],
         &root,
         "red-d",

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::ioctl_fionread;
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, open};
+use rustix::io::ioctl_fionread;
 
 use crate::error::{Doing, Error};
 
@@ -87,12 +87,16 @@ mod tests {
         let mut text = String::new();
         read.read_to_string(&mut text).expect("it ends");
         assert_eq!(text, "text");
-        let (read, mut write) = (OwnedFd::from(read), std::fs::OpenOptions::new().write(true).open(&path).expect("it has a reader"));
+        let (read, mut write) = (
+            OwnedFd::from(read),
+            std::fs::OpenOptions::new().write(true).open(&path).expect("it has a reader"),
+        );
         assert_eq!(look(&read), (true, 0));
         write.write_all(b"more").expect("there is room");
         drop(write);
         assert_eq!(look(&read), (false, 4));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is small");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is small");
         runtime.block_on(taken(&read));
         let file = dir.path().join("file");
         std::fs::write(&file, "").expect("it is ours");

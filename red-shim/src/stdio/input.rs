@@ -78,11 +78,7 @@ fn closings(path: &Path) -> std::io::Result<OwnedFd> {
     Ok(watch)
 }
 
-async fn follow(
-    watch: tokio::io::unix::AsyncFd<OwnedFd>,
-    end: Arc<Mutex<Option<OwnedFd>>>,
-    daemon: String,
-) {
+async fn follow(watch: tokio::io::unix::AsyncFd<OwnedFd>, end: Arc<Mutex<Option<OwnedFd>>>, daemon: String) {
     loop {
         let Ok(mut ready) = watch.readable().await else { return };
         match ready.try_io(|watch| Ok(rustix::io::read(watch, &mut [0_u8; 1024])?)) {
@@ -121,7 +117,8 @@ mod tests {
 
     fn ends(daemon: &str) -> bool {
         let (_dir, path) = fifo();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is small");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is small");
         runtime.block_on(async {
             let (read, input) = Input::open(&path, daemon).expect("it is a fifo");
             let mut writer = std::fs::OpenOptions::new().write(true).open(&path).expect("it has a reader");

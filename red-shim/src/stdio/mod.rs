@@ -51,7 +51,9 @@ impl Target {
             return match text {
                 "" => Ok(Self::Null),
                 path if path.starts_with('/') => Ok(Self::Fifo(path.into())),
-                other => Err(Error::Invalid(format!("stream `{other}` is neither an absolute path nor a URL"))),
+                other => {
+                    Err(Error::Invalid(format!("stream `{other}` is neither an absolute path nor a URL")))
+                }
             };
         };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -70,7 +72,9 @@ impl Target {
                 }
                 Ok(Self::Logger { program: path, args })
             }
-            other => Err(Error::Invalid(format!("stream `{text}`: `{other}` is not known: fifo, file or binary"))),
+            other => {
+                Err(Error::Invalid(format!("stream `{text}`: `{other}` is not known: fifo, file or binary")))
+            }
         }
     }
 }
@@ -86,7 +90,8 @@ fn decoded(text: &str) -> Result<String, Error> {
             continue;
         }
         let digits = [rest.next().ok_or_else(wrong)?, rest.next().ok_or_else(wrong)?];
-        let digits = std::str::from_utf8(&digits).ok().filter(|two| two.bytes().all(|one| one.is_ascii_hexdigit()));
+        let digits =
+            std::str::from_utf8(&digits).ok().filter(|two| two.bytes().all(|one| one.is_ascii_hexdigit()));
         bytes.push(digits.and_then(|two| u8::from_str_radix(two, 16).ok()).ok_or_else(wrong)?);
     }
     String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(wrong)
@@ -211,7 +216,8 @@ impl Streams {
     /// # Errors
     /// There is none, or the kernel refuses.
     pub(crate) fn resize(&self, width: u32, height: u32) -> Result<(), Error> {
-        let console = self.console.as_ref().ok_or_else(|| Error::State("the process has no terminal".into()))?;
+        let console =
+            self.console.as_ref().ok_or_else(|| Error::State("the process has no terminal".into()))?;
         let side = |cells: u32| u16::try_from(cells).unwrap_or(u16::MAX);
         console.resize(Winsize { ws_row: side(height), ws_col: side(width), ws_xpixel: 0, ws_ypixel: 0 })
     }
@@ -251,7 +257,15 @@ mod tests {
         let logger = Target::of("binary:///bin/log?id=a%26b&tag&x=").expect("a logger");
         let args = ["id", "a&b", "tag", "x"].map(String::from).to_vec();
         assert_eq!(logger, Target::Logger { program: "/bin/log".into(), args });
-        for wrong in ["relative", "npipe:///x", "file://host/x", "binary://x", "file:///%zz", "file:///%+1", "file:///%00"] {
+        for wrong in [
+            "relative",
+            "npipe:///x",
+            "file://host/x",
+            "binary://x",
+            "file:///%zz",
+            "file:///%+1",
+            "file:///%00",
+        ] {
             assert!(Target::of(wrong).is_err(), "{wrong}");
         }
     }

@@ -32,8 +32,17 @@ fn version_and_info() {
     assert_eq!(features, own);
     // Options that name another runtime are heard.
     let mut with = shim();
-    let mut with = with.arg("-info").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
-    let options = containerd_shim_protos::shim::oci::Options { binary_name: "/no/runtime".into(), ..Default::default() };
+    let mut with = with
+        .arg("-info")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let options = containerd_shim_protos::shim::oci::Options {
+        binary_name: "/no/runtime".into(),
+        ..Default::default()
+    };
     let any = containerd_shim_protos::protobuf::well_known_types::any::Any {
         type_url: "containerd.runc.v1.Options".into(),
         value: options.write_to_bytes().expect("it is whole"),
@@ -70,7 +79,11 @@ fn wrong_calls() {
     ] {
         let said = said(args);
         assert_eq!((said.code, said.out.as_str()), (1, ""), "{args:?}");
-        assert!(said.err.starts_with("containerd-shim-red-v2: ") && said.err.contains(words), "{args:?}: {}", said.err);
+        assert!(
+            said.err.starts_with("containerd-shim-red-v2: ") && said.err.contains(words),
+            "{args:?}: {}",
+            said.err
+        );
         assert_eq!(said.err.lines().count(), 1, "{}", said.err);
     }
 }

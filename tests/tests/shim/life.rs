@@ -14,10 +14,9 @@ fn run_says_how_it_ended() {
         assert_eq!(containerd.sh(root, id, "sh -c 'kill -KILL $$'; exit $?").code, 137);
         // At once, before anybody could look.
         assert_eq!(containerd.run(&["--rm"], root, id, &["/usr/bin/false"]).code, 1);
-        for (command, words) in [
-            ("no-such-command", "executable file not found in $PATH"),
-            ("/tmp", "permission denied"),
-        ] {
+        for (command, words) in
+            [("no-such-command", "executable file not found in $PATH"), ("/tmp", "permission denied")]
+        {
             let said = containerd.run(&["--rm"], root, id, &[command]);
             assert!(said.code != 0 && said.err.contains("OCI runtime create failed: "), "{}", said.err);
             assert!(said.err.contains(words) && said.err.contains(command), "{}", said.err);
@@ -95,11 +94,12 @@ fn processes_of_the_host_are_ended_with_the_first() {
     // Without a pid namespace of its own the kernel ends nothing.
     let root = red_tests::containerd::Root::plain(&stage);
     let own = format!("pid:/proc/{}/ns/pid", std::process::id());
-    let said = containerd.run(&["--rm", "--with-ns", &own], &root, "plain-h", &[
-        "/usr/bin/sh",
-        "-c",
-        "setsid sleep 1000 </dev/null >/dev/null 2>&1 & exit 6",
-    ]);
+    let said = containerd.run(
+        &["--rm", "--with-ns", &own],
+        &root,
+        "plain-h",
+        &["/usr/bin/sh", "-c", "setsid sleep 1000 </dev/null >/dev/null 2>&1 & exit 6"],
+    );
     assert_eq!(said.code, 6, "{}", said.err);
     nothing_left(&containerd);
 }

@@ -29,7 +29,9 @@ fn fifty_at_once() {
     let roots = Root::both(&stage);
     let id = |number: usize| format!("many-{number}");
     let sleep = ["/usr/bin/sleep", "1000"];
-    all((0..MANY).map(|n| containerd.run_command(&["-d", "--null-io"], &roots[n % 2], &id(n), &sleep)).collect());
+    all((0..MANY)
+        .map(|n| containerd.run_command(&["-d", "--null-io"], &roots[n % 2], &id(n), &sleep))
+        .collect());
     assert_eq!(count(&containerd, "RUNNING"), MANY);
     all((0..MANY).map(|n| containerd.command(&["task", "kill", "--signal", "KILL", &id(n)])).collect());
     eventually("all have ended", || count(&containerd, "STOPPED") == MANY);
@@ -47,11 +49,19 @@ fn a_group_has_one_shim() {
         let ids = ["one", "two", "three"].map(|name| format!("{}-{name}", root.name));
         let run = |id: &str| {
             let options = ["-d", "--annotation", &annotation];
-            containerd.run(&options, root, id, &["/usr/bin/sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done"]).good();
+            containerd
+                .run(
+                    &options,
+                    root,
+                    id,
+                    &["/usr/bin/sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done"],
+                )
+                .good();
         };
         for id in &ids {
             run(id);
-            let address = std::fs::read_to_string(containerd.bundle(id).join("address")).expect("it is there");
+            let address =
+                std::fs::read_to_string(containerd.bundle(id).join("address")).expect("it is there");
             assert_eq!(address, format!("unix://{}", containerd.socket(group).display()));
         }
         eventually("one shim is there", || containerd.shims().len() == 1);

@@ -13,7 +13,8 @@ use crate::{begin, each, nothing_left};
 
 /// Whether a file holds all numbers up to this one, a line each.
 fn numbers(file: &Path, last: u32) -> bool {
-    let mut seq = Command::new("seq").arg(last.to_string()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut seq =
+        Command::new("seq").arg(last.to_string()).stdout(Stdio::piped()).spawn().expect("it starts");
     let from = seq.stdout.take().expect("it is piped");
     let same = Command::new("cmp").arg(file).arg("-").stdin(from).status().expect("it starts").success();
     drop(seq.wait());
@@ -36,8 +37,13 @@ fn all_output_arrives() {
         for last in [13_000, 8_500_000] {
             let script = format!("seq {last}; seq {last} >&2");
             let shell = ["/usr/bin/sh", "-c", &script];
-            let (code, [out, err]) = into_files(&containerd, containerd.run_command(&["--rm"], root, id, &shell));
-            assert_eq!((code, numbers(&out, last), numbers(&err, last)), (0, true, true), "{last} of {root:?}");
+            let (code, [out, err]) =
+                into_files(&containerd, containerd.run_command(&["--rm"], root, id, &shell));
+            assert_eq!(
+                (code, numbers(&out, last), numbers(&err, last)),
+                (0, true, true),
+                "{last} of {root:?}"
+            );
         }
         containerd.detached(root, id, "sleep 1000");
         let script = "seq 13000; seq 13000 >&2; exit 5";
@@ -98,7 +104,8 @@ fn nobody_reads() {
         eventually("it has said all", || Path::new(&inside("said")).exists());
         let mut attached = containerd.command(&["task", "attach", id]);
         let mut attached = attached.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
-        let lines = std::io::BufRead::lines(std::io::BufReader::new(attached.stdout.take().expect("it is piped")));
+        let lines =
+            std::io::BufRead::lines(std::io::BufReader::new(attached.stdout.take().expect("it is piped")));
         let lines: Vec<String> = lines.map_while(Result::ok).take(1000).collect();
         drop(attached.kill());
         drop(attached.wait());
@@ -151,7 +158,8 @@ fn files_and_programs_take_what_is_said() {
         let text = logged(&containerd, root, id, &uri, &stage.pool.join("logged"));
         let head = format!("{} {id} tag a&b \n", containerd.namespace());
         assert_eq!(text, format!("{head}{numbers}err\n"));
-        let said = containerd.run(&["-d", "--log-uri", "binary:///no/such/logger"], root, id, &["/usr/bin/true"]);
+        let said =
+            containerd.run(&["-d", "--log-uri", "binary:///no/such/logger"], root, id, &["/usr/bin/true"]);
         assert!(said.code != 0 && said.err.contains("/no/such/logger"), "{}", said.err);
         containerd.ctr(&["container", "delete", id]);
         containerd.run(&["--rm", "--null-io"], root, id, &["/usr/bin/echo", "nothing"]).good();

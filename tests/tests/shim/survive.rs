@@ -61,15 +61,19 @@ fn a_shim_is_killed() {
             let ids = ["one", "two"].map(|name| format!("{}-{name}", root.name));
             let start = || {
                 for id in &ids {
-                    containerd.run(options, &root, id, &["/usr/bin/sh", "-c", "sleep 1000 & sleep 1000"]).good();
-                    containerd.ctr(&["task", "exec", "-d", "--exec-id", "y", id, "/usr/bin/sleep", "1000"]).good();
+                    containerd
+                        .run(options, &root, id, &["/usr/bin/sh", "-c", "sleep 1000 & sleep 1000"])
+                        .good();
+                    containerd
+                        .ctr(&["task", "exec", "-d", "--exec-id", "y", id, "/usr/bin/sleep", "1000"])
+                        .good();
                 }
                 eventually("shims are there", || containerd.shims().len() == if group { 1 } else { 2 });
             };
             let gone = |containerd: &Containerd| {
-                eventually("containerd has seen it", || ids.iter().all(|id| {
-                    ["", "STOPPED", "UNKNOWN"].contains(&containerd.status(id).as_str())
-                }));
+                eventually("containerd has seen it", || {
+                    ids.iter().all(|id| ["", "STOPPED", "UNKNOWN"].contains(&containerd.status(id).as_str()))
+                });
                 for id in &ids {
                     containerd.ctr(&["task", "delete", "--force", id]);
                     containerd.ctr(&["container", "delete", id]).good();

@@ -4,34 +4,37 @@ use red_tests::terminal::Terminal;
 
 use crate::{begin, each, nothing_left};
 
-/// Asks for the size until it is this: it takes its way through ctr, containerd and the shim, after the start.
-fn is_sized(terminal: &mut Terminal, size: &str) {
+/// Asks for the size until it is this: it takes its way through ctr, which does not listen from the start,
+/// containerd and the shim.
+fn is_sized(terminal: &mut Terminal, columns: u16, rows: u16) {
     for _ in 0..200 {
+        terminal.resize(columns, rows);
         terminal.send("go\n");
         terminal.expect("got go\n");
-        if terminal.expect("\n").contains(size) {
+        if terminal.expect("\n").contains(&format!("{rows} {columns}")) {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    panic!("it never has the size {size}");
+    panic!("it never has {columns} columns and {rows} rows");
 }
 
 #[test]
 fn run_and_exec_with_a_terminal() {
     let Some((stage, containerd)) = begin() else { return };
     each(&stage, |root, id| {
-        let script = "stty -echo; tty; while read word; do echo got $word; stty size; [ $word = go ] || exit 9; done";
+        let script =
+            "stty -echo; tty; while read word; do echo got $word; stty size; [ $word = go ] || exit 9; done";
         let shell = ["/usr/bin/sh", "-c", script];
-        let mut terminal = Terminal::spawn(containerd.run_command(&["--rm", "-t"], root, id, &shell), 100, 30);
+        let mut terminal =
+            Terminal::spawn(containerd.run_command(&["--rm", "-t"], root, id, &shell), 100, 30);
         terminal.expect("/dev/");
-        is_sized(&mut terminal, "30 100");
-        terminal.resize(91, 41);
-        is_sized(&mut terminal, "41 91");
+        is_sized(&mut terminal, 100, 30);
+        is_sized(&mut terminal, 91, 41);
         let exec = containerd.command(&["task", "exec", "-t", "--exec-id", "x", id, "/usr/bin/sh", "-c",
             "stty -echo; while read word; do echo got $word; stty size; [ $word = go ] || break; done; echo $word >/dev/tty; seq 1 20000; exit 8"]);
         let mut second = Terminal::spawn(exec, 77, 22);
-        is_sized(&mut second, "22 77");
+        is_sized(&mut second, 77, 22);
         second.send("typed\n");
         second.expect("got typed\n");
         second.expect("22 77\n");

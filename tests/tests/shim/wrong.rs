@@ -81,7 +81,8 @@ impl Drop for Shim {
     fn drop(&mut self) {
         kill(self.pid);
         let states = Path::new("/run/containerd/red").join(&self.namespace);
-        let runtime = |args: &[&str]| run(Command::new(built("red-runtime")).arg("--root").arg(&states).args(args));
+        let runtime =
+            |args: &[&str]| run(Command::new(built("red-runtime")).arg("--root").arg(&states).args(args));
         if states.exists() {
             for id in runtime(&["list", "-q"]).out.lines() {
                 runtime(&["delete", "--force", id]);
@@ -119,7 +120,10 @@ fn everything(id: &str) -> Vec<(&'static str, Box<dyn containerd_shim_protos::pr
         ("Resume", Box::new(api::ResumeRequest { id: id(), ..Default::default() })),
         ("Kill", Box::new(api::KillRequest { id: id(), signal: 15, ..Default::default() })),
         ("Exec", Box::new(exec(&id(), "x", process("true")))),
-        ("ResizePty", Box::new(api::ResizePtyRequest { id: id(), width: 1, height: 1, ..Default::default() })),
+        (
+            "ResizePty",
+            Box::new(api::ResizePtyRequest { id: id(), width: 1, height: 1, ..Default::default() }),
+        ),
         ("CloseIO", Box::new(api::CloseIORequest { id: id(), stdin: true, ..Default::default() })),
         ("Update", Box::new(api::UpdateTaskRequest { id: id(), ..Default::default() })),
         ("Wait", Box::new(api::WaitRequest { id: id(), ..Default::default() })),
@@ -138,7 +142,9 @@ fn names_that_nobody_has() {
             let (code, words) = shim.raw("v2", method, payload).expect_err(method);
             assert_eq!(code, Code::NOT_FOUND, "{method} {words}");
         }
-        for (method, request) in everything("wrong-a").into_iter().filter(|(method, _)| *method == "Checkpoint") {
+        for (method, request) in
+            everything("wrong-a").into_iter().filter(|(method, _)| *method == "Checkpoint")
+        {
             let payload = request.write_to_bytes_dyn().expect("it is whole");
             assert_eq!(shim.raw("v3", method, payload).expect_err(method).0, Code::UNIMPLEMENTED);
         }
@@ -164,12 +170,14 @@ fn names_that_nobody_has() {
         any("containerd.runc.v1.Options", [0xff; 3]),
         any("runtimeoptions.v1.Options", [0x1a, 4, b'x', b'=', b'1', b'\n']),
     ] {
-        let (code, words) = shim.wrong("Create", &api::CreateTaskRequest { options, ..shim.create("wrong-a", &bundle) });
+        let (code, words) =
+            shim.wrong("Create", &api::CreateTaskRequest { options, ..shim.create("wrong-a", &bundle) });
         assert_eq!(code, Code::INVALID_ARGUMENT, "{words}");
     }
     for stream in ["relative", "npipe:///x", "file://host/x"] {
         let stdout = stream.to_owned();
-        let (code, words) = shim.wrong("Create", &api::CreateTaskRequest { stdout, ..shim.create("wrong-a", &bundle) });
+        let (code, words) =
+            shim.wrong("Create", &api::CreateTaskRequest { stdout, ..shim.create("wrong-a", &bundle) });
         assert_eq!(code, Code::INVALID_ARGUMENT, "{words}");
     }
     let _: api::CreateTaskResponse = shim.call("Create", &shim.create("wrong-a", &bundle)).expect("at last");
@@ -178,7 +186,8 @@ fn names_that_nobody_has() {
 #[test]
 fn out_of_order_and_again() {
     let stage = Stage::new();
-    let bundle = stage.plain("b", &["/usr/bin/sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done"], |_| {});
+    let bundle =
+        stage.plain("b", &["/usr/bin/sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done"], |_| {});
     let id = "wrong-b";
     let shim = Shim::start(&stage, &bundle, id);
     let nothing = |method: &str, request: &dyn containerd_shim_protos::protobuf::MessageDyn| {
@@ -193,7 +202,12 @@ fn out_of_order_and_again() {
     assert_eq!(started.pid, made.pid);
     assert_eq!(shim.wrong("Start", &start).0, Code::FAILED_PRECONDITION);
     assert_eq!(shim.wrong("Delete", &delete).0, Code::FAILED_PRECONDITION);
-    let signal = |signal, exec_id: &str| api::KillRequest { id: id.into(), signal, exec_id: exec_id.into(), ..Default::default() };
+    let signal = |signal, exec_id: &str| api::KillRequest {
+        id: id.into(),
+        signal,
+        exec_id: exec_id.into(),
+        ..Default::default()
+    };
     for number in [65, 1 << 31, u32::MAX] {
         assert_eq!(shim.wrong("Kill", &signal(number, "")).0, Code::INVALID_ARGUMENT);
     }
@@ -206,8 +220,10 @@ fn out_of_order_and_again() {
     ] {
         assert_eq!(shim.wrong("Exec", &exec(id, exec_id, spec)).0, code, "{exec_id}");
     }
-    let of = |exec_id: &str| api::StartRequest { id: id.into(), exec_id: exec_id.into(), ..Default::default() };
-    let gone = |exec_id: &str| api::DeleteRequest { id: id.into(), exec_id: exec_id.into(), ..Default::default() };
+    let of =
+        |exec_id: &str| api::StartRequest { id: id.into(), exec_id: exec_id.into(), ..Default::default() };
+    let gone =
+        |exec_id: &str| api::DeleteRequest { id: id.into(), exec_id: exec_id.into(), ..Default::default() };
     for method in ["Start", "Delete"] {
         assert_eq!(shim.wrong(method, &of("x")).0, Code::NOT_FOUND);
     }
@@ -237,7 +253,10 @@ fn out_of_order_and_again() {
     };
     assert_eq!(shim.wrong("Update", &update("Process", "{}")).0, Code::INVALID_ARGUMENT);
     assert!(shim.wrong("Update", &update("LinuxResources", "{x")).1.contains("OCI runtime update failed: "));
-    if run(Command::new("find").args(["/sys/fs/cgroup", "-name", "pids.max", "-print", "-quit"])).out.is_empty() {
+    if run(Command::new("find").args(["/sys/fs/cgroup", "-name", "pids.max", "-print", "-quit"]))
+        .out
+        .is_empty()
+    {
         red_tests::remark("no pids controller here");
     } else {
         nothing("Update", &update("LinuxResources", r#"{"pids":{"limit":77}}"#));
@@ -245,7 +264,10 @@ fn out_of_order_and_again() {
             shim.call("Stats", &api::StatsRequest { id: id.into(), ..Default::default() }).expect("it runs");
         assert!(stats.stats.value.windows(2).any(|pair| pair == [0x10, 77]), "{:?}", stats.stats);
     }
-    assert_eq!(shim.wrong("Checkpoint", &api::CheckpointTaskRequest { id: id.into(), ..Default::default() }).0, Code::UNIMPLEMENTED);
+    assert_eq!(
+        shim.wrong("Checkpoint", &api::CheckpointTaskRequest { id: id.into(), ..Default::default() }).0,
+        Code::UNIMPLEMENTED
+    );
     // It does not go while a container is there.
     nothing("Shutdown", &api::ShutdownRequest { id: id.into(), ..Default::default() });
     nothing("Kill", &signal(15, ""));
@@ -273,7 +295,8 @@ fn rubbish_and_clients_that_hang_up() {
     let shim = Shim::start(&stage, &bundle, "wrong-c");
     let connect = || UnixStream::connect(&shim.socket).expect("it listens");
     let request = |service: &str, method: &str, payload: Vec<u8>| {
-        let request = Request { service: service.into(), method: method.into(), payload, ..Default::default() };
+        let request =
+            Request { service: service.into(), method: method.into(), payload, ..Default::default() };
         request.write_to_bytes().expect("it is whole")
     };
     let whole = |payload: &[u8]| frame(u32::try_from(payload.len()).expect("it is short"), 1, 1, payload);
@@ -309,11 +332,15 @@ fn rubbish_and_clients_that_hang_up() {
     stream.write_all(&whole(&request("containerd.task.v2.Task", "Create", create))).expect("it reads");
     drop(stream);
     eventually("it is made", || shim.status("wrong-c").is_ok());
-    let wait = api::WaitRequest { id: "wrong-c".into(), ..Default::default() }.write_to_bytes().expect("it is whole");
+    let wait = api::WaitRequest { id: "wrong-c".into(), ..Default::default() }
+        .write_to_bytes()
+        .expect("it is whole");
     let waiting: Vec<UnixStream> = (0..50)
         .map(|_| {
             let mut stream = connect();
-            stream.write_all(&whole(&request("containerd.task.v2.Task", "Wait", wait.clone()))).expect("it reads");
+            stream
+                .write_all(&whole(&request("containerd.task.v2.Task", "Wait", wait.clone())))
+                .expect("it reads");
             stream
         })
         .collect();
