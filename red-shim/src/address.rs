@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, chmod};
 use sha2::{Digest, Sha256};
 
@@ -39,7 +40,7 @@ pub(crate) fn listen(path: &Path) -> Result<Option<UnixListener>, Error> {
         made.at("cannot make", dir)?;
     }
     let _alone = alone(path)?;
-    if !abandoned(path)? {
+    if !abandoned(path, false)? {
         return Ok(None);
     }
     let listener = UnixListener::bind(path).at("cannot listen at", path)?;
@@ -54,7 +55,7 @@ pub(crate) fn listen(path: &Path) -> Result<Option<UnixListener>, Error> {
 pub(crate) fn clear(path: &Path) -> Result<(), Error> {
     let Some(dir) = path.parent().filter(|dir| dir.is_dir()) else { return Ok(()) };
     let _alone = alone(path)?;
-    abandoned(path)?;
+    abandoned(path, true)?;
     for entry in std::fs::read_dir(dir).at("cannot read", dir)?.flatten() {
         let name = entry.file_name();
         let shim = name.to_str().and_then(|name| name.strip_prefix("pty-")?.split_once('-'));
@@ -75,16 +76,26 @@ fn alone(path: &Path) -> Result<std::fs::File, Error> {
     Ok(dir_file)
 }
 
-/// Whether nobody listens; what is left behind is removed then.
-fn abandoned(path: &Path) -> Result<bool, Error> {
-    match UnixStream::connect(path) {
-        Ok(_) => Ok(false),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).at("cannot remove", path).map(|()| true)
+/// Whether nobody listens; what is left behind is removed then. One that is being ended may accept for a moment
+/// more, so whoever is told that it has gone waits that long for it to hang up.
+fn abandoned(path: &Path, dying: bool) -> Result<bool, Error> {
+    loop {
+        match UnixStream::connect(path) {
+            Ok(stream) if dying && hangs_up(&stream) => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                return std::fs::remove_file(path).at("cannot remove", path).map(|()| true);
+            }
+            Err(error) => return Err(error).at("cannot connect to", path),
         }
-        Err(error) => Err(error).at("cannot connect to", path),
     }
+}
+
+fn hangs_up(stream: &UnixStream) -> bool {
+    let mut polled = [PollFd::new(stream, PollFlags::IN)];
+    let moment = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
+    poll(&mut polled, Some(&moment)).is_ok_and(|count| count > 0)
 }
 
 /// The path in an address that a shim has written.

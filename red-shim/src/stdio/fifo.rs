@@ -40,22 +40,24 @@ const UNREAD: Duration = Duration::from_millis(500);
 /// How often that is looked at.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Waits until nobody writes to a fifo any more and everything has been read by another, but not for long when
-/// nobody does.
-pub(super) async fn taken(read: &OwnedFd) {
+/// Waits until nobody writes to a process's fifos any more and everything has been read by another, but not for
+/// long when nobody does.
+pub(super) async fn taken(fifos: &[OwnedFd]) {
     let start = Instant::now();
-    let (mut before, mut changed) = (0, start);
-    loop {
-        let (open, unread) = look(read);
-        let now = Instant::now();
-        if unread != before {
-            (before, changed) = (unread, now);
+    for read in fifos {
+        let (mut before, mut changed) = (0, Instant::now());
+        loop {
+            let (open, unread) = look(read);
+            let now = Instant::now();
+            if unread != before {
+                (before, changed) = (unread, now);
+            }
+            let written = !open || now - start > REST;
+            if written && (unread == 0 || now - changed > UNREAD) {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        let written = !open || now - start > REST;
-        if written && (unread == 0 || now - changed > UNREAD) {
-            return;
-        }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -97,7 +99,7 @@ mod tests {
         assert_eq!(look(&read), (false, 4));
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is small");
-        runtime.block_on(taken(&read));
+        runtime.block_on(taken(&[read]));
         let file = dir.path().join("file");
         std::fs::write(&file, "").expect("it is ours");
         assert!(both_ends(&file).is_err());

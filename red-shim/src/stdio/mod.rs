@@ -228,9 +228,8 @@ impl Streams {
         if let Some(console) = self.console.take() {
             console.finish().await;
         }
-        for end in std::mem::take(&mut self.held) {
-            fifo::taken(&end).await;
-        }
+        fifo::taken(&self.held).await;
+        self.held.clear();
         if let Some(logger) = self.logger.take() {
             logger.finish().await;
         }
