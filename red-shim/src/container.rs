@@ -269,7 +269,7 @@ impl Container {
     /// It has ended, or what the kernel or the runtime says.
     pub(crate) async fn kill(&self, exec_id: &str, signal: u32, all: bool) -> Result<(), Error> {
         let process = self.process(exec_id)?;
-        if process.exit().is_some() && !(all && !self.own_pids) {
+        if process.exit().is_some() && (!all || self.own_pids) {
             return Err(Error::Unknown("process already finished".into()));
         }
         if exec_id.is_empty() && (all || self.init.status() == Status::Paused) {

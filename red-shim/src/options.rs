@@ -14,7 +14,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, read_bounded};
 
 mod proto {
-    #![allow(missing_docs, clippy::all, unreachable_pub, reason = "it is generated")]
+    #![allow(
+        missing_docs,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        clippy::unwrap_used,
+        unreachable_pub,
+        reason = "it is generated"
+    )]
     include!(concat!(env!("OUT_DIR"), "/proto/mod.rs"));
 }
 

@@ -182,6 +182,7 @@ mod tests {
             let ended = reaper.spawn(Command::new("sh").args(["-c", "kill -9 $$"])).expect("it starts");
             assert_eq!(ended.ended.await.status, 137);
             let held = reaper.hold();
+            #[allow(clippy::zombie_processes, reason = "the reaper waits for it")]
             let child = Command::new("sh").args(["-c", "exit 3"]).spawn().expect("it starts");
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             let (ended, over) = held.claim(i32::try_from(child.id()).expect("it is small"));

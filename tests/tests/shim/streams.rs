@@ -111,6 +111,23 @@ fn nobody_reads() {
         drop(attached.wait());
         assert_eq!((lines[0].as_str(), lines[999].as_str()), ("1", "1000"));
         containerd.remove(id);
+        // A client that is killed while it reads.
+        let shell = [
+            "/usr/bin/sh",
+            "-c",
+            "echo first; while [ ! -e /tmp/go ]; do sleep 0.05; done; seq 100; echo >/tmp/more; sleep 1000",
+        ];
+        let mut client = containerd.run_command(&[], root, id, &shell);
+        let mut client = client.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+        let mut first = [0; 6];
+        let mut from = client.stdout.take().expect("it is piped");
+        std::io::Read::read_exact(&mut from, &mut first).expect("it comes");
+        drop(client.kill());
+        drop(client.wait());
+        fs::write(inside("go"), "").expect("it is there");
+        eventually("it has said more", || Path::new(&inside("more")).exists());
+        assert_eq!(containerd.status(id), "RUNNING");
+        containerd.remove(id);
         // One that waits for a reader can be ended.
         containerd.detached(root, id, "seq 1000000; echo never >&2; sleep 1000");
         containerd.ctr(&["task", "kill", "--signal", "KILL", id]).good();
