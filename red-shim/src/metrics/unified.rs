@@ -108,7 +108,7 @@ fn io(text: &str) -> IOStat {
     let entry = |line: &str| {
         let (device, rest) = line.split_once(' ')?;
         let (major, minor) = device.split_once(':')?;
-        let counters = Counters::of(&rest.replace('=', " ").replace(" r", "\nr").replace(" w", "\nw"));
+        let counters = Counters::of(&rest.replace(' ', "\n").replace('=', " "));
         Some(IOEntry {
             major: major.parse().ok()?,
             minor: minor.parse().ok()?,
