@@ -116,13 +116,30 @@ pub(crate) fn own_file() -> rustix::io::Result<Option<OwnedFd>> {
 
 /// A copy of it in memory that nobody can write to, for a program whose file is no longer where it was.
 pub(crate) fn copy(name: &std::ffi::CStr) -> rustix::io::Result<OwnedFd> {
-    let failed = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-    let memory = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    in_memory(name, |memory| std::io::copy(&mut File::open(SELF)?, memory).map(drop))
+}
+
+/// A program in memory that nobody can write to.
+///
+/// # Errors
+/// What memfd_create(2) says: EACCES where `vm.memfd_noexec` is 2.
+pub(crate) fn in_memory(
+    name: &std::ffi::CStr,
+    fill: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> rustix::io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let memory = match memfd_create(name, flags | MemfdFlags::EXEC) {
+        // Kernels before 6.3 know no other than such that can be executed.
+        Err(Errno::INVAL) => memfd_create(name, flags)?,
+        other => other?,
+    };
     let mut memory = File::from(memory);
-    let mut exe = File::open(SELF).map_err(failed)?;
-    std::io::copy(&mut exe, &mut memory).map_err(failed)?;
+    fill(&mut memory).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     let memory = OwnedFd::from(memory);
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    fcntl_add_seals(&memory, seals)?;
+    match fcntl_add_seals(&memory, seals | SealFlags::EXEC) {
+        Err(Errno::INVAL) => fcntl_add_seals(&memory, seals)?,
+        other => other?,
+    }
     Ok(memory)
 }

@@ -191,17 +191,18 @@ impl Stage {
 
 impl Stage {
     /// What of this stage and its container `id`, a name that no other test has, is on the machine:
-    /// mounts, processes, cgroups, states. Asked until nothing is, or for two seconds: what was told
-    /// to end needs a moment.
+    /// mounts, processes, cgroups, states. Asked until nothing is, or for twenty seconds: what was told
+    /// to end needs a moment, and a loaded machine many.
     #[must_use]
     pub fn left(&self, id: &str) -> Vec<String> {
-        for _ in 0..200 {
-            if self.traces(id).is_empty() {
-                break;
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let traces = self.traces(id);
+            if traces.is_empty() || Instant::now() > end {
+                return traces;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        self.traces(id)
     }
 
     fn traces(&self, id: &str) -> Vec<String> {

@@ -256,7 +256,7 @@ impl Served {
             .stderr(Stdio::null())
             .spawn()
             .expect("python3 is there");
-        for _ in 0..200 {
+        for _ in 0..2000 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 break;
             }

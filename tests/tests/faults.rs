@@ -1,20 +1,52 @@
-//! Every system call can fail: no panic, no hang, nothing left (HARDENING, figures).
+//! Every system call can fail: no panic, no hang, nothing left.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use red_tests::call::{red_runtime, run};
+use red_tests::call::{Said, red_runtime, run};
+use red_tests::podman::through_files;
 use red_tests::skip;
 use red_tests::stage::Stage;
 
-/// How far apart the calls are that fail: a share of what a person can ask for with `RED_SOAK=full`.
+/// One call of so many fails in CI, each in turn with `RED_SOAK=full`.
 fn stride() -> usize {
     if std::env::var_os("RED_SOAK").is_some_and(|value| value == "full") { 1 } else { 23 }
 }
 
-/// Calls that a launch makes, and errors that each may give.
+/// Calls that a launch makes.
 const CALLS: &str = "openat,openat2,open,mkdirat,mkdir,mknodat,symlinkat,renameat,unlinkat,unlink,rename,write,read,fcntl,fstat,newfstatat,close_range,\
 clone3,clone,unshare,setns,mount,umount2,fsopen,fsconfig,fsmount,move_mount,open_tree,mount_setattr,pivot_root,prctl,capset,setresuid,setresgid,setgroups,\
 socketpair,socket,bind,listen,connect,sendto,recvfrom,pidfd_open,execve,execveat,fdatasync,prlimit64,chdir,fchdir,setsid";
+
+/// Runs the bundle to its end under strace(1), with what it is told.
+fn traced(stage: &Stage, bundle: &Path, options: &[String]) -> Said {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", "60", "strace", "-f", "-o"]).arg(stage.pool.join("trace")).args(options);
+    let red = red_runtime(&stage.root);
+    command.arg(red.get_program()).args(red.get_args()).arg("run").arg("--bundle").arg(bundle).arg("f");
+    command.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+    // A container that stays would keep a pipe open.
+    through_files(stage.pool.path(), command)
+}
+
+/// Each call that is made, with its position among those of its name in one process.
+fn points(trace: &str) -> Vec<(String, usize)> {
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for line in trace.lines() {
+        let Some((pid, rest)) = line.split_once(' ') else { continue };
+        let Some((name, _)) = rest.trim_start().split_once('(') else { continue };
+        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            *counts.entry((name, pid)).or_default() += 1;
+        }
+    }
+    let mut most: BTreeMap<&str, usize> = BTreeMap::new();
+    for ((name, _), count) in counts {
+        let known = most.entry(name).or_default();
+        *known = count.max(*known);
+    }
+    most.into_iter().flat_map(|(name, count)| (1..=count).map(move |at| (name.to_owned(), at))).collect()
+}
 
 #[test]
 fn any_call_may_fail() {
@@ -23,31 +55,20 @@ fn any_call_may_fail() {
     }
     let stage = Stage::new();
     let bundle = stage.plain("b", &["true"], |_| {});
+    let trace = || std::fs::read_to_string(stage.pool.join("trace")).unwrap_or_default();
+    assert_eq!(traced(&stage, &bundle, &["-e".into(), format!("trace={CALLS}")]).code, 0);
+    let points = points(&trace());
+    assert!(points.len() > 300, "only {} calls are seen", points.len());
     let (mut failed, mut survived) = (0, 0);
-    for errno in ["EIO", "ENOSPC", "ENOMEM", "EMFILE", "EINTR"] {
-        let mut at = 1;
-        let mut quiet = 0;
-        // Until the failing call lies beyond all that are made.
-        while quiet < 3 {
-            let trace = stage.pool.join("trace");
-            let mut command = Command::new("timeout");
-            command.args(["--kill-after=5", "30", "strace", "-f", "-o"]).arg(&trace);
-            command.arg(format!("--inject={CALLS}:error={errno}:when={at}"));
-            command.arg("-e").arg(format!("trace={CALLS}"));
-            let red = red_runtime(&stage.root);
-            command
-                .arg(red.get_program())
-                .args(red.get_args())
-                .arg("run")
-                .arg("--bundle")
-                .arg(&bundle)
-                .arg("f");
-            command.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
-            let said = run(&mut command);
-            assert!(said.code != 124 && said.code != 137, "{errno} at {at}: it hangs");
+    for (offset, errno) in ["EIO", "ENOSPC", "ENOMEM", "EMFILE", "EINTR"].into_iter().enumerate() {
+        for (call, at) in points.iter().skip(offset).step_by(stride()) {
+            let what = format!("{errno} of {call} at {at}");
+            let inject = format!("--inject={call}:error={errno}:when={at}");
+            let said = traced(&stage, &bundle, &[inject, "-e".into(), format!("trace={call}")]);
+            assert!(said.code != 124 && said.code != 137, "{what}: it hangs");
             assert!(
                 !said.err.contains("panicked") && said.code != 134 && said.code != 139,
-                "{errno} at {at}: {}",
+                "{what}: {}",
                 said.err
             );
             if said.code == 0 {
@@ -56,14 +77,12 @@ fn any_call_may_fail() {
                 failed += 1
             }
             let removed = stage.runtime(["delete", "--force", "f"]);
-            assert_eq!(removed.code, 0, "{errno} at {at}: {}", removed.err);
-            let injected = std::fs::read_to_string(&trace).unwrap_or_default().contains("(INJECTED)");
-            quiet = if injected { 0 } else { quiet + 1 };
-            at += stride();
+            assert_eq!(removed.code, 0, "{what}: {}", removed.err);
+            let left = stage.left("f");
+            assert!(left.is_empty(), "{what}: {left:?}\n{}", said.err);
         }
     }
-    assert!(failed > 10, "only {failed} of {} failed", failed + survived);
-    let left = stage.left("f");
-    assert!(left.is_empty(), "{left:?}");
+    red_tests::remark(&format!("{failed} failed, {survived} went well all the same"));
+    assert!(failed > 20, "only {failed} of {} failed", failed + survived);
     run(red_runtime(&stage.root).arg("run").arg("--bundle").arg(&bundle).arg("f")).good();
 }

@@ -32,7 +32,7 @@ fn links_lead_somewhere() {
         repository.join("CHANGELOG.md"),
         repository.join("CONTRIBUTING.md"),
     ];
-    collect(&root().join("src"), &mut files);
+    collect(&root().join("src"), &["md"], &mut files);
     for file in &files {
         let text = fs::read_to_string(file).expect("it is there");
         let above = file.parent().expect("it is in a directory");
@@ -51,13 +51,32 @@ fn links_lead_somewhere() {
     }
 }
 
-fn collect(dir: &Path, files: &mut Vec<std::path::PathBuf>) {
+fn collect(dir: &Path, extensions: &[&str], files: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(dir).expect("it is there") {
         let path = entry.expect("it can be read").path();
         if path.is_dir() {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "md") {
+            collect(&path, extensions, files);
+        } else if path.extension().is_some_and(|extension| extensions.iter().any(|one| extension == *one)) {
             files.push(path);
+        }
+    }
+}
+
+/// The repository stands alone: what it refers to is in it.
+#[test]
+fn nothing_outside_is_cited() {
+    let repository = root().join("..");
+    let mut files = Vec::new();
+    for dir in ["red-runtime/src", "red-shim", "node-store", "conformance", "tests", "docs/src"] {
+        collect(&repository.join(dir), &["rs", "md", "toml"], &mut files);
+    }
+    // In parts, so that this file has none of them.
+    let words = [["..", "/shared"], ["DESIGN", " §"], ["HARD", "ENING"], ["REDPAK", ".md"]]
+        .map(|parts| parts.concat());
+    for file in files {
+        let text = fs::read_to_string(&file).expect("it is text");
+        for word in &words {
+            assert!(!text.contains(word), "{} cites {word}", file.display());
         }
     }
 }

@@ -260,7 +260,7 @@ fn a_hook_that_fails_or_hangs_ends_what_it_should() {
                 let status = match created {
                     true => {
                         let mut status = String::new();
-                        for _ in 0..200 {
+                        for _ in 0..2000 {
                             let state = runtime.call(&["state", "red-ends"]);
                             status = serde_json::from_str::<Value>(&state.out).map_or_else(
                                 |_| "gone".into(),

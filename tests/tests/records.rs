@@ -85,7 +85,7 @@ impl Drop for Innocent {
         drop(self.child.kill());
         drop(self.child.wait());
         for cgroup in &self.cgroups {
-            for _ in 0..100 {
+            for _ in 0..2000 {
                 if fs::remove_dir(cgroup).is_ok() || !cgroup.exists() {
                     break;
                 }

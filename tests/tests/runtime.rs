@@ -138,7 +138,7 @@ fn a_container_goes_through_its_states() {
     assert!(stage.sweep());
 }
 
-/// A signal changes nothing but what it does (HARDENING, inherited reliability).
+/// A signal changes nothing but what it does.
 #[test]
 fn a_signal_leaves_the_status_alone() {
     let stage = Stage::new();
@@ -433,7 +433,7 @@ fn namespaces_of_another_container_are_joined() {
     assert_eq!(said.out.trim(), inode("net"));
 }
 
-/// A pause container is no application, whatever stands in its annotations (DESIGN §4).
+/// A pause container is no application, whatever stands in its annotations.
 #[test]
 fn a_sandbox_of_kubernetes_is_never_translated() {
     let stage = Stage::new();

@@ -194,23 +194,17 @@ fn killed_at_every_system_call_a_launch_is_on_record_or_gone() {
             // One that is killed late enough waits for its command, which has to be ended.
             launch(at);
             let listed = |stage: &Stage| stage.runtime(["list", "-q"]).good().out.contains('w');
-            for _ in 0..400 {
-                if listed(&stage) || !running(&word(at)) {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            assert!(
-                listed(&stage) || !running(&word(at)),
-                "{way} killed at {at}: it runs, and nothing knows it"
-            );
+            eventually(&format!("what {way} killed at {at} has started is on record or gone"), || {
+                listed(&stage) || !running(&word(at))
+            });
             stage.runtime(["delete", "--force", "w"]).good();
-            eventually("its command has ended", || !running(&word(at)));
+            eventually(&format!("the command of {way} killed at {at} has ended"), || !running(&word(at)));
+            let left = stage.left("w");
+            assert!(left.is_empty(), "{way} killed at {at}: {left:?}");
             points += 1;
         }
     }
-    let left = stage.left("w");
-    assert!(left.is_empty(), "after {points} kills: {left:?}");
+    assert!(points > 20, "only {points} points");
 }
 
 #[test]

@@ -267,16 +267,18 @@ fn a_terminal_of_its_own() {
     let stage = Stage::new();
     // A pseudo terminal on our side, of a known size, whose interrupt key ends the command.
     let program = format!(
-        "import os, pty, sys, time, fcntl, termios, struct
+        "import os, pty, select, fcntl, termios, struct
 pid, fd = pty.fork()
 if pid == 0:
     fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 33, 77, 0, 0))
     os.execv('{red}', ['red-wrap', '--root', '{root}', '--redpath={leaf}', '--', 'sh', '-c', 'tty; stty size; sleep 100'])
 text = b''
 while b'33 77' not in text: text += os.read(fd, 1000)
-os.write(fd, b'\\x03')
+# Again and again: a shell between two commands remembers the key until the second one has ended.
 while True:
-    try: part = os.read(fd, 1000)
+    try:
+        while not select.select([fd], [], [], 0.5)[0]: os.write(fd, b'\\x03')
+        part = os.read(fd, 1000)
     except OSError: break
     if not part: break
     text += part

@@ -1,4 +1,4 @@
-//! Generations of a node's packages (DESIGN §6). `NODE/.red/gen/<n>/` holds `usr etc opt …` and
+//! Generations of a node's packages (docs/src/store.md). `NODE/.red/gen/<n>/` holds `usr etc opt …` and
 //! the rpm database, `NODE/.red/current` says which one holds, and `NODE/usr`, `NODE/var/lib/rpm` …
 //! lead through it. Switching is one rename.
 

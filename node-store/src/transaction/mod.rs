@@ -1,4 +1,4 @@
-//! A transaction from the lock to the switch: DESIGN §6, in its order.
+//! A transaction from the lock to the switch, in the order of docs/src/store.md.
 
 mod deciding;
 mod descendants;

@@ -39,7 +39,7 @@ fuzz_target!(|data: &str| {
         serde_json::to_value(Provenance::of(&family, &first.merged, Show::Expanded)).expect("it is JSON");
 });
 
-/// What holds in every plan (HARDENING).
+/// What holds in every plan (docs/src/security.md).
 fn well_formed(plan: &Plan) {
     let spec = &plan.spec;
     let clean = |path: &str| {

@@ -80,6 +80,13 @@ impl Process {
         Ok(Self { pid: number, start: 0, pidfd: Some(inode) })
     }
 
+    /// Whether both can be the same process: each may have been looked at in another way.
+    pub(crate) fn may_be(&self, other: &Self) -> bool {
+        let starts = self.start == other.start || self.start == 0 || other.start == 0;
+        let inodes = self.pidfd == other.pidfd || self.pidfd.is_none() || other.pidfd.is_none();
+        self.pid == other.pid && starts && inodes
+    }
+
     /// It as a descriptor, when it is still the same and has not ended.
     pub(crate) fn alive(&self) -> Option<OwnedFd> {
         // The first process of where the runtime is cannot be a container's.
@@ -354,6 +361,15 @@ pub(crate) fn fresh_id(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_is_the_same_however_it_was_looked_at() {
+        let seen = Process { pid: 7, start: 42, pidfd: None };
+        let hidden = Process { pid: 7, start: 0, pidfd: Some(9) };
+        assert!(seen.may_be(&seen) && seen.may_be(&hidden) && hidden.may_be(&seen));
+        assert!(!seen.may_be(&Process { start: 43, ..seen }) && !seen.may_be(&Process { pid: 8, ..seen }));
+        assert!(!hidden.may_be(&Process { pidfd: Some(8), ..hidden }));
+    }
 
     #[test]
     fn a_process_is_told_by_its_stat_whatever_its_name_is() {

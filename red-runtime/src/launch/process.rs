@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::ffi::{CStr, CString, OsStr};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 use oci_spec::runtime::{LinuxSeccomp, PosixRlimit, PosixRlimitType, Process, Spec, User};
 use rustix::io::Errno;
@@ -209,16 +209,6 @@ fn known_ids(user: &User) -> Result<(), LaunchError> {
         None => Ok(()),
         Some(id) => Err(LaunchError::refused("process.user", format!("invalid user or group ID: {id}"))),
     }
-}
-
-/// The environment of this process, as it was handed over.
-pub(super) fn environment() -> Vec<CString> {
-    let entry = |(mut key, value): (std::ffi::OsString, std::ffi::OsString)| {
-        key.push("=");
-        key.push(value);
-        CString::new(key.into_vec()).ok()
-    };
-    std::env::vars_os().filter_map(entry).collect()
 }
 
 /// An error with its causes.

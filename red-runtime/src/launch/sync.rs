@@ -12,7 +12,7 @@ use rustix::net::{
 };
 
 use super::error::LaunchError;
-use crate::sys::signal;
+use crate::sys::{init, signal};
 
 /// Bytes of the longest message; an error is cut to that.
 const LONGEST: usize = 4096;
@@ -95,17 +95,6 @@ impl Sync {
         Ok(self)
     }
 
-    /// Whether the other end is gone.
-    ///
-    /// # Errors
-    /// What poll(2) says.
-    pub(crate) fn is_left(&self) -> rustix::io::Result<bool> {
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
-        retry_on_intr(|| poll(&mut fds, Some(&now)))?;
-        Ok(fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR))
-    }
-
     /// Says something.
     ///
     /// # Errors
@@ -179,6 +168,7 @@ impl Sync {
                     reason: reason.into(),
                 })
             }
+            &init::FAILED => Message::Failed(super::reaper::failure(rest)),
             _ => Message::Failed(LaunchError::Inside(text())),
         }))
     }
@@ -261,16 +251,6 @@ impl Sync {
         rustix::io::fcntl_setfd(&self.socket, rustix::io::FdFlags::empty())
     }
 
-    /// The one that [`Sync::keep_over_exec`] has kept, by its number.
-    ///
-    /// # Errors
-    /// It is not open.
-    pub(crate) fn inherited(number: i32) -> rustix::io::Result<Self> {
-        let own = crate::sys::exec::inherited(number)?;
-        crate::sys::exec::let_go(number);
-        Ok(Self::from(own))
-    }
-
     /// Waits to be told to go on.
     ///
     /// # Errors
@@ -314,21 +294,4 @@ pub(crate) fn receive_descriptor(socket: &OwnedFd) -> rustix::io::Result<Option<
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_end_that_is_gone_is_known_whatever_it_has_said() {
-        let (ours, theirs) = Sync::pair().unwrap();
-        assert!(!ours.is_left().unwrap());
-        theirs.say(&Message::Go).unwrap();
-        assert!(!ours.is_left().unwrap());
-        drop(theirs);
-        assert!(ours.is_left().unwrap());
-        assert!(matches!(ours.hear(), Ok(Some(Message::Go))));
-        assert!(ours.is_left().unwrap());
-    }
 }

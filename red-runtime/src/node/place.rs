@@ -1,7 +1,7 @@
 //! Files and directories opened by descriptor, with the facts that decide whether to trust them.
 //!
 //! Every path that decides a plan is walked component by component (`walk.rs`), so that what was
-//! checked is what is read, even while somebody renames directories (HARDENING: paths are resolved
+//! checked is what is read, even while somebody renames directories (paths are resolved
 //! once, by descriptor), and so that every link on the way can be judged by its owner.
 
 use std::ffi::OsStr;

@@ -1,11 +1,9 @@
 //! Becoming another program.
 
 use std::ffi::{CStr, CString, c_char};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use rustix::io::Errno;
-
-use rustix::process::Pid;
 
 use super::clone::ChildToken;
 use super::last;
@@ -67,6 +65,22 @@ pub(crate) fn execve_of(program: impl AsFd, args: &[CString], env: &[CString]) -
     last()
 }
 
+/// Whether the program that a descriptor is of may be executed. A kernel before 6.14 does not know beforehand;
+/// then it may, until it is tried.
+pub(crate) fn may_execute(program: impl AsFd) -> bool {
+    /// Everything but executing it (execveat(2), linux/fcntl.h).
+    const AT_EXECVE_CHECK: libc::c_int = 0x10000;
+    let (name, none) = (c"".as_ptr(), std::ptr::null::<c_char>());
+    let (argv, envp) = ([name, none], [none]);
+    // SAFETY: as in `execve_of`.
+    let result = unsafe {
+        let flags = libc::AT_EMPTY_PATH | AT_EXECVE_CHECK;
+        let fd = program.as_fd().as_raw_fd();
+        libc::syscall(libc::SYS_execveat, fd, name, argv.as_ptr(), envp.as_ptr(), flags)
+    };
+    result == 0 || last() == Errno::INVAL
+}
+
 /// Closes every descriptor of this process but the standard streams, those in `keep`, and `passed`
 /// ones after the standard streams that the caller of this program left open for the command.
 ///
@@ -107,11 +121,13 @@ pub(crate) fn place(fd: impl AsFd, number: RawFd) -> rustix::io::Result<()> {
 ///
 /// # Errors
 /// It is not open.
-pub(crate) fn inherited(number: RawFd) -> rustix::io::Result<OwnedFd> {
+#[cfg(test)]
+pub(crate) fn inherited(number: RawFd) -> rustix::io::Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd;
     // SAFETY: F_DUPFD_CLOEXEC makes a new descriptor and leaves the old one alone.
     let fd = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
     // SAFETY: it is fresh, and nobody else owns it.
-    if fd < 0 { Err(last()) } else { Ok(unsafe { OwnedFd::from_raw_fd(fd) }) }
+    if fd < 0 { Err(last()) } else { Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) }) }
 }
 
 /// Ends this process at once: nothing of what was copied from its parent is run.
@@ -124,55 +140,4 @@ pub(crate) fn leave(code: i32) -> ! {
 pub(crate) fn let_go(number: RawFd) {
     // SAFETY: the caller neither uses it afterwards nor opens anything that could take its number.
     unsafe { libc::close(number) };
-}
-
-/// What a child that shares this process's memory is given.
-struct Shared<'a> {
-    program: &'a CStr,
-    argv: *const *const c_char,
-    envp: *const *const c_char,
-    errno: i32,
-}
-
-/// Starts a program as a child, with every signal at its default and without a copy of this process: the
-/// child borrows its memory until it has become the program, and this process sleeps meanwhile (clone(2),
-/// CLONE_VM, CLONE_VFORK). The inner error is why it could not become the program.
-///
-/// # Errors
-/// There is no process to be had.
-pub(crate) fn spawn(
-    program: &CStr,
-    args: &[CString],
-    env: &[CString],
-) -> rustix::io::Result<Result<Pid, Errno>> {
-    let (argv, envp) = (pointers(args), pointers(env));
-    let mut shared = Shared { program, argv: argv.as_ptr(), envp: envp.as_ptr(), errno: 0 };
-    let mut stack = vec![0_u128; 2048];
-    // SAFETY: the stack belongs to the child until the call returns, for CLONE_VFORK holds this
-    // process until the child has left its memory; it grows down from its end, which is aligned
-    // as an array of 16 bytes is. `shared` and what it points to outlive that moment too.
-    let pid = unsafe {
-        libc::clone(
-            become_program,
-            stack.as_mut_ptr_range().end.cast(),
-            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-            (&raw mut shared).cast(),
-        )
-    };
-    let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else { return Err(last()) };
-    // SAFETY: the child may have written it before it ended, through the pointer made above.
-    let errno = unsafe { std::ptr::read_volatile(&raw const shared.errno) };
-    Ok(if errno == 0 { Ok(pid) } else { Err(Errno::from_raw_os_error(errno)) })
-}
-
-extern "C" fn become_program(shared: *mut libc::c_void) -> libc::c_int {
-    // SAFETY: it is the structure of `spawn`, whose frame sleeps until this has ended; nothing else
-    // looks at it. Only system calls are made.
-    unsafe {
-        let shared = shared.cast::<Shared<'_>>();
-        super::reset_signals();
-        libc::execve((*shared).program.as_ptr(), (*shared).argv, (*shared).envp);
-        (*shared).errno = *libc::__errno_location();
-        libc::_exit(127)
-    }
 }

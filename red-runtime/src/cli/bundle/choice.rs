@@ -82,7 +82,7 @@ struct Said {
     digest: Option<String>,
 }
 
-/// The node that a configuration names (DESIGN §4).
+/// The node that a configuration names (docs/src/engines.md).
 ///
 /// # Errors
 /// An annotation of ours is unknown or invalid, two ways of naming disagree, or a pause container has a

@@ -41,7 +41,9 @@ pub(crate) fn delete(store: &Store, id: &str, force: bool) -> Result<(), LaunchE
 pub(crate) fn delete_own(store: &Store, id: &str, first: Process) -> Result<(), LaunchError> {
     match hold_known(store, id) {
         Err(LaunchError::Unknown { .. }) => Ok(()),
-        Ok(held) if held.read().is_ok_and(|record| record.process != Some(first)) => Ok(()),
+        Ok(held) if held.read().is_ok_and(|record| !record.process.is_some_and(|own| own.may_be(&first))) => {
+            Ok(())
+        }
         held => remove(held?, store, true),
     }
 }

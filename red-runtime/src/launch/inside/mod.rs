@@ -61,7 +61,7 @@ struct Kept {
     start_socket: Option<OwnedFd>,
     /// Socket that a terminal made inside is sent to.
     console_socket: Option<OwnedFd>,
-    /// The runtime's own executable, read-only.
+    /// The program of our own first process.
     exe: Option<Sealed>,
     /// Regular files that locks are held on.
     locks: Vec<OwnedFd>,

@@ -98,8 +98,8 @@ impl<'a> Ready<'a> {
     }
 
     fn command(self, job: &Job<'_>, reporter: &Sync, created: bool) -> Result<Never, LaunchError> {
-        let Self { common, kept, program, filter } = self;
-        let setup = &common.setup;
+        let Self { mut common, kept, program, filter } = self;
+        let setup = &mut common.setup;
         let list = job.spec.hooks().as_ref().and_then(|hooks| hooks.start_container().as_ref());
         if list.is_some() {
             let filter = filter.clone();
@@ -123,6 +123,11 @@ impl<'a> Ready<'a> {
         match &kept.exe {
             // The first process is ours, and gives signals back to the command itself.
             Some(exe) => {
+                if preserve > 0 {
+                    // Whom sockets are handed to (sd_listen_fds(3)): itself, or its first child, which in a
+                    // fresh namespace is the second process.
+                    setup.set_env("LISTEN_PID", (own_pid() + i32::from(orders.reap)).to_string());
+                }
                 load(filter.as_deref())?;
                 Err(setup.exec_under(exe, orders, reporter, &program))
             }

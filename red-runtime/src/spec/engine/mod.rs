@@ -1,4 +1,4 @@
-//! An engine's configuration and a node's plan → one configuration (DESIGN §4).
+//! An engine's configuration and a node's plan → one configuration (docs/src/engines.md).
 //!
 //! The root is the node's. API file systems and the engine's own files come from the engine, the
 //! node's exports next, the user's volumes last, and a volume that would cover an export is
