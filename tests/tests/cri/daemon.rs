@@ -69,8 +69,7 @@ impl Cri {
         let daemon = spawn(&dir, &stage.pool.join("prefix"));
         let parent = format!("/red-test-{}-{number}", std::process::id());
         let mut this = Self { stage, dir, parent, daemon, client: None, seen: RefCell::default() };
-        let client = Client::connect(&this.dir.join("sock"));
-        this.client = Some(client.unwrap_or_else(|status| panic!("no CRI: {status}\n{}", this.log())));
+        this.connect();
         for archive in archives {
             this.ctr(&["image", "import", &archive.display().to_string()]).good();
         }
@@ -78,6 +77,19 @@ impl Cri {
             eventually(&format!("CRI knows {image}"), || this.cri().has_image(image));
         }
         Some(this)
+    }
+
+    /// Ends the daemon at once, and starts it again.
+    pub(crate) fn restart(&mut self) {
+        drop(self.daemon.kill());
+        drop(self.daemon.wait());
+        self.daemon = spawn(&self.dir, &self.stage.pool.join("prefix"));
+        self.connect();
+    }
+
+    fn connect(&mut self) {
+        let client = Client::connect(&self.dir.join("sock"));
+        self.client = Some(client.unwrap_or_else(|status| panic!("no CRI: {status}\n{}", self.log())));
     }
 
     /// The CRI client.
@@ -223,7 +235,7 @@ fn states(id: &str) -> [PathBuf; 2] {
 }
 
 fn spawn(dir: &Path, prefix: &Path) -> Child {
-    let log = fs::File::create(dir.join("log")).expect("it is ours");
+    let log = fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).expect("it is ours");
     let programs = built("red-runtime");
     let programs = programs.parent().expect("it is in a directory").display();
     let mut command = Command::new("containerd");

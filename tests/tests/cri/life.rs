@@ -102,7 +102,7 @@ fn answers(pod: &Pod, id: &str) {
 }
 
 /// Whether a controller counts here.
-fn has(controller: &str) -> bool {
+pub(crate) fn has(controller: &str) -> bool {
     match fs::read_to_string("/sys/fs/cgroup/cgroup.controllers") {
         Ok(all) => all.split_whitespace().any(|one| one == controller),
         Err(_) => Path::new("/sys/fs/cgroup").join(controller).is_dir(),

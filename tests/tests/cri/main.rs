@@ -4,8 +4,12 @@ mod client;
 mod configuration;
 mod daemon;
 mod images;
+mod killed;
 mod life;
+mod memory;
+mod mounts;
 mod pod;
+mod refused;
 
 use std::path::PathBuf;
 

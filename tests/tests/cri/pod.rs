@@ -46,6 +46,11 @@ fn seccomp() -> Option<SecurityProfile> {
     Some(SecurityProfile { profile_type: ProfileType::RuntimeDefault.into(), localhost_ref: String::new() })
 }
 
+/// The name of a pod that a kubelet's directories have.
+pub(crate) fn uid(name: &str, handler: &str) -> String {
+    format!("red-test-{name}-{handler}-{}", std::process::id())
+}
+
 /// A bind mount.
 pub(crate) fn bind(host: &Path, container: &str, readonly: bool) -> Mount {
     Mount {
@@ -59,7 +64,7 @@ pub(crate) fn bind(host: &Path, container: &str, readonly: bool) -> Mount {
 impl<'c> Pod<'c> {
     /// Runs a sandbox under one of the handlers.
     pub(crate) fn run(cri: &'c Cri, handler: &str, name: &str) -> Self {
-        let uid = format!("{name}-{handler}-{}", std::process::id());
+        let uid = uid(name, handler);
         let security_context = LinuxSandboxSecurityContext {
             namespace_options: namespaces(),
             seccomp: seccomp(),
@@ -84,6 +89,16 @@ impl<'c> Pod<'c> {
         let said = said.unwrap_or_else(|status| panic!("{status}\n{}", cri.log()));
         cri.note(&said.pod_sandbox_id);
         Self { cri, id: said.pod_sandbox_id, config }
+    }
+
+    /// What is known of it, without the daemon, which is started again meanwhile.
+    pub(crate) fn leave(self) -> (String, PodSandboxConfig) {
+        (self.id, self.config)
+    }
+
+    /// The pod that was left.
+    pub(crate) fn again(cri: &'c Cri, (id, config): (String, PodSandboxConfig)) -> Self {
+        Self { cri, id, config }
     }
 
     /// Number of the pause container's process.
