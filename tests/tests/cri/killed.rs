@@ -31,7 +31,7 @@ fn nothing_outlives_a_shim() {
                 assert_ne!(pod.status(id).exit_code, 0);
             }
         }
-        pod.end();
+        pod.end_at_last();
         nothing_left(&cri);
     }
 }

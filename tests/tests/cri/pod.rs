@@ -234,13 +234,21 @@ impl<'c> Pod<'c> {
 
     /// Stops and removes the pod, with whatever containers it has.
     pub(crate) fn end(self) {
+        self.try_end().unwrap_or_else(|status| panic!("{status}\n{}", self.cri.log()));
+    }
+
+    /// The same, asked again until it is done, as a kubelet does: when a shim was killed, CRI may know that a
+    /// container has ended only after it was told to stop it.
+    pub(crate) fn end_at_last(self) {
+        eventually("the pod is removed", || self.try_end().is_ok());
+    }
+
+    fn try_end(&self) -> Result<(), Status> {
         let stop = StopPodSandboxRequest { pod_sandbox_id: self.id.clone() };
-        let remove = RemovePodSandboxRequest { pod_sandbox_id: self.id };
+        let remove = RemovePodSandboxRequest { pod_sandbox_id: self.id.clone() };
         let cri = self.cri.cri();
-        cri.ask(|mut cri| async move { cri.stop_pod_sandbox(stop).await })
-            .unwrap_or_else(|status| panic!("{status}\n{}", self.cri.log()));
-        cri.ask(|mut cri| async move { cri.remove_pod_sandbox(remove).await })
-            .unwrap_or_else(|status| panic!("{status}\n{}", self.cri.log()));
+        cri.ask(|mut cri| async move { cri.stop_pod_sandbox(stop).await })?;
+        cri.ask(|mut cri| async move { cri.remove_pod_sandbox(remove).await }).map(drop)
     }
 
     /// File of a container's log.
