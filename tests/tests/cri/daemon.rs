@@ -9,9 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use k8s_cri::v1::{
-    ListPodSandboxRequest, PodSandboxFilter, RemovePodSandboxRequest, StopPodSandboxRequest,
-};
+use k8s_cri::v1::{ListPodSandboxRequest, PodSandboxFilter, RemovePodSandboxRequest, StopPodSandboxRequest};
 use red_tests::call::{Said, built, run};
 use red_tests::podman::through_files;
 use red_tests::stage::{Stage, eventually};
@@ -51,6 +49,11 @@ impl Cri {
                 skip(&format!("{program} is not installed"));
                 return None;
             }
+        }
+        // CRI gives each container a weight, which neither runc nor red-runtime takes where nothing counts it.
+        if !has("cpu") {
+            remark("there is no cpu controller, without which CRI starts no pod");
+            return None;
         }
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = stage.pool.mkdir("containerd");
@@ -142,10 +145,12 @@ impl Cri {
             .collect();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         found.extend(mounts.lines().filter(|line| line.contains(&dir)).map(str::to_owned));
-        let mut paths: Vec<PathBuf> = below(&self.dir.join("state/io.containerd.runtime.v2.task").join(NAMESPACE));
+        let mut paths: Vec<PathBuf> =
+            below(&self.dir.join("state/io.containerd.runtime.v2.task").join(NAMESPACE));
         for kind in ["sandboxes", "containers"] {
             for plugins in ["state", "root"].map(|kind| self.dir.join(kind)) {
-                let plugins = below(&plugins).into_iter().filter(|path| path.display().to_string().contains("cri"));
+                let plugins =
+                    below(&plugins).into_iter().filter(|path| path.display().to_string().contains("cri"));
                 paths.extend(plugins.flat_map(|plugin| below(&plugin.join(kind))));
             }
         }
@@ -196,7 +201,14 @@ impl Drop for Cri {
             kill(pid);
         }
         for cgroup in self.cgroups() {
-            let all = run(Command::new("find").arg(&cgroup).args(["-name", "cgroup.procs", "-exec", "cat", "{}", "+"]));
+            let all = run(Command::new("find").arg(&cgroup).args([
+                "-name",
+                "cgroup.procs",
+                "-exec",
+                "cat",
+                "{}",
+                "+",
+            ]));
             all.out.lines().filter_map(|pid| pid.parse().ok()).for_each(kill);
         }
         for id in self.seen.borrow().iter() {
@@ -204,7 +216,10 @@ impl Drop for Cri {
                 && red.exists()
             {
                 let root = red.parent().unwrap_or(Path::new("/"));
-                run(Command::new(built("red-runtime")).arg("--root").arg(root).args(["delete", "--force", id]));
+                run(Command::new(built("red-runtime"))
+                    .arg("--root")
+                    .arg(root)
+                    .args(["delete", "--force", id]));
                 drop(fs::remove_dir_all(stock));
             }
             drop(fs::remove_file(self.socket(id)));
@@ -226,6 +241,14 @@ impl Drop for Cri {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+/// Whether there is a controller of cgroups.
+pub(crate) fn has(controller: &str) -> bool {
+    match fs::read_to_string("/sys/fs/cgroup/cgroup.controllers") {
+        Ok(all) => all.split_whitespace().any(|one| one == controller),
+        Err(_) => Path::new("/sys/fs/cgroup").join(controller).is_dir(),
     }
 }
 

@@ -42,8 +42,10 @@ fn pods_outlive_containerd() {
     let (pod, containers) = {
         let pod = Pod::run(&cri, "red", "stays");
         let talks = "trap 'exit 3' TERM; while :; do echo word; sleep 0.05; done";
-        let containers =
-            [pod.started(pod.node("app", &cri.stage.leaf, talks)), pod.started(pod.node("other", &other, talks))];
+        let containers = [
+            pod.started(pod.node("app", &cri.stage.leaf, talks)),
+            pod.started(pod.node("other", &other, talks)),
+        ];
         (pod.leave(), containers)
     };
     let shims = cri.shims();

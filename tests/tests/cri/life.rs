@@ -4,12 +4,15 @@ use std::fs;
 use std::path::Path;
 
 use k8s_cri::v1::{
-    ContainerConfig, ContainerState, ContainerStatsRequest, LinuxContainerResources, ListContainerStatsRequest,
-    ReopenContainerLogRequest, UpdateContainerResourcesRequest,
+    ContainerConfig, ContainerState, ContainerStatsRequest, ExecSyncRequest, LinuxContainerResources,
+    ListContainerStatsRequest, ReopenContainerLogRequest, UpdateContainerResourcesRequest,
 };
+use red_tests::call::built;
 use red_tests::remark;
 use red_tests::stage::eventually;
 
+use crate::configuration::{binary, release};
+use crate::daemon::has;
 use crate::pod::Pod;
 use crate::{begin, nothing_left};
 
@@ -39,12 +42,18 @@ fn pods_of_nodes_and_images() {
         let containers: Vec<_> = wanted.into_iter().map(started).collect();
         assert_eq!(cri.shims().len(), 1, "{handler}: one shim serves the pod");
         pause_is_no_node(&pod);
+        if handler == "red" {
+            options_are_known(&pod);
+        }
         for (name, who, id) in &containers {
             runs(&pod, name, who, id);
             answers(&pod, id);
             is_measured(&pod, id, containers.len());
             is_limited(&pod, id);
             reopens_its_log(&pod, name, id);
+        }
+        if let Some((_, _, id)) = containers.last() {
+            is_in_time(&pod, id);
         }
         if let [_, (_, _, app), (_, _, reference), (_, _, other)] = &containers[..] {
             // What the parent shares is one directory; what a leaf has is its own.
@@ -65,6 +74,16 @@ fn pause_is_no_node(pod: &Pod) {
     let root = format!("/proc/{}/root", pod.pause());
     assert!(Path::new(&root).join("pause").is_file(), "{root}");
     assert!(!Path::new(&root).join("nodes").exists(), "{root}");
+}
+
+/// The shim runs the binary that the configuration names; containerd 1.6 does not tell it.
+fn options_are_known(pod: &Pod) {
+    let note =
+        pod.cri.dir.join("state/io.containerd.runtime.v2.task/k8s.io").join(&pod.id).join("red-shim.json");
+    let note: serde_json::Value =
+        serde_json::from_slice(&fs::read(note).expect("it is there")).expect("it is JSON");
+    let told = if release().starts_with("1.6.") { built("red-runtime") } else { binary(&pod.cri.dir) };
+    assert_eq!(note["program"], told.display().to_string());
 }
 
 fn runs(pod: &Pod, name: &str, who: &str, id: &str) {
@@ -101,12 +120,14 @@ fn answers(pod: &Pod, id: &str) {
     }
 }
 
-/// Whether a controller counts here.
-pub(crate) fn has(controller: &str) -> bool {
-    match fs::read_to_string("/sys/fs/cgroup/cgroup.controllers") {
-        Ok(all) => all.split_whitespace().any(|one| one == controller),
-        Err(_) => Path::new("/sys/fs/cgroup").join(controller).is_dir(),
-    }
+/// A command that takes longer than it may.
+fn is_in_time(pod: &Pod, id: &str) {
+    let cmd = ["sh", "-c", "echo begun; exec sleep 1234"].map(str::to_owned).to_vec();
+    let request = ExecSyncRequest { container_id: id.into(), cmd, timeout: 1 };
+    let said = pod.cri.cri().ask(|mut cri| async move { cri.exec_sync(request).await });
+    assert_eq!(said.map_err(|status| status.code()).err(), Some(tonic::Code::DeadlineExceeded));
+    let gone = || !pod.sh(id, "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '").contains("sleep 1234");
+    eventually("it was ended", gone);
 }
 
 fn is_measured(pod: &Pod, id: &str, count: usize) {
@@ -115,16 +136,18 @@ fn is_measured(pod: &Pod, id: &str, count: usize) {
     let stats = said.unwrap_or_else(|status| panic!("{status}")).stats.expect("it runs");
     assert_eq!(stats.attributes.as_ref().map(|one| one.id.as_str()), Some(id));
     if has("memory") {
-        let memory = stats.memory.clone().and_then(|memory| memory.working_set_bytes).map_or(0, |one| one.value);
+        let memory =
+            stats.memory.clone().and_then(|memory| memory.working_set_bytes).map_or(0, |one| one.value);
         assert!(memory > 0, "{stats:?}");
     } else {
         remark("there is no memory controller");
     }
     let cpu = stats.cpu.clone().and_then(|cpu| cpu.usage_core_nano_seconds).map_or(0, |one| one.value);
     assert!(cpu > 0, "{stats:?}");
-    let said = pod.cri.cri().ask(|mut cri| async move {
-        cri.list_container_stats(ListContainerStatsRequest::default()).await
-    });
+    let said = pod
+        .cri
+        .cri()
+        .ask(|mut cri| async move { cri.list_container_stats(ListContainerStatsRequest::default()).await });
     assert_eq!(said.unwrap_or_else(|status| panic!("{status}")).stats.len(), count);
 }
 
@@ -132,7 +155,9 @@ fn is_measured(pod: &Pod, id: &str, count: usize) {
 fn limit(pid: u32, controller: &str, files: [&str; 2]) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("it runs");
     let path = |mark: &str| {
-        let line = text.lines().find(|line| line.split(':').nth(1).is_some_and(|all| all.split(',').any(|one| one == mark)));
+        let line = text
+            .lines()
+            .find(|line| line.split(':').nth(1).is_some_and(|all| all.split(',').any(|one| one == mark)));
         line.and_then(|line| line.splitn(3, ':').nth(2)).unwrap_or_default().to_owned()
     };
     let legacy = format!("/sys/fs/cgroup/{controller}{}/{}", path(controller), files[0]);

@@ -10,6 +10,7 @@ mod memory;
 mod mounts;
 mod pod;
 mod refused;
+mod security;
 
 use std::path::PathBuf;
 

@@ -3,14 +3,15 @@
 use k8s_cri::v1::{ContainerConfig, ContainerState};
 use red_tests::remark;
 
-use crate::life::has;
+use crate::daemon::has;
 use crate::pod::Pod;
 use crate::{begin, nothing_left};
 
 const LIMIT: i64 = 48 << 20;
 
 fn limited(mut config: ContainerConfig) -> ContainerConfig {
-    let linux = config.linux.as_mut().and_then(|linux| linux.resources.as_mut()).expect("a kubelet sends some");
+    let linux =
+        config.linux.as_mut().and_then(|linux| linux.resources.as_mut()).expect("a kubelet sends some");
     linux.memory_limit_in_bytes = LIMIT;
     linux.memory_swap_limit_in_bytes = LIMIT;
     config
@@ -30,7 +31,11 @@ fn out_of_memory_is_the_reason() {
                 let id = pod.started(limited(config));
                 let status = pod.ended(&id);
                 let code = if name == "itself" { 137 } else { 7 };
-                assert_eq!((status.exit_code, status.reason.as_str()), (code, "OOMKilled"), "{handler}: {status:?}");
+                assert_eq!(
+                    (status.exit_code, status.reason.as_str()),
+                    (code, "OOMKilled"),
+                    "{handler}: {status:?}"
+                );
                 assert_eq!(status.state, i32::from(ContainerState::ContainerExited));
             }
             pod.end();

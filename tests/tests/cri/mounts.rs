@@ -19,7 +19,8 @@ struct Kubelet(PathBuf);
 impl Kubelet {
     fn new(uid: &str) -> Self {
         let this = Self(Path::new(PODS).join(uid));
-        let volume = |kind: &str, name: &str| this.0.join("volumes").join(format!("kubernetes.io~{kind}")).join(name);
+        let volume =
+            |kind: &str, name: &str| this.0.join("volumes").join(format!("kubernetes.io~{kind}")).join(name);
         for (dir, file, text) in [
             (volume("projected", "token"), "token", "secret token\n"),
             (volume("configmap", "config"), "app.conf", "key = value\n"),
@@ -141,14 +142,20 @@ fn what_is_mounted_is_there_or_refused() {
         let nested = |row: &&str| !row.starts_with("emptyDir /data");
         let rows: Vec<_> = TABLE.iter().filter(|row| !then(row)).map(|row| row.0).collect();
         // One below the other cannot stand in one container with the other.
-        let first: Vec<_> = rows.iter().copied().filter(|row| nested(row) || *row == "emptyDir /data/cache").collect();
+        let first: Vec<_> =
+            rows.iter().copied().filter(|row| nested(row) || *row == "emptyDir /data/cache").collect();
         for rows in [first, vec!["emptyDir /data"]] {
             if rows.iter().all(|row| TABLE.iter().any(|one| one.0 == *row && then(one))) {
                 continue;
             }
-            match pod.create(container(&pod, &kubelet, node.as_ref(), &rows)).and_then(|id| pod.start(&id).map(|()| id)) {
+            match pod
+                .create(container(&pod, &kubelet, node.as_ref(), &rows))
+                .and_then(|id| pod.start(&id).map(|()| id))
+            {
                 Ok(id) => {
-                    faults.extend(there(&pod, &kubelet, &id, &rows).into_iter().map(|fault| format!("{name}: {fault}")));
+                    faults.extend(
+                        there(&pod, &kubelet, &id, &rows).into_iter().map(|fault| format!("{name}: {fault}")),
+                    );
                     pod.stop(&id, 0);
                     pod.remove(&id);
                 }
@@ -157,7 +164,9 @@ fn what_is_mounted_is_there_or_refused() {
         }
         for (row, all) in &TABLE {
             let Refused(words) = all[column] else { continue };
-            let id = pod.create(container(&pod, &kubelet, node.as_ref(), &[row])).expect("CRI looks at none of them");
+            let id = pod
+                .create(container(&pod, &kubelet, node.as_ref(), &[row]))
+                .expect("CRI looks at none of them");
             match pod.start(&id) {
                 Err(status) if status.message().contains(words) => {}
                 Err(status) => faults.push(format!("{name}: {row}: {status}")),
@@ -177,7 +186,10 @@ fn there(pod: &Pod, kubelet: &Kubelet, id: &str, rows: &[&str]) -> Vec<String> {
     let mut faults = Vec::new();
     let sh = |script: &str| {
         let said = pod.exec(id, &["sh", "-c", script]).unwrap_or_else(|status| panic!("{script}: {status}"));
-        (said.exit_code, String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr))
+        (
+            said.exit_code,
+            String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr),
+        )
     };
     let mut holds = |what: &str, script: &str, wanted: &str| {
         let said = sh(script);
@@ -198,8 +210,12 @@ fn there(pod: &Pod, kubelet: &Kubelet, id: &str, rows: &[&str]) -> Vec<String> {
         let (kind, at) = row.split_once(' ').unwrap_or_default();
         match kind {
             "emptyDir" => holds(row, &format!("echo word >{at}/word; cat {at}/word; rm {at}/word"), "word\n"),
-            "configMap" => holds(row, &format!("cat {at}/app.conf; ! echo x 2>/dev/null >{at}/x"), "key = value\n"),
-            "secret" => holds(row, &format!("cat {at}/key.pem; ! echo x 2>/dev/null >{at}/x"), "secret key\n"),
+            "configMap" => {
+                holds(row, &format!("cat {at}/app.conf; ! echo x 2>/dev/null >{at}/x"), "key = value\n")
+            }
+            "secret" => {
+                holds(row, &format!("cat {at}/key.pem; ! echo x 2>/dev/null >{at}/x"), "secret key\n")
+            }
             _ => holds(row, &format!("cat {at}; ! echo x 2>/dev/null >{at}"), "key = value\n"),
         }
     }
@@ -210,4 +226,3 @@ fn there(pod: &Pod, kubelet: &Kubelet, id: &str, rows: &[&str]) -> Vec<String> {
     fs::write(log, "").expect("it is ours");
     faults
 }
-

@@ -8,10 +8,10 @@ use k8s_cri::v1::security_profile::ProfileType;
 use k8s_cri::v1::{
     ContainerConfig, ContainerMetadata, ContainerState, ContainerStatus, ContainerStatusRequest,
     CreateContainerRequest, ExecSyncRequest, ExecSyncResponse, ImageSpec, LinuxContainerConfig,
-    LinuxContainerResources, LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, Mount,
-    NamespaceMode, NamespaceOption, PodSandboxConfig, PodSandboxMetadata, PodSandboxStatusRequest,
-    RemoveContainerRequest, RemovePodSandboxRequest, RunPodSandboxRequest, SecurityProfile, StartContainerRequest,
-    StopContainerRequest, StopPodSandboxRequest,
+    LinuxContainerResources, LinuxContainerSecurityContext, LinuxPodSandboxConfig,
+    LinuxSandboxSecurityContext, Mount, NamespaceMode, NamespaceOption, PodSandboxConfig, PodSandboxMetadata,
+    PodSandboxStatusRequest, RemoveContainerRequest, RemovePodSandboxRequest, RunPodSandboxRequest,
+    SecurityProfile, StartContainerRequest, StopContainerRequest, StopPodSandboxRequest,
 };
 use red_tests::stage::eventually;
 use tonic::Status;
@@ -73,7 +73,12 @@ impl<'c> Pod<'c> {
         let logs = cri.dir.join("logs").join(&uid);
         fs::create_dir_all(&logs).expect("it is ours");
         let config = PodSandboxConfig {
-            metadata: Some(PodSandboxMetadata { name: name.into(), uid, namespace: "default".into(), attempt: 0 }),
+            metadata: Some(PodSandboxMetadata {
+                name: name.into(),
+                uid,
+                namespace: "default".into(),
+                attempt: 0,
+            }),
             log_directory: logs.display().to_string(),
             labels: HashMap::from([("io.kubernetes.pod.name".into(), name.into())]),
             annotations: HashMap::from([("kubernetes.io/config.source".into(), "api".into())]),
@@ -133,12 +138,27 @@ impl<'c> Pod<'c> {
             namespace_options: namespaces(),
             seccomp: seccomp(),
             // As of a kubelet (its securitycontext.ConvertToRuntimeMaskedPaths and the like).
-            masked_paths: paths(&["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"]),
-            readonly_paths: paths(&["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]),
+            masked_paths: paths(&[
+                "/proc/acpi",
+                "/proc/kcore",
+                "/proc/keys",
+                "/proc/timer_list",
+                "/sys/firmware",
+            ]),
+            readonly_paths: paths(&[
+                "/proc/bus",
+                "/proc/fs",
+                "/proc/irq",
+                "/proc/sys",
+                "/proc/sysrq-trigger",
+            ]),
             ..LinuxContainerSecurityContext::default()
         };
-        let resources =
-            LinuxContainerResources { cpu_shares: 2, oom_score_adj: 1000, ..LinuxContainerResources::default() };
+        let resources = LinuxContainerResources {
+            cpu_shares: 2,
+            oom_score_adj: 1000,
+            ..LinuxContainerResources::default()
+        };
         ContainerConfig {
             metadata: Some(ContainerMetadata { name: name.into(), attempt: 0 }),
             image: Some(ImageSpec { image: image.into(), ..ImageSpec::default() }),
@@ -262,7 +282,9 @@ impl<'c> Pod<'c> {
         let mut found = String::new();
         for line in text.lines() {
             let mut parts = line.splitn(4, ' ').skip(1);
-            let (Some(of), Some(tag), Some(words)) = (parts.next(), parts.next(), parts.next()) else { continue };
+            let (Some(of), Some(tag), Some(words)) = (parts.next(), parts.next(), parts.next()) else {
+                continue;
+            };
             if of == stream {
                 found += words;
                 // A partial line goes on.
