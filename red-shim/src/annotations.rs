@@ -74,9 +74,10 @@ impl Config {
     #[must_use]
     pub(crate) fn has_pid_namespace(&self) -> bool {
         let namespaces = self.linux.as_ref().and_then(|linux| linux.namespaces.as_ref());
-        namespaces.into_iter().flatten().any(|one| {
-            one.kind == "pid" && one.path.as_deref().is_none_or(str::is_empty)
-        })
+        namespaces
+            .into_iter()
+            .flatten()
+            .any(|one| one.kind == "pid" && one.path.as_deref().is_none_or(str::is_empty))
     }
 }
 
@@ -90,7 +91,8 @@ mod tests {
 
     #[test]
     fn groups() {
-        let both = r#"{"annotations":{"io.kubernetes.cri.sandbox-id":"s","io.containerd.runc.v2.group":"g"}}"#;
+        let both =
+            r#"{"annotations":{"io.kubernetes.cri.sandbox-id":"s","io.containerd.runc.v2.group":"g"}}"#;
         assert_eq!(read(both).group(), Some("g"));
         assert_eq!(read(r#"{"annotations":{"io.kubernetes.cri.sandbox-id":"s"}}"#).group(), Some("s"));
         assert_eq!(read(r#"{"annotations":null}"#).group(), None);

@@ -118,7 +118,9 @@ pub(crate) fn identifier(what: &str, name: &str) -> Result<(), Error> {
         return Ok(());
     }
     let shown: String = name.chars().take(80).collect();
-    Err(Error::Invalid(format!("{what} `{shown}` is not a name: letters, digits and single . _ - between them")))
+    Err(Error::Invalid(format!(
+        "{what} `{shown}` is not a name: letters, digits and single . _ - between them"
+    )))
 }
 
 #[cfg(test)]
@@ -131,8 +133,10 @@ mod tests {
 
     #[test]
     fn as_containerd_calls_it() {
-        let args = parse("-namespace k8s.io -address /run/c.sock -publish-binary /usr/bin/containerd -id a1 -debug start")
-            .expect("1.6 to 2.2");
+        let args = parse(
+            "-namespace k8s.io -address /run/c.sock -publish-binary /usr/bin/containerd -id a1 -debug start",
+        )
+        .expect("1.6 to 2.2");
         assert_eq!((args.action, args.namespace.as_str(), args.id.as_str()), (Action::Start, "k8s.io", "a1"));
         let args = parse("-id=a1 --namespace=default -address= -bundle /b delete").expect("Go's other forms");
         assert_eq!((args.action, args.bundle), (Action::Delete, Some("/b".into())));

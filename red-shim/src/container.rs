@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::{Doing, Error};
+use crate::error::{Doing, Error, tried};
 use crate::process::{Process, Status};
-use crate::reaper::{Ended, Reaper};
+use crate::reaper::{Ended, Held, Reaper};
 use crate::rootfs;
 use crate::runtime::{self, Files, Runtime};
 use crate::stdio::{Socket, Streams, Wanted, Whose};
@@ -18,6 +18,8 @@ pub(crate) struct Container {
     pub(crate) id: String,
     /// containerd's namespace.
     namespace: String,
+    /// Address of containerd's socket, or nothing.
+    daemon: Arc<str>,
     /// Directory with its configuration.
     pub(crate) bundle: PathBuf,
     /// How its runtime is called.
@@ -43,11 +45,22 @@ pub(crate) struct Added {
 pub(crate) struct New {
     pub(crate) id: String,
     pub(crate) namespace: String,
+    pub(crate) daemon: Arc<str>,
     pub(crate) bundle: PathBuf,
     pub(crate) runtime: Runtime,
     pub(crate) own_pids: bool,
     pub(crate) mounts: Vec<rootfs::Mount>,
     pub(crate) wanted: Wanted,
+}
+
+/// Ends a process that was made and is not wanted.
+fn end(held: &Held, files: &Files) {
+    let Ok(pid) = files.made() else { return };
+    // One that has been waited for has no number any more.
+    let (_ended, over) = held.claim(pid);
+    if let Some(pid) = rustix::process::Pid::from_raw(pid).filter(|_| !over) {
+        tried(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+    }
 }
 
 impl Container {
@@ -62,6 +75,7 @@ impl Container {
         let this = Self {
             id: new.id,
             namespace: new.namespace,
+            daemon: new.daemon,
             bundle: new.bundle,
             runtime: new.runtime,
             own_pids: new.own_pids,
@@ -71,7 +85,12 @@ impl Container {
         };
         let files = Files::new(&this.bundle);
         let made = this
-            .launch(&this.init, &files, |console| this.runtime.create(&this.id, &this.bundle, &files, console), "create")
+            .launch(
+                &this.init,
+                &files,
+                |console| this.runtime.create(&this.id, &this.bundle, &files, console),
+                "create",
+            )
             .await;
         match made {
             Ok(ended) => Ok((this, ended)),
@@ -84,7 +103,7 @@ impl Container {
     }
 
     fn whose(&self) -> Whose<'_> {
-        Whose { id: &self.id, namespace: &self.namespace }
+        Whose { id: &self.id, namespace: &self.namespace, daemon: &self.daemon }
     }
 
     /// Has the runtime make a process, with the streams that are wanted.
@@ -100,8 +119,18 @@ impl Container {
             let socket = Socket::new(std::path::Path::new(crate::address::DIR))?;
             let mut command = command(Some(socket.path()));
             runtime::run(&self.reaper, verb, &mut command, files).await?;
-            let master = socket.take().await?;
-            Streams::connect(&self.reaper, &process.wanted, self.whose(), master).await?
+            let connected = async {
+                let master = socket.take().await?;
+                Streams::connect(&self.reaper, &process.wanted, self.whose(), master).await
+            };
+            match connected.await {
+                Ok(streams) => streams,
+                Err(error) => {
+                    // It is there, but nobody will know of it.
+                    end(&held, files);
+                    return Err(error);
+                }
+            }
         } else {
             let mut command = command(None);
             let streams = Streams::give(&self.reaper, &process.wanted, self.whose(), &mut command).await?;
@@ -116,8 +145,9 @@ impl Container {
         };
         process.keep(streams);
         let pid = files.made()?;
-        process.made(pid)?;
-        Ok(held.claim(pid))
+        let (ended, over) = held.claim(pid);
+        process.made(pid, over)?;
+        Ok(ended)
     }
 
     /// Runs a subcommand of the runtime on it.
@@ -135,7 +165,9 @@ impl Container {
         match self.init.status() {
             Status::Created => {}
             Status::Stopped => return Err(Error::State("the container has ended".into())),
-            Status::Running | Status::Paused => return Err(Error::State("the container runs already".into())),
+            Status::Running | Status::Paused => {
+                return Err(Error::State("the container runs already".into()));
+            }
         }
         self.verb("start", &["start", &self.id]).await?;
         self.init.start();
@@ -180,8 +212,10 @@ impl Container {
             .await;
         // The bundle goes with the container anyway.
         drop(std::fs::remove_file(&path));
+        // One that did not start is as before: it can be forgotten.
+        let ended = made?;
         process.start();
-        made
+        Ok(ended)
     }
 
     /// One of its processes: the first where no name is given.
@@ -235,12 +269,13 @@ impl Container {
     /// It has ended, or what the kernel or the runtime says.
     pub(crate) async fn kill(&self, exec_id: &str, signal: u32, all: bool) -> Result<(), Error> {
         let process = self.process(exec_id)?;
-        if process.exit().is_some() && !(all && !self.own_pids) {
+        if process.exit().is_some() && (!all || self.own_pids) {
             return Err(Error::Unknown("process already finished".into()));
         }
         if exec_id.is_empty() && (all || self.init.status() == Status::Paused) {
             let number = signal.to_string();
-            let args = if all { vec!["kill", "--all", &self.id, &number] } else { vec!["kill", &self.id, &number] };
+            let args =
+                if all { vec!["kill", "--all", &self.id, &number] } else { vec!["kill", &self.id, &number] };
             return self.verb("kill", &args).await;
         }
         process.signal(signal)
@@ -277,6 +312,10 @@ impl Container {
     /// # Errors
     /// What the runtime says.
     pub(crate) async fn pids(&self) -> Result<Vec<u32>, Error> {
+        // containerd that was started again removes whatever has no process, and with it how it ended.
+        if self.init.exit().is_some() {
+            return Ok(vec![self.init.pid()]);
+        }
         let files = Files::new(&self.bundle);
         let mut command = self.runtime.verb(&files, &["ps", "--format", "json", &self.id]);
         let out = runtime::ask(&self.reaper, "ps", &mut command, &files).await?;

@@ -137,5 +137,9 @@ pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
 /// A path below a bundle, whose own path comes from containerd.
 pub(crate) fn bundle_path(bundle: &str) -> Result<PathBuf, Error> {
     let path = PathBuf::from(bundle);
-    if path.is_absolute() { Ok(path) } else { Err(Error::Invalid(format!("bundle `{bundle}` is not absolute"))) }
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(Error::Invalid(format!("bundle `{bundle}` is not absolute")))
+    }
 }

@@ -26,7 +26,8 @@ const LAST: Duration = Duration::from_secs(3);
 /// Tells containerd, one event after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Publisher {
-    queue: Arc<Queue>,
+    /// `None` where nobody is told.
+    queue: Option<Arc<Queue>>,
     namespace: Arc<str>,
 }
 
@@ -47,17 +48,20 @@ impl Publisher {
     /// To the socket that containerd named in `TTRPC_ADDRESS`; without one nobody is told.
     #[must_use]
     pub(crate) fn new(address: &str, namespace: &str) -> Self {
-        let this = Self { queue: Arc::default(), namespace: namespace.into() };
-        if !address.is_empty() {
-            let address = if address.contains("://") { address.to_owned() } else { format!("unix://{address}") };
-            tokio::spawn(tell(this.queue.clone(), address));
+        let namespace = namespace.into();
+        if address.is_empty() {
+            return Self { queue: None, namespace };
         }
-        this
+        let queue = Arc::<Queue>::default();
+        let address = if address.contains("://") { address.to_owned() } else { format!("unix://{address}") };
+        tokio::spawn(tell(queue.clone(), address));
+        Self { queue: Some(queue), namespace }
     }
 
     /// Tells an event; it is sent when all before it are. `kind` is the name of its message, which reflection knows
     /// too, at the price of memory that stays.
     pub(crate) fn publish(&self, topic: &str, kind: &str, event: &impl Message) {
+        let Some(queue) = &self.queue else { return };
         let kind = format!("containerd.events.{kind}");
         let value = match event.write_to_bytes() {
             Ok(value) => value,
@@ -70,20 +74,21 @@ impl Publisher {
             event: MessageField::some(Any { type_url: kind, value, ..Any::default() }),
             ..Envelope::default()
         };
-        let mut events = self.queue.events();
+        let mut events = queue.events();
         if events.len() == KEPT {
             events.pop_front();
         }
         events.push_back(envelope);
         drop(events);
-        self.queue.changed.notify_one();
+        queue.changed.notify_one();
     }
 
     /// Waits until all are told, but not for long.
     pub(crate) async fn flush(&self) {
+        let Some(queue) = &self.queue else { return };
         let all = async {
-            while !self.queue.events().is_empty() {
-                self.queue.empty.notified().await;
+            while !queue.events().is_empty() {
+                queue.empty.notified().await;
             }
         };
         if tokio::time::timeout(LAST, all).await.is_err() {
@@ -109,7 +114,8 @@ async fn tell(queue: Arc<Queue>, address: String) {
             Ok(()) => {
                 pause = Duration::from_millis(50);
                 let mut events = queue.events();
-                let same = |one: &Envelope| (one.timestamp.seconds, one.timestamp.nanos, one.topic.clone()) == at;
+                let same =
+                    |one: &Envelope| (one.timestamp.seconds, one.timestamp.nanos, one.topic.clone()) == at;
                 // While it was sent it may have been dropped for others.
                 if events.front().is_some_and(same) {
                     events.pop_front();

@@ -14,7 +14,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, read_bounded};
 
 mod proto {
-    #![allow(missing_docs, clippy::all, unreachable_pub, reason = "it is generated")]
+    #![allow(
+        missing_docs,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        clippy::unwrap_used,
+        unreachable_pub,
+        reason = "it is generated"
+    )]
     include!(concat!(env!("OUT_DIR"), "/proto/mod.rs"));
 }
 
@@ -62,7 +69,9 @@ impl Options {
         let what = "options of the runtime";
         let wrong = |source| Error::Message { what, source };
         let options = match kind {
-            "containerd.runc.v1.Options" => Self::from(RuncOptions::parse_from_bytes(&any.value).map_err(wrong)?),
+            "containerd.runc.v1.Options" => {
+                Self::from(RuncOptions::parse_from_bytes(&any.value).map_err(wrong)?)
+            }
             "runtimeoptions.v1.Options" => {
                 Self::table(&TableOptions::parse_from_bytes(&any.value).map_err(wrong)?)?
             }
@@ -87,7 +96,9 @@ impl Options {
             return Err(Error::Unsupported("the option ShimCgroup"));
         }
         if self.io_uid != 0 || self.io_gid != 0 {
-            return Err(Error::Unsupported("the option IoUid or IoGid: the container's user owns its streams; it"));
+            return Err(Error::Unsupported(
+                "the option IoUid or IoGid: the container's user owns its streams; it",
+            ));
         }
         if !self.task_api_address.is_empty() || self.task_api_version != 0 {
             return Err(Error::Unsupported("the option TaskApiAddress or TaskApiVersion"));
@@ -142,7 +153,8 @@ mod tests {
         let runc = RuncOptions { binary_name: "/red".into(), systemd_cgroup: true, ..RuncOptions::default() };
         let sent = any("containerd.runc.v1.Options", runc.write_to_bytes().expect("it is whole"));
         let from_ctr = Options::of(Some(&sent)).expect("it is known");
-        let from_cri = Options::of(Some(&table("BinaryName = \"/red\"\nSystemdCgroup = true\n"))).expect("it is known");
+        let from_cri =
+            Options::of(Some(&table("BinaryName = \"/red\"\nSystemdCgroup = true\n"))).expect("it is known");
         assert_eq!(from_ctr, from_cri);
         assert_eq!(from_cri.binary_name, "/red");
         assert_eq!(Options::of(Some(&table(""))).expect("1.6 sends nothing"), Options::default());

@@ -64,16 +64,19 @@ impl Process {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It is there, as a child of the shim that nobody has waited for.
+    /// It is there, as a child of the shim; `over` when it has been waited for already, so that its number may be
+    /// somebody else's by now.
     ///
     /// # Errors
     /// Descriptors ran out.
-    pub(crate) fn made(&self, pid: i32) -> Result<(), Error> {
+    pub(crate) fn made(&self, pid: i32, over: bool) -> Result<(), Error> {
         let number = Pid::from_raw(pid).ok_or_else(|| Error::Invalid(format!("process {pid}")))?;
-        let process = match pidfd_open(number, PidfdFlags::empty()) {
-            // It has ended, and was waited for, in the moment since it was made.
-            Err(rustix::io::Errno::SRCH) => None,
-            other => Some(other.doing(|| format!("cannot watch process {pid}"))?),
+        let process = match over {
+            true => None,
+            false => {
+                let opened = pidfd_open(number, PidfdFlags::empty());
+                Some(opened.doing(|| format!("cannot watch process {pid}"))?)
+            }
         };
         let mut live = self.live();
         live.pid = pid;
@@ -163,7 +166,8 @@ impl Process {
         }
         let process =
             live.process.as_ref().ok_or_else(|| Error::State("the process was not started".into()))?;
-        let signal = crate::sys::signal(number).ok_or_else(|| Error::Invalid(format!("there is no signal {number}")))?;
+        let signal = crate::sys::signal(number)
+            .ok_or_else(|| Error::Invalid(format!("there is no signal {number}")))?;
         match pidfd_send_signal(process, signal) {
             Err(rustix::io::Errno::SRCH) => Err(gone()),
             other => other.doing(|| format!("signal {number} for process {}", live.pid)),

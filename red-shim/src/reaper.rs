@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use rustix::process::{WaitOptions, WaitStatus, wait};
 use crate::error::tried;
+use rustix::process::{WaitOptions, WaitStatus, wait};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -135,18 +135,20 @@ impl Future for Ended {
 pub(crate) struct Held(Reaper);
 
 impl Held {
-    /// The end of a process that has become a child of the shim, which may have come already.
-    pub(crate) fn claim(&self, pid: i32) -> Ended {
+    /// The end of a process that has become a child of the shim, and whether it has come already.
+    pub(crate) fn claim(&self, pid: i32) -> (Ended, bool) {
         let (told, ended) = oneshot::channel();
         let mut ends = self.0.ends();
-        match ends.unclaimed.remove(&pid) {
+        let unclaimed = ends.unclaimed.remove(&pid);
+        let over = unclaimed.is_some();
+        match unclaimed {
             Some(exit) => tried(told.send(exit)),
             None => {
                 ends.waiting.insert(pid, told);
             }
         }
         drop(ends);
-        Ended(ended)
+        (Ended(ended), over)
     }
 }
 
@@ -165,7 +167,8 @@ mod tests {
     use super::*;
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is small");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is small");
         runtime.block_on(future)
     }
 
@@ -179,9 +182,11 @@ mod tests {
             let ended = reaper.spawn(Command::new("sh").args(["-c", "kill -9 $$"])).expect("it starts");
             assert_eq!(ended.ended.await.status, 137);
             let held = reaper.hold();
+            #[allow(clippy::zombie_processes, reason = "the reaper waits for it")]
             let child = Command::new("sh").args(["-c", "exit 3"]).spawn().expect("it starts");
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-            assert_eq!(held.claim(i32::try_from(child.id()).expect("it is small")).await.status, 3);
+            let (ended, over) = held.claim(i32::try_from(child.id()).expect("it is small"));
+            assert_eq!((ended.await.status, over), (3, true));
             drop(held);
             assert!(reaper.ends().unclaimed.is_empty());
         });

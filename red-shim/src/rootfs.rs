@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn options_are_flags_or_data() {
-        let mount = wanted("overlay", &["ro", "nosuid", "suid", "lowerdir=/a:/b", "rslave"], "").expect("all known");
+        let mount =
+            wanted("overlay", &["ro", "nosuid", "suid", "lowerdir=/a:/b", "rslave"], "").expect("all known");
         assert_eq!(mount.flags, MountFlags::RDONLY);
         assert_eq!(mount.data, ["lowerdir=/a:/b"]);
         assert_eq!(mount.propagation, Some(MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC));

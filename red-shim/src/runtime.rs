@@ -31,7 +31,8 @@ impl Runtime {
     /// The one that options name, else the one that lies beside the shim, else the one in `PATH`.
     #[must_use]
     pub(crate) fn of(options: &Options, namespace: &str, systemd: bool) -> Self {
-        let program = if options.binary_name.is_empty() { beside() } else { PathBuf::from(&options.binary_name) };
+        let program =
+            if options.binary_name.is_empty() { beside() } else { PathBuf::from(&options.binary_name) };
         Self {
             program,
             states: options.states(namespace),
@@ -270,7 +271,9 @@ mod tests {
 
     #[test]
     fn it_is_called_with_what_options_say() {
-        let options = Options { binary_name: "/opt/red".into(), no_pivot_root: true, ..Options::default() };
+        let mut options = Options::default();
+        options.binary_name = "/opt/red".into();
+        options.no_pivot_root = true;
         let runtime = Runtime::of(&options, "default", true);
         let bundle = Path::new("/b");
         let files = Files { log: "/b/log".into(), pid: "/b/pid".into() };

@@ -37,10 +37,7 @@ pub(crate) fn serve(serving: Serving<'_>) -> Result<(), Error> {
         .enable_time()
         .build()
         .doing(|| "cannot begin".into())?;
-    let served = runtime.block_on(run(&serving));
-    // Whoever connects from now on learns at once that nobody is there.
-    drop(std::fs::remove_file(serving.socket));
-    served
+    runtime.block_on(run(&serving))
 }
 
 async fn run(serving: &Serving<'_>) -> Result<(), Error> {
@@ -49,7 +46,7 @@ async fn run(serving: &Serving<'_>) -> Result<(), Error> {
     let reaper = Reaper::default();
     tokio::spawn(reaper.clone().run(children().doing(what)?));
     let publisher = Publisher::new(serving.events, serving.namespace);
-    let tasks = Arc::new(Tasks::new(serving.namespace.to_owned(), reaper, publisher));
+    let tasks = Arc::new(Tasks::new(serving.namespace.to_owned(), serving.events, reaper, publisher));
     let listener = Listener::try_from(serving.listener.try_clone().doing(what)?).doing(what)?;
     let mut server = Server::new().add_listener(listener).register_service(services(tasks.clone()));
     server.start().await.map_err(|error| Error::State(format!("cannot serve: {error}")))?;
@@ -60,6 +57,9 @@ async fn run(serving: &Serving<'_>) -> Result<(), Error> {
             _ = terminated.recv() => if tasks.is_empty() { break },
         }
     }
+    // Whoever wants a shim from now on starts another, whose socket has the same name; so this one's goes while
+    // it still answers.
+    drop(std::fs::remove_file(serving.socket));
     tasks.flush().await;
     server.shutdown().await.map_err(|error| Error::State(format!("cannot end: {error}")))
 }

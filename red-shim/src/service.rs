@@ -10,7 +10,10 @@ use containerd_shim_protos::protobuf::{Message, MessageField};
 use containerd_shim_protos::shim::oci::ProcessDetails;
 use containerd_shim_protos::shim::shim as api;
 use containerd_shim_protos::shim_async::{Task, create_task};
-use containerd_shim_protos::ttrpc::{self, r#async::{Service, TtrpcContext}};
+use containerd_shim_protos::ttrpc::{
+    self,
+    r#async::{Service, TtrpcContext},
+};
 use containerd_shim_protos::types::empty::Empty;
 use containerd_shim_protos::types::task as state;
 
@@ -59,7 +62,11 @@ fn json(any: &MessageField<Any>, kind: &str, what: &str) -> Result<Vec<u8>, Erro
 
 #[async_trait::async_trait]
 impl Task for TaskService {
-    async fn create(&self, _: &TtrpcContext, request: api::CreateTaskRequest) -> ttrpc::Result<api::CreateTaskResponse> {
+    async fn create(
+        &self,
+        _: &TtrpcContext,
+        request: api::CreateTaskRequest,
+    ) -> ttrpc::Result<api::CreateTaskResponse> {
         let (new, told) = self.wanted(request)?;
         let pid = whole(self.0.clone().create(new, told)).await?;
         Ok(api::CreateTaskResponse { pid, ..Default::default() })
@@ -70,7 +77,11 @@ impl Task for TaskService {
         Ok(api::StartResponse { pid, ..Default::default() })
     }
 
-    async fn delete(&self, _: &TtrpcContext, request: api::DeleteRequest) -> ttrpc::Result<api::DeleteResponse> {
+    async fn delete(
+        &self,
+        _: &TtrpcContext,
+        request: api::DeleteRequest,
+    ) -> ttrpc::Result<api::DeleteResponse> {
         let (pid, exit) = whole(self.0.clone().delete(request.id, request.exec_id)).await?;
         Ok(api::DeleteResponse {
             pid,
@@ -144,7 +155,9 @@ impl Task for TaskService {
             let mut one = state::ProcessInfo { pid, ..Default::default() };
             if let Some(exec_id) = named.name_of(pid) {
                 let details = ProcessDetails { exec_id, ..Default::default() };
-                let value = details.write_to_bytes().map_err(|source| Error::Message { what: "a process", source })?;
+                let value = details
+                    .write_to_bytes()
+                    .map_err(|source| Error::Message { what: "a process", source })?;
                 let type_url = "containerd.runc.v1.ProcessDetails".into();
                 one.info = MessageField::some(Any { type_url, value, ..Default::default() });
             }
@@ -194,7 +207,11 @@ impl Task for TaskService {
         Err(Error::Unsupported("checkpoint").into())
     }
 
-    async fn connect(&self, _: &TtrpcContext, request: api::ConnectRequest) -> ttrpc::Result<api::ConnectResponse> {
+    async fn connect(
+        &self,
+        _: &TtrpcContext,
+        request: api::ConnectRequest,
+    ) -> ttrpc::Result<api::ConnectResponse> {
         let task_pid = self.0.get(&request.id).map_or(0, |container| container.init.pid());
         Ok(api::ConnectResponse {
             shim_pid: std::process::id(),
@@ -218,6 +235,9 @@ impl TaskService {
             return Err(Error::Unsupported("a container from a checkpoint"));
         }
         let bundle = bundle_path(&request.bundle)?;
+        if !bundle.join("config.json").exists() {
+            return Err(Error::Unknown(format!("bundle {} has no config.json", bundle.display())));
+        }
         let config = Config::of(&bundle)?;
         let options = Options::of(request.options.as_ref())?;
         let runtime = Runtime::of(&options, &self.0.namespace, config.is_systemd());
@@ -239,6 +259,7 @@ impl TaskService {
         let new = New {
             id: request.id,
             namespace: self.0.namespace.clone(),
+            daemon: self.0.daemon.clone(),
             bundle,
             runtime,
             own_pids: config.has_pid_namespace(),

@@ -86,7 +86,10 @@ fn answer(bundle: &Path, socket: &Path, bootstrap: bool) -> Result<(), Error> {
 /// only one that names this container is meant.
 fn bootstrap(id: &str) -> Result<Option<BootstrapParams>, Error> {
     let mut bytes = Vec::new();
-    std::io::stdin().take(LONGEST).read_to_end(&mut bytes).doing(|| "cannot read what containerd sends".into())?;
+    std::io::stdin()
+        .take(LONGEST)
+        .read_to_end(&mut bytes)
+        .doing(|| "cannot read what containerd sends".into())?;
     let params = BootstrapParams::parse_from_bytes(&bytes).ok();
     Ok(params.filter(|params| params.instance_id == id))
 }
@@ -103,7 +106,8 @@ fn detach(bundle: &Path, score: Option<i32>) -> Result<(), Error> {
     setsid().doing(what)?;
     set_child_subreaper(Some(rustix::process::getpid())).doing(what)?;
     std::env::set_current_dir("/").doing(what)?;
-    let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()).doing(what)?;
+    let null =
+        open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()).doing(what)?;
     // containerd reads this fifo and puts it into its own log. Held for reading too, it does not break when
     // containerd goes away; what does not fit then is lost.
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;

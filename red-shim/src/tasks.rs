@@ -25,6 +25,8 @@ const REST: Duration = Duration::from_secs(10);
 pub(crate) struct Tasks {
     /// containerd's namespace.
     pub(crate) namespace: String,
+    /// Address of containerd's socket, or nothing.
+    pub(crate) daemon: Arc<str>,
     containers: Mutex<HashMap<String, Slot>>,
     reaper: Reaper,
     publisher: Publisher,
@@ -42,8 +44,15 @@ enum Slot {
 impl Tasks {
     /// None yet.
     #[must_use]
-    pub(crate) fn new(namespace: String, reaper: Reaper, publisher: Publisher) -> Self {
-        Self { namespace, containers: Mutex::default(), reaper, publisher, done: Notify::new() }
+    pub(crate) fn new(namespace: String, daemon: &str, reaper: Reaper, publisher: Publisher) -> Self {
+        Self {
+            namespace,
+            daemon: daemon.into(),
+            containers: Mutex::default(),
+            reaper,
+            publisher,
+            done: Notify::new(),
+        }
     }
 
     fn containers(&self) -> std::sync::MutexGuard<'_, HashMap<String, Slot>> {
@@ -113,7 +122,8 @@ impl Tasks {
             let process = container.init.clone();
             let _held = process.gate.lock().await;
             container.start().await?;
-            let event = event::TaskStart { container_id: id, pid: process.pid(), ..event::TaskStart::default() };
+            let event =
+                event::TaskStart { container_id: id, pid: process.pid(), ..event::TaskStart::default() };
             self.publisher.publish(topics::TASK_START_EVENT_TOPIC, "TaskStart", &event);
             return Ok(process.pid());
         }
@@ -167,7 +177,10 @@ impl Tasks {
             }
         };
         if tokio::time::timeout(REST, rest).await.is_err() {
-            crate::sys::log(&format!("container `{}` has ended, but not all that was added to it", container.id));
+            crate::sys::log(&format!(
+                "container `{}` has ended, but not all that was added to it",
+                container.id
+            ));
         }
         let process = container.init.clone();
         let _held = process.gate.lock().await;

@@ -22,6 +22,12 @@ impl Killer {
         built.success().then(|| Self { program, err: pool.join("killed") })
     }
 
+    /// The program: `killat N NAME COMMAND...`, as [`Self::kill_at`].
+    #[must_use]
+    pub fn program(&self) -> &std::path::Path {
+        &self.program
+    }
+
     /// Kills a command, which sees itself called `name`, at its n-th system call. With 0 it is left alone.
     /// Returns how many it made; 0 for one that made no call for three seconds, and was killed then.
     ///

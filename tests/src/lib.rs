@@ -2,6 +2,7 @@
 
 pub mod broom;
 pub mod call;
+pub mod containerd;
 pub mod engine;
 pub mod killer;
 pub mod packages;
@@ -11,6 +12,7 @@ pub mod podman;
 pub mod pool;
 pub mod stage;
 pub mod store;
+pub mod terminal;
 pub mod variants;
 
 /// Whether everything must work: set in CI. There a missing tool is a failure, for a person it is

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use containerd_shim_protos::cgroups::metrics::{
-    BlkIOEntry, BlkIOStat, CPUStat, CPUUsage, HugetlbStat, MemoryEntry, MemoryOomControl, MemoryStat, Metrics,
-    PidsStat, Throttle,
+    BlkIOEntry, BlkIOStat, CPUStat, CPUUsage, HugetlbStat, MemoryEntry, MemoryOomControl, MemoryStat,
+    Metrics, PidsStat, Throttle,
 };
 use containerd_shim_protos::protobuf::MessageField;
 
@@ -126,7 +126,8 @@ fn oom(dir: &Path) -> MemoryOomControl {
 fn blkio(dir: &Path) -> BlkIOStat {
     // Where no scheduler counts, the throttling policy does (blkio.throttle.*).
     let read = |name: &str| {
-        let of = |prefix: &str| std::fs::read_to_string(dir.join(format!("{prefix}.{name}"))).unwrap_or_default();
+        let of =
+            |prefix: &str| std::fs::read_to_string(dir.join(format!("{prefix}.{name}"))).unwrap_or_default();
         let found = entries(&of("blkio"));
         if found.is_empty() { entries(&of("blkio.throttle")) } else { found }
     };
@@ -183,7 +184,8 @@ mod tests {
     #[test]
     fn devices() {
         let found = entries("8:0 Read 4096\n8:0 Write 1\n8:16 77\nTotal 4097\n");
-        let short: Vec<_> = found.iter().map(|one| (one.op.as_str(), one.major, one.minor, one.value)).collect();
+        let short: Vec<_> =
+            found.iter().map(|one| (one.op.as_str(), one.major, one.minor, one.value)).collect();
         assert_eq!(short, [("Read", 8, 0, 4096), ("Write", 8, 0, 1), ("", 8, 16, 77)]);
     }
 }

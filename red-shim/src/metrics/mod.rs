@@ -1,7 +1,7 @@
 //! What the cgroups of a container have counted, in the messages that containerd decodes.
 
-mod unified;
 mod legacy;
+mod unified;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn controllers_of_version_1_count_where_there_are_some() {
-        let found = Cgroup::find("4:memory:/docker/x/a\n3:cpu,cpuacct:/a\n0::/a\n", HYBRID).expect("there are");
+        let found =
+            Cgroup::find("4:memory:/docker/x/a\n3:cpu,cpuacct:/a\n0::/a\n", HYBRID).expect("there are");
         let Cgroup::Legacy(all) = found else { panic!("{found:?}") };
         assert_eq!(all["memory"], Path::new("/sys/fs/cgroup/memory/a"));
         assert_eq!(all["cpuacct"], Path::new("/sys/fs/cgroup/cpu,cpuacct/a"));

@@ -69,7 +69,8 @@ fn memory(dir: &Path) -> MemoryStat {
         pgfault: counters.get("pgfault"),
         pgmajfault: counters.get("pgmajfault"),
         workingset_refault: counters.get("workingset_refault_anon") + counters.get("workingset_refault_file"),
-        workingset_activate: counters.get("workingset_activate_anon") + counters.get("workingset_activate_file"),
+        workingset_activate: counters.get("workingset_activate_anon")
+            + counters.get("workingset_activate_file"),
         workingset_nodereclaim: counters.get("workingset_nodereclaim"),
         pgrefill: counters.get("pgrefill"),
         pgscan: counters.get("pgscan"),
@@ -107,7 +108,7 @@ fn io(text: &str) -> IOStat {
     let entry = |line: &str| {
         let (device, rest) = line.split_once(' ')?;
         let (major, minor) = device.split_once(':')?;
-        let counters = Counters::of(&rest.replace('=', " ").replace(" r", "\nr").replace(" w", "\nw"));
+        let counters = Counters::of(&rest.replace(' ', "\n").replace('=', " "));
         Some(IOEntry {
             major: major.parse().ok()?,
             minor: minor.parse().ok()?,
@@ -145,7 +146,10 @@ mod tests {
     fn devices() {
         let stat = io("8:0 rbytes=90430464 wbytes=1 rios=6 wios=7 dbytes=0 dios=0\n259:1 \nodd\n");
         let first = &stat.usage[0];
-        assert_eq!((first.major, first.minor, first.rbytes, first.wbytes, first.rios, first.wios), (8, 0, 90_430_464, 1, 6, 7));
+        assert_eq!(
+            (first.major, first.minor, first.rbytes, first.wbytes, first.rios, first.wios),
+            (8, 0, 90_430_464, 1, 6, 7)
+        );
         assert_eq!(stat.usage.len(), 2);
     }
 }

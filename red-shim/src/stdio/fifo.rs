@@ -2,8 +2,11 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, open};
+use rustix::io::ioctl_fionread;
 
 use crate::error::{Doing, Error};
 
@@ -28,6 +31,44 @@ pub(super) fn both_ends(path: &Path) -> Result<(OwnedFd, OwnedFd), Error> {
     Ok((read, write))
 }
 
+/// How long what a process has left running may still write (containerd's own shim waits as long).
+const REST: Duration = Duration::from_secs(2);
+
+/// How long nobody may read before nobody is expected to.
+const UNREAD: Duration = Duration::from_millis(500);
+
+/// How often that is looked at.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Waits until nobody writes to a process's fifos any more and everything has been read by another, but not for
+/// long when nobody does.
+pub(super) async fn taken(fifos: &[OwnedFd]) {
+    let start = Instant::now();
+    for read in fifos {
+        let (mut before, mut changed) = (0, Instant::now());
+        loop {
+            let (open, unread) = look(read);
+            let now = Instant::now();
+            if unread != before {
+                (before, changed) = (unread, now);
+            }
+            let written = !open || now - start > REST;
+            if written && (unread == 0 || now - changed > UNREAD) {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Whether somebody has a fifo open for writing, and how many bytes are in it.
+fn look(read: &OwnedFd) -> (bool, u64) {
+    let mut polled = [PollFd::new(read, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let open = poll(&mut polled, Some(&now)).is_ok() && !polled[0].revents().contains(PollFlags::HUP);
+    (open, ioctl_fionread(read).unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -48,6 +89,17 @@ mod tests {
         let mut text = String::new();
         read.read_to_string(&mut text).expect("it ends");
         assert_eq!(text, "text");
+        let (read, mut write) = (
+            OwnedFd::from(read),
+            std::fs::OpenOptions::new().write(true).open(&path).expect("it has a reader"),
+        );
+        assert_eq!(look(&read), (true, 0));
+        write.write_all(b"more").expect("there is room");
+        drop(write);
+        assert_eq!(look(&read), (false, 4));
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is small");
+        runtime.block_on(taken(&[read]));
         let file = dir.path().join("file");
         std::fs::write(&file, "").expect("it is ours");
         assert!(both_ends(&file).is_err());

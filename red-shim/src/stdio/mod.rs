@@ -2,9 +2,12 @@
 //!
 //! Without a terminal nothing is copied: the process has the fifo itself, whose other end containerd reads, and the
 //! shim holds the end that keeps it from breaking when containerd goes away (fifo(7)). What is in the fifo when the
-//! process ends stays there until it is read, since the shim lets go of its end only when the process is deleted.
+//! process ends stays there until it is read, since the shim lets go of its end only when the process is deleted, and
+//! waits until then for what is still to be read: clients of containerd 1.7 and newer stop reading once they have the
+//! answer.
 
 mod fifo;
+mod input;
 mod logger;
 mod terminal;
 
@@ -48,7 +51,9 @@ impl Target {
             return match text {
                 "" => Ok(Self::Null),
                 path if path.starts_with('/') => Ok(Self::Fifo(path.into())),
-                other => Err(Error::Invalid(format!("stream `{other}` is neither an absolute path nor a URL"))),
+                other => {
+                    Err(Error::Invalid(format!("stream `{other}` is neither an absolute path nor a URL")))
+                }
             };
         };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -67,7 +72,9 @@ impl Target {
                 }
                 Ok(Self::Logger { program: path, args })
             }
-            other => Err(Error::Invalid(format!("stream `{text}`: `{other}` is not known: fifo, file or binary"))),
+            other => {
+                Err(Error::Invalid(format!("stream `{text}`: `{other}` is not known: fifo, file or binary")))
+            }
         }
     }
 }
@@ -83,7 +90,8 @@ fn decoded(text: &str) -> Result<String, Error> {
             continue;
         }
         let digits = [rest.next().ok_or_else(wrong)?, rest.next().ok_or_else(wrong)?];
-        let digits = std::str::from_utf8(&digits).ok().filter(|two| two.bytes().all(|one| one.is_ascii_hexdigit()));
+        let digits =
+            std::str::from_utf8(&digits).ok().filter(|two| two.bytes().all(|one| one.is_ascii_hexdigit()));
         bytes.push(digits.and_then(|two| u8::from_str_radix(two, 16).ok()).ok_or_else(wrong)?);
     }
     String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(wrong)
@@ -93,7 +101,7 @@ fn decoded(text: &str) -> Result<String, Error> {
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     /// The end of stdin that keeps the process from seeing its end.
-    stdin: Option<OwnedFd>,
+    stdin: Option<input::Input>,
     /// Ends that keep fifos from breaking.
     held: Vec<OwnedFd>,
     logger: Option<logger::Logger>,
@@ -107,6 +115,8 @@ pub(crate) struct Whose<'a> {
     pub(crate) id: &'a str,
     /// containerd's namespace.
     pub(crate) namespace: &'a str,
+    /// Address of containerd's socket, or nothing.
+    pub(crate) daemon: &'a str,
 }
 
 impl Streams {
@@ -125,9 +135,9 @@ impl Streams {
         match Target::of(&wanted.stdin)? {
             Target::Null => {}
             Target::Fifo(path) => {
-                let (read, write) = fifo::both_ends(&path)?;
+                let (read, held) = input::Input::open(&path, whose.daemon)?;
                 command.stdin(read);
-                streams.stdin = Some(write);
+                streams.stdin = Some(held);
             }
             Target::File(_) | Target::Logger { .. } => {
                 return Err(Error::Invalid(format!("stdin cannot be `{}`", wanted.stdin)));
@@ -176,8 +186,8 @@ impl Streams {
         let input = match Target::of(&wanted.stdin)? {
             Target::Null => None,
             Target::Fifo(path) => {
-                let (read, write) = fifo::both_ends(&path)?;
-                streams.stdin = Some(write);
+                let (read, held) = input::Input::open_for_terminal(&path)?;
+                streams.stdin = Some(held);
                 Some(read)
             }
             Target::File(_) | Target::Logger { .. } => {
@@ -206,7 +216,8 @@ impl Streams {
     /// # Errors
     /// There is none, or the kernel refuses.
     pub(crate) fn resize(&self, width: u32, height: u32) -> Result<(), Error> {
-        let console = self.console.as_ref().ok_or_else(|| Error::State("the process has no terminal".into()))?;
+        let console =
+            self.console.as_ref().ok_or_else(|| Error::State("the process has no terminal".into()))?;
         let side = |cells: u32| u16::try_from(cells).unwrap_or(u16::MAX);
         console.resize(Winsize { ws_row: side(height), ws_col: side(width), ws_xpixel: 0, ws_ypixel: 0 })
     }
@@ -217,6 +228,7 @@ impl Streams {
         if let Some(console) = self.console.take() {
             console.finish().await;
         }
+        fifo::taken(&self.held).await;
         self.held.clear();
         if let Some(logger) = self.logger.take() {
             logger.finish().await;
@@ -244,7 +256,15 @@ mod tests {
         let logger = Target::of("binary:///bin/log?id=a%26b&tag&x=").expect("a logger");
         let args = ["id", "a&b", "tag", "x"].map(String::from).to_vec();
         assert_eq!(logger, Target::Logger { program: "/bin/log".into(), args });
-        for wrong in ["relative", "npipe:///x", "file://host/x", "binary://x", "file:///%zz", "file:///%+1", "file:///%00"] {
+        for wrong in [
+            "relative",
+            "npipe:///x",
+            "file://host/x",
+            "binary://x",
+            "file:///%zz",
+            "file:///%+1",
+            "file:///%00",
+        ] {
             assert!(Target::of(wrong).is_err(), "{wrong}");
         }
     }

@@ -111,7 +111,11 @@ impl Console {
     ///
     /// # Errors
     /// Descriptors ran out.
-    pub(super) fn new(master: OwnedFd, input: Option<OwnedFd>, output: Option<OwnedFd>) -> Result<Self, Error> {
+    pub(super) fn new(
+        master: OwnedFd,
+        input: Option<OwnedFd>,
+        output: Option<OwnedFd>,
+    ) -> Result<Self, Error> {
         let what = || "a terminal".to_owned();
         let copied = |fd: &OwnedFd| fd.try_clone().and_then(watched);
         let from = copied(&master).doing(what)?;

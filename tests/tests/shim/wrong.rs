@@ -1,0 +1,353 @@
+//! A client that sends what containerd never would, straight to the shim.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use containerd_shim_protos::protobuf::well_known_types::any::Any;
+use containerd_shim_protos::protobuf::{Message, MessageField};
+use containerd_shim_protos::shim::shim as api;
+use containerd_shim_protos::ttrpc::{self, Client, Code, Request};
+use red_tests::call::{built, run};
+use red_tests::containerd::kill;
+use red_tests::stage::{Stage, eventually};
+
+/// A shim that no containerd has started.
+struct Shim {
+    client: Client,
+    socket: PathBuf,
+    namespace: String,
+    pid: i32,
+}
+
+type Answer<T> = Result<T, (Code, String)>;
+
+impl Shim {
+    fn start(stage: &Stage, bundle: &Path, id: &str) -> Self {
+        let namespace = format!("red-test-{}-{id}", std::process::id());
+        let mut command = Command::new(built("containerd-shim-red-v2"));
+        command.args(["-namespace", &namespace, "-address"]).arg(stage.pool.join("sock"));
+        command.args(["-publish-binary", "/no/containerd", "-id", id, "start"]).current_dir(bundle);
+        command.env_clear().env("PATH", "/usr/bin").env("NODE_PREFIX", stage.pool.join("prefix"));
+        let address = run(command.stdin(Stdio::null())).good().out;
+        assert_eq!(address, std::fs::read_to_string(bundle.join("address")).expect("it is there"));
+        let client = Client::connect(&address).expect("it listens");
+        let socket = address.strip_prefix("unix://").expect("a socket").into();
+        let mut this = Self { client, socket, namespace, pid: 0 };
+        let connect = api::ConnectRequest { id: id.into(), ..Default::default() };
+        let response: api::ConnectResponse = this.call("Connect", &connect).expect("it answers");
+        this.pid = i32::try_from(response.shim_pid).expect("a number");
+        this
+    }
+
+    fn raw(&self, version: &str, method: &str, payload: Vec<u8>) -> Answer<Vec<u8>> {
+        let request = Request {
+            service: format!("containerd.task.{version}.Task"),
+            method: method.into(),
+            timeout_nano: 30_000_000_000,
+            payload,
+            ..Default::default()
+        };
+        match self.client.request(request) {
+            Ok(response) => Ok(response.payload),
+            Err(ttrpc::Error::RpcStatus(status)) => Err((status.code(), status.message)),
+            Err(error) => panic!("{method}: {error}"),
+        }
+    }
+
+    fn call<T: Message>(&self, method: &str, request: &impl Message) -> Answer<T> {
+        let payload = request.write_to_bytes().expect("it is whole");
+        let answer = self.raw("v3", method, payload.clone());
+        Ok(T::parse_from_bytes(&answer?).expect("it is a message"))
+    }
+
+    /// Calls it, and gives what went wrong.
+    fn wrong(&self, method: &str, request: &impl Message) -> (Code, String) {
+        let answer = self.raw("v2", method, request.write_to_bytes().expect("it is whole"));
+        answer.expect_err(method)
+    }
+
+    fn create(&self, id: &str, bundle: &Path) -> api::CreateTaskRequest {
+        api::CreateTaskRequest { id: id.into(), bundle: bundle.display().to_string(), ..Default::default() }
+    }
+
+    fn status(&self, id: &str) -> Answer<api::StateResponse> {
+        self.call("State", &api::StateRequest { id: id.into(), ..Default::default() })
+    }
+}
+
+impl Drop for Shim {
+    fn drop(&mut self) {
+        kill(self.pid);
+        let states = Path::new("/run/containerd/red").join(&self.namespace);
+        let runtime =
+            |args: &[&str]| run(Command::new(built("red-runtime")).arg("--root").arg(&states).args(args));
+        if states.exists() {
+            for id in runtime(&["list", "-q"]).out.lines() {
+                runtime(&["delete", "--force", id]);
+            }
+            drop(std::fs::remove_dir_all(&states));
+        }
+        drop(std::fs::remove_file(&self.socket));
+    }
+}
+
+fn any(kind: &str, value: impl Into<Vec<u8>>) -> MessageField<Any> {
+    MessageField::some(Any { type_url: kind.into(), value: value.into(), ..Default::default() })
+}
+
+fn process(command: &str) -> MessageField<Any> {
+    let text = format!(
+        r#"{{"cwd":"/","args":["/usr/bin/sh","-c","{command}"],"env":["PATH=/usr/bin"],"user":{{"uid":0,"gid":0}}}}"#
+    );
+    any("types.containerd.io/opencontainers/runtime-spec/1/Process", text)
+}
+
+fn exec(id: &str, exec_id: &str, spec: MessageField<Any>) -> api::ExecProcessRequest {
+    api::ExecProcessRequest { id: id.into(), exec_id: exec_id.into(), spec, ..Default::default() }
+}
+
+/// Requests of every kind for a container.
+fn everything(id: &str) -> Vec<(&'static str, Box<dyn containerd_shim_protos::protobuf::MessageDyn>)> {
+    let id = || id.to_owned();
+    vec![
+        ("State", Box::new(api::StateRequest { id: id(), ..Default::default() })),
+        ("Start", Box::new(api::StartRequest { id: id(), ..Default::default() })),
+        ("Delete", Box::new(api::DeleteRequest { id: id(), ..Default::default() })),
+        ("Pids", Box::new(api::PidsRequest { id: id(), ..Default::default() })),
+        ("Pause", Box::new(api::PauseRequest { id: id(), ..Default::default() })),
+        ("Resume", Box::new(api::ResumeRequest { id: id(), ..Default::default() })),
+        ("Kill", Box::new(api::KillRequest { id: id(), signal: 15, ..Default::default() })),
+        ("Exec", Box::new(exec(&id(), "x", process("true")))),
+        (
+            "ResizePty",
+            Box::new(api::ResizePtyRequest { id: id(), width: 1, height: 1, ..Default::default() }),
+        ),
+        ("CloseIO", Box::new(api::CloseIORequest { id: id(), stdin: true, ..Default::default() })),
+        ("Update", Box::new(api::UpdateTaskRequest { id: id(), ..Default::default() })),
+        ("Wait", Box::new(api::WaitRequest { id: id(), ..Default::default() })),
+        ("Stats", Box::new(api::StatsRequest { id: id(), ..Default::default() })),
+    ]
+}
+
+#[test]
+fn names_that_nobody_has() {
+    let stage = Stage::new();
+    let bundle = stage.plain("b", &["/usr/bin/sleep", "1000"], |_| {});
+    let shim = Shim::start(&stage, &bundle, "wrong-a");
+    for id in ["nobody", "", "../..", "a/b", &"x".repeat(100_000)] {
+        for (method, request) in everything(id) {
+            let payload = request.write_to_bytes_dyn().expect("it is whole");
+            let (code, words) = shim.raw("v2", method, payload).expect_err(method);
+            assert_eq!(code, Code::NOT_FOUND, "{method} {words}");
+        }
+        for (method, request) in
+            everything("wrong-a").into_iter().filter(|(method, _)| *method == "Checkpoint")
+        {
+            let payload = request.write_to_bytes_dyn().expect("it is whole");
+            assert_eq!(shim.raw("v3", method, payload).expect_err(method).0, Code::UNIMPLEMENTED);
+        }
+    }
+    for id in ["", "../x", "a/b", "a b", ".", &"x".repeat(77)] {
+        let (code, words) = shim.wrong("Create", &shim.create(id, &bundle));
+        assert_eq!(code, Code::INVALID_ARGUMENT, "{id}: {words}");
+    }
+    // A name is not kept by a container that was never made.
+    let broken = stage.pool.mkdir("broken");
+    let (code, words) = shim.wrong("Create", &shim.create("wrong-a", &broken));
+    assert_eq!(code, Code::NOT_FOUND, "{words}");
+    stage.pool.write("broken/config.json", "{}x");
+    let (code, words) = shim.wrong("Create", &shim.create("wrong-a", &broken));
+    assert_eq!(code, Code::INVALID_ARGUMENT, "{words}");
+    stage.pool.write("broken/config.json", "{}");
+    let (_, words) = shim.wrong("Create", &shim.create("wrong-a", &broken));
+    assert!(words.contains("OCI runtime create failed: "), "{words}");
+    let (code, words) = shim.wrong("Create", &shim.create("wrong-a", Path::new("relative")));
+    assert_eq!(code, Code::INVALID_ARGUMENT, "{words}");
+    for options in [
+        any("google.protobuf.Empty", ""),
+        any("containerd.runc.v1.Options", [0xff; 3]),
+        any("runtimeoptions.v1.Options", [0x1a, 4, b'x', b'=', b'1', b'\n']),
+    ] {
+        let (code, words) =
+            shim.wrong("Create", &api::CreateTaskRequest { options, ..shim.create("wrong-a", &bundle) });
+        assert_eq!(code, Code::INVALID_ARGUMENT, "{words}");
+    }
+    for stream in ["relative", "npipe:///x", "file://host/x"] {
+        let stdout = stream.to_owned();
+        let (code, words) =
+            shim.wrong("Create", &api::CreateTaskRequest { stdout, ..shim.create("wrong-a", &bundle) });
+        assert_eq!(code, Code::INVALID_ARGUMENT, "{words}");
+    }
+    let _: api::CreateTaskResponse = shim.call("Create", &shim.create("wrong-a", &bundle)).expect("at last");
+}
+
+#[test]
+fn out_of_order_and_again() {
+    let stage = Stage::new();
+    let bundle =
+        stage.plain("b", &["/usr/bin/sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done"], |_| {});
+    let id = "wrong-b";
+    let shim = Shim::start(&stage, &bundle, id);
+    let nothing = |method: &str, request: &dyn containerd_shim_protos::protobuf::MessageDyn| {
+        shim.raw("v3", method, request.write_to_bytes_dyn().expect("it is whole")).expect(method);
+    };
+    let made: api::CreateTaskResponse = shim.call("Create", &shim.create(id, &bundle)).expect("it is plain");
+    assert_eq!(shim.wrong("Create", &shim.create(id, &bundle)).0, Code::ALREADY_EXISTS);
+    let start = api::StartRequest { id: id.into(), ..Default::default() };
+    let delete = api::DeleteRequest { id: id.into(), ..Default::default() };
+    assert_eq!(shim.wrong("Delete", &delete).0, Code::FAILED_PRECONDITION);
+    let started: api::StartResponse = shim.call("Start", &start).expect("it is there");
+    assert_eq!(started.pid, made.pid);
+    assert_eq!(shim.wrong("Start", &start).0, Code::FAILED_PRECONDITION);
+    assert_eq!(shim.wrong("Delete", &delete).0, Code::FAILED_PRECONDITION);
+    let signal = |signal, exec_id: &str| api::KillRequest {
+        id: id.into(),
+        signal,
+        exec_id: exec_id.into(),
+        ..Default::default()
+    };
+    for number in [65, 1 << 31, u32::MAX] {
+        assert_eq!(shim.wrong("Kill", &signal(number, "")).0, Code::INVALID_ARGUMENT);
+    }
+    // Processes: wrong ones, one twice, one that never starts, one of which nothing is known.
+    for (exec_id, spec, code) in [
+        ("", process("true"), Code::INVALID_ARGUMENT),
+        ("../x", process("true"), Code::INVALID_ARGUMENT),
+        ("x", MessageField::none(), Code::INVALID_ARGUMENT),
+        ("x", any("google.protobuf.Empty", ""), Code::INVALID_ARGUMENT),
+    ] {
+        assert_eq!(shim.wrong("Exec", &exec(id, exec_id, spec)).0, code, "{exec_id}");
+    }
+    let of =
+        |exec_id: &str| api::StartRequest { id: id.into(), exec_id: exec_id.into(), ..Default::default() };
+    let gone =
+        |exec_id: &str| api::DeleteRequest { id: id.into(), exec_id: exec_id.into(), ..Default::default() };
+    for method in ["Start", "Delete"] {
+        assert_eq!(shim.wrong(method, &of("x")).0, Code::NOT_FOUND);
+    }
+    nothing("Exec", &exec(id, "x", any("types.containerd.io/opencontainers/runtime-spec/1/Process", "{x")));
+    assert_eq!(shim.wrong("Exec", &exec(id, "x", process("true"))).0, Code::ALREADY_EXISTS);
+    assert_eq!(shim.wrong("Kill", &signal(9, "x")).0, Code::FAILED_PRECONDITION);
+    assert!(shim.wrong("Start", &of("x")).1.contains("OCI runtime exec failed: "));
+    nothing("Delete", &gone("x"));
+    nothing("Exec", &exec(id, "x", process("exit 6")));
+    nothing("Start", &of("x"));
+    assert!(matches!(shim.wrong("Start", &of("x")).0, Code::FAILED_PRECONDITION));
+    let wait = api::WaitRequest { id: id.into(), exec_id: "x".into(), ..Default::default() };
+    let ended: api::WaitResponse = shim.call("Wait", &wait).expect("it is there");
+    assert_eq!(ended.exit_status, 6);
+    assert_eq!(shim.wrong("Kill", &signal(9, "x")).0, Code::NOT_FOUND);
+    nothing("Delete", &gone("x"));
+    assert_eq!(shim.wrong("Delete", &gone("x")).0, Code::NOT_FOUND);
+    // Terminals and input that are not there.
+    let resize = api::ResizePtyRequest { id: id.into(), width: 1, height: 1, ..Default::default() };
+    assert_eq!(shim.wrong("ResizePty", &resize).0, Code::FAILED_PRECONDITION);
+    for _ in 0..2 {
+        nothing("CloseIO", &api::CloseIORequest { id: id.into(), stdin: true, ..Default::default() });
+    }
+    let update = |kind: &str, text: &str| {
+        let kind = format!("types.containerd.io/opencontainers/runtime-spec/1/{kind}");
+        api::UpdateTaskRequest { id: id.into(), resources: any(&kind, text), ..Default::default() }
+    };
+    assert_eq!(shim.wrong("Update", &update("Process", "{}")).0, Code::INVALID_ARGUMENT);
+    assert!(shim.wrong("Update", &update("LinuxResources", "{x")).1.contains("OCI runtime update failed: "));
+    if run(Command::new("find").args(["/sys/fs/cgroup", "-name", "pids.max", "-print", "-quit"]))
+        .out
+        .is_empty()
+    {
+        red_tests::remark("no pids controller here");
+    } else {
+        nothing("Update", &update("LinuxResources", r#"{"pids":{"limit":77}}"#));
+        let stats: api::StatsResponse =
+            shim.call("Stats", &api::StatsRequest { id: id.into(), ..Default::default() }).expect("it runs");
+        assert!(stats.stats.value.windows(2).any(|pair| pair == [0x10, 77]), "{:?}", stats.stats);
+    }
+    assert_eq!(
+        shim.wrong("Checkpoint", &api::CheckpointTaskRequest { id: id.into(), ..Default::default() }).0,
+        Code::UNIMPLEMENTED
+    );
+    // It does not go while a container is there.
+    nothing("Shutdown", &api::ShutdownRequest { id: id.into(), ..Default::default() });
+    nothing("Kill", &signal(15, ""));
+    let ended: api::WaitResponse =
+        shim.call("Wait", &api::WaitRequest { id: id.into(), ..Default::default() }).expect("it is there");
+    assert_eq!(ended.exit_status, 3);
+    assert_eq!(shim.wrong("Start", &start).0, Code::FAILED_PRECONDITION);
+    assert_eq!(shim.wrong("Exec", &exec(id, "y", process("true"))).0, Code::FAILED_PRECONDITION);
+    let removed: api::DeleteResponse = shim.call("Delete", &delete).expect("it has ended");
+    assert_eq!((removed.exit_status, removed.pid), (3, made.pid));
+    assert_eq!(shim.wrong("Delete", &delete).0, Code::NOT_FOUND);
+    nothing("Shutdown", &api::ShutdownRequest { id: id.into(), ..Default::default() });
+    eventually("it goes", || !shim.socket.exists() && !Path::new(&format!("/proc/{}", shim.pid)).exists());
+}
+
+/// A frame as ttrpc has it: length, stream, kind, flags, and what follows.
+fn frame(length: u32, stream: u32, kind: u8, payload: &[u8]) -> Vec<u8> {
+    [&length.to_be_bytes()[..], &stream.to_be_bytes(), &[kind, 0], payload].concat()
+}
+
+#[test]
+fn rubbish_and_clients_that_hang_up() {
+    let stage = Stage::new();
+    let bundle = stage.plain("b", &["/usr/bin/sleep", "1000"], |_| {});
+    let shim = Shim::start(&stage, &bundle, "wrong-c");
+    let connect = || UnixStream::connect(&shim.socket).expect("it listens");
+    let request = |service: &str, method: &str, payload: Vec<u8>| {
+        let request =
+            Request { service: service.into(), method: method.into(), payload, ..Default::default() };
+        request.write_to_bytes().expect("it is whole")
+    };
+    let whole = |payload: &[u8]| frame(u32::try_from(payload.len()).expect("it is short"), 1, 1, payload);
+    for bytes in [
+        vec![0xff; 10],
+        vec![0; 9],
+        frame(u32::MAX, 1, 1, b""),
+        frame(1 << 23, 1, 1, &[0; 4096]),
+        frame(100, 1, 1, &[1; 10]),
+        frame(4, 2, 1, &[1; 4]),
+        frame(4, 1, 9, &[1; 4]),
+        frame(0, 1, 3, b""),
+        whole(&[0xff; 64]),
+        whole(&request("nobody", "Create", Vec::new())),
+        whole(&request("containerd.task.v2.Task", "Frobnicate", Vec::new())),
+        whole(&request("containerd.task.v2.Task", "Create", vec![0xff; 64])),
+    ] {
+        let mut stream = connect();
+        // It may have hung up already.
+        drop(stream.write_all(&bytes));
+        drop(stream);
+        assert!(shim.status("wrong-c").is_err_and(|(code, _)| code == Code::NOT_FOUND));
+    }
+    for (version, method, payload) in
+        [("v2", "Frobnicate", Vec::new()), ("v9", "State", Vec::new()), ("v2", "Create", vec![0xff; 64])]
+    {
+        let (code, words) = shim.raw(version, method, payload).expect_err(method);
+        assert!(code != Code::OK && !words.is_empty(), "{method}");
+    }
+    // What was begun is done, though nobody waits for it.
+    let create = shim.create("wrong-c", &bundle).write_to_bytes().expect("it is whole");
+    let mut stream = connect();
+    stream.write_all(&whole(&request("containerd.task.v2.Task", "Create", create))).expect("it reads");
+    drop(stream);
+    eventually("it is made", || shim.status("wrong-c").is_ok());
+    let wait = api::WaitRequest { id: "wrong-c".into(), ..Default::default() }
+        .write_to_bytes()
+        .expect("it is whole");
+    let waiting: Vec<UnixStream> = (0..50)
+        .map(|_| {
+            let mut stream = connect();
+            stream
+                .write_all(&whole(&request("containerd.task.v2.Task", "Wait", wait.clone())))
+                .expect("it reads");
+            stream
+        })
+        .collect();
+    let fds = || std::fs::read_dir(format!("/proc/{}/fd", shim.pid)).map_or(0, Iterator::count);
+    eventually("all are served", || fds() > 50);
+    drop(waiting);
+    eventually("all are forgotten", || fds() < 25);
+    let threads = std::fs::read_dir(format!("/proc/{}/task", shim.pid)).map_or(0, Iterator::count);
+    assert_eq!(threads, 1);
+}
