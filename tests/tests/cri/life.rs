@@ -19,10 +19,10 @@ use crate::{begin, nothing_left};
 /// Says who it is, waits, and ends in its own way when it is told to.
 const WAITS: &str = "trap 'echo told to end; exit 3' TERM
 echo I am ${WHO:-plain}; echo and complain >&2
-while :; do sleep 0.05; done";
+sleep 1000 & wait";
 
 /// Must be killed.
-const DEAF: &str = "trap '' TERM; echo I am ${WHO:-plain}; while :; do sleep 0.05; done";
+const DEAF: &str = "trap '' TERM; echo I am ${WHO:-plain}; exec sleep 1000";
 
 #[test]
 fn pods_of_nodes_and_images() {

@@ -64,10 +64,20 @@ pub(crate) fn bind(host: &Path, container: &str, readonly: bool) -> Mount {
 impl<'c> Pod<'c> {
     /// Runs a sandbox under one of the handlers.
     pub(crate) fn run(cri: &'c Cri, handler: &str, name: &str) -> Self {
+        Self::with(cri, handler, name, false)
+    }
+
+    /// Runs a sandbox whose containers may be privileged.
+    pub(crate) fn privileged(cri: &'c Cri, handler: &str, name: &str) -> Self {
+        Self::with(cri, handler, name, true)
+    }
+
+    fn with(cri: &'c Cri, handler: &str, name: &str, privileged: bool) -> Self {
         let uid = uid(name, handler);
         let security_context = LinuxSandboxSecurityContext {
             namespace_options: namespaces(),
             seccomp: seccomp(),
+            privileged,
             ..LinuxSandboxSecurityContext::default()
         };
         let logs = cri.dir.join("logs").join(&uid);
