@@ -136,13 +136,12 @@ fn is_measured(pod: &Pod, id: &str, count: usize) {
     let stats = said.unwrap_or_else(|status| panic!("{status}")).stats.expect("it runs");
     assert_eq!(stats.attributes.as_ref().map(|one| one.id.as_str()), Some(id));
     if has("memory") {
-        let memory =
-            stats.memory.clone().and_then(|memory| memory.working_set_bytes).map_or(0, |one| one.value);
+        let memory = stats.memory.and_then(|memory| memory.working_set_bytes).map_or(0, |one| one.value);
         assert!(memory > 0, "{stats:?}");
     } else {
         remark("there is no memory controller");
     }
-    let cpu = stats.cpu.clone().and_then(|cpu| cpu.usage_core_nano_seconds).map_or(0, |one| one.value);
+    let cpu = stats.cpu.and_then(|cpu| cpu.usage_core_nano_seconds).map_or(0, |one| one.value);
     assert!(cpu > 0, "{stats:?}");
     let said = pod
         .cri

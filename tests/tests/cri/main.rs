@@ -11,6 +11,7 @@ mod mounts;
 mod pod;
 mod refused;
 mod security;
+mod shared;
 
 use std::path::PathBuf;
 

@@ -64,22 +64,35 @@ pub(crate) fn bind(host: &Path, container: &str, readonly: bool) -> Mount {
 impl<'c> Pod<'c> {
     /// Runs a sandbox under one of the handlers.
     pub(crate) fn run(cri: &'c Cri, handler: &str, name: &str) -> Self {
-        Self::with(cri, handler, name, false)
+        Self::with(cri, handler, name, |_| {})
     }
 
     /// Runs a sandbox whose containers may be privileged.
     pub(crate) fn privileged(cri: &'c Cri, handler: &str, name: &str) -> Self {
-        Self::with(cri, handler, name, true)
+        Self::with(cri, handler, name, |context| context.privileged = true)
     }
 
-    fn with(cri: &'c Cri, handler: &str, name: &str, privileged: bool) -> Self {
+    /// Runs a sandbox whose containers see each other's processes (`shareProcessNamespace`).
+    pub(crate) fn shared(cri: &'c Cri, handler: &str, name: &str) -> Self {
+        Self::with(cri, handler, name, |context| {
+            context.namespace_options =
+                namespaces().map(|all| NamespaceOption { pid: NamespaceMode::Pod.into(), ..all });
+        })
+    }
+
+    fn with(
+        cri: &'c Cri,
+        handler: &str,
+        name: &str,
+        change: impl FnOnce(&mut LinuxSandboxSecurityContext),
+    ) -> Self {
         let uid = uid(name, handler);
-        let security_context = LinuxSandboxSecurityContext {
+        let mut security_context = LinuxSandboxSecurityContext {
             namespace_options: namespaces(),
             seccomp: seccomp(),
-            privileged,
             ..LinuxSandboxSecurityContext::default()
         };
+        change(&mut security_context);
         let logs = cri.dir.join("logs").join(&uid);
         fs::create_dir_all(&logs).expect("it is ours");
         let config = PodSandboxConfig {
@@ -143,9 +156,10 @@ impl<'c> Pod<'c> {
     }
 
     fn container(&self, name: &str, image: &str, script: &str) -> ContainerConfig {
+        let pod = self.config.linux.as_ref().and_then(|linux| linux.security_context.as_ref());
         let paths = |all: &[&str]| all.iter().map(|path| (*path).to_owned()).collect();
         let security_context = LinuxContainerSecurityContext {
-            namespace_options: namespaces(),
+            namespace_options: pod.and_then(|context| context.namespace_options.clone()),
             seccomp: seccomp(),
             // As of a kubelet (its securitycontext.ConvertToRuntimeMaskedPaths and the like).
             masked_paths: paths(&[
