@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use k8s_cri::v1::{ContainerConfig, Mount};
 use red_tests::stage::Stage;
+use tonic::Status;
 
 use crate::pod::{Pod, bind, uid};
 use crate::{begin, nothing_left};
@@ -138,47 +139,58 @@ fn what_is_mounted_is_there_or_refused() {
     let kubelet = Kubelet::new(&uid("mounts", "red"));
     let mut faults = Vec::new();
     for (column, (name, node)) in roots.iter().enumerate() {
-        let then = |row: &(&'static str, [Then; 4])| matches!(row.1[column], Refused(_));
-        let nested = |row: &&str| !row.starts_with("emptyDir /data");
-        let rows: Vec<_> = TABLE.iter().filter(|row| !then(row)).map(|row| row.0).collect();
-        // One below the other cannot stand in one container with the other.
-        let first: Vec<_> =
-            rows.iter().copied().filter(|row| nested(row) || *row == "emptyDir /data/cache").collect();
-        for rows in [first, vec!["emptyDir /data"]] {
-            if rows.iter().all(|row| TABLE.iter().any(|one| one.0 == *row && then(one))) {
-                continue;
-            }
-            match pod
-                .create(container(&pod, &kubelet, node.as_ref(), &rows))
-                .and_then(|id| pod.start(&id).map(|()| id))
-            {
-                Ok(id) => {
-                    faults.extend(
-                        there(&pod, &kubelet, &id, &rows).into_iter().map(|fault| format!("{name}: {fault}")),
-                    );
-                    pod.stop(&id, 0);
-                    pod.remove(&id);
-                }
-                Err(status) => faults.push(format!("{name}: {rows:?}: {status}")),
-            }
+        let root = Root { pod: &pod, kubelet: &kubelet, node: node.as_ref() };
+        let whole =
+            |(row, then): &(&'static str, [Then; 4])| (!matches!(then[column], Refused(_))).then_some(*row);
+        // Something at /data is no place for what is in it.
+        let (over, beside): (Vec<_>, Vec<_>) =
+            TABLE.iter().filter_map(whole).partition(|row| *row == "emptyDir /data");
+        for rows in [beside, over].into_iter().filter(|rows| !rows.is_empty()) {
+            faults.extend(root.there(&rows).into_iter().map(|fault| format!("{name}: {fault}")));
         }
         for (row, all) in &TABLE {
-            let Refused(words) = all[column] else { continue };
-            let id = pod
-                .create(container(&pod, &kubelet, node.as_ref(), &[row]))
-                .expect("CRI looks at none of them");
-            match pod.start(&id) {
-                Err(status) if status.message().contains(words) => {}
-                Err(status) => faults.push(format!("{name}: {row}: {status}")),
-                Ok(()) => faults.push(format!("{name}: {row} has started")),
+            if let Refused(words) = all[column] {
+                faults.extend(root.refused(row, words).map(|fault| format!("{name}: {row}: {fault}")));
             }
-            pod.stop(&id, 0);
-            pod.remove(&id);
         }
     }
     pod.end();
     assert_eq!(faults, Vec::<String>::new());
     nothing_left(&cri);
+}
+
+/// A container's root, and a kubelet's pod for it.
+struct Root<'a> {
+    pod: &'a Pod<'a>,
+    kubelet: &'a Kubelet,
+    node: Option<&'a PathBuf>,
+}
+
+impl Root<'_> {
+    /// Does something with a container that has these mounts, or with what is said when it does not start.
+    fn with<T>(&self, rows: &[&str], what: impl FnOnce(&str, Result<(), Status>) -> T) -> T {
+        let config = container(self.pod, self.kubelet, self.node, rows);
+        let id = self.pod.create(config).expect("CRI looks at no mount");
+        let done = what(&id, self.pod.start(&id));
+        self.pod.stop(&id, 0);
+        self.pod.remove(&id);
+        done
+    }
+
+    fn there(&self, rows: &[&str]) -> Vec<String> {
+        self.with(rows, |id, started| match started {
+            Ok(()) => there(self.pod, self.kubelet, id, rows),
+            Err(status) => vec![format!("{rows:?}: {}", status.message())],
+        })
+    }
+
+    fn refused(&self, row: &str, words: &str) -> Option<String> {
+        self.with(&[row], |_, started| match started {
+            Err(status) if status.message().contains(words) => None,
+            Err(status) => Some(status.message().to_owned()),
+            Ok(()) => Some("it has started".into()),
+        })
+    }
 }
 
 /// What of a container's mounts is not as it was sent.
