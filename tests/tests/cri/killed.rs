@@ -1,0 +1,66 @@
+//! What is left when a pod's shim is killed, and what a kubelet sees.
+
+use k8s_cri::v1::ContainerState;
+use red_tests::stage::eventually;
+
+use crate::daemon::kill;
+use crate::pod::Pod;
+use crate::{begin, nothing_left};
+
+const WAITS: &str = "sleep 1000 & sleep 1000";
+
+#[test]
+fn nothing_outlives_a_shim() {
+    let Some((cri, other)) = begin() else { return };
+    for waited in [true, false] {
+        let pod = Pod::run(&cri, "red", "killed");
+        let containers = [
+            pod.started(pod.node("app", &cri.stage.leaf, WAITS)),
+            pod.started(pod.node("other", &other, WAITS)),
+            pod.started(pod.plain("side", WAITS)),
+        ];
+        // One that runs on beside the first process of its container.
+        pod.sh(&containers[0], "setsid sleep 1000 >/dev/null 2>&1 &");
+        let [shim] = cri.shims()[..] else { panic!("{:?}", cri.shims()) };
+        kill(shim);
+        if waited {
+            let exited = i32::from(ContainerState::ContainerExited);
+            for id in &containers {
+                eventually("containerd has seen it", || pod.status(id).state == exited);
+                // 137, or 255 where CRI was told of the lost connection first.
+                assert_ne!(pod.status(id).exit_code, 0);
+            }
+        }
+        pod.end_at_last();
+        nothing_left(&cri);
+    }
+}
+
+#[test]
+fn pods_outlive_containerd() {
+    let Some((mut cri, other)) = begin() else { return };
+    let (pod, containers) = {
+        let pod = Pod::run(&cri, "red", "stays");
+        let talks = "trap 'exit 3' TERM; while :; do echo word; sleep 0.05; done";
+        let containers = [
+            pod.started(pod.node("app", &cri.stage.leaf, talks)),
+            pod.started(pod.node("other", &other, talks)),
+        ];
+        (pod.leave(), containers)
+    };
+    let shims = cri.shims();
+    cri.restart();
+    let pod = Pod::again(&cri, pod);
+    for (name, id) in ["app", "other"].iter().zip(&containers) {
+        assert_eq!(pod.status(id).state, i32::from(ContainerState::ContainerRunning));
+        assert_eq!(pod.sh(id, "echo $WHO"), format!("{name}\n"));
+        let lines = pod.log(name, "stdout").len();
+        eventually("its log goes on", || pod.log(name, "stdout").len() > lines);
+        assert_eq!(pod.log(name, "stdout").replace("word\n", ""), "", "nothing is lost or doubled");
+    }
+    assert_eq!(cri.shims(), shims);
+    pod.stop(&containers[0], 20);
+    assert_eq!(pod.ended(&containers[0]).exit_code, 3);
+    pod.end();
+    nothing_left(&cri);
+}

@@ -1,0 +1,36 @@
+//! Pods through containerd's CRI plugin, asked as a kubelet asks, with nodes and without.
+
+mod client;
+mod configuration;
+mod daemon;
+mod images;
+mod killed;
+mod life;
+mod memory;
+mod mounts;
+mod pod;
+mod refused;
+mod security;
+mod shared;
+
+use std::path::PathBuf;
+
+use red_tests::stage::Stage;
+
+use crate::daemon::Cri;
+
+/// A daemon, and a family whose leaves `app` and `other` may share the network with their pod.
+fn begin() -> Option<(Cri, PathBuf)> {
+    let stage = Stage::with(", share_net: Enabled", "");
+    stage.pool.mkdir("core/mid/other/private");
+    let other = stage.pool.node(
+        "core/mid/other",
+        "environ: [{key: WHO, value: $LEAF_ALIAS}]\nexports:\n  - {mode: Private, mount: /nodes/other/private, path: $NODE_PATH/private}",
+    );
+    Some((Cri::start(stage)?, other))
+}
+
+/// Nothing of any pod is on the machine.
+fn nothing_left(cri: &Cri) {
+    assert_eq!(cri.left(), Vec::<String>::new(), "{}", cri.log());
+}
