@@ -104,7 +104,7 @@ fn ctr_imports_the_image_of_a_node() {
     run(Command::new("tar").arg("-cf").arg(&archive).arg("-C").arg(&dir).arg(".")).good();
     containerd.ctr(&["image", "import", &archive.display().to_string()]).good();
     assert!(containerd.ctr(&["image", "list", "-q"]).good().out.contains("localhost/app:latest"));
-    let runtime = containerd.runtime.display().to_string();
+    let runtime = built("red-runtime").display().to_string();
     let run = |options: &[&str]| {
         let mut all = vec!["run", "--rm", "--runtime", "io.containerd.runc.v2", "--runc-binary", &runtime];
         all.extend(options);
