@@ -26,6 +26,8 @@ fn main() {
     match compile() {
         Ok(()) => println!("cargo:rustc-cfg=red_init"),
         Err(why) => {
+            // A file that is never there: what was missing may be installed when it is built again.
+            println!("cargo:rerun-if-changed=src/sys/init/not-built");
             println!("cargo:warning=red-init could not be built, and launches are slower without it: {why}");
         }
     }

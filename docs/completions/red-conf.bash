@@ -34,11 +34,17 @@ _red__conf() {
             red__conf,diff)
                 cmd="red__conf__subcmd__diff"
                 ;;
+            red__conf,image)
+                cmd="red__conf__subcmd__image"
+                ;;
             red__conf,mergeconfig)
                 cmd="red__conf__subcmd__mergeconfig"
                 ;;
             red__conf,plan)
                 cmd="red__conf__subcmd__plan"
+                ;;
+            red__conf,quadlet)
+                cmd="red__conf__subcmd__quadlet"
                 ;;
             red__conf,schema)
                 cmd="red__conf__subcmd__schema"
@@ -53,7 +59,7 @@ _red__conf() {
 
     case "${cmd}" in
         red__conf)
-            opts="-v -h -V --color --verbose --help --version tree config mergeconfig create check plan diff access bundle schema"
+            opts="-v -h -V --color --verbose --help --version tree config mergeconfig create check plan diff access bundle image quadlet schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -298,6 +304,52 @@ _red__conf() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        red__subcmd__conf__subcmd__image)
+            opts="-o -v -h -V --output --admin --rmain --cmd --name --arch --strict --json --color --verbose --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rmain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cmd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --arch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         red__subcmd__conf__subcmd__mergeconfig)
             opts="-r -v -h -V --rpath --rp --redpath --admin --rmain --expand --yaml --json --color --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -384,6 +436,36 @@ _red__conf() {
                     return 0
                     ;;
                 --smack)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        red__subcmd__conf__subcmd__quadlet)
+            opts="-v -h -V --admin --rmain --cmd --color --verbose --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rmain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cmd)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -100,11 +100,17 @@ _red__runtime() {
             red__runtime__subcmd__conf,diff)
                 cmd="red__runtime__subcmd__conf__subcmd__diff"
                 ;;
+            red__runtime__subcmd__conf,image)
+                cmd="red__runtime__subcmd__conf__subcmd__image"
+                ;;
             red__runtime__subcmd__conf,mergeconfig)
                 cmd="red__runtime__subcmd__conf__subcmd__mergeconfig"
                 ;;
             red__runtime__subcmd__conf,plan)
                 cmd="red__runtime__subcmd__conf__subcmd__plan"
+                ;;
+            red__runtime__subcmd__conf,quadlet)
+                cmd="red__runtime__subcmd__conf__subcmd__quadlet"
                 ;;
             red__runtime__subcmd__conf,schema)
                 cmd="red__runtime__subcmd__conf__subcmd__schema"
@@ -183,7 +189,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__conf)
-            opts="-v -h --color --verbose --help tree config mergeconfig create check plan diff access bundle schema"
+            opts="-v -h --color --verbose --help tree config mergeconfig create check plan diff access bundle image quadlet schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -428,6 +434,52 @@ _red__runtime() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        red__subcmd__runtime__subcmd__conf__subcmd__image)
+            opts="-o -v -h --output --admin --rmain --cmd --name --arch --strict --json --color --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rmain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cmd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --arch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         red__subcmd__runtime__subcmd__conf__subcmd__mergeconfig)
             opts="-r -v -h --rpath --rp --redpath --admin --rmain --expand --yaml --json --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -514,6 +566,36 @@ _red__runtime() {
                     return 0
                     ;;
                 --smack)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        red__subcmd__runtime__subcmd__conf__subcmd__quadlet)
+            opts="-v -h --admin --rmain --cmd --color --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rmain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cmd)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -172,21 +172,23 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand mounts" -s h -l 
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand gc" -s h -l help -d 'Print help'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand doctor" -l json -d 'Print one JSON document'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand doctor" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -l color -d 'Controls when to use color' -r -f -a "auto\t''
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -l color -d 'Controls when to use color' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -s v -l verbose -d 'Say more: notes too'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -s h -l help -d 'Print help'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -f -a "tree" -d 'Draw the nodes below a directory'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -f -a "config" -d 'Show a node\'s own configuration'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -f -a "mergeconfig" -d 'Show what a family amounts to, and where each entry came from'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -f -a "create" -d 'Make a node'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -f -a "check" -d 'Find all that is wrong with a family'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -f -a "plan" -d 'Show the whole plan of a launch'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -f -a "diff" -d 'Show what one node may touch that another may not'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -f -a "access" -d 'Say whether a path may be read or written inside, and through which entry'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -f -a "bundle" -d 'Write a bundle that any OCI runtime runs'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle schema" -f -a "schema" -d 'Print the JSON Schema of a file'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -s v -l verbose -d 'Say more: notes too'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "tree" -d 'Draw the nodes below a directory'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "config" -d 'Show a node\'s own configuration'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "mergeconfig" -d 'Show what a family amounts to, and where each entry came from'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "create" -d 'Make a node'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "check" -d 'Find all that is wrong with a family'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "plan" -d 'Show the whole plan of a launch'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "diff" -d 'Show what one node may touch that another may not'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "access" -d 'Say whether a path may be read or written inside, and through which entry'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "bundle" -d 'Write a bundle that any OCI runtime runs'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "image" -d 'Write an OCI image that stands for a node'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "quadlet" -d 'Print a podman unit (quadlet) that runs a node'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "schema" -d 'Print the JSON Schema of a file'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from tree" -s r -l redroot -d 'Where to start, as an option' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from tree" -l color -d 'Controls when to use color' -r -f -a "auto\t''
 always\t''
@@ -287,6 +289,27 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from bundle" -l json -d 'Print one JSON document'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from bundle" -s v -l verbose -d 'Say more: notes too'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from bundle" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -s o -l output -d 'Directory to write the OCI image layout to; it must not exist, or be empty' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l rmain -d 'Replaces main.yaml' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l cmd -d 'Word of the command to run by default; repeat for each argument [default: sh]' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l name -d 'Name of the image [default: localhost/ALIAS:latest]' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l arch -d 'Architecture of the image, such as arm64 [default: that of this machine]' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l color -d 'Controls when to use color' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l strict -d 'Fail if a source path or variable is missing, now and when the image is started'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l json -d 'Print one JSON document'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -s v -l verbose -d 'Say more: notes too'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from quadlet" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from quadlet" -l rmain -d 'Replaces main.yaml' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from quadlet" -l cmd -d 'Word of the command to run; repeat for each argument [default: sh]' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from quadlet" -l color -d 'Controls when to use color' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from quadlet" -s v -l verbose -d 'Say more: notes too'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from quadlet" -s h -l help -d 'Print help'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from schema" -l color -d 'Controls when to use color' -r -f -a "auto\t''
 always\t''
 never\t''"

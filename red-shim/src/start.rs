@@ -44,13 +44,14 @@ pub(crate) fn start(args: &Args) -> Result<(), Error> {
     match sys::fork().doing(|| "a process for the shim".into())? {
         Some(_) => answer(&bundle, &socket, params.is_some()),
         None => {
+            let closed = sys::close_others(&listener).doing(|| "cannot leave the daemon".into());
             let serving = Serving {
                 listener,
                 socket: &socket,
                 namespace: &args.namespace,
                 events: events.as_deref().unwrap_or_default(),
             };
-            let ended = detach(&bundle, score).and_then(|()| serve(serving));
+            let ended = closed.and_then(|()| detach(&bundle, score)).and_then(|()| serve(serving));
             if let Err(error) = &ended {
                 sys::log(&error.to_string());
             }

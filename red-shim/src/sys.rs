@@ -74,6 +74,23 @@ pub(crate) fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     unsafe { AsyncFd::register(fd) }.map_err(Into::into)
 }
 
+/// Closes every descriptor from 3 on but this one: what a daemon was started with is not for a process that outlives
+/// it, as somebody may wait for the end of a pipe.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn close_others(kept: &impl AsRawFd) -> io::Result<()> {
+    let kept = libc::c_uint::try_from(kept.as_raw_fd()).unwrap_or(libc::c_uint::MAX - 1);
+    for (first, last) in [(3, kept.saturating_sub(1)), (kept.saturating_add(1).max(3), libc::c_uint::MAX)] {
+        // SAFETY: called right after fork, when nothing of this process owns a descriptor but `kept` and those
+        // below 3.
+        if first <= last && unsafe { libc::close_range(first, last, 0) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// Ends a process at once, without what a library would still do at its end.
 pub(crate) fn leave(code: i32) -> ! {
     // SAFETY: always sound.

@@ -141,6 +141,46 @@ pub fn named(spec: &mut Value, kind: &str, path: &Path) {
     all.push(json!({"type": kind, "path": path}));
 }
 
+/// A pod as containerd's CRI makes one: a container that keeps its namespaces.
+#[derive(Debug)]
+pub struct Pod {
+    /// PID of the container that keeps the namespaces.
+    pub pid: String,
+}
+
+impl Pod {
+    /// Starts the container that keeps a pod's namespaces. It ends with the stage.
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn new(engine: &Engine) -> Self {
+        let bundle = engine.stage.plain("pause", &["sleep", "1000"], |spec| {
+            annotate(spec, "io.kubernetes.cri.container-type", "sandbox");
+            annotate(spec, "io.kubernetes.cri.sandbox-id", "pause");
+        });
+        engine.stage.start(&bundle, "pause");
+        let pid = engine.stage.runtime(["state", "pause"]).good().json()["pid"].to_string();
+        Self { pid }
+    }
+
+    /// Path of one of its namespaces.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/ns/{name}", self.pid))
+    }
+
+    /// Makes a configuration one of a container of the pod.
+    pub fn member(&self, spec: &mut Value, name: &str) {
+        annotate(spec, "io.kubernetes.cri.container-type", "container");
+        annotate(spec, "io.kubernetes.cri.sandbox-id", "pause");
+        annotate(spec, "io.kubernetes.cri.container-name", name);
+        for (kind, file) in [("network", "net"), ("ipc", "ipc"), ("uts", "uts")] {
+            named(spec, kind, &self.namespace(file));
+        }
+    }
+}
+
 /// Gives a configuration an annotation.
 pub fn annotate(spec: &mut Value, key: &str, value: &str) {
     spec["annotations"][key] = json!(value);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use red_tests::call::{Said, built, run};
+use red_tests::call::{Said, built, red_conf, run};
 use red_tests::containerd::{Containerd, STOCK};
 use red_tests::podman::through_files;
 use red_tests::skip;
@@ -89,4 +89,32 @@ fn ctr_runs_nodes_and_plain_roots() {
     eventually("it has stopped", || containerd.ctr(&["task", "list"]).out.contains("STOPPED"));
     containerd.ctr(&["task", "delete", "red-e"]);
     containerd.ctr(&["container", "delete", "red-e"]).good();
+}
+
+#[test]
+fn ctr_imports_the_image_of_a_node() {
+    let stage = Stage::new();
+    let Some(containerd) = Containerd::new(&stage) else {
+        return skip("containerd is not installed");
+    };
+    let (dir, archive) = (stage.pool.join("image"), stage.pool.join("image.tar"));
+    let mut image = red_conf();
+    image.arg("image").arg(&stage.leaf).arg("--output").arg(&dir).args(["--cmd", "sh", "--cmd", "-c"]);
+    run(image.args(["--cmd", "echo $WHO; id -u"])).good();
+    run(Command::new("tar").arg("-cf").arg(&archive).arg("-C").arg(&dir).arg(".")).good();
+    containerd.ctr(&["image", "import", &archive.display().to_string()]).good();
+    assert!(containerd.ctr(&["image", "list", "-q"]).good().out.contains("localhost/app:latest"));
+    let runtime = containerd.runtime.display().to_string();
+    let run = |options: &[&str]| {
+        let mut all = vec!["run", "--rm", "--runtime", "io.containerd.runc.v2", "--runc-binary", &runtime];
+        all.extend(options);
+        all.extend(["localhost/app:latest", "red-image"]);
+        containerd.ctr(&all)
+    };
+    let said = run(&[]);
+    assert_eq!((said.code, said.out.as_str()), (0, "app\n0\n"), "{}", said.err);
+    let said = run(&["--annotation", &format!("bzh.redpesk.redpak.plan-digest=sha256:{}", "0".repeat(64))]);
+    assert!(said.code != 0 && said.err.contains("and the root's .redpath.yaml says"), "{}", said.err);
+    containerd.ctr(&["container", "delete", "red-image"]);
+    containerd.ctr(&["image", "remove", "--sync", "localhost/app:latest"]).good();
 }

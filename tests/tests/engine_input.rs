@@ -270,8 +270,8 @@ fn an_annotation_that_is_not_understood_starts_nothing() {
         ("plan-digest", "sha256:00", "64 hexadecimal digits"),
         ("plan-digest", &zeros, "is demanded"),
         ("admin", "yess", "expected `true` or `false`"),
-        ("redpath.app", "/x", "one container of a pod"),
-        ("redpath", &other, "and the root is, or refers to, node"),
+        ("redpath.app", "/x", "this container has no name"),
+        ("redpath", &other, "and the root is, or is a copy of, node"),
     ] {
         let said = engine.refusal(|spec| annotate(spec, &format!("bzh.redpesk.redpak.{key}"), value));
         assert!(said.contains(words), "{key}: {said}");

@@ -211,11 +211,12 @@ fn the_runtimes_own_file_is_out_of_reach() {
     let before = (fs::read(&red).expect("it is there"), fs::metadata(&red).expect("it is there").mode());
     // Opens whatever runs, waits until it no longer does, writes to it, changes its mode.
     let attack = "
-import os, sys, time
+import os, signal, sys, time
 end = time.time() + float(sys.argv[1])
-held = {}
+held, told = {}, []
+signal.signal(signal.SIGTERM, lambda *_: told.append(1))
 tries = memory = 0
-while time.time() < end:
+while time.time() < end and not told:
     for pid in os.listdir('/proc'):
         if not pid.isdigit() or pid == str(os.getpid()): continue
         try: held[pid] = held.get(pid) or os.open(f'/proc/{pid}/exe', os.O_PATH)
@@ -236,7 +237,7 @@ print('tried', tries > 0, memory > 0)
 ";
     let size = before.0.len().to_string();
     let all = json!(["CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SYS_PTRACE", "CAP_CHOWN"]);
-    let bundle = stage.plain("b", &["python3", "-c", attack, "4", &size], |spec| {
+    let bundle = stage.plain("b", &["python3", "-c", attack, "600", &size], |spec| {
         spec["process"]["capabilities"] = json!({"bounding": all, "effective": all, "permitted": all});
     });
     let with = |args: &[&str]| {
@@ -255,6 +256,7 @@ print('tried', tries > 0, memory > 0)
         // The command is the runtime itself, by every name it has.
         run(&mut with(&["exec", "c", "/proc/self/exe", "--version"]));
     }
+    run(&mut with(&["kill", "c", "TERM"])).good();
     stage.wait_status("c", "stopped");
     let said = fs::read_to_string(&out).unwrap_or_default();
     assert_eq!(said, "tried True False\n");
@@ -277,7 +279,8 @@ print('tried', tries > 0, memory > 0)
             .env_clear()
             .env("PATH", "/usr/bin:/bin");
         let said = run(&mut launch);
-        assert!(command.len() < 3 || said.out == "tried True True\n", "{}", said.out);
+        // What the first process runs from is not even seen.
+        assert!(command.len() < 3 || said.out == "tried False False\n", "{}", said.out);
         assert!(!said.out.contains("WRITTEN") && !said.out.contains("CHANGED"), "{}", said.out);
     }
     let after = (fs::read(&red).expect("it is there"), fs::metadata(&red).expect("it is there").mode());
@@ -295,25 +298,76 @@ fn the_first_process_needs_no_program_in_memory() {
     let stage = Stage::new();
     let red = built("red-runtime");
     // The setting is one of the PID namespace.
-    let under = |setting: &str, wrap: &Command| {
+    let under = |setting: &str, script: &str, wrap: &Command| {
         let mut command = Command::new("unshare");
         command.args(["--fork", "--pid", "--mount-proc", "bash", "-c"]);
-        command.arg(format!("echo {setting} > {SETTING} && exec -a red-wrap \"$@\"")).arg("bash");
+        command.arg(format!("echo {setting} > {SETTING} && {script}")).arg("bash");
         run(command.arg(&red).args(wrap.get_args()).stdin(Stdio::null()))
     };
-    let script = "readlink /proc/1/exe; tr '\\0' ' ' </proc/1/cmdline; (echo owned >/proc/1/exe) 2>/dev/null && echo written; exit 7";
+    let go = stage.pool.join("core/mid/app/private/go");
+    let waits = "until [ -e /nodes/app/private/go ]; do sleep 0.05; done; exit 7";
+    // Seen from outside: inside nobody may look.
+    let look = format!(
+        "(exec -a red-wrap \"$@\") & \
+         until init=$(grep -lE '^NSpid:.*[^0-9]1$' $(grep -l '^red-init' /proc/[0-9]*/cmdline | sed s/cmdline$/status/)); \
+         do kill -0 $! || exit 1; sleep 0.05; done 2>/dev/null; readlink ${{init%/status}}/exe; touch {}; wait $!",
+        go.display()
+    );
     // Of a file that is mounted by itself nothing is left of its path.
     for (setting, file) in
-        [("0", "/memfd:red-init (deleted)"), ("1", "/memfd:red-init (deleted)"), ("2", "/")]
+        [("0", "/memfd:red-init (deleted)\n"), ("1", "/memfd:red-init (deleted)\n"), ("2", "/\n")]
     {
-        let said = under(setting, &stage.wrap_command(&[], &["sh", "-c", script]));
-        assert_eq!(said.code, 7, "{setting}: {}", said.err);
-        let (exe, words) = said.out.split_once('\n').expect("two lines");
-        assert_eq!(exe, file, "{setting}");
-        assert!(words.starts_with("red-init ") && words.ends_with("exit 7 "), "{setting}: {}", said.out);
-        let said = under(setting, &stage.wrap_command(&[], &["/no/such/command"]));
+        let said = under(setting, &look, &stage.wrap_command(&[], &["sh", "-c", waits]));
+        assert_eq!((said.code, said.out.as_str()), (7, file), "{setting}: {}", said.err);
+        fs::remove_file(&go).expect("it was made");
+        let launch = "exec -a red-wrap \"$@\"";
+        let said = under(setting, launch, &stage.wrap_command(&[], &["/no/such/command"]));
         assert!(said.code == 127 && said.err.contains("no such file or directory"), "{}", said.err);
     }
+    assert!(stage.sweep());
+}
+
+/// The command has the first process's user, and is no more to it than anybody else: it can neither take its
+/// descriptors, one of which is the conversation with the launcher, nor have it forget that it ends with that.
+#[test]
+fn the_first_process_is_out_of_reach() {
+    let stage = Stage::new();
+    let script = "
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+def told(result): return 'done' if result >= 0 else os.strerror(ctypes.get_errno())
+pidfd = os.pidfd_open(1)
+print({told(libc.syscall(438, pidfd, number, 0)) for number in range(32)})
+print(told(libc.ptrace(0x4206, 1, 0, 0)))
+for name in ('exe', 'environ', 'mem'):
+    try:
+        path = '/proc/1/' + name
+        os.readlink(path) if name == 'exe' else open(path, 'rb').read(1)
+        print(name)
+    except OSError as error: print(error.strerror)
+";
+    let said = stage.wrap(&["python3", "-c", script]).good().out;
+    // Filters deny pidfd_getfd(2) as well; whoever does without them meets the same.
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], "{'Operation not permitted'}", "{said}");
+    assert!(
+        lines[1..].iter().all(|line| *line == "Operation not permitted" || *line == "Permission denied"),
+        "{said}"
+    );
+}
+
+/// Fewer descriptors may be passed than were announced; a lock of the first process is never one of them.
+#[test]
+fn no_lock_takes_the_place_of_what_was_passed() {
+    let stage = Stage::with("", "  - {mode: Lock, mount: /nodes/app/private/lock}\n");
+    stage.pool.write("core/mid/app/private/lock", "");
+    let mut launch = Command::new("bash");
+    let call = "exec 3</dev/null; export LISTEN_FDS=12 LISTEN_PID=$$; exec -a red-wrap \"$@\"";
+    launch.args(["-c", call, "bash"]).arg(built("red-runtime"));
+    let inside = "readlink /proc/self/fd/3; readlink /proc/self/fd/* | grep -c lock";
+    launch.args(stage.wrap_command(&[], &["bash", "-c", inside]).get_args());
+    let said = run(launch.stdin(Stdio::null()));
+    assert_eq!(said.out, "/dev/null\n0\n", "{}", said.err);
     assert!(stage.sweep());
 }
 

@@ -72,7 +72,7 @@ fn a_node_is_not_written_to_for_a_volume() {
         ("a file system", tmpfs("/data/fresh/x", &[])),
     ] {
         let said = engine.refusal(|spec| add(spec, mount.clone()));
-        let reason = "is missing, and nothing is made in /data, which a node exports; make it there";
+        let reason = "has no mount point, and nothing is made in /data, which node `app` exports: make the";
         assert!(said.contains(reason), "{what}: {said}");
     }
     let mut left: Vec<_> =

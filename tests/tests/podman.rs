@@ -418,3 +418,21 @@ fn an_ordinary_users_podman() {
     let said = podman.run_root(&[], &stage.leaf, true, &["no-such"]);
     assert_eq!(said.code, 127, "{}", said.err);
 }
+
+#[test]
+fn what_podman_mounts_is_there_where_a_node_has_no_place_for_it() {
+    let user = User::make();
+    for user in [None, Some(&user)] {
+        let leaf = "  - {mode: Restricted, mount: /etc, path: $NODE_PATH/own}\n  - {mode: RestrictedFile, mount: /etc/passwd, path: $NODE_PATH/own/passwd}\n";
+        let stage = Stage::with("", leaf);
+        stage.pool.write("core/mid/app/own/passwd", "root:x:0:0::/:/bin/sh\n");
+        let podman = podman_or_skip!(&stage.pool, user);
+        let script = "cat /etc/hostname; echo; cat /etc/passwd; test -s /etc/hosts && ls /etc | grep host; touch /etc/x 2>/dev/null || echo refused";
+        let said = podman.run_root(&["--hostname", "here"], &stage.leaf, true, &["sh", "-c", script]);
+        let wanted = "here\nroot:x:0:0::/:/bin/sh\nhostname\nhosts\nrefused\n";
+        // Whether a line ends in a file is up to podman.
+        assert_eq!((said.code, &*said.out.replace("\n\n", "\n")), (0, wanted), "{}", said.err);
+        let left: Vec<_> = fs::read_dir(stage.leaf.join("own")).expect("it is there").flatten().collect();
+        assert_eq!(left.len(), 1, "nothing is made in a node");
+    }
+}

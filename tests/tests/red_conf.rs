@@ -80,6 +80,10 @@ fn every_json_document_names_its_schema() {
         (vec!["access", "--json", &leaf_text, "/data/x"], "red/access/v1"),
         (vec!["diff", "--json", &leaf_text, &leaf_text], "red/diff/v1"),
         (vec!["bundle", "--json", &leaf_text, &pool.join("out").display().to_string()], "red/bundle/v1"),
+        (
+            vec!["image", "--json", &leaf_text, "-o", &pool.join("image").display().to_string()],
+            "red/image/v1",
+        ),
         (vec!["plan", "--json", "/nowhere"], "red/diagnostics/v1"),
     ] {
         let said = conf(&args);

@@ -214,11 +214,11 @@ fn trouble(fd: OwnedFd) -> Option<CommandError> {
     let mut said = Vec::new();
     // An error here is as good as silence: then the exit status speaks.
     std::fs::File::from(fd).read_to_end(&mut said).ok()?;
-    let [step, errno] = said.as_slice() else { return None };
-    let errno = Errno::from_raw_os_error(i32::from(*errno));
+    let &[step, errno @ 1..=u8::MAX] = said.as_slice() else { return None };
+    let errno = Errno::from_raw_os_error(i32::from(errno));
     // Some systems let anybody make a user namespace, and then do nothing in it.
-    let hint = if *step < 2 && errno == Errno::PERM { NAMESPACES } else { "" };
-    let step = STEPS.get(usize::from(*step)).copied().unwrap_or("?");
+    let hint = if step < 2 && errno == Errno::PERM { NAMESPACES } else { "" };
+    let step = STEPS.get(usize::from(step)).copied().unwrap_or("?");
     let reason = format!("{}{hint}", place::plain(errno));
     Some(CommandError::Sandbox { step, reason })
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fs::{Mode, OFlags, fstat, fstatfs, open};
+use rustix::io::Errno;
 
 use super::error::{Doing, LaunchError};
 use super::sysctl::Separate;
@@ -154,7 +155,19 @@ pub(crate) fn identify(
     let stat = fstat(&file).doing(what)?;
     let id = (stat.st_dev, stat.st_ino);
     let hosts = hosts(kind).contains(&id);
-    Ok((file, NamedNamespace { typ, path: path.to_owned(), id, hosts }))
+    let foreign = kind != libc::CLONE_NEWUSER && is_foreign(&file).doing(what)?;
+    Ok((file, NamedNamespace { typ, path: path.to_owned(), id, hosts, foreign }))
+}
+
+/// Whether a namespace is owned by another user namespace than the launcher's.
+fn is_foreign(file: &OwnedFd) -> rustix::io::Result<bool> {
+    let owner = match namespace::owner(file) {
+        // Of one above: the launcher's own is all that an engine without root may use.
+        Err(Errno::PERM) => return Ok(true),
+        owner => fstat(owner?)?,
+    };
+    let own = rustix::fs::stat("/proc/self/ns/user")?;
+    Ok((owner.st_dev, owner.st_ino) != (own.st_dev, own.st_ino))
 }
 
 /// The specification's word for a type (config-linux.md, "Namespaces").

@@ -129,11 +129,11 @@ pub(super) fn failure(message: &[u8]) -> LaunchError {
     let Some(Told { step, errno, program }) = sys::init::told(message) else {
         return LaunchError::Inside(String::from_utf8_lossy(message).into_owned());
     };
-    let errno = Errno::from_raw_os_error(errno);
     let what = match step {
-        Step::Command => return refused(String::from_utf8_lossy(program).into_owned(), errno),
         Step::Unrecorded => return inside(LaunchError::Died("its preparation")),
         Step::Orphaned => return inside(LaunchError::Died("its start")),
+        Step::Command => "the command",
+        Step::Hiding => "keeping the first process from others",
         Step::Descriptors => "descriptors of the launcher",
         Step::Launcher => "the launcher",
         Step::Waiting => "waiting for the launcher",
@@ -141,7 +141,15 @@ pub(super) fn failure(message: &[u8]) -> LaunchError {
         Step::Signals => "signals",
         Step::Process => "the command's process",
     };
-    inside(LaunchError::Call { what: what.into(), errno })
+    // Whoever has taken over the conversation may say anything (errno(3): none is larger).
+    if !(1..=4095).contains(&errno) {
+        return LaunchError::Inside(format!("{what}: an error that is none ({errno})"));
+    }
+    let errno = Errno::from_raw_os_error(errno);
+    match step {
+        Step::Command => refused(String::from_utf8_lossy(program).into_owned(), errno),
+        _ => inside(LaunchError::Call { what: what.into(), errno }),
+    }
 }
 
 /// An error as one that was said inside.

@@ -1,7 +1,7 @@
 //! Starting a container that was created: a socket in its record, at which its first process waits.
 
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
@@ -76,12 +76,17 @@ impl Waiting {
     pub(super) fn go(self, schedule: impl Fn() -> Result<(), LaunchError>) -> Result<(), LaunchError> {
         let inside = self.0.interruptible(PATIENCE).doing(|| "the start socket")?;
         inside.say(&Message::Go).doing(|| "the start socket")?;
+        let end = Instant::now() + PATIENCE;
+        // Each is said once, and nothing that is said makes the start last longer.
+        let (mut ready, mut scheduled) = (false, false);
         loop {
-            match inside.hear().doing(|| "the container's start")? {
+            let rest = end.saturating_duration_since(Instant::now());
+            match inside.hear_within(rest).doing(|| "the container's start")? {
                 None => return Ok(()),
                 // A first process of ours says so before it starts the command.
-                Some(Message::Ready) => {}
-                Some(Message::Unscheduled) => {
+                Some(Message::Ready) if !ready => ready = true,
+                Some(Message::Unscheduled) if !scheduled => {
+                    scheduled = true;
                     schedule()?;
                     inside.say(&Message::Go).doing(|| "the container's start")?;
                 }

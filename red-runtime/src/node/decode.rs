@@ -110,6 +110,8 @@ pub struct Reference {
     pub strict: bool,
     /// The digest the plan must have.
     pub digest: Option<String>,
+    /// Digests of parts of that plan.
+    pub parts: Option<String>,
 }
 
 /// Reads a reference file. Mistakes go to `report`; `None` when there are any.
@@ -121,7 +123,8 @@ pub fn reference(file: FileId, text: &str, report: &mut Report) -> Option<Refere
         let mut flag = |key: &str| fields.parsed(reader, key, value::boolean).is_some_and(|flag| flag.value);
         let (admin, strict) = (flag("admin"), flag("strict"));
         let digest = fields.text(reader, "plan-digest").map(|digest| digest.value);
-        Some(Reference { redpath: redpath?, admin, strict, digest })
+        let parts = fields.text(reader, "plan-parts").map(|parts| parts.value);
+        Some(Reference { redpath: redpath?, admin, strict, digest, parts })
     });
     if report.diagnostics().len() > from { None } else { reference }
 }

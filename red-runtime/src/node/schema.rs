@@ -254,6 +254,7 @@ pub const REFERENCE: &[Field] = &[
     field("admin", Kind::Bool, "Admin mode, if the policy allows it"),
     field("strict", Kind::Bool, "What is missing is an error"),
     field("plan-digest", Kind::Text, "The digest the plan must have"),
+    field("plan-parts", Kind::Text, "Short digests of parts of the plan, which tell what differs"),
 ];
 
 /// `execfd`.

@@ -19,7 +19,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::identity::Target;
 use super::json;
-use super::layout::{Created, Entry, MountKind};
+use super::layout::{Created, Entry, MountKind, anonymous_mode};
 use super::plan::Plan;
 use crate::node::place;
 
@@ -251,7 +251,8 @@ fn like_tmpfs(plan: &Plan, root: &Path) -> Result<(), BundleError> {
     }
     for (path, entry) in &plan.layout.skeleton {
         if *entry == Entry::Anonymous {
-            let path = below(path);
+            let (path, mode) = (below(path), anonymous_mode(path));
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).at(&path)?;
             let Target { uid, gid } = plan.target;
             std::os::unix::fs::chown(&path, Some(uid), Some(gid)).at(&path)?;
         }
@@ -369,7 +370,8 @@ fn portable(plan: &Plan, dir: &Path) -> Result<Spec, BundleError> {
 
 fn anonymous(plan: &Plan, path: &str) -> Result<Mount, OciSpecError> {
     let owner = [format!("uid={}", plan.inside.uid), format!("gid={}", plan.inside.gid)];
-    let options = ["nosuid", "nodev", "mode=0755"].map(str::to_owned).into_iter().chain(owner);
+    let mode = format!("mode={:04o}", anonymous_mode(path));
+    let options = ["nosuid".to_owned(), "nodev".to_owned(), mode].into_iter().chain(owner);
     MountBuilder::default()
         .destination(path)
         .typ("tmpfs")

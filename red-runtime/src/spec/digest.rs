@@ -81,6 +81,43 @@ pub fn write_canonical(
     serde_json::to_writer(writer, &form).map_err(io::Error::from)
 }
 
+/// Parts of the canonical form, and its keys.
+const PARTS: [(&str, &[&str]); 8] = [
+    ("translation", &["schema", "translation"]),
+    ("nodes", &["admin", "nodes"]),
+    ("exports", &["exports"]),
+    ("environment", &["environ", "path", "ldpath", "inherit_env"]),
+    ("namespaces", &["namespaces", "hostname"]),
+    ("capabilities", &["capabilities", "without_seccomp"]),
+    (
+        "process",
+        &["chdir", "umask", "user", "group", "map_root_user", "smack", "die_with_parent", "new_session"],
+    ),
+    ("limits", &["cgrouproot", "limits"]),
+];
+
+/// Short digests of parts of the canonical form, such as `exports=0a1b2c3d`: where two plans have different
+/// digests they tell what differs, and prove nothing.
+#[must_use]
+pub fn parts(family: &Family, merged: &Merged, asked: &Asked, smack: Option<&str>) -> String {
+    let form = serde_json::to_value(Canonical::of(family, merged, asked, smack)).unwrap_or_default();
+    let part = |(name, keys): &(&str, &[&str])| {
+        let values: Vec<_> = keys.iter().map(|key| form.get(key)).collect();
+        let hash = Sha256::digest(serde_json::to_vec(&values).unwrap_or_default());
+        let short: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        format!("{name}={short}")
+    };
+    PARTS.iter().map(part).collect::<Vec<_>>().join(" ")
+}
+
+/// Names of the parts in which two plans differ, by their [`parts`].
+#[must_use]
+pub fn differing<'p>(one: &'p str, other: &str) -> Vec<&'p str> {
+    let other: Vec<&str> = other.split(' ').collect();
+    let parts = one.split(' ').filter(|part| !other.contains(part));
+    parts.filter_map(|part| part.split_once('=').map(|(name, _)| name)).collect()
+}
+
 #[derive(Serialize)]
 struct Canonical<'a> {
     schema: &'static str,

@@ -13,6 +13,7 @@ pub mod files;
 pub mod guard;
 pub mod host;
 pub mod identity;
+pub mod image;
 pub mod json;
 pub mod layout;
 pub mod oci;

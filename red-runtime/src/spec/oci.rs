@@ -14,7 +14,7 @@ use super::digest::Digest;
 use super::environment::EnvEntry;
 use super::host::CgroupMode;
 use super::identity::Inside;
-use super::layout::{Layout, MountKind};
+use super::layout::{Layout, Mount as Placed, MountKind, anonymous_mode};
 use super::plan::Request;
 use super::resources;
 use crate::node::config::Namespace;
@@ -207,7 +207,7 @@ fn devices(directories: &[String]) -> Result<Vec<LinuxDevice>, OciSpecError> {
 fn mounts(parts: &Parts<'_>) -> Result<Vec<Mount>, OciSpecError> {
     let mut number = 0;
     let one = |mount: &super::layout::Mount| {
-        let (typ, source, options) = kind(&mount.kind, parts.inside, &mut number);
+        let (typ, source, options) = kind(mount, parts.inside, &mut number);
         MountBuilder::default()
             .destination(&mount.destination)
             .typ(typ)
@@ -241,8 +241,8 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-fn kind(kind: &MountKind, inside: &Inside, files: &mut usize) -> (&'static str, PathBuf, Vec<String>) {
-    match kind {
+fn kind(mount: &Placed, inside: &Inside, files: &mut usize) -> (&'static str, PathBuf, Vec<String>) {
+    match &mount.kind {
         MountKind::Bind { source, writable, dir } => ("bind", source.into(), bind(*dir, *writable)),
         MountKind::File(_) => {
             *files += 1;
@@ -250,7 +250,8 @@ fn kind(kind: &MountKind, inside: &Inside, files: &mut usize) -> (&'static str, 
         }
         MountKind::Tmpfs => ("tmpfs", "tmpfs".into(), words(&["nosuid", "nodev", "mode=1777"])),
         MountKind::Anonymous => {
-            let mut options = words(&["nosuid", "nodev", "mode=0755"]);
+            let mut options = words(&["nosuid", "nodev"]);
+            options.push(format!("mode={:04o}", anonymous_mode(&mount.destination)));
             options.extend([format!("uid={}", inside.uid), format!("gid={}", inside.gid)]);
             ("tmpfs", "tmpfs".into(), options)
         }

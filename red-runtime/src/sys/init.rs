@@ -37,7 +37,7 @@ pub(crate) fn told(message: &[u8]) -> Option<Told<'_>> {
     Some(Told { step, errno: i32::from(u16::from_le_bytes([*low, *high])), program })
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step::Descriptors,
     Step::Launcher,
     Step::Unrecorded,
@@ -47,6 +47,7 @@ const STEPS: [Step; 9] = [
     Step::Signals,
     Step::Process,
     Step::Command,
+    Step::Hiding,
 ];
 
 unsafe extern "C" {

@@ -1,6 +1,6 @@
 //! Joining namespaces, and the loopback device of a new one.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use super::last;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
@@ -36,6 +36,22 @@ pub(crate) fn kind(of: impl AsFd) -> rustix::io::Result<i32> {
     // SAFETY: the call takes no argument beside the descriptor, which lives for its time.
     let result = unsafe { libc::ioctl(of.as_fd().as_raw_fd(), NS_GET_NSTYPE) };
     if result >= 0 { Ok(result) } else { Err(last()) }
+}
+
+/// The user namespace that owns an open namespace (ioctl_nsfs(2), NS_GET_USERNS).
+///
+/// # Errors
+/// The descriptor is not a namespace, or `EPERM`: the owner is outside of the caller's user namespace.
+pub(crate) fn owner(of: impl AsFd) -> rustix::io::Result<OwnedFd> {
+    // `_IO(NSIO, 0x1)` of linux/nsfs.h.
+    const NS_GET_USERNS: libc::Ioctl = 0xb701;
+    // SAFETY: the call takes no argument beside the descriptor, which lives for its time.
+    let result = unsafe { libc::ioctl(of.as_fd().as_raw_fd(), NS_GET_USERNS) };
+    if result < 0 {
+        return Err(last());
+    }
+    // SAFETY: the call has returned a new descriptor, close-on-exec, that nobody else has.
+    Ok(unsafe { OwnedFd::from_raw_fd(result) })
 }
 
 /// Brings up the loopback device (netdevice(7)).

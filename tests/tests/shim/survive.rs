@@ -98,9 +98,7 @@ fn a_shim_is_killed() {
 /// A directory with our shim, and a runtime whose `create` is killed at the system call that a file names.
 fn deadly(stage: &Stage, killer: &Killer) -> std::path::PathBuf {
     let dir = stage.pool.mkdir("deadly");
-    for name in ["containerd-shim-red-v2"] {
-        stage.pool.install(name, &format!("deadly/{name}"));
-    }
+    stage.pool.install("containerd-shim-red-v2", "deadly/containerd-shim-red-v2");
     let text = format!(
         "#!/bin/sh\ncase \" $* \" in *' create '*) ;; *) exec {0} \"$@\" ;; esac\n\
          at=$(cat {1}/at)\n{2} \"$at\" red-runtime {0} \"$@\" 2>{1}/calls\n\

@@ -26,7 +26,9 @@ type Answer<T> = Result<T, (Code, String)>;
 impl Shim {
     fn start(stage: &Stage, bundle: &Path, id: &str) -> Self {
         let namespace = format!("red-test-{}-{id}", std::process::id());
-        let mut command = Command::new(built("containerd-shim-red-v2"));
+        // With a descriptor that it has no business with.
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec 9</dev/zero; exec \"$@\"", "sh"]).arg(built("containerd-shim-red-v2"));
         command.args(["-namespace", &namespace, "-address"]).arg(stage.pool.join("sock"));
         command.args(["-publish-binary", "/no/containerd", "-id", id, "start"]).current_dir(bundle);
         command.env_clear().env("PATH", "/usr/bin").env("NODE_PREFIX", stage.pool.join("prefix"));
@@ -348,6 +350,9 @@ fn rubbish_and_clients_that_hang_up() {
     eventually("all are served", || fds() > 50);
     drop(waiting);
     eventually("all are forgotten", || fds() < 25);
+    let opened = std::fs::read_dir(format!("/proc/{}/fd", shim.pid)).into_iter().flatten().flatten();
+    let targets = opened.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    assert!(targets.into_iter().all(|target| target != Path::new("/dev/zero")));
     let threads = std::fs::read_dir(format!("/proc/{}/task", shim.pid)).map_or(0, Iterator::count);
     assert_eq!(threads, 1);
 }

@@ -2,7 +2,6 @@
 //! the root. What is said twice has to be said alike, and what is not understood is an error: it could
 //! have pinned something.
 
-use std::fmt::Display;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,28 +9,15 @@ use std::sync::Arc;
 use oci_spec::runtime::Spec;
 
 use super::NodeError;
+use super::annotations::{Annotations, DIGEST_FORM, Member, ORIGIN, PREFIX, digest};
 use crate::node::decode;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::family::STATUS_NAME;
 use crate::node::place::{self, PlaceError};
 use crate::node::source::Sources;
-use crate::node::value;
-
-/// Prefix of the annotations that are ours.
-const PREFIX: &str = "bzh.redpesk.redpak";
-
-/// Annotations that name a node and say how to start it.
-const KEYS: [&str; 4] = ["redpath", "admin", "strict", "plan-digest"];
-
-/// Annotations that a plan leaves in its configuration. They tell where it came from and ask for
-/// nothing.
-const ORIGIN: [&str; 2] = ["origin.redpath", "origin.digest"];
-
-/// Annotations that say what a container is to Kubernetes: of containerd, of cri-o.
-const CONTAINER_TYPES: [&str; 2] = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
 
 /// Name of the file that stands for a node in an image.
-const REFERENCE: &str = ".redpath.yaml";
+pub(super) const REFERENCE: &str = ".redpath.yaml";
 
 /// What is started.
 #[derive(Debug)]
@@ -56,10 +42,23 @@ pub(super) struct Choice {
     pub(super) strict: bool,
     /// Digest that its plan must have: 64 hexadecimal digits.
     pub(super) digest: Option<String>,
-    /// Node that the root is, or refers to, when an annotation has named one.
-    pub(super) rival: Option<PathBuf>,
+    /// Digests of parts of that plan.
+    pub(super) parts: Option<String>,
+    /// What the root says, when an annotation has named a node.
+    pub(super) rival: Option<Rival>,
+    /// Where the root says it, when that is a file of an image.
+    pub(super) reference: Option<String>,
     /// The root of the bundle where that is the node itself: the engine may have made a link in it.
-    root: Option<OwnedFd>,
+    pub(super) root: Option<OwnedFd>,
+}
+
+/// The node of a root beside that of an annotation.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Rival {
+    /// Node that the root is, or refers to.
+    pub(super) path: PathBuf,
+    /// The annotation that names a node too.
+    pub(super) annotation: String,
 }
 
 impl Choice {
@@ -73,15 +72,6 @@ impl Choice {
     }
 }
 
-/// What the annotations say.
-#[derive(Debug, Default)]
-struct Said {
-    redpath: Option<PathBuf>,
-    admin: Option<bool>,
-    strict: Option<bool>,
-    digest: Option<String>,
-}
-
 /// The node that a configuration names (docs/src/engines.md).
 ///
 /// # Errors
@@ -89,11 +79,12 @@ struct Said {
 /// node for its root.
 pub(super) fn choose(spec: &Spec, bundle: &Path) -> Result<Selection, NodeError> {
     let annotations = spec.annotations().clone().unwrap_or_default();
-    let said = Said::of(annotations.iter().map(|(key, value)| (key.as_str(), value.as_str())))?;
+    let member = Member::of(&annotations);
+    let said = Annotations::read(&annotations, member)?;
     let root = spec.root().as_ref().map(|root| bundle.join(root.path()));
     let holds = |name: &str| root.as_ref().filter(|root| root.join(name).symlink_metadata().is_ok());
     let (node, refers) = (holds(STATUS_NAME), holds(REFERENCE));
-    if CONTAINER_TYPES.iter().any(|key| annotations.get(*key).is_some_and(|kind| kind == "sandbox")) {
+    if member == Member::Sandbox {
         // Of the pod's annotations a pause container gets all; a node it is only by its root.
         return match node.or(refers) {
             None => Ok(Selection::Plain { sandbox: true }),
@@ -130,123 +121,10 @@ pub(super) fn origin(spec: &Spec) -> Option<Origin> {
     Some(Origin { redpath: redpath.filter(|path| path.starts_with('/'))?, digest })
 }
 
-fn refused(code: Code, message: String) -> NodeError {
+pub(super) fn refused(code: Code, message: String) -> NodeError {
     let mut report = Report::default();
     report.push(Diagnostic::error(code, message));
     NodeError::Mistakes(report, Arc::new(Sources::default()))
-}
-
-fn invalid(key: &str, value: &str, why: impl Display) -> NodeError {
-    refused(Code::BadValue, format!("invalid annotation {PREFIX}.{key} = `{value}`: {why}"))
-}
-
-impl Said {
-    /// Reads the annotations that are ours.
-    fn of<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, NodeError> {
-        let mut said = Self::default();
-        let mut ours: Vec<(&str, &str)> = annotations.filter(|(key, _)| is_ours(key)).collect();
-        ours.sort_unstable();
-        for (key, value) in ours {
-            let name = key.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('.')).unwrap_or("");
-            let flag =
-                || value::boolean(value).map_err(|_wrong| invalid(name, value, "expected `true` or `false`"));
-            match name {
-                "redpath" if Path::new(value).is_absolute() => said.redpath = Some(value.into()),
-                "redpath" => return Err(invalid(name, value, "expected an absolute path")),
-                "admin" => said.admin = Some(flag()?),
-                "strict" => said.strict = Some(flag()?),
-                "plan-digest" => {
-                    let digest = digest(value).ok_or_else(|| invalid(name, value, DIGEST_FORM))?;
-                    said.digest = Some(digest);
-                }
-                name if ORIGIN.contains(&name) => {}
-                _ => return Err(unknown(key, name)),
-            }
-        }
-        Ok(said)
-    }
-
-    /// Where the root says which node it is. An annotation may say the same, or add what the root
-    /// leaves open.
-    fn over(self, mut choice: Choice) -> Result<Choice, NodeError> {
-        for (key, said, own) in [("admin", self.admin, choice.admin), ("strict", self.strict, choice.strict)]
-        {
-            if own && said == Some(false) {
-                return Err(disagree(key, "false", "true"));
-            }
-        }
-        if let (Some(said), Some(own)) = (&self.digest, &choice.digest)
-            && said != own
-        {
-            return Err(disagree("plan-digest", said, own));
-        }
-        choice.admin |= self.admin == Some(true);
-        choice.strict |= self.strict == Some(true);
-        choice.digest = self.digest.or(choice.digest);
-        if let Some(redpath) = self.redpath {
-            choice.rival = Some(std::mem::replace(&mut choice.redpath, redpath));
-        }
-        Ok(choice)
-    }
-
-    /// Where nothing but annotations says anything.
-    fn alone(self) -> Result<Selection, NodeError> {
-        let pins = [
-            ("admin", self.admin.is_some()),
-            ("strict", self.strict.is_some()),
-            ("plan-digest", self.digest.is_some()),
-        ];
-        match (self.redpath, pins.iter().find(|(_, said)| *said)) {
-            (Some(redpath), _) => Ok(Selection::Node(Choice {
-                redpath,
-                admin: self.admin == Some(true),
-                strict: self.strict == Some(true),
-                digest: self.digest,
-                ..Choice::default()
-            })),
-            (None, Some((key, _))) => Err(refused(
-                Code::MissingKey,
-                format!(
-                    "annotation {PREFIX}.{key} is about a node, and neither {PREFIX}.redpath nor the root names one"
-                ),
-            )),
-            (None, None) => Ok(Selection::Plain { sandbox: false }),
-        }
-    }
-}
-
-/// Whether a key is ours, or was meant to be.
-fn is_ours(key: &str) -> bool {
-    let rest = key.get(..PREFIX.len()).filter(|start| start.eq_ignore_ascii_case(PREFIX));
-    rest.is_some() && !key[PREFIX.len()..].starts_with(|next: char| next.is_ascii_alphanumeric())
-}
-
-fn unknown(key: &str, name: &str) -> NodeError {
-    let hint = if name.starts_with("redpath.") {
-        ": a node cannot be named for one container of a pod yet".to_owned()
-    } else {
-        match value::nearest(name, KEYS) {
-            Some(near) => format!(": did you mean `{PREFIX}.{near}`?"),
-            None => format!(": those there are: {}", KEYS.map(|key| format!("{PREFIX}.{key}")).join(", ")),
-        }
-    };
-    refused(Code::UnknownKey, format!("unknown annotation `{key}`{hint}"))
-}
-
-fn disagree(key: &str, said: &str, own: &str) -> NodeError {
-    refused(
-        Code::EngineConflict,
-        format!("annotation {PREFIX}.{key} is `{said}`, and the root's {REFERENCE} says `{own}`"),
-    )
-}
-
-const DIGEST_FORM: &str = "expected `sha256:` and 64 hexadecimal digits";
-
-/// The digits of a digest.
-fn digest(text: &str) -> Option<String> {
-    let digits = text.strip_prefix("sha256:").unwrap_or(text);
-    let valid = digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    valid.then(|| digits.to_ascii_lowercase())
 }
 
 /// The node that a root is: itself, or the one it is an overlay or a copy of. That one is then
@@ -309,7 +187,8 @@ fn reference(root: &Path) -> Result<Choice, NodeError> {
     let mut report = Report::default();
     let directory = open_directory(root)?;
     let text = place::text_below(&directory, root, REFERENCE)?.map(|text| text.text).unwrap_or_default();
-    let file = sources.add(root.join(REFERENCE), text);
+    // Its path is that of a snapshot, which nobody knows.
+    let file = sources.add(REFERENCE, text);
     let read = decode::reference(file, sources.text(file), &mut report);
     let Some(read) = read else { return Err(NodeError::Mistakes(report, Arc::new(sources))) };
     let pinned = match read.digest {
@@ -319,10 +198,12 @@ fn reference(root: &Path) -> Result<Choice, NodeError> {
         })?),
     };
     Ok(Choice {
+        reference: Some(sources.show(read.redpath.at)),
         redpath: read.redpath.value.into(),
         admin: read.admin,
         strict: read.strict,
         digest: pinned,
+        parts: read.parts,
         ..Choice::default()
     })
 }
@@ -353,7 +234,15 @@ mod tests {
             ("bzh.redpesk.redpak/redpath", "/n", "unknown annotation"),
             ("bzh.redpesk.redpak", "/n", "unknown annotation"),
             ("bzh.redpesk.redpak.", "/n", "unknown annotation"),
-            ("bzh.redpesk.redpak.redpath.app", "/n", "one container of a pod"),
+            (
+                "bzh.redpesk.redpak.redpath.app",
+                "/n",
+                "this container has no name (io.kubernetes.cri.container-name)",
+            ),
+            ("bzh.redpesk.redpak.redpth.app", "/n", "did you mean `bzh.redpesk.redpak.redpath.app`?"),
+            ("bzh.redpesk.redpak.redpath.", "/n", "is not a container name"),
+            ("bzh.redpesk.redpak.redpath.App", "/n", "`App` is not a container name"),
+            ("bzh.redpesk.redpak.redpath.a.b", "/n", "`a.b` is not a container name"),
             ("bzh.redpesk.redpak.origin.x", "/n", "unknown annotation"),
             ("bzh.redpesk.redpak.admin", "yess", "expected `true` or `false`"),
             ("bzh.redpesk.redpak.strict", "", "expected `true` or `false`"),
@@ -398,18 +287,88 @@ mod tests {
         let Ok(Selection::Node(choice)) = chosen(dir.path(), &[(&key("redpath"), "/other")]) else {
             panic!("it names a node")
         };
-        assert_eq!((choice.redpath, choice.rival), ("/other".into(), Some("/n".into())));
+        let rival = Rival { path: "/n".into(), annotation: key("redpath") };
+        assert_eq!((choice.redpath, choice.rival), ("/other".into(), Some(rival)));
+        assert_eq!(choice.reference.as_deref(), Some(".redpath.yaml:1:10"));
         std::fs::write(dir.path().join(REFERENCE), "redpath: /n\nplan-digest: abc\n").unwrap();
         assert!(chosen(dir.path(), &[]).unwrap_err().contains("64 hexadecimal digits"));
     }
 
+    /// A container of a pod, as containerd's CRI writes it.
+    fn member(name: &str, more: &[(&str, &str)]) -> Result<Selection, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let kind = [
+            ("io.kubernetes.cri.container-type", "container"),
+            ("io.kubernetes.cri.sandbox-id", "abc"),
+            ("io.kubernetes.cri.container-name", name),
+        ];
+        let more: Vec<(String, &str)> =
+            more.iter().map(|(key, value)| (format!("{PREFIX}.{key}"), *value)).collect();
+        let all: Vec<(&str, &str)> =
+            kind.into_iter().chain(more.iter().map(|(key, value)| (key.as_str(), *value))).collect();
+        chosen(dir.path(), &all)
+    }
+
+    #[test]
+    fn each_container_of_a_pod_has_annotations_of_its_own() {
+        let node = |name: &str, more: &[(&str, &str)]| match member(name, more) {
+            Ok(Selection::Node(choice)) => choice,
+            other => panic!("{name}: {other:?}"),
+        };
+        let (zeros, ones) = ("0".repeat(64), "1".repeat(64));
+        let pod = [
+            ("redpath", "/n/all"),
+            ("redpath.app", "/n/app"),
+            ("redpath.web-2", "/n/web"),
+            ("strict", "true"),
+            ("strict.app", "false"),
+            ("admin.web-2", "true"),
+            ("plan-digest", zeros.as_str()),
+            ("plan-digest.app", ones.as_str()),
+        ];
+        let app = node("app", &pod);
+        assert_eq!((app.redpath, app.strict, app.admin), ("/n/app".into(), false, false));
+        assert_eq!(app.digest, Some(ones.clone()));
+        let web = node("web-2", &pod);
+        assert_eq!((web.redpath, web.strict, web.admin), ("/n/web".into(), true, true));
+        assert_eq!(web.digest, Some(zeros.clone()));
+        // What is said of the pod is for whoever has nothing of its own.
+        let other = node("log", &pod);
+        assert_eq!((other.redpath, other.digest), ("/n/all".into(), Some(zeros.clone())));
+        // Where the pod has no node for all, another container's image is as it is, whatever holds for nodes.
+        let named = [("redpath.app", "/n/app"), ("strict", "true"), ("plan-digest", zeros.as_str())];
+        assert!(matches!(member("log", &named), Ok(Selection::Plain { sandbox: false })));
+        // What is wrong with another's is that one's to tell.
+        let others = [("redpath.app", "relative"), ("strict.app", "perhaps")];
+        assert!(matches!(member("log", &others), Ok(Selection::Plain { sandbox: false })));
+        let error = member("app", &others).unwrap_err();
+        assert!(
+            error.contains("bzh.redpesk.redpak.redpath.app = `relative`: expected an absolute"),
+            "{error}"
+        );
+        // What is its own has to be about a node.
+        for (own, key) in [
+            (vec![("redpath.app", "/n/app"), ("strict.log", "true")], "strict.log"),
+            (vec![("strict", "true")], "strict"),
+            (vec![("plan-digest.log", zeros.as_str())], "plan-digest.log"),
+        ] {
+            let error = member("log", &own).unwrap_err();
+            assert!(error.contains(&format!("annotation {PREFIX}.{key} is about a node")), "{error}");
+        }
+        // An engine that names no container has none of a pod.
+        assert!(
+            member("", &[("redpath.app", "/n")]).unwrap_err().contains("`bzh.redpesk.redpak.redpath.app`")
+        );
+    }
+
     #[test]
     fn a_pause_container_is_no_node() {
-        for key in CONTAINER_TYPES {
+        for key in super::super::annotations::CONTAINER_TYPES {
             for name in [STATUS_NAME, REFERENCE] {
                 let dir = tempfile::tempdir().unwrap();
                 let redpath = format!("{PREFIX}.redpath");
-                let said = [(key, "sandbox"), (redpath.as_str(), "/n")];
+                let of_one = format!("{redpath}.app");
+                let said = [(key, "sandbox"), (redpath.as_str(), "/n"), (of_one.as_str(), "/n")];
                 assert!(matches!(chosen(dir.path(), &said), Ok(Selection::Plain { sandbox: true })));
                 std::os::unix::fs::symlink("nowhere", dir.path().join(name)).unwrap();
                 let error = chosen(dir.path(), &said).unwrap_err();

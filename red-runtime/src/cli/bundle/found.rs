@@ -209,7 +209,9 @@ fn of_storage(parts: &[&str]) -> Option<EngineFile> {
             .find(|(own, _)| own == name)
             .map(|(_, file)| *file)
             .or((*name == "secrets").then_some(EngineFile::Secret)),
-        [_, "userdata", "secrets", ..] | [_, "userdata", "run", "secrets", ..] => Some(EngineFile::Secret),
+        [_, "userdata", "secrets", ..] => Some(EngineFile::Secret),
+        // containers-mounts.conf(5)
+        [_, "userdata", "run", "secrets", ..] => Some(EngineFile::DefaultSecrets),
         _ => None,
     }
 }
@@ -256,7 +258,7 @@ mod tests {
             ("root/overlay-containers/abc/userdata/shm", Some(EngineFile::Shm)),
             ("root/overlay-containers/abc/userdata/secrets/key", Some(EngineFile::Secret)),
             ("root/overlay-containers/abc/userdata/secrets/hosts", Some(EngineFile::Secret)),
-            ("root/overlay-containers/abc/userdata/run/secrets/rhsm/ca", Some(EngineFile::Secret)),
+            ("root/overlay-containers/abc/userdata/run/secrets/rhsm/ca", Some(EngineFile::DefaultSecrets)),
             ("root/overlay-containers/abc/userdata/hosts/x", None),
             ("root/overlay-containers/abc/userdata/overlay/1/merge", None),
             ("root/overlay-containers/abc/userdata", None),

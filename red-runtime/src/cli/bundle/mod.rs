@@ -1,12 +1,14 @@
 //! A bundle as an engine hands it over: plain, or one that names a node.
 //!
-//! `choice` says which of both, `found` looks at what the configuration names by path, `volumes` keeps
-//! what decides out of reach of either.
+//! `choice` says which of both, `annotations` what is asked of this container, `found` looks at what the
+//! configuration names by path, `volumes` keeps what decides out of reach of either.
 
+mod annotations;
 mod choice;
 mod found;
 mod volumes;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,12 +33,14 @@ use crate::node::source::Sources;
 use crate::policy::{self, Policy, Starter};
 use crate::spec::bundle::{self, BundleError};
 use crate::spec::config_json;
+use crate::spec::digest;
+use crate::spec::engine::room::{Hole, room};
 use crate::spec::engine::{self, Combined, EngineFacts};
 use crate::spec::host::SystemHost;
-use crate::spec::identity::Caller;
+use crate::spec::identity::{Asked, Caller};
 use crate::spec::plan::{self, Plan, Request};
 
-use choice::{Choice, Selection};
+use choice::{Choice, Rival, Selection};
 use found::EngineDirs;
 use volumes::Origin;
 
@@ -149,12 +153,12 @@ impl Loaded {
         facts: EngineFacts,
         by: (&Policy, &Choice),
     ) -> Result<Self, super::runtime::RunError> {
-        let Planned { plan, family, combined, of_node } = planned(spec, &facts, by, &bundle)?;
+        let Planned { plan, family, combined, of_node, holes } = planned(spec, &facts, by, &bundle)?;
         by.1.undo()?;
         for created in &plan.layout.create {
             bundle::create(created).map_err(NodeError::from)?;
         }
-        let mut root = layout::of_engine(&plan, &family, &combined, &bundle)?;
+        let mut root = layout::of_engine(&plan, &family, (&combined, holes), &bundle)?;
         for index in of_node {
             root.mounts[index].of_node = true;
         }
@@ -229,6 +233,8 @@ struct Planned {
     combined: Combined,
     /// Which of the engine's mounts are a part of a node all the same, by number.
     of_node: Vec<usize>,
+    /// Mount points that the node's read-only exports lack.
+    holes: BTreeMap<usize, Vec<Hole>>,
 }
 
 /// The plan of a node for an engine, checked against the policy, and combined with what the engine brings.
@@ -255,11 +261,15 @@ fn planned(
     };
     let (combined, found) = engine::combine(spec, facts, &plan, &family);
     report.append(found);
-    pinned(choice, &plan, &mut report);
+    pinned(choice, &plan, &family, &mut report);
     match combined.filter(|_| !report.has_errors()) {
         Some(mut combined) => {
             let of_node = volumes::check_node(&rules, (&family, &plan), &mut combined, bundle)?;
-            Ok(Planned { plan, family, combined, of_node })
+            let holes = room(&combined, (&plan, &family), &mut SystemHost::default(), &mut report);
+            if report.has_errors() {
+                return Err(NodeError::Mistakes(report, Arc::clone(&family.sources)));
+            }
+            Ok(Planned { plan, family, combined, of_node, holes })
         }
         None => Err(NodeError::Mistakes(report, Arc::clone(&family.sources))),
     }
@@ -267,14 +277,18 @@ fn planned(
 
 /// An annotation and a root that name different nodes: either could be what was meant.
 fn agreed(choice: &Choice, family: &Family, report: &mut Report) {
-    let Some(rival) = &choice.rival else { return };
+    let Some(Rival { path, annotation }) = &choice.rival else { return };
     let leaf = family.leaf().path.as_path();
-    let same = crate::node::place::canonical(rival).is_ok_and(|rival| rival == leaf);
+    let same = crate::node::place::canonical(path).is_ok_and(|path| path == leaf);
     if !same {
+        let root = match &choice.reference {
+            Some(place) => format!("the root's {place} refers to"),
+            None => "the root is, or is a copy of,".to_owned(),
+        };
         let message = format!(
-            "the annotation names node {}, and the root is, or refers to, node {}",
+            "annotation {annotation} names node {}, and {root} node {}",
             leaf.display(),
-            rival.display()
+            path.display()
         );
         report.push(Diagnostic::error(Code::EngineConflict, message).help("name one of them"));
     }
@@ -312,16 +326,21 @@ fn plan_for(
 }
 
 /// A plan that is pinned has to be that plan.
-fn pinned(choice: &Choice, plan: &Plan, report: &mut Report) {
+fn pinned(choice: &Choice, plan: &Plan, family: &Family, report: &mut Report) {
     let Some(wanted) = &choice.digest else { return };
     let has = plan.digest.to_string();
     if format!("sha256:{wanted}") != has {
+        let mut message = format!("the plan of {} is {has}, and sha256:{wanted} is demanded", plan.redpath);
+        if let Some(parts) = &choice.parts {
+            let own = digest::parts(family, &plan.merged, &Asked::default(), plan.smack.as_deref());
+            let differing = digest::differing(&own, parts);
+            if !differing.is_empty() {
+                message = format!("{message}; it differs in: {}", differing.join(", "));
+            }
+        }
         report.push(
-            Diagnostic::error(
-                Code::PlanDigest,
-                format!("the plan of {} is {has}, and sha256:{wanted} is demanded", plan.redpath),
-            )
-            .help("`red-conf plan --canonical` shows what the digest is of"),
+            Diagnostic::error(Code::PlanDigest, message)
+                .help("`red-conf plan --canonical` shows what the digest is of"),
         );
     }
 }

@@ -15,7 +15,7 @@ use crate::launch::root::CheckedRoot;
 use crate::node::family::Family;
 use crate::node::guard::{Opened, Rules};
 use crate::node::place;
-use crate::spec::engine::{Combined, Placed, freeze, is_bind, is_frozen, is_read_only};
+use crate::spec::engine::{Combined, Need, Placed, freeze, is_bind, is_frozen, is_read_only};
 use crate::spec::guard::{Guard, Refusal};
 use crate::spec::layout::MountKind;
 use crate::spec::plan::Plan;
@@ -41,7 +41,7 @@ pub(super) fn check_node(
     let mut guard: Option<Guard> = None;
     let mut of_node = Vec::new();
     for (index, placed) in combined.mounts.iter_mut().enumerate() {
-        let Placed::Engine { mount, optional: false, source } = placed else { continue };
+        let Placed::Engine { mount, need: Need::User, source } = placed else { continue };
         if !is_bind(mount) && mount.typ().as_deref() != Some("overlay") {
             continue;
         }

@@ -8,6 +8,8 @@ use crate::node::family::Family;
 use crate::node::load;
 use crate::node::render;
 use crate::policy::{self, Starter};
+use crate::spec::engine::room;
+use crate::spec::host::SystemHost;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -44,7 +46,11 @@ pub(super) fn run(args: &Args, out: &mut Output, least: Severity) -> Result<Exit
         let policy = session.policy()?;
         report = aliases(&session.family);
         let plan = PlanArgs::strict(args.strict);
-        report.append(session.plan(&plan, Commands::Show)?.report);
+        let planned = session.plan(&plan, Commands::Show)?;
+        report.append(planned.report);
+        if let Some(plan) = planned.plan.as_ref().filter(|_| args.engine) {
+            room::check(plan, &session.family, &mut SystemHost::default(), &mut report);
+        }
         report.append(policy::verify(&policy, &session.family, starter));
     }
     let errors = report.count(Severity::Error);

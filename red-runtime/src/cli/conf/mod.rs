@@ -6,8 +6,10 @@ mod check;
 mod config;
 mod create;
 mod diff;
+mod image;
 mod mergeconfig;
 pub(super) mod plan;
+mod quadlet;
 mod schema;
 pub(super) mod session;
 pub(super) mod table;
@@ -66,6 +68,10 @@ enum Command {
     Access(access::Args),
     /// Write a bundle that any OCI runtime runs
     Bundle(bundle::Args),
+    /// Write an OCI image that stands for a node
+    Image(image::Args),
+    /// Print a podman unit (quadlet) that runs a node
+    Quadlet(quadlet::Args),
     /// Print the JSON Schema of a file
     Schema(schema::Args),
 }
@@ -110,6 +116,9 @@ pub(super) enum ConfError {
     /// No bundle.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// No image.
+    #[error(transparent)]
+    Image(#[from] crate::spec::image::ImageError),
     /// No node.
     #[error(transparent)]
     Create(#[from] CreateError),
@@ -139,6 +148,8 @@ pub fn run(conf: &Conf, out: &mut Output) -> Exit {
         Command::Diff(args) => (diff::run(args, out), args.form()),
         Command::Access(args) => (access::run(args, out), args.form()),
         Command::Bundle(args) => (bundle::run(args, out, least), args.form()),
+        Command::Image(args) => (image::run(args, out, least), args.form()),
+        Command::Quadlet(args) => (quadlet::run(args, out, least), Form::Text),
         Command::Schema(args) => (schema::run(args, out), Form::Text),
     };
     result.unwrap_or_else(|error| failed(&error, form, least, out))

@@ -43,7 +43,7 @@ impl<'a> Rooted<'a> {
         common: Common<'a>,
         job: &Job<'_>,
         terminal: Option<Terminal>,
-        kept: Kept,
+        mut kept: Kept,
     ) -> Result<Self, LaunchError> {
         if let Some(terminal) = terminal {
             terminal.take(common.setup.uid())?;
@@ -53,7 +53,7 @@ impl<'a> Rooted<'a> {
         if !job.no_new_keyring {
             keyring(job.id, job.filter)?;
         }
-        locks_held(&kept.locks)?;
+        kept.locks = locks_held(kept.locks, common.passed)?;
         Ok(Self { common, kept })
     }
 
@@ -113,10 +113,15 @@ fn keyring(id: &str, filter: bool) -> Result<(), LaunchError> {
     }
 }
 
-/// Takes a shared lock on each file (fcntl(2), "Advisory record locking").
-fn locks_held(locks: &[OwnedFd]) -> Result<(), LaunchError> {
-    for lock in locks {
+/// Takes a shared lock on each file (fcntl(2), "Advisory record locking"), beyond the descriptors that are passed
+/// to the command: fewer may be passed than announced. They are moved first, for a lock is lost with the first
+/// descriptor of its file that is closed.
+fn locks_held(locks: Vec<OwnedFd>, passed: u32) -> Result<Vec<OwnedFd>, LaunchError> {
+    let first = i32::try_from(3_u32.saturating_add(passed)).unwrap_or(i32::MAX);
+    let moved = locks.into_iter().map(|lock| rustix::io::fcntl_dupfd_cloexec(lock, first));
+    let locks = moved.collect::<rustix::io::Result<Vec<_>>>().doing(|| "a lock")?;
+    for lock in &locks {
         fcntl_lock(lock, FlockOperation::NonBlockingLockShared).doing(|| "a lock")?;
     }
-    Ok(())
+    Ok(locks)
 }

@@ -225,6 +225,7 @@ fn root() -> Root {
         attr: MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() },
         recursive: MountAttr::default(),
         otherwise: Otherwise::Fail,
+        holes: Vec::new(),
         held: false,
         of_node: false,
     };

@@ -138,3 +138,14 @@ fn memory_that_may_not_be_executed_is_not_taken() {
     }
     assert!(sys::exec::may_execute(std::fs::File::open("/proc/self/exe").unwrap()));
 }
+
+#[test]
+fn whatever_is_told_is_an_error_and_nothing_worse() {
+    for step in 0..=u8::MAX {
+        for errno in [0_u16, 1, 2, 4095, 4096, 61_441, u16::MAX] {
+            let [low, high] = errno.to_le_bytes();
+            assert!(!failure(&[step, low, high, b'/', b'x']).to_string().is_empty(), "{step} {errno}");
+        }
+    }
+    assert!(failure(&[]).to_string().is_empty() || !failure(&[8, 2]).to_string().is_empty());
+}

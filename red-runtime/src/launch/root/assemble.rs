@@ -14,6 +14,7 @@ use super::early::{Early, Found, locks};
 use super::fresh::fresh;
 use super::ids::{self, RootInside};
 use super::place::{Kind, Links, Places, mount_id, split};
+use super::room::stay_writable;
 use super::skeleton::{make, skeleton};
 use super::sources::Opener;
 use super::{Base, CheckedRoot, DeviceNode, Mount, Otherwise, Root, Source, What, cgroups, devices};
@@ -96,6 +97,7 @@ pub(in crate::launch) fn assemble(root: &Root, terms: &Terms<'_>) -> Result<Asse
             other => other?,
         }
     }
+    builder.check_led()?;
     builder.devices(&root.devices, terms)?;
     for (path, entry) in &root.within {
         builder.within(path, entry)?;
@@ -132,6 +134,8 @@ pub(super) struct Builder<'a> {
     pub(super) skeleton: Option<&'a BTreeMap<String, Entry>>,
     /// Where something is mounted by now.
     pub(super) mounted: HashSet<String>,
+    /// Mounts of an engine's that a link of a node's contents has led elsewhere, with their IDs.
+    pub(super) led: Vec<(String, u64)>,
     /// New file systems that become read-only once everything stands in them.
     pub(super) late: Vec<OwnedFd>,
 }
@@ -157,6 +161,11 @@ impl<'a> Builder<'a> {
             Base::Skeleton { entries, .. } => Some(entries),
             Base::Directory(_) => None,
         };
+        if root.readonly
+            && let Base::Skeleton { entries, .. } = &root.base
+        {
+            stay_writable(&base, entries)?;
+        }
         let mut places = Places::new(base, device);
         let kept = root.checked.is_some_and(|root| root.kept);
         if kept || (skeleton.is_none() && root.has_node()) {
@@ -165,7 +174,16 @@ impl<'a> Builder<'a> {
         if !kept && skeleton.is_none() && root.has_node() {
             places.base = Some(mount_id(&places.root).doing(|| "the root")?);
         }
-        Ok(Self { root, kept, places, locks, skeleton, mounted: HashSet::new(), late: Vec::new() })
+        Ok(Self {
+            root,
+            kept,
+            places,
+            locks,
+            skeleton,
+            mounted: HashSet::new(),
+            led: Vec::new(),
+            late: Vec::new(),
+        })
     }
 
     /// Whether a path is a directory or file of the skeleton with nothing mounted on the way to it:
@@ -210,6 +228,12 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn attach(&mut self, tree: &OwnedFd, mount: &Mount, kind: Kind) -> Result<(), LaunchError> {
+        Self::set_flags(tree, mount)?;
+        self.attach_with(tree, mount, kind)
+    }
+
+    /// Sets the flags of a mount that is attached nowhere.
+    pub(super) fn set_flags(tree: &OwnedFd, mount: &Mount) -> Result<(), LaunchError> {
         let destination = &mount.destination;
         // What is said of all below holds for the mount itself.
         let rest = MountAttr {
@@ -218,8 +242,7 @@ impl<'a> Builder<'a> {
             ..mount.attr
         };
         mount_attr::set(tree, true, mount.recursive).doing(|| format!("flags of mount {destination}"))?;
-        mount_attr::set(tree, false, rest).doing(|| format!("flags of mount {destination}"))?;
-        self.attach_with(tree, mount, kind)
+        mount_attr::set(tree, false, rest).doing(|| format!("flags of mount {destination}"))
     }
 
     fn attach_with(&mut self, tree: &OwnedFd, mount: &Mount, kind: Kind) -> Result<(), LaunchError> {
@@ -231,6 +254,9 @@ impl<'a> Builder<'a> {
         } else {
             let point = self.point(mount, kind)?;
             attach_at(tree, &point).doing(what)?;
+            if mount.otherwise == Otherwise::FailEngines && self.places.is_behind_link(destination) {
+                self.led.push((destination.to_owned(), mount_id(tree).doing(what)?));
+            }
         }
         self.mounted.insert(destination.to_owned());
         Ok(())
@@ -242,7 +268,7 @@ impl<'a> Builder<'a> {
         let links = match (self.skeleton, mount.otherwise) {
             (None, _) => Links::Follow,
             (Some(_), Otherwise::Fail) => Links::Refuse,
-            (Some(_), Otherwise::Skip) => Links::IntoOurs,
+            (Some(_), Otherwise::FailEngines | Otherwise::Skip) => Links::IntoOurs,
         };
         match self.places.mount_point(destination, kind, links) {
             Err(Errno::LOOP) => Err(LaunchError::refused(
@@ -264,7 +290,7 @@ impl<'a> Builder<'a> {
                     self.above(destination)
                 ),
             )),
-            Err(Errno::NOENT) if self.has_node() && mount.otherwise == Otherwise::Fail => {
+            Err(Errno::NOENT) if self.has_node() && mount.otherwise != Otherwise::Skip => {
                 Err(LaunchError::refused(
                     format!("mount point {destination}"),
                     format!(
@@ -344,6 +370,10 @@ impl<'a> Builder<'a> {
 
     fn within(&mut self, path: &str, entry: &Entry) -> Result<(), LaunchError> {
         let (parent, name) = split(path);
+        if *entry == Entry::Dir {
+            // In a volume of a user's too, which may stand where a file system of the plan's would.
+            return self.places.directory(path).map(drop).doing(|| path);
+        }
         let parent = self.places.directory(parent).doing(|| path)?;
         if !self.places.is_ours(&parent).doing(|| path)? {
             return Err(Errno::NOENT).doing(|| path);

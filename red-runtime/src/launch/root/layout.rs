@@ -1,13 +1,16 @@
 //! A plan → a root.
 
-use oci_spec::runtime::Mount as OciMount;
+use std::collections::BTreeMap;
 use std::path::Path;
+
+use oci_spec::runtime::Mount as OciMount;
 
 use super::{Base, DeviceNode, Mount, NodeDir, Otherwise, Root, Source, What, devices, oci};
 use crate::launch::error::LaunchError;
 use crate::node::family::Family;
 use crate::node::guard::Opened;
-use crate::spec::engine::{Combined, Placed};
+use crate::spec::engine::room::Hole;
+use crate::spec::engine::{Combined, Need, Placed};
 use crate::spec::layout::{Mount as InLayout, MountKind};
 use crate::spec::plan::Plan;
 use crate::sys::mount_attr::{MountAttr, flag};
@@ -30,20 +33,26 @@ pub(crate) fn root(plan: &Plan, family: &Family) -> Result<Root, LaunchError> {
 pub(crate) fn of_engine(
     plan: &Plan,
     family: &Family,
-    combined: &Combined,
+    (combined, mut holes): (&Combined, BTreeMap<usize, Vec<Hole>>),
     bundle: &Path,
 ) -> Result<Root, LaunchError> {
     let mut own: Vec<Option<Mount>> = own(plan)?.into_iter().map(Some).collect();
     let mut mounts = Vec::with_capacity(combined.mounts.len());
     for placed in &combined.mounts {
         match placed {
-            Placed::Node(index) => mounts.extend(own.get_mut(*index).and_then(Option::take)),
-            Placed::Engine { mount, optional, source } => {
+            Placed::Node(index) => {
+                let mount = own.get_mut(*index).and_then(Option::take);
+                let holes = holes.remove(index).unwrap_or_default();
+                mounts.extend(mount.map(|mount| Mount { holes, ..mount }));
+            }
+            Placed::Engine { mount, need, source } => {
                 let mut mount = oci::mount(mount, bundle)?;
                 mount.check(source.as_ref().map(Opened::id));
-                if *optional {
-                    mount.otherwise = Otherwise::Skip;
-                }
+                mount.otherwise = match need {
+                    Need::User => Otherwise::Fail,
+                    Need::Engine => Otherwise::FailEngines,
+                    Need::Optional => Otherwise::Skip,
+                };
                 mounts.push(mount);
             }
         }
@@ -53,6 +62,10 @@ pub(crate) fn of_engine(
     let dev = dev.is_some_and(|mount| !matches!(mount.what, What::Bind { .. }));
     let mut root = around(plan, family, mounts, dev);
     root.readonly = combined.readonly;
+    // A directory for the command is for whoever that is.
+    if let (Base::Skeleton { owner, .. }, Some(process)) = (&mut root.base, combined.spec.process()) {
+        *owner = (process.user().uid(), process.user().gid());
+    }
     Ok(root)
 }
 

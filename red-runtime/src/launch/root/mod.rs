@@ -17,6 +17,7 @@ pub(crate) mod layout;
 mod mounting;
 pub(crate) mod oci;
 mod place;
+mod room;
 mod skeleton;
 mod sources;
 
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::spec::engine::NamedNamespace;
+use crate::spec::engine::room::Hole;
 use crate::spec::layout::Entry;
 use crate::sys::mount_attr::MountAttr;
 
@@ -116,6 +118,8 @@ pub(crate) struct Mount {
     pub(crate) recursive: MountAttr,
     /// What is done when it cannot stand there.
     pub(crate) otherwise: Otherwise,
+    /// Mount points below it that are missing, and stand in a layer of the launch.
+    pub(crate) holes: Vec<Hole>,
     /// What is mounted below it next has to stand on this very mount, whatever its name leads to.
     pub(crate) held: bool,
     /// It is a part of a node, by whatever name: nothing is made in it to make room for other mounts.
@@ -139,6 +143,9 @@ pub(crate) enum Otherwise {
     /// The launch fails.
     #[default]
     Fail,
+    /// The launch fails. It is an engine's own: a link of a node's contents may lead it into what this launch
+    /// has made.
+    FailEngines,
     /// The mount is left out.
     Skip,
 }

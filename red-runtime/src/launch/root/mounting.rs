@@ -11,7 +11,7 @@ use super::early::Found;
 use super::fresh::fresh;
 use super::place::{Kind, host, is_proc, split};
 use super::skeleton::write_all;
-use super::{Mount, Otherwise, Source};
+use super::{Mount, Source};
 use crate::launch::error::{Doing, LaunchError};
 use crate::sys::mount_attr::{self, flag};
 
@@ -32,6 +32,7 @@ impl Builder<'_> {
             return Err(LaunchError::refused("mount /proc", "is not of type proc"));
         }
         self.attach(&tree, mount, kind)?;
+        let tree = if mount.holes.is_empty() { tree } else { self.with_room(mount)? };
         if mount.held {
             return self.places.hold(destination, tree).doing(|| format!("mount {destination}"));
         }
@@ -76,11 +77,11 @@ impl Builder<'_> {
                 self.attach(&tree, &read_only(mount), Kind::Dir)?;
                 return self.places.anchor(destination, tree, true).doing(|| "mount /sys");
             }
-            // Queues of another user namespace cannot be shown in this one.
-            Err(LaunchError::Call { errno: Errno::PERM, .. })
-                if fstype == "mqueue" && mount.otherwise == Otherwise::Skip =>
-            {
-                return Ok(());
+            Err(LaunchError::Call { errno: Errno::PERM, .. }) if fstype == "mqueue" => {
+                return Err(LaunchError::refused(
+                    format!("mount {destination}"),
+                    "the IPC namespace belongs to another user namespace; join that user namespace too",
+                ));
             }
             tree => tree?,
         };

@@ -90,7 +90,17 @@ pub(crate) fn mount(mount: &OciMount, bundle: &Path) -> Result<Mount, LaunchErro
     };
     in_proc(&destination, &what)?;
     let (attr, recursive) = (parsed.attr, parsed.recursive);
-    Ok(Mount { destination, what, attr, recursive, otherwise: Otherwise::Fail, held: false, of_node: false })
+    let otherwise = Otherwise::Fail;
+    Ok(Mount {
+        destination,
+        what,
+        attr,
+        recursive,
+        otherwise,
+        holes: Vec::new(),
+        held: false,
+        of_node: false,
+    })
 }
 
 /// What the kernel shows in `/proc` is masked and frozen by name, so nothing else may stand there

@@ -140,6 +140,11 @@ impl Places {
         self.open_by(path, flags, Links::Follow)
     }
 
+    /// Whether a symbolic link is on the way to a path.
+    pub(super) fn is_behind_link(&self, path: &str) -> bool {
+        matches!(self.open_by(path, OFlags::PATH, Links::Refuse), Err(Errno::LOOP))
+    }
+
     fn open_by(&self, path: &str, flags: OFlags, links: Links) -> rustix::io::Result<OwnedFd> {
         let (dir, path, scope) = match self.below_anchor(path) {
             Some((anchor, rest)) => (&anchor.mount, rest, ResolveFlags::BENEATH),
@@ -226,7 +231,14 @@ impl Places {
     fn make_through(&self, path: &str, kind: Kind, links: Links, left: usize) -> rustix::io::Result<OwnedFd> {
         let (above, name) = split(path);
         let parent = self.directory_through(above, links, left)?;
-        self.may_make(&parent, links)?;
+        match self.may_make(&parent, links) {
+            // Nothing is made there, but a link that is there may lead to where something may be.
+            Err(Errno::NOENT) if links == Links::Follow => {
+                let target = self.leads_to(&parent, above, name)?.ok_or(Errno::NOENT)?;
+                return self.make_through(&target, kind, links, left.checked_sub(1).ok_or(Errno::LOOP)?);
+            }
+            may => may?,
+        }
         let result = match kind {
             Kind::Dir => mkdirat(&parent, name, Mode::from_raw_mode(0o755)),
             Kind::File => {
@@ -479,7 +491,9 @@ mod tests {
             let etc = places.mount_point("/etc", Kind::Dir, Links::Refuse).unwrap();
             attach_at(&contents, &etc).unwrap();
             let point = || places.mount_point("/etc/resolv.conf", Kind::File, Links::IntoOurs);
-            assert_eq!(point().unwrap_err(), Errno::NOENT, "left out, for nothing is made behind a link");
+            assert!(point().is_ok(), "it is made where the link leads, in what is ours");
+            rustix::fs::unlinkat(&root, "run/resolv.conf", AtFlags::empty()).unwrap();
+            rustix::fs::unlinkat(&root, "run", AtFlags::REMOVEDIR).unwrap();
             mkdirat(&root, "run", Mode::RWXU).unwrap();
             openat(&root, "run/resolv.conf", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap();
             assert!(point().is_ok());

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chownat, mkdirat, openat, symlinkat};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chmodat, chownat, mkdirat, openat, symlinkat};
 use rustix::io::Errno;
 
 use crate::launch::error::{Doing, LaunchError};
-use crate::spec::layout::Entry;
+use crate::spec::layout::{Entry, anonymous_mode};
 
 /// Fills an empty root. Paths come sorted, so that a directory comes before what is in it.
 pub(super) fn skeleton(
@@ -17,8 +17,11 @@ pub(super) fn skeleton(
     locks: &mut Vec<OwnedFd>,
 ) -> Result<(), LaunchError> {
     for (path, entry) in entries {
-        make(root, path.trim_start_matches('/'), entry, owner, locks)
-            .doing(|| format!("{path} in the root"))?;
+        let (name, what) = (path.trim_start_matches('/'), || format!("{path} in the root"));
+        make(root, name, entry, owner, locks).doing(what)?;
+        if *entry == Entry::Anonymous {
+            chmodat(root, name, Mode::from_raw_mode(anonymous_mode(path)), AtFlags::empty()).doing(what)?;
+        }
     }
     Ok(())
 }

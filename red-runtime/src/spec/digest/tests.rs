@@ -91,3 +91,32 @@ fn redmain_and_admin_files_count_by_what_they_change() {
     let admin = digest_with(Maker::new().main_admin("config: {hostname: h}").node(""), |_| {});
     assert_ne!(host, admin, "admin mode is another launch");
 }
+
+#[test]
+fn parts_tell_what_differs() {
+    let parts = |normal: &str| {
+        let family = Maker::new().node(normal).family();
+        let (merged, _) = merge(&family, &launch(), CommandUse::Keep);
+        super::parts(&family, &merged, &Asked::default(), None)
+    };
+    let reference = parts(FULL);
+    assert_eq!(reference.split(' ').count(), PARTS.len());
+    assert_eq!(differing(&reference, &reference), Vec::<&str>::new());
+    for (from, to, wanted) in [
+        ("umask: 027", "umask: 022", "process"),
+        ("hostname: $LEAF_ALIAS", "hostname: other", "namespaces"),
+        ("mount: /usr", "mount: /opt", "exports"),
+        ("value: date", "value: time", "environment"),
+        ("umask: 027", "umask: 027, cgroups: {pids: {max: 9}}", "limits"),
+        ("umask: 027", "umask: 027, seccomp: Disabled", "capabilities"),
+    ] {
+        assert_eq!(differing(&parts(&FULL.replace(from, to)), &reference), [wanted], "{to}");
+    }
+    // Every key is in a part.
+    let family = Maker::new().node(FULL).family();
+    let (merged, _) = merge(&family, &launch(), CommandUse::Keep);
+    let form = serde_json::to_value(Canonical::of(&family, &merged, &Asked::default(), None)).unwrap();
+    for key in form.as_object().unwrap().keys() {
+        assert!(PARTS.iter().any(|(_, keys)| keys.contains(&key.as_str())), "{key}");
+    }
+}

@@ -21,6 +21,8 @@ pub struct NamedNamespace {
     pub id: (u64, u64),
     /// Whether it is the namespace of the runtime itself, or of PID 1.
     pub hosts: bool,
+    /// Whether another user namespace than the runtime's owns it.
+    pub foreign: bool,
 }
 
 /// File systems that show the kernel instead of holding files.
@@ -48,6 +50,8 @@ pub enum EngineFile {
     At(&'static str),
     /// A secret, or a directory of them.
     Secret,
+    /// Secrets that an engine mounts by default, without being asked.
+    DefaultSecrets,
     /// Memory that containers share.
     Shm,
 }
@@ -61,11 +65,17 @@ impl EngineFile {
     pub fn belongs(self, destination: &str) -> bool {
         match self {
             Self::At(place) => destination == place,
-            Self::Secret => SECRETS.iter().any(|dir| {
+            Self::Secret | Self::DefaultSecrets => SECRETS.iter().any(|dir| {
                 destination.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }),
             Self::Shm => destination == "/dev/shm",
         }
+    }
+
+    /// Whether an engine mounts it without being asked, for whoever has a use for it.
+    #[must_use]
+    pub fn is_optional(self) -> bool {
+        matches!(self, Self::At("/run/.containerenv") | Self::DefaultSecrets)
     }
 }
 

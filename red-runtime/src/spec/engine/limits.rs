@@ -1,6 +1,6 @@
 //! Limits: where an engine dictates the cgroup, the tighter of both. Devices: the node's.
 
-use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, Spec};
+use oci_spec::runtime::{Linux, LinuxCpu, LinuxDeviceType, LinuxMemory, LinuxPids, LinuxResources, Spec};
 
 use super::{block_io, refused};
 use crate::node::diagnostic::Report;
@@ -9,10 +9,14 @@ use crate::spec::plan::Plan;
 pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
     let Some(mut linux) = spec.linux().clone() else { return };
     if let Some(device) = linux.devices().iter().flatten().next() {
-        let message = format!(
-            "the engine demands device {}, and a node has no devices but the usual ones",
-            device.path().display()
-        );
+        let demanded = match is_privileged(&linux) {
+            true => format!(
+                "a privileged container, with device {} and all others of the host",
+                device.path().display()
+            ),
+            false => format!("device {}", device.path().display()),
+        };
+        let message = format!("the engine demands {demanded}, and a node has no devices but the usual ones");
         report.push(refused(message).help("start it without `--device` and `--privileged`"));
     }
     let own = plan.spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
@@ -33,6 +37,15 @@ pub(super) fn combine(spec: &mut Spec, plan: &Plan, report: &mut Report) {
         own.and_then(|own| own.readonly_paths().as_ref()),
     ));
     spec.set_linux(Some(linux));
+}
+
+/// Whether every device may be used, as engines and kubelets have it for privileged containers.
+fn is_privileged(linux: &Linux) -> bool {
+    let rules = linux.resources().as_ref().and_then(|resources| resources.devices().as_ref());
+    rules.and_then(|rules| rules.last()).is_some_and(|last| {
+        let all = last.typ().is_none_or(|typ| typ == LinuxDeviceType::A);
+        last.allow() && all && last.major().is_none() && last.minor().is_none()
+    })
 }
 
 /// The tighter of what an engine asks for and what the node has, limit by limit; devices are the node's.

@@ -12,6 +12,7 @@ pub(crate) mod limits;
 pub(crate) mod mounts;
 mod namespaces;
 pub(crate) mod process;
+pub mod room;
 #[cfg(test)]
 mod tests;
 
@@ -36,11 +37,22 @@ pub enum Placed {
     Engine {
         /// The mount, its destination behind the plan's own links.
         mount: Mount,
-        /// Whether it is left out where there is nothing to mount it on.
-        optional: bool,
+        /// Who wants it.
+        need: Need,
         /// The source of a bind, as it was opened.
         source: Option<Opened>,
     },
+}
+
+/// Who wants a mount of an engine's configuration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Need {
+    /// The user of the engine.
+    User,
+    /// The engine, or a kubelet, for this container.
+    Engine,
+    /// The engine, for whoever has a use for it: it is left out where there is nothing to mount it on.
+    Optional,
 }
 
 /// What runs.

@@ -9,13 +9,14 @@ use std::path::PathBuf;
 use oci_spec::runtime::{Mount, Spec};
 
 use super::facts::{BindSource, EngineFacts, EngineFile, KernelFs, freeze, is_bind, is_read_only};
-use super::{Placed, refused};
+use super::{Need, Placed, refused};
 use crate::node::config::Namespace;
 use crate::node::diagnostic::Report;
 use crate::node::family::{Family, Layer};
 use crate::node::guard::Opened;
 use crate::node::merge::{Export, Sharing};
 use crate::node::text_path::clean;
+use crate::node::value::ExportMode;
 use crate::spec::layout::{Mount as Mounted, MountKind};
 use crate::spec::plan::Plan;
 
@@ -62,7 +63,7 @@ pub(crate) const PROC_FILES: [&str; 11] = [
     "/proc/uptime",
 ];
 
-fn below(path: &str, above: &str) -> bool {
+pub(super) fn below(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| above == "/" || rest.starts_with('/'))
 }
 
@@ -75,6 +76,7 @@ struct Theirs {
     class: Class,
     /// Its source, as it was opened.
     source: Option<Opened>,
+    need: Need,
 }
 
 /// All mounts, in the order they are made.
@@ -110,7 +112,13 @@ pub(super) fn combine(
             Class::Fresh => judge.fresh(&mount, &destination, report),
             Class::Volume => judge.volume(&mount, &destination, report),
         }
-        theirs.push(Theirs { destination, mount, class, source: source.map(|found| found.opened.clone()) });
+        let need = match class {
+            Class::Fresh | Class::Volume => Need::User,
+            _ if source.and_then(|found| found.made).is_some_and(EngineFile::is_optional) => Need::Optional,
+            Class::Kernel | Class::Own => Need::Engine,
+        };
+        let source = source.map(|found| found.opened.clone());
+        theirs.push(Theirs { destination, mount, class, source, need });
     }
     in_order(plan, theirs)
 }
@@ -124,15 +132,14 @@ fn in_order(plan: &Plan, theirs: Vec<Theirs>) -> Vec<Placed> {
             all.push((parts(&mount.destination), 1, Placed::Node(index)));
         }
     }
-    for Theirs { destination, mount, class, source } in theirs {
+    for Theirs { destination, mount, class, source, need } in theirs {
         // podman makes up accounts for an image that has none; a node's own come first.
         let accounts = class == Class::Own && matches!(destination.as_str(), "/etc/passwd" | "/etc/group");
         if accounts && has_accounts(plan, &destination) {
             continue;
         }
         let rank = if matches!(class, Class::Kernel | Class::Fresh) { 0 } else { 2 };
-        let optional = matches!(class, Class::Kernel | Class::Own);
-        all.push((parts(&destination), rank, Placed::Engine { mount, optional, source }));
+        all.push((parts(&destination), rank, Placed::Engine { mount, need, source }));
     }
     all.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
     all.into_iter().map(|(_, _, placed)| placed).collect()
@@ -168,7 +175,8 @@ fn yields(kind: &MountKind, class: Class, destination: &str) -> bool {
         // The file systems of the kernel's making come from the engine; what is exported stays.
         Class::Kernel | Class::Fresh => !matches!(kind, MountKind::Bind { .. } | MountKind::File(_)),
         Class::Own => !matches!(destination, "/etc/passwd" | "/etc/group"),
-        Class::Volume => false,
+        // A directory of this launch alone has nothing of a node's.
+        Class::Volume => matches!(kind, MountKind::Tmpfs | MountKind::Anonymous),
     }
 }
 
@@ -288,8 +296,8 @@ impl Judge<'_> {
         }
     }
 
-    /// A user's volume may stand beside what the node exports, or in something it may write to. It may
-    /// not take the place of what was proven.
+    /// A user's volume may stand beside what the node exports, in something it may write to, or in place of a
+    /// directory of this launch that has nothing of a node's in it. It may not take the place of what was proven.
     fn volume(&self, mount: &Mount, destination: &str, report: &mut Report) {
         let entry = entry(mount, destination);
         if destination == "/" {
@@ -298,13 +306,22 @@ impl Judge<'_> {
         }
         let covered = |export: &Export| {
             let at = self.plan.layout.resolve_parent(&export.mount.actual);
-            at == destination || below(&at, destination)
+            let of_launch = matches!(export.mode, ExportMode::Anonymous | ExportMode::Tmpfs);
+            (at == destination && !of_launch) || below(&at, destination)
         };
-        match self.plan.merged.exports.iter().position(covered) {
+        let exports = &self.plan.merged.exports;
+        match exports.iter().position(covered) {
             Some(export) => self.covers(&entry, export, report),
             None if self.kept_part(&entry, destination, report) => {}
+            // A directory of this launch that it takes the place of has a place to stand on.
+            None if self.takes_the_place(destination) => {}
             None => self.inside(&entry, destination, report),
         }
+    }
+
+    fn takes_the_place(&self, destination: &str) -> bool {
+        let mut at = self.plan.layout.mounts.iter().filter(|held| held.destination == destination);
+        at.any(|held| matches!(held.kind, MountKind::Tmpfs | MountKind::Anonymous))
     }
 
     /// Refuses what would take the place of a part that the node mounts read-only over its own writable
@@ -347,14 +364,19 @@ impl Judge<'_> {
     }
 
     fn owner(&self, export: &Export) -> String {
-        let layers = self.family.layers();
-        let layer = layers.iter().find(|layer| layer.id == export.origin.layer);
-        layer.map_or_else(|| "a node".to_owned(), Layer::name)
+        owner(self.family, export)
     }
 }
 
+/// The node that has an export, in messages.
+pub(super) fn owner(family: &Family, export: &Export) -> String {
+    let layers = family.layers();
+    let layer = layers.iter().find(|layer| layer.id == export.origin.layer);
+    layer.map_or_else(|| "a node".to_owned(), Layer::name)
+}
+
 /// How a mount is called in messages.
-fn entry(mount: &Mount, destination: &str) -> String {
+pub(super) fn entry(mount: &Mount, destination: &str) -> String {
     let fstype = mount.typ().as_deref().unwrap_or("");
     match mount.source().as_deref().filter(|_| is_bind(mount)) {
         Some(source) => format!("the engine's volume {} at {destination}", source.display()),

@@ -60,6 +60,7 @@ pub(super) fn combine(spec: &mut Spec, facts: &EngineFacts, plan: &Plan, report:
             // another one its /sys, queues and processes could not be shown.
             (Sharing::New, None) if namespace == Namespace::User && handed(&all).is_some() => {
                 insists(handed(&all), plan, report);
+                foreign(&all, facts, report);
             }
             (Sharing::New, None) if implied(namespace) => all.extend(new(typ, None)),
             (Sharing::New, None) => disabled(option(namespace), plan, namespace, report),
@@ -132,7 +133,12 @@ fn handed(all: &[LinuxNamespace]) -> Option<(LinuxNamespaceType, &Path)> {
 /// Says that a node has a user namespace of its own, where that is not only its default.
 fn insists(handed: Option<(LinuxNamespaceType, &Path)>, plan: &Plan, report: &mut Report) {
     let share = plan.merged.shares.get(Namespace::User);
-    let (Some((typ, path)), Some(_)) = (handed, share.origin) else { return };
+    let by_all = plan.merged.shares.all.as_ref().and_then(|all| all.origin);
+    let (Some((typ, path)), Some(origin)) = (handed, share.origin) else { return };
+    // What is said of all namespaces is the default of each, and says nothing of this one.
+    if by_all == Some(origin) {
+        return;
+    }
     let message = format!(
         "the engine hands over {typ} namespace {}, which is of another user namespace than node {} would have with `{}: Disabled`",
         path.display(),
@@ -141,6 +147,25 @@ fn insists(handed: Option<(LinuxNamespaceType, &Path)>, plan: &Plan, report: &mu
     );
     let help = "leave the tag out, or write `Enabled`: then the engine decides the user namespace";
     report.push(placed(refused(message), share.origin).help(help));
+}
+
+/// Says that a namespace is of a user namespace that the engine has not named: in the launcher's own, the
+/// process would be the host's root beside those of the pod.
+fn foreign(all: &[LinuxNamespace], facts: &EngineFacts, report: &mut Report) {
+    let named = |one: &&LinuxNamespace| {
+        use LinuxNamespaceType::{Ipc, Network, Pid};
+        matches!(one.typ(), Network | Ipc | Pid)
+            && facts.namespaces.iter().any(|found| {
+                found.foreign && found.typ == one.typ() && one.path().as_ref() == Some(&found.path)
+            })
+    };
+    let Some(one) = all.iter().find(named) else { return };
+    let message = format!(
+        "the engine hands over {} namespace {}, which another user namespace owns, and does not name that one",
+        one.typ(),
+        one.path().as_deref().unwrap_or(Path::new("")).display()
+    );
+    report.push(refused(message).help("let the engine join that user namespace too"));
 }
 
 /// Says that the node does not share what the engine demands.

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    BindSource, Combined, EngineFacts, EngineFile, KernelFs, NamedNamespace, Placed, combine, is_bind,
+    BindSource, Combined, EngineFacts, EngineFile, KernelFs, NamedNamespace, Need, Placed, combine, is_bind,
     is_read_only,
 };
 use crate::node::diagnostic::Report;
@@ -62,7 +62,13 @@ fn facts(engine: &oci_spec::runtime::Spec) -> EngineFacts {
     for one in listed.into_iter().flatten() {
         if let Some(path) = one.path() {
             let hosts = path.starts_with("/proc/1");
-            facts.namespaces.push(NamedNamespace { typ: one.typ(), path: path.clone(), id: (4, 1), hosts });
+            facts.namespaces.push(NamedNamespace {
+                typ: one.typ(),
+                path: path.clone(),
+                id: (4, 1),
+                hosts,
+                foreign: path.starts_with("/foreign"),
+            });
         }
     }
     for mount in engine.mounts().iter().flatten() {
@@ -149,8 +155,13 @@ fn mounts_come_from_where_they_should() {
         .iter()
         .map(|placed| match placed {
             Placed::Node(index) => format!("node {}", layout.mounts[*index].destination),
-            Placed::Engine { mount, optional, .. } => {
-                format!("engine {}{}", mount.destination().display(), if *optional { "?" } else { "" })
+            Placed::Engine { mount, need, .. } => {
+                let need = match need {
+                    Need::User => "",
+                    Need::Engine => "!",
+                    Need::Optional => "?",
+                };
+                format!("engine {}{need}", mount.destination().display())
             }
         })
         .collect();
@@ -158,11 +169,11 @@ fn mounts_come_from_where_they_should() {
         shown,
         [
             "node /data",
-            "engine /dev?",
+            "engine /dev!",
             "node /dev/pts",
             "node /dev/shm",
-            "engine /etc/resolv.conf?",
-            "engine /proc?",
+            "engine /etc/resolv.conf!",
+            "engine /proc!",
             "engine /run/.containerenv?",
             "engine /run/vol",
             "node /usr",
@@ -177,13 +188,12 @@ fn volumes_cover_nothing_that_was_proven() {
         ("/usr/lib", "a part of /usr"),
         ("/data", "would cover /data"),
         ("/var", "would cover /var/run"),
-        ("/run", "would cover /run"),
         ("/", "everything"),
     ] {
         let said = refusal(NODE, |spec| add(spec, volume(destination)));
         assert!(said.contains(words), "{destination}: {said}");
     }
-    for destination in ["/srv", "/data/below", "/var/lib"] {
+    for destination in ["/srv", "/data/below", "/var/lib", "/run"] {
         let (combined, report) = combined(NODE, |spec| add(spec, volume(destination)));
         assert!(combined.is_some(), "{destination}: {:?}", report.diagnostics());
     }
@@ -295,7 +305,6 @@ fn a_mount_is_judged_by_what_it_is_and_covers() {
         (tmpfs("/etc/conf"), "a part of /etc"),
         (overlay("/usr/sbin"), "a part of /usr"),
         (overlay("/data"), "would cover /data"),
-        (overlay("/run"), "would cover /run"),
         (json!({"destination": "/usr/x", "type": "mqueue", "source": "mqueue"}), "a part of /usr"),
         (json!({"destination": "/usr/x", "type": "devpts", "source": "devpts"}), "a part of /usr"),
         (
@@ -341,6 +350,7 @@ fn a_mount_is_judged_by_what_it_is_and_covers() {
         tmpfs("/data/cache"),
         tmpfs("/dev/shm"),
         overlay("/srv"),
+        overlay("/run"),
         json!({"destination": "/sys", "type": "sysfs", "source": "sysfs"}),
         json!({"destination": "/sys", "type": "none", "source": "/host/sys", "options": ["rbind", "ro"]}),
         json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}),
@@ -586,4 +596,101 @@ fn no_priority_of_an_engine_lifts_what_limits_a_node() {
         let (combined, report) = combined(NODE, |spec| spec["process"][field] = value);
         assert!(combined.is_some(), "{field}: {:?}", report.diagnostics());
     }
+}
+
+#[test]
+fn a_privileged_container_is_called_so() {
+    let device = json!([{"path": "/dev/autofs", "type": "c", "major": 10, "minor": 235}]);
+    let privileged = refusal(NODE, |spec| spec["linux"]["devices"] = device.clone());
+    assert!(privileged.contains("the engine demands a privileged container"), "{privileged}");
+    let one = refusal(NODE, |spec| {
+        spec["linux"]["devices"] = device;
+        spec["linux"]["resources"]["devices"] = json!([{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 10, "minor": 235, "access": "rwm"}]);
+    });
+    assert!(one.contains("the engine demands device /dev/autofs"), "{one}");
+}
+
+#[test]
+fn a_volume_takes_the_place_of_what_has_nothing_of_a_nodes() {
+    let node = format!(
+        "{NODE}\n  - {{mode: Tmpfs, mount: /tmp}}\n  - {{mode: Tmpfs, mount: /a}}\n  - {{mode: Public, mount: /a/b, path: $NODE_PATH/b}}\n  - {{mode: Symlink, mount: /tmp2/l, path: /x}}\n  - {{mode: Anonymous, mount: /tmp2}}"
+    );
+    for place in ["/tmp", "/run", "/var/run"] {
+        let (combined, report) = combined(&node, |spec| add(spec, volume(place)));
+        let combined = combined.unwrap_or_else(|| panic!("{place}: {:?}", report.diagnostics()));
+        let at = combined.mounts.iter().filter(|placed| match placed {
+            Placed::Node(_) => false,
+            Placed::Engine { mount, .. } => place.ends_with(&mount.destination().display().to_string()),
+        });
+        assert_eq!(at.count(), 1, "{place}");
+    }
+    for (place, words) in
+        [("/a", "would cover /a/b"), ("/tmp2", "would cover /tmp2/l"), ("/tmp/..", "everything")]
+    {
+        let said = refusal(&node, |spec| add(spec, volume(place)));
+        assert!(said.contains(words), "{place}: {said}");
+    }
+}
+
+#[test]
+fn only_what_nobody_asked_for_may_be_left_out() {
+    let (combined, _) = combined(NODE, |spec| {
+        add(
+            spec,
+            json!({"destination": "/etc/hosts", "type": "bind", "source": "/engine/hosts", "options": ["bind"]}),
+        );
+        add(
+            spec,
+            json!({"destination": "/run/secrets/key", "type": "bind", "source": "/engine/key", "options": ["bind"]}),
+        );
+        add(spec, volume("/srv"));
+    });
+    let mounts = combined.expect("it starts").mounts;
+    let need = |place: &str| {
+        let found = mounts.iter().find_map(|placed| match placed {
+            Placed::Engine { mount, need, .. } if mount.destination().ends_with(place) => Some(*need),
+            _ => None,
+        });
+        found.unwrap_or_else(|| panic!("{place} is missing"))
+    };
+    for (place, wanted) in [
+        ("run/.containerenv", Need::Optional),
+        ("etc/hosts", Need::Engine),
+        ("run/secrets/key", Need::Engine),
+        ("srv", Need::User),
+    ] {
+        assert_eq!(need(place), wanted, "{place}");
+    }
+    assert!(!EngineFile::Secret.is_optional() && EngineFile::DefaultSecrets.is_optional());
+}
+
+#[test]
+fn a_node_uses_the_user_namespace_of_what_it_is_handed() {
+    let handed = |path: &'static str| {
+        move |spec: &mut Value| {
+            let all = spec["linux"]["namespaces"].as_array_mut().expect("a list");
+            all.retain(|one| one["type"] != "network");
+            all.push(json!({"type": "network", "path": path}));
+        }
+    };
+    let has_user = |node: &str| {
+        let (combined, report) = combined(node, handed("/pods/net"));
+        let combined = combined.unwrap_or_else(|| panic!("{:?}", report.diagnostics()));
+        let linux = combined.spec.linux().clone().expect("it has one");
+        linux
+            .namespaces()
+            .iter()
+            .flatten()
+            .any(|one| one.typ() == oci_spec::runtime::LinuxNamespaceType::User)
+    };
+    let with = |tags: &str| NODE.replace("config: {", &format!("config: {{{tags}, "));
+    for node in [NODE.to_owned(), with("share_all: Disabled"), with("share_user: Enabled")] {
+        assert!(!has_user(&node), "{node}");
+    }
+    let said = refusal(&with("share_user: Disabled"), handed("/pods/net"));
+    assert!(said.contains("would have with `share_user: Disabled`"), "{said}");
+    let said = refusal(NODE, handed("/foreign/net"));
+    assert!(said.contains("net namespace /foreign/net, which another user namespace owns"), "{said}");
+    // One that shares the host's says what it wants.
+    assert!(combined(&with("share_user: Enabled"), handed("/foreign/net")).0.is_some());
 }

@@ -179,6 +179,12 @@ impl Layout {
     }
 }
 
+/// Mode of an Anonymous directory. Programs of every user expect to write to temporary directories.
+#[must_use]
+pub fn anonymous_mode(path: &str) -> u32 {
+    if matches!(path, "/tmp" | "/var/tmp") { 0o1777 } else { 0o755 }
+}
+
 /// Lays out the exports of a family. Mistakes go to `report`.
 pub fn layout(
     family: &Family,

@@ -2,6 +2,18 @@
 
 use std::ffi::{c_int, c_void};
 
+// What `kernel.rs` takes for granted. Elsewhere (MIPS, SPARC, PA-RISC, Alpha, or a 32-bit set of signals the other
+// way round) a launch would fail in riddles; a build that fails says where.
+const _: () = assert!(
+    libc::SIGCHLD == 17
+        && libc::SIGTSTP == 20
+        && libc::SIG_BLOCK == 0
+        && libc::SIG_SETMASK == 2
+        && libc::ECONNRESET == 104
+        && (cfg!(target_pointer_width = "64") || cfg!(target_endian = "little")),
+    "red-init has no numbers of signals and errors for this architecture: src/sys/init/kernel.rs"
+);
+
 /// Numbers of system calls.
 pub(super) mod number {
     pub(crate) const CLOSE: usize = libc::SYS_close as usize;

@@ -23,6 +23,7 @@ const FD_CLOEXEC: usize = 1;
 const CLOSE_RANGE_CLOEXEC: usize = 4;
 const MSG_NOSIGNAL: usize = 0x4000;
 const PR_SET_PDEATHSIG: usize = 1;
+const PR_SET_DUMPABLE: usize = 4;
 const PR_SET_NAME: usize = 15;
 const SIG_BLOCK: usize = 0;
 const SIG_SETMASK: usize = 2;
@@ -32,7 +33,7 @@ const POLLIN: i16 = 1;
 const POLLERR: i16 = 8;
 const POLLHUP: i16 = 16;
 
-/// Numbers of signals, the same on every architecture that there is a `raw` for (signal(7)).
+/// Numbers of signals (signal(7)); `host.rs` does not compile where they are others.
 pub(super) mod signal {
     /// Ends a process whatever it does about it.
     pub(in super::super) const KILL: usize = 9;
@@ -77,6 +78,12 @@ pub(super) fn close_from_on_exec(first: u32) -> Result<()> {
 pub(super) fn close_on_exec(number: i32) -> Result<()> {
     // SAFETY: plain numbers; nothing is closed now.
     checked(unsafe { call(number::FCNTL, [fd(number), F_SETFD, FD_CLOEXEC, 0, 0, 0]) }).map(drop)
+}
+
+/// Closes every descriptor up to `last`.
+pub(super) fn close_up_to(last: u32) {
+    // SAFETY: as of `close`.
+    unsafe { call(number::CLOSE_RANGE, [0, last as usize, 0, 0, 0, 0]) };
 }
 
 /// Closes a descriptor, if it is open.
@@ -149,8 +156,8 @@ struct Polled {
 /// Whether the other end of a conversation is gone.
 pub(super) fn is_left(socket: i32) -> Result<bool> {
     let mut polled = Polled { number: socket, events: POLLIN, happened: 0 };
-    // Seconds and nanoseconds.
-    let now = [0_usize; 2];
+    // Seconds and nanoseconds, as wide as any architecture has them.
+    let now = [0_u64; 2];
     let args = [(&raw mut polled) as usize, 1, now.as_ptr() as usize, 0, 0, 0];
     // SAFETY: one descriptor and a time are live; no mask of signals is given.
     uninterrupted(|| unsafe { call(number::PPOLL, args) })?;
@@ -163,6 +170,13 @@ pub(super) fn is_left(socket: i32) -> Result<bool> {
 pub(super) fn set_parent_death_signal(signal: usize) -> Result<()> {
     // SAFETY: plain numbers.
     checked(unsafe { call(number::PRCTL, [PR_SET_PDEATHSIG, signal, 0, 0, 0, 0]) }).map(drop)
+}
+
+/// Keeps whoever may not trace everything from looking into this process, its descriptors and its memory
+/// (PR_SET_DUMPABLE(2const), ptrace(2)). What it starts is not concerned once it is a program of its own.
+pub(super) fn hide() -> Result<()> {
+    // SAFETY: plain numbers.
+    checked(unsafe { call(number::PRCTL, [PR_SET_DUMPABLE, 0, 0, 0, 0, 0]) }).map(drop)
 }
 
 /// Sets the name that ps(1) shows.

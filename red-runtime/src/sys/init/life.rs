@@ -47,6 +47,8 @@ pub(crate) enum Step {
     Process,
     /// Executing the command.
     Command,
+    /// Keeping others from looking into this process.
+    Hiding,
 }
 
 /// Why the command does not run: the step and its error number, zero where there is none.
@@ -160,6 +162,8 @@ unsafe fn begin(arguments: Arguments, command: Command) -> Result<Infallible, Fa
     // Only the conversation and the locks are open beside what is passed. The locks are this process's
     // own, not its child's; where it becomes the command itself they stay with it.
     if arguments.reap {
+        // The command has the same user: it would take the conversation, or have this process forget its orders.
+        kernel::hide().at(Step::Hiding)?;
         kernel::close_from_on_exec(3_u32.saturating_add(arguments.preserve)).at(Step::Descriptors)?;
     }
     // It may lie in the range that is passed, where fewer were passed than announced.
@@ -192,7 +196,7 @@ unsafe fn begin(arguments: Arguments, command: Command) -> Result<Infallible, Fa
     // SAFETY: as above.
     let command = unsafe { kernel::spawn(program, argv, envp) }.at(Step::Process)?;
     let command = command.at(Step::Command)?;
-    reap(socket, command)
+    reap(socket, arguments.preserve, command)
 }
 
 /// Waits to be told to go on.
@@ -205,14 +209,12 @@ fn wait_go(socket: i32) -> Result<(), Failure> {
 }
 
 /// Reaps whatever ends until the command has, and ends as it did. The kernel then ends the rest.
-fn reap(socket: i32, command: i32) -> ! {
+fn reap(socket: i32, preserve: u32, command: i32) -> ! {
     kernel::set_name(c"red-init");
-    // The launcher learns from the end of the conversation that the command runs; the streams are
-    // the command's, and a reader of its output is not kept waiting by us.
+    // The launcher learns from the end of the conversation that the command runs; the streams and what was passed
+    // are the command's, and whoever reads what it writes is not kept waiting by us.
     kernel::close(socket);
-    for stream in 0..3 {
-        kernel::close(stream);
-    }
+    kernel::close_up_to(3_u32.saturating_add(preserve) - 1);
     loop {
         match kernel::wait() {
             Ok((pid, status)) if pid == command => kernel::exit(code(status)),

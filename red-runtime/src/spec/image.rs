@@ -1,0 +1,230 @@
+//! An OCI image that stands for a node: a reference to it and its accounts, in one small layer.
+//!
+//! It holds nothing of the node. Engines get from it what they look for in an image before a runtime is called:
+//! a command, and who a user's name is. The same plan gives the same bytes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
+
+use flate2::{Compression, GzBuilder};
+use oci_spec::OciSpecError;
+use oci_spec::image::{
+    Arch, ConfigBuilder, DescriptorBuilder, ImageConfigurationBuilder, ImageIndexBuilder,
+    ImageManifestBuilder, MediaType, OciLayoutBuilder, Os, RootFsBuilder, Sha256Digest,
+};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+/// What an image is made from.
+#[derive(Clone, Debug)]
+pub struct Reference<'a> {
+    /// Path of the node.
+    pub redpath: &'a str,
+    /// Digest of its plan.
+    pub digest: String,
+    /// Digests of parts of the plan.
+    pub parts: String,
+    /// Whether what is missing is an error.
+    pub strict: bool,
+    /// Whether the node starts in admin mode.
+    pub admin: bool,
+    /// `/etc/passwd` and `/etc/group` of the family.
+    pub accounts: [Vec<u8>; 2],
+    /// Command that runs where none is given.
+    pub command: Vec<String>,
+    /// Machine of the image, by the name that Go has for it.
+    pub arch: String,
+    /// Name of the image.
+    pub name: String,
+}
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// A document of the image specification cannot be built.
+    #[error("image: {0}")]
+    Spec(#[from] OciSpecError),
+    /// A document cannot be put into words.
+    #[error("image: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The layer cannot be written.
+    #[error("layer of the image: {0}")]
+    Layer(#[from] io::Error),
+}
+
+/// Files of an image layout (image-layout.md), by path.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// Builds an image layout.
+///
+/// # Errors
+/// None for a valid plan.
+pub fn layout(reference: &Reference<'_>) -> Result<Files, ImageError> {
+    let mut files = Files::new();
+    let tar = layer(reference)?;
+    let diff = format!("sha256:{}", hex(&tar));
+    let layer = blob(&mut files, MediaType::ImageLayerGzip, &compressed(&tar)?)?.build()?;
+    let config = ConfigBuilder::default().cmd(reference.command.clone()).working_dir("/").build()?;
+    let rootfs = RootFsBuilder::default().typ("layers").diff_ids(vec![diff]).build()?;
+    let config = ImageConfigurationBuilder::default()
+        .architecture(Arch::from(reference.arch.as_str()))
+        .os(Os::Linux)
+        .config(config)
+        .rootfs(rootfs)
+        .history(Vec::new())
+        .build()?;
+    let config = blob(&mut files, MediaType::ImageConfig, &json(&config)?)?.build()?;
+    let said = [
+        ("bzh.redpesk.redpak.plan-digest", reference.digest.as_str()),
+        ("bzh.redpesk.redpak.origin.redpath", reference.redpath),
+    ];
+    let manifest = ImageManifestBuilder::default()
+        .schema_version(2_u32)
+        .media_type(MediaType::ImageManifest)
+        .config(config)
+        .layers(vec![layer])
+        .annotations(annotations(&said))
+        .build()?;
+    let tag = reference.name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+    let names = [("org.opencontainers.image.ref.name", tag), ("io.containerd.image.name", &reference.name)];
+    let manifest = blob(&mut files, MediaType::ImageManifest, &json(&manifest)?)?
+        .annotations(annotations(&names))
+        .build()?;
+    let index = ImageIndexBuilder::default()
+        .schema_version(2_u32)
+        .media_type(MediaType::ImageIndex)
+        .manifests(vec![manifest])
+        .build()?;
+    files.insert("index.json".to_owned(), json(&index)?);
+    let version = OciLayoutBuilder::default().image_layout_version("1.0.0").build()?;
+    files.insert("oci-layout".to_owned(), json(&version)?);
+    Ok(files)
+}
+
+fn annotations(all: &[(&str, &str)]) -> HashMap<String, String> {
+    all.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// A document with its keys in order: a map of the builders' has none.
+fn json(document: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(&serde_json::to_value(document)?)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Adds a blob.
+fn blob(files: &mut Files, media: MediaType, bytes: &[u8]) -> Result<DescriptorBuilder, OciSpecError> {
+    let digest = hex(bytes);
+    files.insert(format!("blobs/sha256/{digest}"), bytes.to_vec());
+    let digest: Sha256Digest = digest.parse()?;
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    Ok(DescriptorBuilder::default().media_type(media).size(size).digest(digest))
+}
+
+/// The layer as an archive.
+fn layer(reference: &Reference<'_>) -> io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let [passwd, group] = &reference.accounts;
+    append(&mut archive, ".redpath.yaml", reference.text().as_bytes())?;
+    directory(&mut archive, "etc/")?;
+    append(&mut archive, "etc/passwd", passwd)?;
+    append(&mut archive, "etc/group", group)?;
+    archive.into_inner()
+}
+
+fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header
+}
+
+fn append(archive: &mut tar::Builder<Vec<u8>>, path: &str, contents: &[u8]) -> io::Result<()> {
+    let size = u64::try_from(contents.len()).unwrap_or(u64::MAX);
+    archive.append_data(&mut header(tar::EntryType::Regular, 0o644, size), path, contents)
+}
+
+fn directory(archive: &mut tar::Builder<Vec<u8>>, path: &str) -> io::Result<()> {
+    archive.append_data(&mut header(tar::EntryType::Directory, 0o755, 0), path, io::empty())
+}
+
+/// Compressed without a time or a name.
+fn compressed(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut writer = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+    writer.write_all(bytes)?;
+    writer.finish()
+}
+
+impl Reference<'_> {
+    /// The file that stands for the node. A JSON string is one of YAML.
+    fn text(&self) -> String {
+        let redpath = serde_json::Value::from(self.redpath);
+        let mut text =
+            format!("redpath: {redpath}\nplan-digest: {}\nplan-parts: {}\n", self.digest, self.parts);
+        for (key, on) in [("strict", self.strict), ("admin", self.admin)] {
+            if on {
+                text.push_str(key);
+                text.push_str(": true\n");
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reference() -> Reference<'static> {
+        Reference {
+            redpath: "/n/a: \"b\"",
+            digest: format!("sha256:{}", "0".repeat(64)),
+            parts: "exports=00112233".to_owned(),
+            strict: true,
+            admin: false,
+            accounts: [b"root:x:0:0::/:/bin/sh\n".to_vec(), b"root:x:0:\n".to_vec()],
+            command: vec!["sh".to_owned()],
+            arch: "arm64".to_owned(),
+            name: "localhost/a:latest".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_same_reference_gives_the_same_bytes() {
+        let first = layout(&reference()).unwrap();
+        for _ in 0..20 {
+            assert_eq!(layout(&reference()).unwrap(), first);
+        }
+        let size: usize = first.values().map(Vec::len).sum();
+        assert!(size < 2500, "{size}");
+        assert_eq!(first.len(), 5);
+        let index: serde_json::Value = serde_json::from_slice(&first["index.json"]).unwrap();
+        let mut next = index["manifests"][0]["digest"].clone();
+        for key in ["config", "layers"] {
+            let blob = &first[&next.as_str().unwrap().replacen("sha256:", "blobs/sha256/", 1)];
+            assert_eq!(next.as_str().unwrap(), format!("sha256:{}", hex(blob)));
+            let document: serde_json::Value = serde_json::from_slice(blob).unwrap();
+            if key == "layers" {
+                assert_eq!((&document["architecture"], &document["os"]), (&"arm64".into(), &"linux".into()));
+                break;
+            }
+            next = document["config"]["digest"].clone();
+        }
+    }
+
+    #[test]
+    fn what_it_says_is_what_a_launch_reads() {
+        let mut report = crate::node::diagnostic::Report::default();
+        let mut sources = crate::node::source::Sources::default();
+        let file = sources.add(".redpath.yaml", reference().text());
+        let read = crate::node::decode::reference(file, sources.text(file), &mut report).unwrap();
+        assert_eq!((read.redpath.value.as_str(), read.strict, read.admin), (r#"/n/a: "b""#, true, false));
+        assert_eq!(read.parts.as_deref(), Some("exports=00112233"));
+    }
+}
