@@ -94,7 +94,8 @@ enum Then {
 use Then::{Read, Refused, Written};
 
 /// Volumes and, for each root of [`roots`], what becomes of them.
-const TABLE: [(&str, [Then; 4]); 9] = [
+const TABLE: [(&str, [Then; 4]); 10] = [
+    ("emptyDir /tmp", [Written, Written, Written, Written]),
     ("emptyDir /cache", [Written, Written, Written, Written]),
     ("configMap /cache/conf", [Read, Read, Read, Read]),
     ("configMap /config", [Read, Read, Read, Read]),
@@ -109,9 +110,8 @@ const TABLE: [(&str, [Then; 4]); 9] = [
 /// A plain image, a node without directories of its own, one that exports /etc, one that exports /data and /var.
 fn roots(stage: &Stage) -> [(&'static str, Option<PathBuf>); 4] {
     let pool = &stage.pool;
-    for file in ["hosts", "hostname", "resolv.conf", "passwd"] {
-        pool.write(format!("core/mid/etc/own/{file}"), "the node's\n");
-    }
+    // Its /etc has no place for a kubelet's files.
+    pool.write("core/mid/etc/own/passwd", "the node's\n");
     pool.mkdir("core/mid/data/data");
     let etc = pool.node("core/mid/etc", "exports: [{mode: Restricted, mount: /etc, path: $NODE_PATH/own}]");
     let data = pool.node(
