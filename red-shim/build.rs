@@ -1,4 +1,4 @@
-//! Turns `proto/` into Rust: the one message that the protocol crate does not carry.
+//! Generates Rust code from `proto/`: the options message that containerd-shim-protos does not include.
 
 fn main() {
     println!("cargo::rerun-if-changed=proto");

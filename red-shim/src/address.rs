@@ -1,4 +1,4 @@
-//! Where a shim listens.
+//! Addresses and sockets of shims.
 
 use std::fmt::Write;
 use std::io::ErrorKind;
@@ -10,103 +10,102 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, chmod};
 use sha2::{Digest, Sha256};
 
-use crate::error::{Doing, Error, tried};
+use crate::error::{Context, Error, best_effort};
 
-/// Where containerd's shims listen, unless it names another directory.
-pub(crate) const DIR: &str = "/run/containerd/s";
+/// Default directory of shim sockets.
+pub(crate) const SOCKET_DIR: &str = "/run/containerd/s";
 
-/// The socket of a group of containers: one shim serves all that have the same group.
+/// Socket path of a shim, which serves all containers of a group.
 ///
-/// The name is short, whatever the names of namespace and group are: the path of a socket is at most 107 bytes
-/// long (unix(7)).
+/// The file name is a SHA-256 digest, because a socket path is limited to 107 bytes (unix(7)).
 #[must_use]
-pub(crate) fn socket(dir: &Path, daemon: &str, namespace: &str, group: &str) -> PathBuf {
-    let digest = Sha256::digest(format!("{daemon}\0{namespace}\0{group}"));
+pub(crate) fn socket_path(dir: &Path, containerd_address: &str, namespace: &str, group: &str) -> PathBuf {
+    let digest = Sha256::digest(format!("{containerd_address}\0{namespace}\0{group}"));
     let mut name = String::with_capacity(64);
     for byte in digest {
-        // Writing to a string does not fail.
-        tried(write!(name, "{byte:02x}"));
+        // Writing to a String is infallible.
+        best_effort(write!(name, "{byte:02x}"));
     }
     dir.join(name)
 }
 
-/// Listens there. `None` when a shim does already.
+/// Binds the socket; `None` if a running shim already listens on it.
 ///
 /// # Errors
-/// The socket cannot be made.
+/// The directory cannot be created or locked, a stale socket cannot be removed, or bind(2) fails.
 pub(crate) fn listen(path: &Path) -> Result<Option<UnixListener>, Error> {
     if let Some(dir) = path.parent() {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        made.at("cannot make", dir)?;
+        let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        created.path_context("cannot create directory", dir)?;
     }
-    let _alone = alone(path)?;
-    if !abandoned(path, false)? {
+    let _lock = lock_dir(path)?;
+    if !is_stale(path, false)? {
         return Ok(None);
     }
-    let listener = UnixListener::bind(path).at("cannot listen at", path)?;
-    chmod(path, Mode::from_raw_mode(0o600)).at("cannot guard", path)?;
+    let listener = UnixListener::bind(path).path_context("cannot listen on", path)?;
+    chmod(path, Mode::from_raw_mode(0o600)).path_context("cannot change the mode of", path)?;
     Ok(Some(listener))
 }
 
-/// Removes the socket of a shim that was killed, and what such shims left beside it. One that answers stays.
+/// Removes the socket of a killed shim, and console sockets of dead shims. A socket in use is kept.
 ///
 /// # Errors
-/// It cannot be removed.
-pub(crate) fn clear(path: &Path) -> Result<(), Error> {
+/// The directory cannot be locked or read, or the socket cannot be removed.
+pub(crate) fn remove_stale(path: &Path) -> Result<(), Error> {
     let Some(dir) = path.parent().filter(|dir| dir.is_dir()) else { return Ok(()) };
-    let _alone = alone(path)?;
-    abandoned(path, true)?;
-    for entry in std::fs::read_dir(dir).at("cannot read", dir)?.flatten() {
+    let _lock = lock_dir(path)?;
+    is_stale(path, true)?;
+    for entry in std::fs::read_dir(dir).path_context("cannot read", dir)?.flatten() {
         let name = entry.file_name();
         let shim = name.to_str().and_then(|name| name.strip_prefix("pty-")?.split_once('-'));
         if shim.is_some_and(|(pid, _)| !Path::new("/proc").join(pid).exists()) {
-            // Another shim's `delete` may be at it too.
-            tried(std::fs::remove_dir_all(entry.path()));
+            // A concurrent `delete` may remove it first.
+            best_effort(std::fs::remove_dir_all(entry.path()));
         }
     }
     Ok(())
 }
 
-/// Until this goes no other shim looks who listens, or begins to: what is left behind is removed by one, and what
-/// another has just made is not.
-fn alone(path: &Path) -> Result<std::fs::File, Error> {
+/// Locks the socket directory until the file is dropped, so that a shim never removes a socket which another one
+/// has just bound.
+fn lock_dir(path: &Path) -> Result<std::fs::File, Error> {
     let dir = path.parent().unwrap_or(Path::new("/"));
-    let dir_file = std::fs::File::open(dir).at("cannot open", dir)?;
-    dir_file.lock().at("cannot lock", dir)?;
+    let dir_file = std::fs::File::open(dir).path_context("cannot open", dir)?;
+    dir_file.lock().path_context("cannot lock", dir)?;
     Ok(dir_file)
 }
 
-/// Whether nobody listens; what is left behind is removed then. One that is being ended may accept for a moment
-/// more, so whoever is told that it has gone waits that long for it to hang up.
-fn abandoned(path: &Path, dying: bool) -> Result<bool, Error> {
+/// Whether no shim listens on the socket; a stale socket file is removed. A shim that is being killed may still
+/// accept connections, so with `dying` the connection's end is awaited.
+fn is_stale(path: &Path, dying: bool) -> Result<bool, Error> {
     loop {
         match UnixStream::connect(path) {
-            Ok(stream) if dying && hangs_up(&stream) => {}
+            Ok(stream) if dying && wait_hangup(&stream) => {}
             Ok(_) => return Ok(false),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                return std::fs::remove_file(path).at("cannot remove", path).map(|()| true);
+                return std::fs::remove_file(path).path_context("cannot remove", path).map(|()| true);
             }
-            Err(error) => return Err(error).at("cannot connect to", path),
+            Err(error) => return Err(error).path_context("cannot connect to", path),
         }
     }
 }
 
-fn hangs_up(stream: &UnixStream) -> bool {
+fn wait_hangup(stream: &UnixStream) -> bool {
     let mut polled = [PollFd::new(stream, PollFlags::IN)];
-    let moment = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
-    poll(&mut polled, Some(&moment)).is_ok_and(|count| count > 0)
+    let timeout = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
+    poll(&mut polled, Some(&timeout)).is_ok_and(|count| count > 0)
 }
 
-/// The path in an address that a shim has written.
+/// Socket path of a `unix://` address.
 #[must_use]
-pub(crate) fn path(url: &str) -> Option<&Path> {
+pub(crate) fn parse(url: &str) -> Option<&Path> {
     url.trim().strip_prefix("unix://").map(Path::new).filter(|path| path.is_absolute())
 }
 
-/// As containerd writes the address.
+/// `unix://` address of a socket path.
 #[must_use]
-pub(crate) fn url(path: &Path) -> String {
+pub(crate) fn format(path: &Path) -> String {
     format!("unix://{}", path.display())
 }
 
@@ -115,27 +114,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_for_a_group() {
-        let of =
-            |namespace, group| socket(Path::new(DIR), "/run/containerd/containerd.sock", namespace, group);
-        assert_eq!(of("k8s.io", "a").as_os_str().len(), DIR.len() + 65);
+    fn socket_path_depends_on_namespace_and_group() {
+        let of = |namespace, group| {
+            socket_path(Path::new(SOCKET_DIR), "/run/containerd/containerd.sock", namespace, group)
+        };
+        assert_eq!(of("k8s.io", "a").as_os_str().len(), SOCKET_DIR.len() + 65);
         assert_ne!(of("a", "bc"), of("ab", "c"));
     }
 
     #[test]
-    fn one_listens_and_the_next_is_told() {
-        let dir = tempfile::tempdir().expect("there is room");
+    fn second_listener_is_refused_and_stale_socket_is_reused() {
+        let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("s/socket");
-        let first = listen(&path).expect("nobody does").expect("it is the first");
-        assert!(listen(&path).expect("somebody answers").is_none());
-        clear(&path).expect("somebody answers");
+        let first = listen(&path).expect("no other shim").expect("the first one");
+        assert!(listen(&path).expect("in use").is_none());
+        remove_stale(&path).expect("in use");
         assert!(path.exists());
         drop(first);
-        assert!(listen(&path).expect("what is left behind goes").is_some());
-        let left = dir.path().join("s/pty-99999999-0");
-        std::fs::create_dir(&left).expect("it is ours");
-        clear(&path).expect("nobody answers");
-        assert!(!path.exists() && !left.exists());
-        clear(Path::new("/no/such/socket")).expect("nothing is there");
+        assert!(listen(&path).expect("a stale socket").is_some());
+        let console_dir = dir.path().join("s/pty-99999999-0");
+        std::fs::create_dir(&console_dir).expect("mkdir");
+        remove_stale(&path).expect("a stale socket");
+        assert!(!path.exists() && !console_dir.exists());
+        remove_stale(Path::new("/no/such/socket")).expect("no socket");
     }
 }

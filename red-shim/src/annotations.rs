@@ -1,4 +1,4 @@
-//! What the shim itself reads of a bundle's configuration.
+//! The parts of a bundle's `config.json` that the shim reads.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,17 +7,17 @@ use serde::Deserialize;
 
 use crate::error::{Error, read_bounded};
 
-/// A configuration is not longer than that, in bytes.
-const LONGEST: u64 = 16 << 20;
+/// Maximum size of `config.json` in bytes.
+const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
-/// Keys that name the group of a container, the first that is there counts: containerd's own, and the sandbox of
-/// a pod (containerd, cmd/containerd-shim-runc-v2/manager).
-const GROUPS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
+/// Annotations with a container's group, in order of precedence: containerd's own, then the pod sandbox ID
+/// (containerd, cmd/containerd-shim-runc-v2/manager).
+const GROUP_ANNOTATIONS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
 
-/// A bundle's `config.json`, as far as the shim needs it (OCI runtime specification, config.md).
+/// A bundle's `config.json` (OCI runtime specification, config.md).
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Config {
-    /// Free text for engines.
+    /// Annotations of the container.
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
     #[serde(default)]
@@ -41,28 +41,28 @@ struct Namespace {
 }
 
 impl Config {
-    /// Reads it.
+    /// Reads `config.json` of a bundle.
     ///
     /// # Errors
-    /// It cannot be read, or is no configuration.
-    pub(crate) fn of(bundle: &Path) -> Result<Self, Error> {
+    /// The file cannot be read, or is not a valid configuration.
+    pub(crate) fn load(bundle: &Path) -> Result<Self, Error> {
         let path = bundle.join("config.json");
-        let bytes = read_bounded(&path, LONGEST)?;
+        let bytes = read_bounded(&path, MAX_CONFIG_BYTES)?;
         serde_json::from_slice(&bytes)
-            .map_err(|source| Error::Json { what: path.display().to_string(), source })
+            .map_err(|source| Error::Json { context: path.display().to_string(), source })
     }
 
-    /// The group whose containers share a shim.
+    /// Group of the container; containers of a group share a shim.
     #[must_use]
     pub(crate) fn group(&self) -> Option<&str> {
         let annotations = self.annotations.as_ref()?;
-        GROUPS.iter().find_map(|key| annotations.get(*key)).map(String::as_str)
+        GROUP_ANNOTATIONS.iter().find_map(|key| annotations.get(*key)).map(String::as_str)
     }
 
-    /// Whether its cgroup is a unit of systemd's, `slice:prefix:name`: CRI writes that form when containerd was
-    /// told to use systemd, and containerd 1.6 does not pass on the option itself.
+    /// Whether `cgroupsPath` has systemd's form `slice:prefix:name`. CRI writes it with `SystemdCgroup`, an option
+    /// that containerd 1.6 does not pass to the shim.
     #[must_use]
-    pub(crate) fn is_systemd(&self) -> bool {
+    pub(crate) fn is_systemd_cgroup(&self) -> bool {
         let path = self.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref());
         path.is_some_and(|path| {
             let parts: Vec<&str> = path.split(':').collect();
@@ -70,14 +70,14 @@ impl Config {
         })
     }
 
-    /// Whether what its first process leaves running is ended by the kernel.
+    /// Whether the container has its own PID namespace, where the kernel kills all processes after init exits.
     #[must_use]
-    pub(crate) fn has_pid_namespace(&self) -> bool {
+    pub(crate) fn has_own_pid_namespace(&self) -> bool {
         let namespaces = self.linux.as_ref().and_then(|linux| linux.namespaces.as_ref());
         namespaces
             .into_iter()
             .flatten()
-            .any(|one| one.kind == "pid" && one.path.as_deref().is_none_or(str::is_empty))
+            .any(|namespace| namespace.kind == "pid" && namespace.path.as_deref().is_none_or(str::is_empty))
     }
 }
 
@@ -85,29 +85,30 @@ impl Config {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Config {
-        serde_json::from_str(text).expect("it is JSON")
+    fn parse(text: &str) -> Config {
+        serde_json::from_str(text).expect("valid JSON")
     }
 
     #[test]
-    fn groups() {
+    fn group_annotations_in_order_of_precedence() {
         let both =
             r#"{"annotations":{"io.kubernetes.cri.sandbox-id":"s","io.containerd.runc.v2.group":"g"}}"#;
-        assert_eq!(read(both).group(), Some("g"));
-        assert_eq!(read(r#"{"annotations":{"io.kubernetes.cri.sandbox-id":"s"}}"#).group(), Some("s"));
-        assert_eq!(read(r#"{"annotations":null}"#).group(), None);
+        assert_eq!(parse(both).group(), Some("g"));
+        assert_eq!(parse(r#"{"annotations":{"io.kubernetes.cri.sandbox-id":"s"}}"#).group(), Some("s"));
+        assert_eq!(parse(r#"{"annotations":null}"#).group(), None);
     }
 
     #[test]
-    fn cgroups_of_systemd() {
-        let of = |path| read(&format!(r#"{{"linux":{{"cgroupsPath":"{path}"}}}}"#)).is_systemd();
+    fn systemd_cgroups_path_is_detected() {
+        let of = |path| parse(&format!(r#"{{"linux":{{"cgroupsPath":"{path}"}}}}"#)).is_systemd_cgroup();
         assert!(of("kubepods.slice:cri-containerd:a"));
         assert!(!of("/kubepods/a") && !of("/a:b:c"));
     }
 
     #[test]
-    fn pid_namespaces() {
-        let of = |text: &str| read(&format!(r#"{{"linux":{{"namespaces":[{text}]}}}}"#)).has_pid_namespace();
+    fn own_pid_namespace_is_detected() {
+        let of =
+            |text: &str| parse(&format!(r#"{{"linux":{{"namespaces":[{text}]}}}}"#)).has_own_pid_namespace();
         assert!(of(r#"{"type":"pid"}"#) && of(r#"{"type":"pid","path":""}"#));
         assert!(!of(r#"{"type":"pid","path":"/proc/1/ns/pid"}"#) && !of(r#"{"type":"net"}"#));
     }

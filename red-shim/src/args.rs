@@ -1,60 +1,62 @@
-//! The command line, as containerd writes it: flags of Go's `flag` package, then a verb.
+//! The command line, as containerd passes it: flags in the syntax of Go's `flag` package, then a command.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::error::Error;
 
-/// What is to be done.
+/// The action selected by flag or command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
     /// Print the version.
     Version,
-    /// Print what the runtime can do.
+    /// Print the runtime's features.
     Info,
-    /// Start a shim, or find the one of the group, and print its address.
+    /// Start a shim, or reuse the group's running one, and print its address.
     Start,
-    /// Clean up after a shim that has gone.
+    /// Clean up after a dead shim.
     Delete,
-    /// Nothing of these.
-    Serve,
+    /// No action given.
+    Unspecified,
 }
 
-/// The command line.
+/// Parsed command line.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Args {
-    /// Namespace of containerd that the container is in.
+    /// containerd namespace of the container.
     pub(crate) namespace: String,
-    /// Name of the container.
+    /// Container ID.
     pub(crate) id: String,
-    /// containerd's gRPC socket.
+    /// Path of containerd's gRPC socket.
     pub(crate) address: String,
-    /// Directory of the bundle; the working directory without it.
+    /// Bundle directory; the working directory if unset.
     pub(crate) bundle: Option<PathBuf>,
-    /// What to do.
+    /// Action to run.
     pub(crate) action: Action,
 }
 
 impl Args {
-    /// Reads them.
+    /// Parses the arguments.
     ///
     /// # Errors
-    /// A flag that is not known, a value that is missing, a name that is none.
-    pub(crate) fn parse(words: Vec<OsString>) -> Result<Self, Error> {
+    /// An unknown flag or command, a missing flag value, an invalid namespace or container ID, invalid UTF-8.
+    pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Self, Error> {
         let mut args = Self {
             namespace: String::new(),
             id: String::new(),
             address: String::new(),
             bundle: None,
-            action: Action::Serve,
+            action: Action::Unspecified,
         };
-        let mut words = words.into_iter().map(|word| {
-            word.into_string().map_err(|word| Error::Usage(format!("{} is not text", word.display())))
+        let mut arguments = arguments.into_iter().map(|argument| {
+            argument.into_string().map_err(|argument| {
+                Error::Usage(format!("invalid argument {}: not valid UTF-8", argument.display()))
+            })
         });
-        let mut verb = None;
-        while let Some(word) = words.next().transpose()? {
+        let mut command = None;
+        while let Some(word) = arguments.next().transpose()? {
             let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
-                verb.get_or_insert(word);
+                command.get_or_insert(word);
                 continue;
             };
             let (name, value) = match flag.split_once('=') {
@@ -64,32 +66,34 @@ impl Args {
             match name {
                 "v" | "version" => args.action = Action::Version,
                 "info" => args.action = Action::Info,
-                // Only errors are written, whatever is asked for.
+                // The shim logs errors only.
                 "debug" => {}
                 "namespace" | "id" | "address" | "bundle" | "socket" | "publish-binary" => {
                     let value = match value {
                         Some(value) => value,
-                        None => words
+                        None => arguments
                             .next()
                             .transpose()?
-                            .ok_or_else(|| Error::Usage(format!("-{name} needs a value")))?,
+                            .ok_or_else(|| Error::Usage(format!("flag needs an argument: -{name}")))?,
                     };
                     args.set(name, value);
                 }
-                _ => return Err(Error::Usage(format!("flag `-{name}` is not known"))),
+                _ => return Err(Error::Usage(format!("unknown flag: -{name}"))),
             }
         }
-        if args.action == Action::Serve {
-            args.action = match verb.as_deref() {
+        if args.action == Action::Unspecified {
+            args.action = match command.as_deref() {
                 Some("start") => Action::Start,
                 Some("delete") => Action::Delete,
-                Some(other) => return Err(Error::Usage(format!("`{other}` is not known: start or delete"))),
-                None => Action::Serve,
+                Some(other) => {
+                    return Err(Error::Usage(format!("unknown command: {other} (expected start or delete)")));
+                }
+                None => Action::Unspecified,
             };
         }
         if matches!(args.action, Action::Start | Action::Delete) {
-            identifier("-namespace", &args.namespace)?;
-            identifier("-id", &args.id)?;
+            validate_id("namespace", &args.namespace)?;
+            validate_id("container ID", &args.id)?;
         }
         Ok(args)
     }
@@ -100,26 +104,26 @@ impl Args {
             "id" => self.id = value,
             "address" => self.address = value,
             "bundle" => self.bundle = Some(value.into()),
-            // containerd's own program could publish events; they go over its socket.
+            // Events are forwarded over ttrpc, not through the publish binary.
             _ => {}
         }
     }
 }
 
-/// Checks a name as containerd does (containerd, pkg/identifiers): it becomes part of paths.
+/// Validates an ID by containerd's rules (containerd, pkg/identifiers), since it becomes a path component.
 ///
 /// # Errors
-/// It is not a name.
-pub(crate) fn identifier(what: &str, name: &str) -> Result<(), Error> {
-    let bytes = name.as_bytes();
+/// [`Error::Invalid`] if the ID is empty, longer than 76 bytes, or has other characters.
+pub(crate) fn validate_id(kind: &str, id: &str) -> Result<(), Error> {
+    let bytes = id.as_bytes();
     let inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
     let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     if bytes.len() <= 76 && bytes.iter().all(inner) && ends(bytes.first()) && ends(bytes.last()) {
         return Ok(());
     }
-    let shown: String = name.chars().take(80).collect();
+    let shown: String = id.chars().take(80).collect();
     Err(Error::Invalid(format!(
-        "{what} `{shown}` is not a name: letters, digits and single . _ - between them"
+        "invalid {kind} `{shown}`: expected at most 76 letters, digits and inner `.`, `_`, `-`"
     )))
 }
 
@@ -132,20 +136,21 @@ mod tests {
     }
 
     #[test]
-    fn as_containerd_calls_it() {
+    fn containerd_command_lines_are_parsed() {
         let args = parse(
             "-namespace k8s.io -address /run/c.sock -publish-binary /usr/bin/containerd -id a1 -debug start",
         )
-        .expect("1.6 to 2.2");
+        .expect("the flags of containerd 1.6 to 2.2");
         assert_eq!((args.action, args.namespace.as_str(), args.id.as_str()), (Action::Start, "k8s.io", "a1"));
-        let args = parse("-id=a1 --namespace=default -address= -bundle /b delete").expect("Go's other forms");
+        let args = parse("-id=a1 --namespace=default -address= -bundle /b delete")
+            .expect("the other flag forms of Go");
         assert_eq!((args.action, args.bundle), (Action::Delete, Some("/b".into())));
-        assert_eq!(parse("-v").expect("alone").action, Action::Version);
-        assert_eq!(parse("-info").expect("alone").action, Action::Info);
+        assert_eq!(parse("-v").expect("no command is needed").action, Action::Version);
+        assert_eq!(parse("-info").expect("no command is needed").action, Action::Info);
     }
 
     #[test]
-    fn what_is_not_known_is_refused() {
+    fn unknown_flags_and_invalid_ids_are_refused() {
         for line in [
             "-namespace default -id a/b start",
             "-namespace .. -id a start",

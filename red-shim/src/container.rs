@@ -1,90 +1,90 @@
-//! A container of a shim, and what is done with it.
+//! A container and its operations.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::{Doing, Error, tried};
+use crate::error::{Context, Error, best_effort};
 use crate::process::{Process, Status};
-use crate::reaper::{Ended, Held, Reaper};
+use crate::reaper::{ExitFuture, ExitGuard, Reaper};
 use crate::rootfs;
-use crate::runtime::{self, Files, Runtime};
-use crate::stdio::{Socket, Streams, Wanted, Whose};
+use crate::runtime::{self, CallFiles, Runtime};
+use crate::stdio::{ConsoleSocket, ContainerRef, StdioConfig, Streams};
 
-/// A container.
+/// A container of the shim.
 #[derive(Debug)]
 pub(crate) struct Container {
-    /// Its name.
+    /// Container ID.
     pub(crate) id: String,
-    /// containerd's namespace.
+    /// containerd namespace.
     namespace: String,
-    /// Address of containerd's socket, or nothing.
-    daemon: Arc<str>,
-    /// Directory with its configuration.
+    /// Address of containerd's ttrpc socket; empty if none.
+    ttrpc_address: Arc<str>,
+    /// Bundle directory.
     pub(crate) bundle: PathBuf,
-    /// How its runtime is called.
+    /// Runtime of the container.
     runtime: Runtime,
-    /// What its first process leaves is ended by the kernel.
-    own_pids: bool,
-    /// Its first process.
+    /// The container has its own PID namespace, so the kernel kills all processes after init exits.
+    own_pid_namespace: bool,
+    /// Init process.
     pub(crate) init: Arc<Process>,
-    added: Mutex<HashMap<String, Arc<Added>>>,
+    execs: Mutex<HashMap<String, Arc<ExecProcess>>>,
     reaper: Reaper,
 }
 
-/// A process that was added, with its description.
+/// An exec process and its OCI process spec.
 #[derive(Debug)]
-pub(crate) struct Added {
-    /// The process.
+pub(crate) struct ExecProcess {
+    /// State of the process.
     pub(crate) process: Arc<Process>,
     spec: Vec<u8>,
 }
 
-/// A container that is wanted.
+/// Parameters of [`Container::create`].
 #[derive(Debug)]
-pub(crate) struct New {
+pub(crate) struct CreateRequest {
     pub(crate) id: String,
     pub(crate) namespace: String,
-    pub(crate) daemon: Arc<str>,
+    pub(crate) ttrpc_address: Arc<str>,
     pub(crate) bundle: PathBuf,
     pub(crate) runtime: Runtime,
-    pub(crate) own_pids: bool,
+    pub(crate) own_pid_namespace: bool,
     pub(crate) mounts: Vec<rootfs::Mount>,
-    pub(crate) wanted: Wanted,
+    pub(crate) stdio: StdioConfig,
 }
 
-/// Ends a process that was made and is not wanted.
-fn end(held: &Held, files: &Files) {
-    let Ok(pid) = files.made() else { return };
-    // One that has been waited for has no number any more.
-    let (_ended, over) = held.claim(pid);
-    if let Some(pid) = rustix::process::Pid::from_raw(pid).filter(|_| !over) {
-        tried(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+/// Kills a process that the runtime has created and that could not be attached.
+fn kill_unattached(exit_guard: &ExitGuard, files: &CallFiles) {
+    let Ok(pid) = files.read_pid() else { return };
+    // The PID of a reaped process may be reused.
+    let (_ended, reaped) = exit_guard.claim(pid);
+    if let Some(pid) = rustix::process::Pid::from_raw(pid).filter(|_| !reaped) {
+        best_effort(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
     }
 }
 
 impl Container {
-    /// Makes it; it waits to be started. The second is the end of its first process.
+    /// Creates a container, and returns it with the exit of its init process.
     ///
     /// # Errors
-    /// What the runtime says, or what is missing. Nothing is left then.
-    pub(crate) async fn create(new: New, reaper: &Reaper) -> Result<(Self, Ended), Error> {
-        let root = new.bundle.join("rootfs");
-        new.runtime.note(&new.bundle)?;
-        rootfs::mount(&new.mounts, &root)?;
+    /// A mount, a stream or the runtime's `create` fails; everything is cleaned up then.
+    pub(crate) async fn create(request: CreateRequest, reaper: &Reaper) -> Result<(Self, ExitFuture), Error> {
+        let root = request.bundle.join("rootfs");
+        request.runtime.save(&request.bundle)?;
+        rootfs::mount_all(&request.mounts, &root)?;
         let this = Self {
-            id: new.id,
-            namespace: new.namespace,
-            daemon: new.daemon,
-            bundle: new.bundle,
-            runtime: new.runtime,
-            own_pids: new.own_pids,
-            init: Arc::new(Process::new(String::new(), new.wanted)),
-            added: Mutex::default(),
+            id: request.id,
+            namespace: request.namespace,
+            ttrpc_address: request.ttrpc_address,
+            bundle: request.bundle,
+            runtime: request.runtime,
+            own_pid_namespace: request.own_pid_namespace,
+            init: Arc::new(Process::new(String::new(), request.stdio)),
+            execs: Mutex::default(),
             reaper: reaper.clone(),
         };
-        let files = Files::new(&this.bundle);
-        let made = this
+        let files = CallFiles::new(&this.bundle);
+        let result = this
             .launch(
                 &this.init,
                 &files,
@@ -92,260 +92,274 @@ impl Container {
                 "create",
             )
             .await;
-        match made {
-            Ok(ended) => Ok((this, ended)),
+        match result {
+            Ok(exit) => Ok((this, exit)),
             Err(error) => {
-                this.remove_quietly().await;
+                this.cleanup_failed_create().await;
                 rootfs::unmount_all(&root);
                 Err(error)
             }
         }
     }
 
-    fn whose(&self) -> Whose<'_> {
-        Whose { id: &self.id, namespace: &self.namespace, daemon: &self.daemon }
+    fn container_ref(&self) -> ContainerRef<'_> {
+        ContainerRef { id: &self.id, namespace: &self.namespace, ttrpc_address: &self.ttrpc_address }
     }
 
-    /// Has the runtime make a process, with the streams that are wanted.
+    /// Runs the runtime's `create` or `exec` with the process's streams attached.
     async fn launch(
         &self,
         process: &Process,
-        files: &Files,
+        files: &CallFiles,
         command: impl FnOnce(Option<&std::path::Path>) -> std::process::Command,
-        verb: &'static str,
-    ) -> Result<Ended, Error> {
-        let held = self.reaper.hold();
-        let streams = if process.wanted.terminal {
-            let socket = Socket::new(std::path::Path::new(crate::address::DIR))?;
+        subcommand: &'static str,
+    ) -> Result<ExitFuture, Error> {
+        let exit_guard = self.reaper.retain_exits();
+        let streams = if process.stdio.terminal {
+            let socket = ConsoleSocket::new(std::path::Path::new(crate::address::SOCKET_DIR))?;
             let mut command = command(Some(socket.path()));
-            runtime::run(&self.reaper, verb, &mut command, files).await?;
+            runtime::run(&self.reaper, subcommand, &mut command, files).await?;
             let connected = async {
-                let master = socket.take().await?;
-                Streams::connect(&self.reaper, &process.wanted, self.whose(), master).await
+                let master = socket.receive_master().await?;
+                Streams::attach_console(&self.reaper, &process.stdio, self.container_ref(), master).await
             };
             match connected.await {
                 Ok(streams) => streams,
                 Err(error) => {
-                    // It is there, but nobody will know of it.
-                    end(&held, files);
+                    // The process exists, but no client will know of it.
+                    kill_unattached(&exit_guard, files);
                     return Err(error);
                 }
             }
         } else {
             let mut command = command(None);
-            let streams = Streams::give(&self.reaper, &process.wanted, self.whose(), &mut command).await?;
-            let made = runtime::run(&self.reaper, verb, &mut command, files).await;
-            // The command holds the process's ends.
+            let streams =
+                Streams::attach(&self.reaper, &process.stdio, self.container_ref(), &mut command).await?;
+            let result = runtime::run(&self.reaper, subcommand, &mut command, files).await;
+            // The command owns the process's ends of the streams.
             drop(command);
-            if let Err(error) = made {
+            if let Err(error) = result {
                 streams.finish().await;
                 return Err(error);
             }
             streams
         };
-        process.keep(streams);
-        let pid = files.made()?;
-        let (ended, over) = held.claim(pid);
-        process.made(pid, over)?;
-        Ok(ended)
+        process.set_streams(streams);
+        let pid = files.read_pid()?;
+        let (exit, reaped) = exit_guard.claim(pid);
+        process.set_pid(pid, reaped)?;
+        Ok(exit)
     }
 
-    /// Runs a subcommand of the runtime on it.
-    async fn verb(&self, verb: &'static str, args: &[&str]) -> Result<(), Error> {
-        let files = Files::new(&self.bundle);
-        let mut command = self.runtime.verb(&files, args);
-        runtime::run(&self.reaper, verb, &mut command, &files).await
+    /// Runs a subcommand of the runtime.
+    async fn run_runtime(&self, subcommand: &'static str, args: &[&str]) -> Result<(), Error> {
+        let files = CallFiles::new(&self.bundle);
+        let mut command = self.runtime.command(&files, args);
+        runtime::run(&self.reaper, subcommand, &mut command, &files).await
     }
 
-    /// Starts its command.
+    /// Starts the init process.
     ///
     /// # Errors
-    /// It was started before, or what the runtime says.
+    /// The container is not in the created state, or the runtime's `start` fails.
     pub(crate) async fn start(&self) -> Result<(), Error> {
         match self.init.status() {
             Status::Created => {}
-            Status::Stopped => return Err(Error::State("the container has ended".into())),
+            Status::Stopped => return Err(Error::FailedPrecondition("the container has stopped".into())),
             Status::Running | Status::Paused => {
-                return Err(Error::State("the container runs already".into()));
+                return Err(Error::FailedPrecondition("the container is already running".into()));
             }
         }
-        self.verb("start", &["start", &self.id]).await?;
-        self.init.start();
+        self.run_runtime("start", &["start", &self.id]).await?;
+        self.init.set_started();
         Ok(())
     }
 
-    /// Adds a process; it waits to be started.
+    /// Adds an exec process, without starting it.
     ///
     /// # Errors
-    /// There is one of that name.
-    pub(crate) fn add(&self, exec_id: &str, wanted: Wanted, spec: Vec<u8>) -> Result<(), Error> {
+    /// The container has stopped, or the exec ID is in use.
+    pub(crate) fn add_exec(&self, exec_id: &str, stdio: StdioConfig, spec: Vec<u8>) -> Result<(), Error> {
         if self.init.status() == Status::Stopped {
-            return Err(Error::State("the container has ended".into()));
+            return Err(Error::FailedPrecondition("the container has stopped".into()));
         }
-        let mut added = self.added();
-        if added.contains_key(exec_id) {
-            return Err(Error::Exists(format!("process `{exec_id}` of container `{}` is there", self.id)));
+        let mut execs = self.execs();
+        if execs.contains_key(exec_id) {
+            return Err(Error::AlreadyExists(format!(
+                "exec `{exec_id}` of container `{}` already exists",
+                self.id
+            )));
         }
-        let process = Arc::new(Process::new(exec_id.to_owned(), wanted));
-        added.insert(exec_id.to_owned(), Arc::new(Added { process, spec }));
+        let process = Arc::new(Process::new(exec_id.to_owned(), stdio));
+        execs.insert(exec_id.to_owned(), Arc::new(ExecProcess { process, spec }));
         Ok(())
     }
 
-    fn added(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Added>>> {
-        self.added.lock().unwrap_or_else(PoisonError::into_inner)
+    fn execs(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<ExecProcess>>> {
+        self.execs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a process that was added. The second is its end.
+    /// Starts an exec process, and returns its exit.
     ///
     /// # Errors
-    /// It was started before, the container does not run, or what the runtime says.
-    pub(crate) async fn start_added(&self, added: &Added) -> Result<Ended, Error> {
-        let process = &added.process;
+    /// The process was started before, a stream cannot be opened, or the runtime's `exec` fails.
+    pub(crate) async fn start_exec(&self, exec: &ExecProcess) -> Result<ExitFuture, Error> {
+        let process = &exec.process;
         if process.pid() != 0 {
-            return Err(Error::State(format!("process `{}` was started before", process.exec_id)));
+            return Err(Error::FailedPrecondition(format!("exec `{}` was already started", process.exec_id)));
         }
-        let files = Files::new(&self.bundle);
+        let files = CallFiles::new(&self.bundle);
         let path = self.bundle.join(format!("red-exec.{}.json", process.exec_id));
-        std::fs::write(&path, &added.spec).at("cannot write", &path)?;
-        let made = self
+        std::fs::write(&path, &exec.spec).path_context("cannot write", &path)?;
+        let result = self
             .launch(process, &files, |console| self.runtime.exec(&self.id, &path, &files, console), "exec")
             .await;
-        // The bundle goes with the container anyway.
+        // Best effort: containerd removes the bundle with the container.
         drop(std::fs::remove_file(&path));
-        // One that did not start is as before: it can be forgotten.
-        let ended = made?;
-        process.start();
-        Ok(ended)
+        // A process that failed to start stays in the created state, and can be deleted.
+        let exit = result?;
+        process.set_started();
+        Ok(exit)
     }
 
-    /// One of its processes: the first where no name is given.
+    /// Process by exec ID; the init process for an empty one.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// [`Error::NotFound`] for an unknown exec ID.
     pub(crate) fn process(&self, exec_id: &str) -> Result<Arc<Process>, Error> {
-        if exec_id.is_empty() { Ok(self.init.clone()) } else { Ok(self.added_one(exec_id)?.process.clone()) }
+        if exec_id.is_empty() {
+            Ok(self.init.clone())
+        } else {
+            Ok(self.exec_process(exec_id)?.process.clone())
+        }
     }
 
-    /// One that was added.
+    /// Exec process by exec ID.
     ///
     /// # Errors
-    /// There is none of that name.
-    pub(crate) fn added_one(&self, exec_id: &str) -> Result<Arc<Added>, Error> {
-        let unknown = || Error::Unknown(format!("container `{}` has no process `{exec_id}`", self.id));
-        self.added().get(exec_id).cloned().ok_or_else(unknown)
+    /// [`Error::NotFound`] for an unknown exec ID.
+    pub(crate) fn exec_process(&self, exec_id: &str) -> Result<Arc<ExecProcess>, Error> {
+        let not_found = || Error::NotFound(format!("exec `{exec_id}` of container `{}` not found", self.id));
+        self.execs().get(exec_id).cloned().ok_or_else(not_found)
     }
 
-    /// Forgets one that was added.
-    pub(crate) fn forget(&self, exec_id: &str) {
-        self.added().remove(exec_id);
+    /// Removes an exec process.
+    pub(crate) fn remove_exec(&self, exec_id: &str) {
+        self.execs().remove(exec_id);
     }
 
-    /// Those that were added and still run.
+    /// Exec processes that are running.
     #[must_use]
-    pub(crate) fn running(&self) -> Vec<Arc<Process>> {
-        let added = self.added();
-        let all = added.values().map(|one| one.process.clone());
+    pub(crate) fn running_execs(&self) -> Vec<Arc<Process>> {
+        let execs = self.execs();
+        let all = execs.values().map(|exec| exec.process.clone());
         all.filter(|process| process.pid() != 0 && process.exit().is_none()).collect()
     }
 
-    /// Which of its processes has this number: a name, empty for the first.
+    /// Exec ID of the running exec process with this PID.
     #[must_use]
-    pub(crate) fn name_of(&self, pid: u32) -> Option<String> {
-        self.running().into_iter().find(|process| process.pid() == pid).map(|process| process.exec_id.clone())
+    pub(crate) fn exec_id_of(&self, pid: u32) -> Option<String> {
+        self.running_execs()
+            .into_iter()
+            .find(|process| process.pid() == pid)
+            .map(|process| process.exec_id.clone())
     }
 
-    /// Ends what its first process has left, where the kernel does not.
-    pub(crate) async fn end_rest(&self) {
-        if !self.own_pids
-            && let Err(error) = self.verb("kill", &["kill", "--all", &self.id, "KILL"]).await
+    /// Kills the processes that outlive init in a shared PID namespace.
+    pub(crate) async fn kill_remaining(&self) {
+        if !self.own_pid_namespace
+            && let Err(error) = self.run_runtime("kill", &["kill", "--all", &self.id, "KILL"]).await
         {
-            crate::sys::log(&format!("what container `{}` left running: {error}", self.id));
+            crate::sys::log(&format!("cannot kill remaining processes of container `{}`: {error}", self.id));
         }
     }
 
-    /// Sends a signal to one process, or to all of the container.
+    /// Sends a signal to a process, or to all processes of the container.
     ///
     /// # Errors
-    /// It has ended, or what the kernel or the runtime says.
+    /// The process has exited, the signal is invalid, or the runtime's `kill` fails.
     pub(crate) async fn kill(&self, exec_id: &str, signal: u32, all: bool) -> Result<(), Error> {
         let process = self.process(exec_id)?;
-        if process.exit().is_some() && (!all || self.own_pids) {
-            return Err(Error::Unknown("process already finished".into()));
+        if process.exit().is_some() && (!all || self.own_pid_namespace) {
+            return Err(Error::NotFound("process already finished".into()));
         }
         if exec_id.is_empty() && (all || self.init.status() == Status::Paused) {
-            let number = signal.to_string();
-            let args =
-                if all { vec!["kill", "--all", &self.id, &number] } else { vec!["kill", &self.id, &number] };
-            return self.verb("kill", &args).await;
+            let signal_number = signal.to_string();
+            let args = if all {
+                vec!["kill", "--all", &self.id, &signal_number]
+            } else {
+                vec!["kill", &self.id, &signal_number]
+            };
+            return self.run_runtime("kill", &args).await;
         }
         process.signal(signal)
     }
 
-    /// Stops everything in it, or lets it go on.
+    /// Pauses or resumes all processes.
     ///
     /// # Errors
-    /// It does not run, or what the runtime says.
+    /// The runtime's `pause` or `resume` fails.
     pub(crate) async fn pause(&self, paused: bool) -> Result<(), Error> {
-        let verb = if paused { "pause" } else { "resume" };
-        self.verb(verb, &[verb, &self.id]).await?;
-        self.init.pause(paused);
+        let subcommand = if paused { "pause" } else { "resume" };
+        self.run_runtime(subcommand, &[subcommand, &self.id]).await?;
+        self.init.set_paused(paused);
         Ok(())
     }
 
-    /// Changes its limits, as a `LinuxResources` of the runtime specification.
+    /// Updates the resource limits from a `LinuxResources` of the OCI runtime specification, in JSON.
     ///
     /// # Errors
-    /// What the runtime says.
+    /// The runtime's `update` fails.
     pub(crate) async fn update(&self, resources: &[u8]) -> Result<(), Error> {
-        let files = Files::new(&self.bundle);
+        let files = CallFiles::new(&self.bundle);
         let path = self.bundle.join("red-resources.json");
-        std::fs::write(&path, resources).at("cannot write", &path)?;
+        std::fs::write(&path, resources).path_context("cannot write", &path)?;
         let from = path.display().to_string();
-        let mut command = self.runtime.verb(&files, &["update", "--resources", &from, &self.id]);
-        let done = runtime::run(&self.reaper, "update", &mut command, &files).await;
+        let mut command = self.runtime.command(&files, &["update", "--resources", &from, &self.id]);
+        let result = runtime::run(&self.reaper, "update", &mut command, &files).await;
         drop(std::fs::remove_file(&path));
-        done
+        result
     }
 
-    /// Numbers of all its processes.
+    /// PIDs of all processes.
     ///
     /// # Errors
-    /// What the runtime says.
+    /// The runtime's `ps` fails.
     pub(crate) async fn pids(&self) -> Result<Vec<u32>, Error> {
-        // containerd that was started again removes whatever has no process, and with it how it ended.
+        // A restarted containerd deletes a task without PIDs, and its exit status is lost.
         if self.init.exit().is_some() {
             return Ok(vec![self.init.pid()]);
         }
-        let files = Files::new(&self.bundle);
-        let mut command = self.runtime.verb(&files, &["ps", "--format", "json", &self.id]);
-        let out = runtime::ask(&self.reaper, "ps", &mut command, &files).await?;
+        let files = CallFiles::new(&self.bundle);
+        let mut command = self.runtime.command(&files, &["ps", "--format", "json", &self.id]);
+        let out = runtime::output(&self.reaper, "ps", &mut command, &files).await?;
         let pids: Option<Vec<u32>> = serde_json::from_slice(&out)
-            .map_err(|source| Error::Json { what: "processes of the container".into(), source })?;
+            .map_err(|source| Error::Json { context: "output of `ps`".into(), source })?;
         Ok(pids.unwrap_or_default())
     }
 
-    /// Removes it.
+    /// Deletes the container, by force if the first attempt fails.
     ///
     /// # Errors
-    /// It runs, or what the runtime says.
+    /// The container has not stopped, or the runtime's `delete` fails.
     pub(crate) async fn delete(&self) -> Result<(), Error> {
         if self.init.exit().is_none() {
-            return Err(Error::State(format!("container `{}` is not stopped", self.id)));
+            return Err(Error::FailedPrecondition(format!("container `{}` is not stopped", self.id)));
         }
-        if let Err(error) = self.verb("delete", &["delete", &self.id]).await {
-            crate::sys::log(&format!("container `{}`: {error}; it is removed by force", self.id));
-            self.verb("delete", &["delete", "--force", &self.id]).await?;
+        if let Err(error) = self.run_runtime("delete", &["delete", &self.id]).await {
+            crate::sys::log(&format!("container `{}`: {error}; retrying with --force", self.id));
+            self.run_runtime("delete", &["delete", "--force", &self.id]).await?;
         }
         rootfs::unmount_all(&self.bundle.join("rootfs"));
         Ok(())
     }
 
-    async fn remove_quietly(&self) {
+    async fn cleanup_failed_create(&self) {
         if let Some(streams) = self.init.take_streams() {
             streams.finish().await;
         }
-        // The runtime that failed to create it has left nothing; one that was killed may have.
-        if let Err(error) = self.verb("delete", &["delete", "--force", &self.id]).await {
+        // A runtime that was killed during `create` leaves state behind.
+        if let Err(error) = self.run_runtime("delete", &["delete", "--force", &self.id]).await {
             crate::sys::log(&format!("container `{}`: {error}", self.id));
         }
     }

@@ -1,4 +1,4 @@
-//! `delete`: the shim of a container has gone; what it left is taken away.
+//! `delete`: cleanup after a dead shim.
 
 use std::io::Write;
 use std::time::SystemTime;
@@ -8,42 +8,43 @@ use containerd_shim_protos::shim::shim::DeleteResponse;
 
 use crate::address;
 use crate::args::Args;
-use crate::error::{Doing, Error, read_bounded};
+use crate::error::{Context, Error, read_bounded};
 use crate::events::timestamp;
 use crate::rootfs;
 use crate::runtime::Runtime;
 
-/// As if it had been ended by SIGKILL.
-const KILLED: u32 = 128 + 9;
+/// Exit status after SIGKILL.
+const SIGKILL_STATUS: u32 = 128 + 9;
 
-/// No address is longer, in bytes.
-const LONGEST: u64 = 4096;
+/// Maximum size of the `address` file in bytes.
+const MAX_ADDRESS_BYTES: u64 = 4096;
 
-/// Takes away a container's processes, cgroups, state and root, and says how it ended.
+/// Removes a container's processes, cgroups, state and mounts, and prints a `DeleteResponse`.
 ///
 /// # Errors
-/// What the runtime says.
+/// The runtime's configuration cannot be read, `delete --force` fails, or stdout cannot be written.
 pub(crate) fn delete(args: &Args) -> Result<(), Error> {
     let bundle = match &args.bundle {
         Some(bundle) => bundle.clone(),
-        None => std::env::current_dir().doing(|| "the bundle".into())?,
+        None => std::env::current_dir().context(|| "cannot get the working directory".into())?,
     };
-    // The shim that was killed has left its socket; in a group another container's `delete` may have met it before.
-    if let Ok(address) = read_bounded(&bundle.join("address"), LONGEST)
-        && let Some(socket) = std::str::from_utf8(&address).ok().and_then(address::path)
-        && let Err(error) = address::clear(socket)
+    // A killed shim leaves its socket. In a group, `delete` of another container may have removed it already.
+    if let Ok(address) = read_bounded(&bundle.join("address"), MAX_ADDRESS_BYTES)
+        && let Some(socket) = std::str::from_utf8(&address).ok().and_then(address::parse)
+        && let Err(error) = address::remove_stale(socket)
     {
         crate::sys::log(&error.to_string());
     }
-    let removed = Runtime::noted(&bundle, &args.namespace)?.remove(&args.id);
+    let deleted = Runtime::load(&bundle, &args.namespace)?.force_delete(&args.id);
     rootfs::unmount_all(&bundle.join("rootfs"));
-    removed?;
+    deleted?;
     let response = DeleteResponse {
-        exit_status: KILLED,
+        exit_status: SIGKILL_STATUS,
         exited_at: MessageField::some(timestamp(SystemTime::now())),
         ..DeleteResponse::default()
     };
-    let bytes = response.write_to_bytes().map_err(|source| Error::Message { what: "the answer", source })?;
+    let bytes =
+        response.write_to_bytes().map_err(|source| Error::Protobuf { context: "DeleteResponse", source })?;
     let mut out = std::io::stdout().lock();
-    out.write_all(&bytes).and_then(|()| out.flush()).doing(|| "cannot answer".into())
+    out.write_all(&bytes).and_then(|()| out.flush()).context(|| "cannot write to stdout".into())
 }

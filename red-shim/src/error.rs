@@ -1,4 +1,4 @@
-//! Why something was not done, and the code that containerd is told.
+//! Errors of the shim, and the gRPC status codes that they map to.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,74 +7,74 @@ use containerd_shim_protos::ttrpc;
 use rustix::io::Errno;
 use ttrpc::Code;
 
-/// Why something was not done.
+/// An error of the shim.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The command line.
+    /// Invalid command line.
     #[error("{0}")]
     Usage(String),
-    /// What containerd sent is not what it should be.
+    /// Invalid request or bundle.
     #[error("{0}")]
     Invalid(String),
-    /// There is no such container or process.
+    /// No such container or process.
     #[error("{0}")]
-    Unknown(String),
-    /// There is one of that name.
+    NotFound(String),
+    /// The container ID or exec ID is in use.
     #[error("{0}")]
-    Exists(String),
-    /// Not in this state.
+    AlreadyExists(String),
+    /// Not possible in the current state.
     #[error("{0}")]
-    State(String),
-    /// It is not done.
-    #[error("{0} is not supported")]
+    FailedPrecondition(String),
+    /// Unsupported option or operation.
+    #[error("unsupported {0}")]
     Unsupported(&'static str),
-    /// The runtime failed; in its words.
-    #[error("OCI runtime {verb} failed: {words}")]
+    /// The runtime exited with an error. containerd and go-runc use the same phrase.
+    #[error("OCI runtime {subcommand} failed: {message}")]
     Runtime {
         /// Subcommand of the runtime.
-        verb: &'static str,
-        /// What it said.
-        words: String,
+        subcommand: &'static str,
+        /// Last error message of the runtime.
+        message: String,
     },
-    /// A call of the system.
-    #[error("{what}: {source}")]
-    Call {
-        /// What was to be done, with its path.
-        what: String,
-        /// What the kernel says.
+    /// A failed system call.
+    #[error("{context}: {source}")]
+    Io {
+        /// The failed operation, with its path.
+        context: String,
+        /// The error of the system call.
         source: io::Error,
     },
-    /// A message that is not one.
-    #[error("{what}: {source}")]
-    Message {
-        /// Which.
-        what: &'static str,
-        /// Why not.
+    /// A protobuf message that cannot be encoded or decoded.
+    #[error("{context}: {source}")]
+    Protobuf {
+        /// Name of the message.
+        context: &'static str,
+        /// The codec's error.
         source: containerd_shim_protos::protobuf::Error,
     },
-    /// JSON that is none.
-    #[error("{what}: {source}")]
+    /// JSON that cannot be encoded or decoded.
+    #[error("{context}: {source}")]
     Json {
-        /// Which.
-        what: String,
-        /// Why not.
+        /// Path of the file, or name of the value.
+        context: String,
+        /// The codec's error.
         source: serde_json::Error,
     },
 }
 
 impl Error {
-    /// The status that says so over ttrpc.
+    /// gRPC status code of the error.
     fn code(&self) -> Code {
         match self {
-            Self::Usage(_) | Self::Invalid(_) | Self::Message { .. } | Self::Json { .. } => {
+            Self::Usage(_) | Self::Invalid(_) | Self::Protobuf { .. } | Self::Json { .. } => {
                 Code::INVALID_ARGUMENT
             }
-            Self::Unknown(_) => Code::NOT_FOUND,
-            Self::Exists(_) => Code::ALREADY_EXISTS,
-            Self::State(_) => Code::FAILED_PRECONDITION,
+            Self::NotFound(_) => Code::NOT_FOUND,
+            Self::AlreadyExists(_) => Code::ALREADY_EXISTS,
+            Self::FailedPrecondition(_) => Code::FAILED_PRECONDITION,
             Self::Unsupported(_) => Code::UNIMPLEMENTED,
-            Self::Runtime { words, .. } => exhausted(words),
-            Self::Call { source, .. } => match Errno::from_io_error(source) {
+            Self::Runtime { message, .. } => runtime_code(message),
+            Self::Io { source, .. } => match Errno::from_io_error(source) {
                 Some(Errno::NOSPC | Errno::MFILE | Errno::NFILE | Errno::AGAIN | Errno::NOMEM) => {
                     Code::RESOURCE_EXHAUSTED
                 }
@@ -84,10 +84,10 @@ impl Error {
     }
 }
 
-/// The runtime names the error of the kernel in parentheses.
-fn exhausted(words: &str) -> Code {
-    let full = ["(ENOSPC)", "(EMFILE)", "(ENFILE)", "(EAGAIN)", "(ENOMEM)"];
-    if full.iter().any(|name| words.contains(name)) { Code::RESOURCE_EXHAUSTED } else { Code::UNKNOWN }
+/// Status code of a runtime error, whose message has the errno's name in parentheses.
+fn runtime_code(message: &str) -> Code {
+    let exhausted = ["(ENOSPC)", "(EMFILE)", "(ENFILE)", "(EAGAIN)", "(ENOMEM)"];
+    if exhausted.iter().any(|name| message.contains(name)) { Code::RESOURCE_EXHAUSTED } else { Code::UNKNOWN }
 }
 
 impl From<Error> for ttrpc::Error {
@@ -96,50 +96,53 @@ impl From<Error> for ttrpc::Error {
     }
 }
 
-/// Names what was to be done.
-pub(crate) trait Doing<T> {
-    /// With a path or another word.
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T, Error>;
+/// Adds the failed operation to an I/O error.
+pub(crate) trait Context<T> {
+    /// Adds the name of the operation.
+    fn context(self, context: impl FnOnce() -> String) -> Result<T, Error>;
 
-    /// With a path.
-    fn at(self, what: &str, path: &Path) -> Result<T, Error>
+    /// Adds the name of the operation and its path.
+    fn path_context(self, action: &str, path: &Path) -> Result<T, Error>
     where
         Self: Sized,
     {
-        self.doing(|| format!("{what} {}", path.display()))
+        self.context(|| format!("{action} {}", path.display()))
     }
 }
 
-impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T, Error> {
-        self.map_err(|error| Error::Call { what: what(), source: error.into() })
+impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
+    fn context(self, context: impl FnOnce() -> String) -> Result<T, Error> {
+        self.map_err(|error| Error::Io { context: context(), source: error.into() })
     }
 }
 
-/// For what is tried and changes nothing when it fails; whoever calls it says why.
-pub(crate) fn tried<T, E>(_result: Result<T, E>) {}
+/// Ignores the result of a best-effort operation; the caller's comment says why that is safe.
+pub(crate) fn best_effort<T, E>(_result: Result<T, E>) {}
 
-/// Reads a file, which is not longer than `limit` bytes.
+/// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
-/// It cannot be read, or is longer.
+/// open(2) or read(2) fails, or the file is larger than `limit`.
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).at("cannot read", path)?;
-    file.take(limit + 1).read_to_end(&mut bytes).at("cannot read", path)?;
+    let file = std::fs::File::open(path).path_context("cannot read", path)?;
+    file.take(limit + 1).read_to_end(&mut bytes).path_context("cannot read", path)?;
     if bytes.len() as u64 > limit {
-        return Err(Error::Invalid(format!("{} is longer than {limit} bytes", path.display())));
+        return Err(Error::Invalid(format!("{}: larger than {limit} bytes", path.display())));
     }
     Ok(bytes)
 }
 
-/// A path below a bundle, whose own path comes from containerd.
+/// Bundle directory from a request.
+///
+/// # Errors
+/// [`Error::Invalid`] if the path is not absolute.
 pub(crate) fn bundle_path(bundle: &str) -> Result<PathBuf, Error> {
     let path = PathBuf::from(bundle);
     if path.is_absolute() {
         Ok(path)
     } else {
-        Err(Error::Invalid(format!("bundle `{bundle}` is not absolute")))
+        Err(Error::Invalid(format!("invalid bundle path `{bundle}`: not absolute")))
     }
 }

@@ -1,4 +1,4 @@
-//! What containerd is told of containers, in order.
+//! Forwarding of task events to containerd, in order.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,19 +14,19 @@ use containerd_shim_protos::shim_async::{Client, EventsClient};
 use containerd_shim_protos::ttrpc;
 use tokio::sync::Notify;
 
-/// As many events are kept while containerd does not answer; the oldest go first.
-const KEPT: usize = 2048;
+/// Maximum number of queued events; the oldest are dropped first.
+const QUEUE_LIMIT: usize = 2048;
 
-/// How long one is waited for.
-const LIMIT: Duration = Duration::from_secs(5);
+/// Timeout of one `Forward` call, and maximum delay between retries.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a shim that ends waits until the last ones are told.
-const LAST: Duration = Duration::from_secs(3);
+/// Timeout of forwarding the remaining events at shutdown.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Tells containerd, one event after the other.
+/// Event queue of containerd's ttrpc events service.
 #[derive(Clone, Debug)]
 pub(crate) struct Publisher {
-    /// `None` where nobody is told.
+    /// `None` without a ttrpc address: events are discarded.
     queue: Option<Arc<Queue>>,
     namespace: Arc<str>,
 }
@@ -45,7 +45,7 @@ impl Queue {
 }
 
 impl Publisher {
-    /// To the socket that containerd named in `TTRPC_ADDRESS`; without one nobody is told.
+    /// Starts forwarding to containerd's ttrpc socket (`TTRPC_ADDRESS`); an empty address discards all events.
     #[must_use]
     pub(crate) fn new(address: &str, namespace: &str) -> Self {
         let namespace = namespace.into();
@@ -54,15 +54,15 @@ impl Publisher {
         }
         let queue = Arc::<Queue>::default();
         let address = if address.contains("://") { address.to_owned() } else { format!("unix://{address}") };
-        tokio::spawn(tell(queue.clone(), address));
+        tokio::spawn(forward_all(queue.clone(), address));
         Self { queue: Some(queue), namespace }
     }
 
-    /// Tells an event; it is sent when all before it are. `kind` is the name of its message, which reflection knows
-    /// too, at the price of memory that stays.
-    pub(crate) fn publish(&self, topic: &str, kind: &str, event: &impl Message) {
+    /// Queues an event. `message_type` is the name of its protobuf message; reflection would find it too, but keeps
+    /// its descriptors in memory.
+    pub(crate) fn publish(&self, topic: &str, message_type: &str, event: &impl Message) {
         let Some(queue) = &self.queue else { return };
-        let kind = format!("containerd.events.{kind}");
+        let message_type = format!("containerd.events.{message_type}");
         let value = match event.write_to_bytes() {
             Ok(value) => value,
             Err(error) => return crate::sys::log(&format!("event {topic}: {error}")),
@@ -71,11 +71,11 @@ impl Publisher {
             timestamp: MessageField::some(timestamp(SystemTime::now())),
             namespace: self.namespace.to_string(),
             topic: topic.to_owned(),
-            event: MessageField::some(Any { type_url: kind, value, ..Any::default() }),
+            event: MessageField::some(Any { type_url: message_type, value, ..Any::default() }),
             ..Envelope::default()
         };
         let mut events = queue.events();
-        if events.len() == KEPT {
+        if events.len() == QUEUE_LIMIT {
             events.pop_front();
         }
         events.push_back(envelope);
@@ -83,7 +83,7 @@ impl Publisher {
         queue.changed.notify_one();
     }
 
-    /// Waits until all are told, but not for long.
+    /// Waits until all queued events are forwarded, up to [`FLUSH_TIMEOUT`].
     pub(crate) async fn flush(&self) {
         let Some(queue) = &self.queue else { return };
         let all = async {
@@ -91,62 +91,63 @@ impl Publisher {
                 queue.empty.notified().await;
             }
         };
-        if tokio::time::timeout(LAST, all).await.is_err() {
-            crate::sys::log("containerd does not take the last events");
+        if tokio::time::timeout(FLUSH_TIMEOUT, all).await.is_err() {
+            crate::sys::log("timed out forwarding the remaining events to containerd");
         }
     }
 }
 
-async fn tell(queue: Arc<Queue>, address: String) {
+async fn forward_all(queue: Arc<Queue>, address: String) {
     let mut client: Option<EventsClient> = None;
-    let mut pause = Duration::from_millis(50);
+    let mut delay = Duration::from_millis(50);
     loop {
-        let next = queue.events().front().cloned();
-        let Some(envelope) = next else {
+        let first = queue.events().front().cloned();
+        let Some(envelope) = first else {
             queue.empty.notify_one();
-            // A connection of its own costs a task and buffers; there is seldom more to tell.
+            // An idle connection costs a task and its buffers, and events are rare.
             client = None;
             queue.changed.notified().await;
             continue;
         };
-        let at = (envelope.timestamp.seconds, envelope.timestamp.nanos, envelope.topic.clone());
-        match send(&mut client, &address, envelope).await {
+        let key = (envelope.timestamp.seconds, envelope.timestamp.nanos, envelope.topic.clone());
+        match forward(&mut client, &address, envelope).await {
             Ok(()) => {
-                pause = Duration::from_millis(50);
+                delay = Duration::from_millis(50);
                 let mut events = queue.events();
-                let same =
-                    |one: &Envelope| (one.timestamp.seconds, one.timestamp.nanos, one.topic.clone()) == at;
-                // While it was sent it may have been dropped for others.
-                if events.front().is_some_and(same) {
+                let is_forwarded = |envelope: &Envelope| {
+                    (envelope.timestamp.seconds, envelope.timestamp.nanos, envelope.topic.clone()) == key
+                };
+                // The event may have been dropped from a full queue meanwhile.
+                if events.front().is_some_and(is_forwarded) {
                     events.pop_front();
                 }
             }
             Err(_) => {
                 client = None;
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LIMIT);
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(FORWARD_TIMEOUT);
             }
         }
     }
 }
 
-async fn send(client: &mut Option<EventsClient>, address: &str, envelope: Envelope) -> ttrpc::Result<()> {
-    let used = match client.take() {
+async fn forward(client: &mut Option<EventsClient>, address: &str, envelope: Envelope) -> ttrpc::Result<()> {
+    let connected = match client.take() {
         Some(client) => client,
         None => EventsClient::new(Client::connect(address).await?),
     };
     let request = ForwardRequest { envelope: MessageField::some(envelope), ..ForwardRequest::default() };
-    match used.forward(ttrpc::context::with_duration(LIMIT), &request).await {
-        // containerd has it and does not like it: the next one may be better.
+    match connected.forward(ttrpc::context::with_duration(FORWARD_TIMEOUT), &request).await {
+        // containerd rejected the event: a retry would fail again.
         Ok(_) | Err(ttrpc::Error::RpcStatus(_)) => {
-            *client = Some(used);
+            *client = Some(connected);
             Ok(())
         }
         Err(error) => Err(error),
     }
 }
 
-/// A point in time as messages have it.
+/// Protobuf timestamp of a point in time.
 #[must_use]
 pub(crate) fn timestamp(at: SystemTime) -> Timestamp {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -157,8 +158,8 @@ pub(crate) fn timestamp(at: SystemTime) -> Timestamp {
     }
 }
 
-/// A value of an enumeration in a message.
+/// Protobuf field value of an enum.
 #[must_use]
-pub(crate) fn choice<E: containerd_shim_protos::protobuf::Enum>(value: E) -> EnumOrUnknown<E> {
+pub(crate) fn enum_value<E: containerd_shim_protos::protobuf::Enum>(value: E) -> EnumOrUnknown<E> {
     EnumOrUnknown::new(value)
 }

@@ -1,9 +1,9 @@
-//! `containerd-shim-red-v2`: the shim through which containerd runs redpak nodes and other OCI bundles, with
-//! `red-runtime` doing the work. It is executed and never linked: cloning from a program with threads is unsafe,
-//! and the shim stays small (docs/src/shim.md).
+//! `containerd-shim-red-v2`: the shim through which containerd runs redpak nodes and other OCI bundles, by
+//! executing `red-runtime`. The runtime is never linked: clone(2) in a multi-threaded program is unsafe, and the
+//! shim's memory footprint stays small (docs/src/shim.md).
 //!
-//! containerd executes the shim with `start` in a bundle, connects to the socket that it is told, and from then on
-//! speaks the Task API over ttrpc (containerd, core/runtime/v2/README.md). One thread serves everything.
+//! containerd executes `start` in the bundle directory, connects to the socket address that `start` prints, and
+//! calls the Task API over ttrpc (containerd, core/runtime/v2/README.md). The shim is single-threaded.
 
 mod address;
 mod annotations;
@@ -33,16 +33,16 @@ use std::process::ExitCode;
 
 use args::{Action, Args};
 
-/// Version that the shim tells.
+/// Version of the shim.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Runs the program with its arguments, its own name not among them. The status is 0 or 1.
+/// Runs the shim with the arguments after `argv[0]`; the exit status is 0 or 1.
 #[must_use]
 pub fn main(args: Vec<OsString>) -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // containerd shows it to whoever asked for the container.
+            // containerd returns stderr to its client.
             drop(writeln!(std::io::stderr(), "containerd-shim-red-v2: {error}"));
             ExitCode::FAILURE
         }
@@ -56,6 +56,6 @@ fn run(args: Vec<OsString>) -> Result<(), error::Error> {
         Action::Info => info::info(),
         Action::Start => start::start(&args),
         Action::Delete => delete::delete(&args),
-        Action::Serve => Err(error::Error::Usage("it is started by containerd, with `start`".into())),
+        Action::Unspecified => Err(error::Error::Usage("missing command: expected start or delete".into())),
     }
 }

@@ -1,4 +1,4 @@
-//! Memory that ran out in a container.
+//! OOM kills in a container's memory cgroup.
 
 use std::fs::File;
 use std::io;
@@ -13,63 +13,64 @@ use tokio::io::unix::AsyncFd;
 use crate::metrics::Cgroup;
 use crate::process::Process;
 
-/// Calls `told` each time, until the process has ended.
-pub(crate) async fn watch(pid: u32, process: Arc<Process>, told: impl Fn()) {
-    // Without a memory controller there is nothing to be told.
-    let Ok(cgroup) = Cgroup::of(pid) else { return };
-    let Some(mut source) = Source::of(&cgroup) else { return };
+/// Calls `on_oom` for each OOM kill in the cgroup of `pid`, until the process has exited.
+pub(crate) async fn watch(pid: u32, process: Arc<Process>, on_oom: impl Fn()) {
+    // Without a memory controller there are no OOM notifications.
+    let Ok(cgroup) = Cgroup::of_process(pid) else { return };
+    let Some(mut oom_watch) = OomWatch::of(&cgroup) else { return };
     loop {
         tokio::select! {
-            happened = source.next() => match happened {
-                Ok(true) => told(),
+            result = oom_watch.next() => match result {
+                Ok(true) => on_oom(),
                 Ok(false) => {}
                 Err(_) => return,
             },
-            // The last one is told before the end, as it is often the cause.
+            // An OOM kill is often the cause of the exit, so it is reported first.
             _ = process.wait() => {
-                if source.now() { told() }
+                if oom_watch.take_pending() { on_oom() }
                 return;
             }
         }
     }
 }
 
-enum Source {
-    /// Version 1: a counter that the kernel raises (memory cgroup, memory.oom_control).
-    Counter { counter: AsyncFd<OwnedFd>, control: File, at: PathBuf },
-    /// Version 2: a file that changes (memory.events), and how often it had happened before.
-    Events { watch: AsyncFd<OwnedFd>, file: PathBuf, before: u64 },
+/// OOM notification of a cgroup.
+enum OomWatch {
+    /// cgroup v1: an eventfd registered for `memory.oom_control` (kernel, admin-guide/cgroup-v1/memory).
+    EventFd { eventfd: AsyncFd<OwnedFd>, control: File, path: PathBuf },
+    /// cgroup v2: an inotify watch of `memory.events`, and the last `oom_kill` count.
+    MemoryEvents { watch: AsyncFd<OwnedFd>, file: PathBuf, last_count: u64 },
 }
 
-impl Source {
+impl OomWatch {
     fn of(cgroup: &Cgroup) -> Option<Self> {
         match cgroup {
-            Cgroup::Unified(dir) => Self::events(dir).ok(),
-            Cgroup::Legacy(controllers) => Self::counter(controllers.get("memory")?).ok(),
+            Cgroup::Unified(dir) => Self::memory_events(dir).ok(),
+            Cgroup::Legacy(controllers) => Self::oom_control(controllers.get("memory")?).ok(),
         }
     }
 
-    fn counter(dir: &Path) -> io::Result<Self> {
-        let at = dir.join("memory.oom_control");
-        let control = File::open(&at)?;
+    fn oom_control(dir: &Path) -> io::Result<Self> {
+        let path = dir.join("memory.oom_control");
+        let control = File::open(&path)?;
         let counter = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let line = format!("{} {}", counter.as_raw_fd(), control.as_raw_fd());
         std::fs::write(dir.join("cgroup.event_control"), line)?;
-        Ok(Self::Counter { counter: crate::sys::watched(counter)?, control, at })
+        Ok(Self::EventFd { eventfd: crate::sys::async_fd(counter)?, control, path })
     }
 
-    fn events(dir: &Path) -> io::Result<Self> {
+    fn memory_events(dir: &Path) -> io::Result<Self> {
         let file = dir.join("memory.events");
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         inotify::add_watch(&watch, &file, inotify::WatchFlags::MODIFY)?;
-        let before = kills(&file);
-        Ok(Self::Events { watch: crate::sys::watched(watch)?, file, before })
+        let last_count = oom_kill_count(&file);
+        Ok(Self::MemoryEvents { watch: crate::sys::async_fd(watch)?, file, last_count })
     }
 
     async fn next(&mut self) -> io::Result<bool> {
         let fd = match self {
-            Self::Counter { counter, .. } => counter,
-            Self::Events { watch, .. } => watch,
+            Self::EventFd { eventfd, .. } => eventfd,
+            Self::MemoryEvents { watch, .. } => watch,
         };
         let mut guard = fd.readable().await?;
         let mut buffer = [0; 1024];
@@ -78,29 +79,29 @@ impl Source {
             Ok(read) => read?,
         };
         Ok(match self {
-            // It is raised when the cgroup goes, too.
-            Self::Counter { at, .. } => at.exists(),
-            Self::Events { .. } => self.now(),
+            // Removing the cgroup signals the eventfd too.
+            Self::EventFd { path, .. } => path.exists(),
+            Self::MemoryEvents { .. } => self.take_pending(),
         })
     }
 
-    fn now(&mut self) -> bool {
+    fn take_pending(&mut self) -> bool {
         match self {
-            Self::Counter { counter, control, at } => {
-                let raised = rustix::io::read(&*counter, &mut [0_u8; 8]).is_ok();
-                raised && at.exists() && control.metadata().is_ok()
+            Self::EventFd { eventfd, control, path } => {
+                let signalled = rustix::io::read(&*eventfd, &mut [0_u8; 8]).is_ok();
+                signalled && path.exists() && control.metadata().is_ok()
             }
-            Self::Events { file, before, .. } => {
-                let count = kills(file);
-                let more = count > *before;
-                *before = count;
-                more
+            Self::MemoryEvents { file, last_count, .. } => {
+                let count = oom_kill_count(file);
+                let increased = count > *last_count;
+                *last_count = count;
+                increased
             }
         }
     }
 }
 
-fn kills(file: &Path) -> u64 {
+fn oom_kill_count(file: &Path) -> u64 {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
     line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)

@@ -1,8 +1,7 @@
-//! Options of a runtime's table in containerd's configuration, in the two forms in which they arrive.
+//! Runtime options of containerd's configuration, in both encodings that containerd uses.
 //!
-//! `ctr` sends the message of the runc shim. CRI sends runtimes that are not its own the table as it stands, in
-//! TOML (containerd 1.7 and newer), or an empty message (1.6). What is not known is refused: an option that is
-//! ignored in silence is one that somebody relies on.
+//! `ctr` sends runc's `Options` message. CRI sends the options table of other runtimes as TOML (containerd 1.7 and
+//! newer), or an empty message (1.6). Unknown options are refused rather than silently ignored.
 
 use std::path::{Path, PathBuf};
 
@@ -20,35 +19,35 @@ mod proto {
         clippy::allow_attributes_without_reason,
         clippy::unwrap_used,
         unreachable_pub,
-        reason = "it is generated"
+        reason = "generated code"
     )]
     include!(concat!(env!("OUT_DIR"), "/proto/mod.rs"));
 }
 
 use proto::runtimeoptions::Options as TableOptions;
 
-/// The longest file of options, in bytes.
-const LONGEST: u64 = 1 << 20;
+/// Maximum size of an options file in bytes.
+const MAX_OPTIONS_BYTES: u64 = 1 << 20;
 
-/// What may be chosen.
+/// Runtime options.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
 pub(crate) struct Options {
-    /// The runtime's program.
+    /// Runtime binary.
     pub(crate) binary_name: String,
-    /// Directory of the runtime's states.
+    /// Parent of the runtime's state directories.
     pub(crate) root: String,
-    /// systemd makes cgroups.
+    /// Use the systemd cgroup manager.
     pub(crate) systemd_cgroup: bool,
-    /// Roots are changed without pivot_root.
+    /// Do not use pivot_root(2).
     pub(crate) no_pivot_root: bool,
-    /// Containers keep the session keyring of the shim.
+    /// Keep the shim's session keyring.
     pub(crate) no_new_keyring: bool,
-    /// A cgroup for the shim itself.
+    /// Cgroup of the shim; unsupported.
     shim_cgroup: String,
-    /// Owner of the streams of containers; the runtime gives them to the container's user anyway.
+    /// Owner UID of stdio; unsupported, the runtime makes the container's user the owner.
     io_uid: u32,
-    /// Their group.
+    /// Owner GID of stdio; unsupported.
     io_gid: u32,
     criu_path: String,
     criu_image_path: String,
@@ -58,58 +57,55 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads what containerd sent.
+    /// Decodes the options of a request.
     ///
     /// # Errors
-    /// It is of another kind, is no message, or asks for what is not there.
-    pub(crate) fn of(any: Option<&Any>) -> Result<Self, Error> {
+    /// Unknown message type, malformed message or TOML, unknown or unsupported option.
+    pub(crate) fn from_any(any: Option<&Any>) -> Result<Self, Error> {
         let Some(any) = any.filter(|any| !any.type_url.is_empty()) else { return Ok(Self::default()) };
-        // With or without a host in front (google/protobuf/any.proto).
-        let kind = any.type_url.rsplit('/').next().unwrap_or_default();
-        let what = "options of the runtime";
-        let wrong = |source| Error::Message { what, source };
-        let options = match kind {
+        // A type URL may have a host prefix (google/protobuf/any.proto).
+        let message_type = any.type_url.rsplit('/').next().unwrap_or_default();
+        let decode_error = |source| Error::Protobuf { context: "runtime options", source };
+        let options = match message_type {
             "containerd.runc.v1.Options" => {
-                Self::from(RuncOptions::parse_from_bytes(&any.value).map_err(wrong)?)
+                Self::from(RuncOptions::parse_from_bytes(&any.value).map_err(decode_error)?)
             }
             "runtimeoptions.v1.Options" => {
-                Self::table(&TableOptions::parse_from_bytes(&any.value).map_err(wrong)?)?
+                Self::from_table(&TableOptions::parse_from_bytes(&any.value).map_err(decode_error)?)?
             }
-            other => return Err(Error::Invalid(format!("options of kind `{other}` are not known"))),
+            other => return Err(Error::Invalid(format!("unknown type of runtime options: {other}"))),
         };
-        options.check()
+        options.validate()
     }
 
-    fn table(table: &TableOptions) -> Result<Self, Error> {
+    fn from_table(table: &TableOptions) -> Result<Self, Error> {
         let body = match (table.config_body.is_empty(), table.config_path.is_empty()) {
             (false, _) => table.config_body.clone(),
-            (true, false) => read_bounded(Path::new(&table.config_path), LONGEST)?,
+            (true, false) => read_bounded(Path::new(&table.config_path), MAX_OPTIONS_BYTES)?,
             (true, true) => return Ok(Self::default()),
         };
-        let text = String::from_utf8(body)
-            .map_err(|error| Error::Invalid(format!("options of the runtime are not text: {error}")))?;
-        toml::from_str(&text).map_err(|error| Error::Invalid(format!("options of the runtime: {error}")))
+        let text =
+            String::from_utf8(body).map_err(|error| Error::Invalid(format!("runtime options: {error}")))?;
+        toml::from_str(&text).map_err(|error| Error::Invalid(format!("runtime options: {error}")))
     }
 
-    fn check(self) -> Result<Self, Error> {
+    fn validate(self) -> Result<Self, Error> {
         if !self.shim_cgroup.is_empty() {
-            return Err(Error::Unsupported("the option ShimCgroup"));
+            return Err(Error::Unsupported("option: ShimCgroup"));
         }
         if self.io_uid != 0 || self.io_gid != 0 {
-            return Err(Error::Unsupported(
-                "the option IoUid or IoGid: the container's user owns its streams; it",
-            ));
+            return Err(Error::Unsupported("option: IoUid, IoGid (the container's user owns its stdio)"));
         }
         if !self.task_api_address.is_empty() || self.task_api_version != 0 {
-            return Err(Error::Unsupported("the option TaskApiAddress or TaskApiVersion"));
+            return Err(Error::Unsupported("option: TaskApiAddress, TaskApiVersion"));
         }
-        // Paths of criu change nothing as long as nothing is checkpointed, which is refused where it is asked for.
+        // CRIU paths have no effect, because checkpoints are refused.
         Ok(self)
     }
 
-    /// Directory of the runtime's states for a namespace of containerd.
+    /// Runtime state directory of a containerd namespace.
     #[must_use]
-    pub(crate) fn states(&self, namespace: &str) -> PathBuf {
+    pub(crate) fn state_dir(&self, namespace: &str) -> PathBuf {
         let root = if self.root.is_empty() { "/run/containerd/red" } else { &self.root };
         Path::new(root).join(namespace)
     }
@@ -141,29 +137,32 @@ mod tests {
 
     fn table(body: &str) -> Any {
         let options = TableOptions { config_body: body.as_bytes().to_vec(), ..TableOptions::default() };
-        any("runtimeoptions.v1.Options", options.write_to_bytes().expect("it is whole"))
+        any("runtimeoptions.v1.Options", options.write_to_bytes().expect("complete message"))
     }
 
-    fn any(kind: &str, value: Vec<u8>) -> Any {
-        Any { type_url: kind.into(), value, ..Any::default() }
+    fn any(message_type: &str, value: Vec<u8>) -> Any {
+        Any { type_url: message_type.into(), value, ..Any::default() }
     }
 
     #[test]
-    fn both_forms() {
+    fn runc_message_and_toml_table_are_equivalent() {
         let runc = RuncOptions { binary_name: "/red".into(), systemd_cgroup: true, ..RuncOptions::default() };
-        let sent = any("containerd.runc.v1.Options", runc.write_to_bytes().expect("it is whole"));
-        let from_ctr = Options::of(Some(&sent)).expect("it is known");
-        let from_cri =
-            Options::of(Some(&table("BinaryName = \"/red\"\nSystemdCgroup = true\n"))).expect("it is known");
+        let message = any("containerd.runc.v1.Options", runc.write_to_bytes().expect("complete message"));
+        let from_ctr = Options::from_any(Some(&message)).expect("known options");
+        let from_cri = Options::from_any(Some(&table("BinaryName = \"/red\"\nSystemdCgroup = true\n")))
+            .expect("known options");
         assert_eq!(from_ctr, from_cri);
         assert_eq!(from_cri.binary_name, "/red");
-        assert_eq!(Options::of(Some(&table(""))).expect("1.6 sends nothing"), Options::default());
-        assert_eq!(Options::of(None).expect("nothing at all"), Options::default());
+        assert_eq!(
+            Options::from_any(Some(&table(""))).expect("the empty message of 1.6"),
+            Options::default()
+        );
+        assert_eq!(Options::from_any(None).expect("no message"), Options::default());
     }
 
     #[test]
-    fn what_is_not_known_is_refused() {
-        for sent in [
+    fn unknown_and_unsupported_options_are_refused() {
+        for message in [
             table("Frobnicate = 1\n"),
             table("BinaryName = 1\n"),
             table("ShimCgroup = \"/x\"\n"),
@@ -171,12 +170,12 @@ mod tests {
             any("containerd.runc.v1.Options", vec![0xff; 3]),
             any("google.protobuf.Empty", Vec::new()),
         ] {
-            assert!(Options::of(Some(&sent)).is_err(), "{sent}");
+            assert!(Options::from_any(Some(&message)).is_err(), "{message}");
         }
     }
 
     #[test]
-    fn states_are_apart_by_namespace() {
-        assert_eq!(Options::default().states("k8s.io"), Path::new("/run/containerd/red/k8s.io"));
+    fn state_dir_depends_on_namespace() {
+        assert_eq!(Options::default().state_dir("k8s.io"), Path::new("/run/containerd/red/k8s.io"));
     }
 }

@@ -1,4 +1,4 @@
-//! A process of a container: its first one, or one that was added by `exec`.
+//! A process of a container: the init process or an exec process.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
@@ -6,143 +6,142 @@ use std::sync::{Mutex, PoisonError};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use tokio::sync::watch;
 
-use crate::error::{Doing, Error};
+use crate::error::{Context, Error};
 use crate::reaper::Exit;
-use crate::stdio::{Streams, Wanted};
+use crate::stdio::{StdioConfig, Streams};
 
-/// Where a process stands.
+/// State of a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Status {
-    /// It waits to be started.
+    /// Not started yet.
     Created,
-    /// It runs.
+    /// Running.
     Running,
-    /// It is stopped with all of its container.
+    /// Paused with its container.
     Paused,
-    /// It has ended.
+    /// Exited.
     Stopped,
 }
 
-/// A process.
+/// A process of a container.
 #[derive(Debug)]
 pub(crate) struct Process {
-    /// Name of an added one; empty for a container's first process.
+    /// Exec ID; empty for the init process.
     pub(crate) exec_id: String,
-    /// Its streams, as they were asked for.
-    pub(crate) wanted: Wanted,
-    live: Mutex<Live>,
-    /// How it ended, once it has.
-    ended: watch::Sender<Option<Exit>>,
-    /// Held by whatever changes where it stands; its end is told after the start that it overtook.
-    pub(crate) gate: tokio::sync::Mutex<()>,
+    /// Requested stdio.
+    pub(crate) stdio: StdioConfig,
+    live: Mutex<LiveState>,
+    /// Exit of the process, `None` until then.
+    exit: watch::Sender<Option<Exit>>,
+    /// Serializes state changes, so that an exit event never precedes its start event.
+    pub(crate) state_lock: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Live {
+struct LiveState {
     pid: i32,
-    /// The process itself, whatever has its number later.
-    process: Option<OwnedFd>,
+    /// pidfd, safe against PID reuse; `None` before the start and after the exit.
+    pidfd: Option<OwnedFd>,
     started: bool,
     paused: bool,
     streams: Option<Streams>,
 }
 
 impl Process {
-    /// One that is not there yet.
+    /// A process without PID.
     #[must_use]
-    pub(crate) fn new(exec_id: String, wanted: Wanted) -> Self {
+    pub(crate) fn new(exec_id: String, stdio: StdioConfig) -> Self {
         Self {
             exec_id,
-            wanted,
+            stdio,
             live: Mutex::default(),
-            ended: watch::Sender::new(None),
-            gate: tokio::sync::Mutex::new(()),
+            exit: watch::Sender::new(None),
+            state_lock: tokio::sync::Mutex::new(()),
         }
     }
 
-    fn live(&self) -> std::sync::MutexGuard<'_, Live> {
+    fn live(&self) -> std::sync::MutexGuard<'_, LiveState> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It is there, as a child of the shim; `over` when it has been waited for already, so that its number may be
-    /// somebody else's by now.
+    /// Sets the PID, and opens a pidfd unless the process has been reaped already and its PID may be reused.
     ///
     /// # Errors
-    /// Descriptors ran out.
-    pub(crate) fn made(&self, pid: i32, over: bool) -> Result<(), Error> {
-        let number = Pid::from_raw(pid).ok_or_else(|| Error::Invalid(format!("process {pid}")))?;
-        let process = match over {
+    /// The PID is invalid, or pidfd_open(2) fails.
+    pub(crate) fn set_pid(&self, pid: i32, reaped: bool) -> Result<(), Error> {
+        let valid_pid = Pid::from_raw(pid).ok_or_else(|| Error::Invalid(format!("invalid PID: {pid}")))?;
+        let pidfd = match reaped {
             true => None,
             false => {
-                let opened = pidfd_open(number, PidfdFlags::empty());
-                Some(opened.doing(|| format!("cannot watch process {pid}"))?)
+                let opened = pidfd_open(valid_pid, PidfdFlags::empty());
+                Some(opened.context(|| format!("cannot open a pidfd of process {pid}"))?)
             }
         };
         let mut live = self.live();
         live.pid = pid;
-        live.process = process;
+        live.pidfd = pidfd;
         Ok(())
     }
 
-    /// Keeps its streams.
-    pub(crate) fn keep(&self, streams: Streams) {
+    /// Sets the open streams.
+    pub(crate) fn set_streams(&self, streams: Streams) {
         self.live().streams = Some(streams);
     }
 
-    /// Takes them, to be finished.
+    /// Takes the streams, to be drained and closed.
     #[must_use]
     pub(crate) fn take_streams(&self) -> Option<Streams> {
         self.live().streams.take()
     }
 
-    /// Does something with them.
+    /// Calls a function with the streams.
     ///
     /// # Errors
-    /// There are none.
-    pub(crate) fn with_streams<T>(&self, what: impl FnOnce(&mut Streams) -> T) -> Result<T, Error> {
+    /// The process was not started.
+    pub(crate) fn with_streams<T>(&self, function: impl FnOnce(&mut Streams) -> T) -> Result<T, Error> {
         let mut live = self.live();
         let streams = live.streams.as_mut();
-        Ok(what(streams.ok_or_else(|| Error::State("the process was not started".into()))?))
+        Ok(function(streams.ok_or_else(|| Error::FailedPrecondition("process not started".into()))?))
     }
 
-    /// It has become its command.
-    pub(crate) fn start(&self) {
+    /// Marks the process as started.
+    pub(crate) fn set_started(&self) {
         self.live().started = true;
     }
 
-    /// All of its container is stopped, or goes on.
-    pub(crate) fn pause(&self, paused: bool) {
+    /// Marks the process as paused or resumed.
+    pub(crate) fn set_paused(&self, paused: bool) {
         self.live().paused = paused;
     }
 
-    /// It has ended.
-    pub(crate) fn end(&self, exit: Exit) {
-        self.live().process = None;
-        self.ended.send_replace(Some(exit));
+    /// Sets the exit, and wakes all waiters.
+    pub(crate) fn set_exited(&self, exit: Exit) {
+        self.live().pidfd = None;
+        self.exit.send_replace(Some(exit));
     }
 
-    /// Its number; 0 as long as it is not there.
+    /// PID; 0 before the process is created.
     #[must_use]
     pub(crate) fn pid(&self) -> u32 {
         u32::try_from(self.live().pid).unwrap_or(0)
     }
 
-    /// How it ended, if it has.
+    /// Exit of the process, if it has exited.
     #[must_use]
     pub(crate) fn exit(&self) -> Option<Exit> {
-        *self.ended.borrow()
+        *self.exit.borrow()
     }
 
-    /// Waits for its end.
+    /// Waits for the exit.
     pub(crate) async fn wait(&self) -> Exit {
-        let mut ended = self.ended.subscribe();
-        match ended.wait_for(Option::is_some).await {
+        let mut exit = self.exit.subscribe();
+        match exit.wait_for(Option::is_some).await {
             Ok(exit) => exit.unwrap_or_else(|| Exit::now(255)),
-            Err(_gone) => Exit::now(255),
+            Err(_closed) => Exit::now(255),
         }
     }
 
-    /// Where it stands.
+    /// Current state.
     #[must_use]
     pub(crate) fn status(&self) -> Status {
         let live = self.live();
@@ -154,23 +153,23 @@ impl Process {
         }
     }
 
-    /// Sends it a signal.
+    /// Sends a signal through the pidfd.
     ///
     /// # Errors
-    /// It has ended, is not there yet, or the signal is none.
+    /// The process has exited or was not started, or the signal number is invalid.
     pub(crate) fn signal(&self, number: u32) -> Result<(), Error> {
         let live = self.live();
-        let gone = || Error::Unknown("process already finished".into());
-        if self.exit().is_some() || (live.pid != 0 && live.process.is_none()) {
-            return Err(gone());
+        let finished = || Error::NotFound("process already finished".into());
+        if self.exit().is_some() || (live.pid != 0 && live.pidfd.is_none()) {
+            return Err(finished());
         }
-        let process =
-            live.process.as_ref().ok_or_else(|| Error::State("the process was not started".into()))?;
-        let signal = crate::sys::signal(number)
-            .ok_or_else(|| Error::Invalid(format!("there is no signal {number}")))?;
-        match pidfd_send_signal(process, signal) {
-            Err(rustix::io::Errno::SRCH) => Err(gone()),
-            other => other.doing(|| format!("signal {number} for process {}", live.pid)),
+        let pidfd =
+            live.pidfd.as_ref().ok_or_else(|| Error::FailedPrecondition("process not started".into()))?;
+        let signal =
+            crate::sys::signal(number).ok_or_else(|| Error::Invalid(format!("invalid signal: {number}")))?;
+        match pidfd_send_signal(pidfd, signal) {
+            Err(rustix::io::Errno::SRCH) => Err(finished()),
+            other => other.context(|| format!("cannot send signal {number} to process {}", live.pid)),
         }
     }
 }

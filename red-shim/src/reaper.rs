@@ -1,7 +1,7 @@
-//! The ends of processes: of those that the shim starts, and of those that the runtime leaves to it.
+//! Exit statuses of the shim's child processes and of the processes that the runtime creates.
 //!
-//! The shim is a subreaper (prctl(2), PR_SET_CHILD_SUBREAPER): what `create` and `exec` make becomes its child when
-//! they end. A number stays taken until its process is waited for here, so no other process can be meant by it.
+//! The shim is a subreaper (PR_SET_CHILD_SUBREAPER(2const)): a process that `create` or `exec` has created is
+//! reparented to the shim when the runtime exits. A PID is not reused before the reaper has waited for its process.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,22 +11,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use crate::error::tried;
+use crate::error::best_effort;
 use rustix::process::{WaitOptions, WaitStatus, wait};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// How a process ended.
+/// Exit of a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Exit {
-    /// Its status, 128 and the number of the signal that ended it, or 255 where nobody could wait for it.
+    /// Exit status; 128 + signal number after a fatal signal, 255 if unknown.
     pub(crate) status: u32,
-    /// When that was seen.
+    /// Time at which the process was reaped.
     pub(crate) at: SystemTime,
 }
 
 impl Exit {
-    /// Of a process that ended with this status just now.
+    /// An exit with this status at the current time.
     #[must_use]
     pub(crate) fn now(status: u32) -> Self {
         Self { status, at: SystemTime::now() }
@@ -41,47 +41,49 @@ impl From<WaitStatus> for Exit {
 }
 
 #[derive(Debug, Default)]
-struct Ends {
-    waiting: HashMap<i32, oneshot::Sender<Exit>>,
-    /// Of processes that nobody has asked for yet, while somebody may.
+struct Exits {
+    /// Receivers of exits by PID.
+    waiters: HashMap<i32, oneshot::Sender<Exit>>,
+    /// Exits by PID without a waiter, kept while an [`ExitGuard`] exists.
     unclaimed: HashMap<i32, Exit>,
-    held: usize,
+    /// Number of live [`ExitGuard`]s.
+    guards: usize,
 }
 
-/// Waits for every child.
+/// Reaps all child processes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reaper(Arc<Mutex<Ends>>);
+pub(crate) struct Reaper(Arc<Mutex<Exits>>);
 
 impl Reaper {
-    fn ends(&self) -> std::sync::MutexGuard<'_, Ends> {
+    fn exits(&self) -> std::sync::MutexGuard<'_, Exits> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a program.
+    /// Spawns a child process.
     ///
     /// # Errors
-    /// It cannot be executed.
+    /// fork(2) or execve(2) fails.
     pub(crate) fn spawn(&self, command: &mut Command) -> std::io::Result<Child> {
-        // Nothing is waited for between the two: there is one thread.
+        // No race with `reap`: the shim is single-threaded.
         let child = command.spawn()?;
-        let (told, ended) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
-        self.ends().waiting.insert(pid, told);
-        Ok(Child { pid, ended: Ended(ended) })
+        self.exits().waiters.insert(pid, sender);
+        Ok(Child { pid, exit: ExitFuture(receiver) })
     }
 
-    /// Keeps what ends from now on until it is claimed or nobody holds any more.
+    /// Keeps the exits of unknown children until they are claimed or the last guard is dropped.
     #[must_use]
-    pub(crate) fn hold(&self) -> Held {
-        self.ends().held += 1;
-        Held(self.clone())
+    pub(crate) fn retain_exits(&self) -> ExitGuard {
+        self.exits().guards += 1;
+        ExitGuard(self.clone())
     }
 
-    /// Reaps for as long as the shim runs.
-    pub(crate) async fn run(self, mut children: Signal) {
+    /// Reaps children on each SIGCHLD, until the shim exits.
+    pub(crate) async fn run(self, mut sigchld: Signal) {
         loop {
             self.reap();
-            if children.recv().await.is_none() {
+            if sigchld.recv().await.is_none() {
                 return;
             }
         }
@@ -90,74 +92,74 @@ impl Reaper {
     fn reap(&self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             let pid = pid.as_raw_nonzero().get();
-            let mut ends = self.ends();
-            if let Some(told) = ends.waiting.remove(&pid) {
-                // Whoever asked may have gone.
-                tried(told.send(status.into()));
-            } else if ends.held > 0 {
-                ends.unclaimed.insert(pid, status.into());
+            let mut exits = self.exits();
+            if let Some(sender) = exits.waiters.remove(&pid) {
+                // The receiver may have been dropped.
+                best_effort(sender.send(status.into()));
+            } else if exits.guards > 0 {
+                exits.unclaimed.insert(pid, status.into());
             }
         }
     }
 }
 
-/// The signal that tells of ended children; to be taken before the first one is started.
+/// Installs the SIGCHLD handler; must be called before the first child is spawned.
 ///
 /// # Errors
-/// The handler cannot be installed.
-pub(crate) fn children() -> std::io::Result<Signal> {
+/// sigaction(2) fails.
+pub(crate) fn sigchld() -> std::io::Result<Signal> {
     signal(SignalKind::child())
 }
 
-/// A program that was started.
+/// A spawned child process.
 #[derive(Debug)]
 pub(crate) struct Child {
-    /// Its number.
+    /// PID of the child.
     pub(crate) pid: i32,
-    /// Its end.
-    pub(crate) ended: Ended,
+    /// Exit of the child.
+    pub(crate) exit: ExitFuture,
 }
 
-/// The end of a process, to be awaited.
+/// Future of a process's exit.
 #[derive(Debug)]
-pub(crate) struct Ended(oneshot::Receiver<Exit>);
+pub(crate) struct ExitFuture(oneshot::Receiver<Exit>);
 
-impl Future for Ended {
+impl Future for ExitFuture {
     type Output = Exit;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Exit> {
-        Pin::new(&mut self.0).poll(context).map(|exit| exit.unwrap_or_else(|_gone| Exit::now(255)))
+        Pin::new(&mut self.0).poll(context).map(|exit| exit.unwrap_or_else(|_closed| Exit::now(255)))
     }
 }
 
-/// As long as it lives, ends of processes are kept that nobody knows yet.
+/// Keeps the exits of unknown children while it lives, so that a short-lived process can be claimed afterwards.
 #[derive(Debug)]
-pub(crate) struct Held(Reaper);
+pub(crate) struct ExitGuard(Reaper);
 
-impl Held {
-    /// The end of a process that has become a child of the shim, and whether it has come already.
-    pub(crate) fn claim(&self, pid: i32) -> (Ended, bool) {
-        let (told, ended) = oneshot::channel();
-        let mut ends = self.0.ends();
-        let unclaimed = ends.unclaimed.remove(&pid);
-        let over = unclaimed.is_some();
+impl ExitGuard {
+    /// Exit of a child process, and whether the child has been reaped already.
+    pub(crate) fn claim(&self, pid: i32) -> (ExitFuture, bool) {
+        let (sender, receiver) = oneshot::channel();
+        let mut exits = self.0.exits();
+        let unclaimed = exits.unclaimed.remove(&pid);
+        let reaped = unclaimed.is_some();
         match unclaimed {
-            Some(exit) => tried(told.send(exit)),
+            Some(exit) => best_effort(sender.send(exit)),
             None => {
-                ends.waiting.insert(pid, told);
+                exits.waiters.insert(pid, sender);
             }
         }
-        drop(ends);
-        (Ended(ended), over)
+        drop(exits);
+        (ExitFuture(receiver), reaped)
     }
 }
 
-impl Drop for Held {
+impl Drop for ExitGuard {
     fn drop(&mut self) {
-        let mut ends = self.0.ends();
-        ends.held -= 1;
-        if ends.held == 0 {
-            ends.unclaimed = HashMap::new();
+        let mut exits = self.0.exits();
+        exits.guards -= 1;
+        if exits.guards == 0 {
+            exits.unclaimed = HashMap::new();
         }
     }
 }
@@ -168,27 +170,27 @@ mod tests {
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
         let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is small");
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio runtime");
         runtime.block_on(future)
     }
 
     #[test]
-    fn ends_reach_whoever_asked_and_those_who_ask_later() {
+    fn exits_are_delivered_to_waiters_and_late_claims() {
         block_on(async {
             let reaper = Reaper::default();
-            tokio::spawn(reaper.clone().run(children().expect("it is ours")));
-            let ended = reaper.spawn(Command::new("sh").args(["-c", "exit 7"])).expect("it starts");
-            assert_eq!(ended.ended.await.status, 7);
-            let ended = reaper.spawn(Command::new("sh").args(["-c", "kill -9 $$"])).expect("it starts");
-            assert_eq!(ended.ended.await.status, 137);
-            let held = reaper.hold();
+            tokio::spawn(reaper.clone().run(sigchld().expect("SIGCHLD handler")));
+            let child = reaper.spawn(Command::new("sh").args(["-c", "exit 7"])).expect("spawn sh");
+            assert_eq!(child.exit.await.status, 7);
+            let child = reaper.spawn(Command::new("sh").args(["-c", "kill -9 $$"])).expect("spawn sh");
+            assert_eq!(child.exit.await.status, 137);
+            let guard = reaper.retain_exits();
             #[allow(clippy::zombie_processes, reason = "the reaper waits for it")]
-            let child = Command::new("sh").args(["-c", "exit 3"]).spawn().expect("it starts");
+            let child = Command::new("sh").args(["-c", "exit 3"]).spawn().expect("spawn sh");
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-            let (ended, over) = held.claim(i32::try_from(child.id()).expect("it is small"));
-            assert_eq!((ended.await.status, over), (3, true));
-            drop(held);
-            assert!(reaper.ends().unclaimed.is_empty());
+            let (exit, reaped) = guard.claim(i32::try_from(child.id()).expect("a PID fits into i32"));
+            assert_eq!((exit.await.status, reaped), (3, true));
+            drop(guard);
+            assert!(reaper.exits().unclaimed.is_empty());
         });
     }
 }

@@ -1,17 +1,17 @@
-//! The root of a bundle, as containerd wants it mounted before a container is made of it.
+//! Mounts of the bundle's rootfs, which containerd lists in the create request.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-use containerd_shim_protos::types::mount::Mount as Wanted;
+use containerd_shim_protos::types::mount::Mount as MountMessage;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount_change, unmount};
 
-use crate::error::{Doing, Error};
+use crate::error::{Context, Error};
 
-/// A mount of a container's root.
+/// A rootfs mount.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Mount {
-    kind: String,
+    fs_type: String,
     source: PathBuf,
     target: String,
     flags: MountFlags,
@@ -19,33 +19,33 @@ pub(crate) struct Mount {
     data: Vec<String>,
 }
 
-/// mount(2) takes one page of options, with its end.
-const PAGE: usize = 4095;
+/// Maximum length of mount data in bytes: a page, with the terminating NUL (mount(2)).
+const MAX_DATA_BYTES: usize = 4095;
 
-impl TryFrom<&Wanted> for Mount {
+impl TryFrom<&MountMessage> for Mount {
     type Error = Error;
 
-    fn try_from(wanted: &Wanted) -> Result<Self, Error> {
+    fn try_from(message: &MountMessage) -> Result<Self, Error> {
         let mut this = Self {
-            kind: wanted.type_.clone(),
-            source: wanted.source.clone().into(),
-            target: wanted.target.trim_start_matches('/').to_owned(),
+            fs_type: message.type_.clone(),
+            source: message.source.clone().into(),
+            target: message.target.trim_start_matches('/').to_owned(),
             flags: MountFlags::empty(),
             propagation: None,
             data: Vec::new(),
         };
         if Path::new(&this.target).components().any(|part| part == std::path::Component::ParentDir) {
-            return Err(Error::Invalid(format!("mount target `{}` leads out of the root", wanted.target)));
+            return Err(Error::Invalid(format!("invalid mount target `{}`: contains `..`", message.target)));
         }
-        for option in &wanted.options {
-            this.option(option)?;
+        for option in &message.options {
+            this.parse_option(option)?;
         }
         Ok(this)
     }
 }
 
 impl Mount {
-    fn option(&mut self, option: &str) -> Result<(), Error> {
+    fn parse_option(&mut self, option: &str) -> Result<(), Error> {
         // mount(8), "Filesystem-independent mount options"; those of containerd's mount package.
         let (flag, set) = match option {
             "" | "defaults" => return Ok(()),
@@ -70,16 +70,22 @@ impl Mount {
             "sync" => (MountFlags::SYNCHRONOUS, true),
             "async" => (MountFlags::SYNCHRONOUS, false),
             "dirsync" => (MountFlags::DIRSYNC, true),
-            "private" => return self.spread(MountPropagationFlags::PRIVATE),
-            "rprivate" => return self.spread(MountPropagationFlags::PRIVATE | MountPropagationFlags::REC),
-            "slave" => return self.spread(MountPropagationFlags::DOWNSTREAM),
-            "rslave" => return self.spread(MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC),
-            "shared" => return self.spread(MountPropagationFlags::SHARED),
-            "rshared" => return self.spread(MountPropagationFlags::SHARED | MountPropagationFlags::REC),
-            "unbindable" => return self.spread(MountPropagationFlags::UNBINDABLE),
-            "loop" => return Err(Error::Unsupported("the mount option loop")),
+            "private" => return self.set_propagation(MountPropagationFlags::PRIVATE),
+            "rprivate" => {
+                return self.set_propagation(MountPropagationFlags::PRIVATE | MountPropagationFlags::REC);
+            }
+            "slave" => return self.set_propagation(MountPropagationFlags::DOWNSTREAM),
+            "rslave" => {
+                return self.set_propagation(MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC);
+            }
+            "shared" => return self.set_propagation(MountPropagationFlags::SHARED),
+            "rshared" => {
+                return self.set_propagation(MountPropagationFlags::SHARED | MountPropagationFlags::REC);
+            }
+            "unbindable" => return self.set_propagation(MountPropagationFlags::UNBINDABLE),
+            "loop" => return Err(Error::Unsupported("mount option: loop")),
             other if other.starts_with("X-containerd.") => {
-                return Err(Error::Invalid(format!("mount option `{other}` is not known")));
+                return Err(Error::Invalid(format!("unknown mount option: {other}")));
             }
             other => {
                 self.data.push(other.to_owned());
@@ -90,48 +96,49 @@ impl Mount {
         Ok(())
     }
 
-    fn spread(&mut self, how: MountPropagationFlags) -> Result<(), Error> {
-        self.propagation = Some(how);
+    fn set_propagation(&mut self, propagation: MountPropagationFlags) -> Result<(), Error> {
+        self.propagation = Some(propagation);
         Ok(())
     }
 
     fn mount(&self, root: &Path) -> Result<(), Error> {
         let target = root.join(&self.target);
-        let what = || format!("cannot mount {} at {}", self.source.display(), target.display());
+        let context = || format!("cannot mount {} on {}", self.source.display(), target.display());
         let bind = self.flags.contains(MountFlags::BIND);
         let data = self.data.join(",");
-        if !bind && data.len() > PAGE {
-            return self.mount_long(&target).doing(what);
+        if !bind && data.len() > MAX_DATA_BYTES {
+            return self.mount_with_fsconfig(&target).context(context);
         }
-        let text = CString::new(data).map_err(|_nul| Error::Invalid("a mount option with a NUL".into()))?;
-        let kept = self.flags & (MountFlags::BIND | MountFlags::REC);
-        let flags = if bind { kept } else { self.flags };
+        let text =
+            CString::new(data).map_err(|_nul| Error::Invalid("mount options contain a NUL byte".into()))?;
+        let bind_flags = self.flags & (MountFlags::BIND | MountFlags::REC);
+        let flags = if bind { bind_flags } else { self.flags };
         let text = (!text.is_empty()).then_some(text.as_c_str());
-        rustix::mount::mount(&self.source, &target, &*self.kind, flags, text).doing(what)?;
-        // A bind mount takes its flags in a second step (mount(2), MS_REMOUNT with MS_BIND).
-        let more = self.flags - kept;
-        if bind && !more.is_empty() {
-            let again = MountFlags::BIND | more;
-            rustix::mount::mount_remount(&target, again, c"").doing(what)?;
+        rustix::mount::mount(&self.source, &target, &*self.fs_type, flags, text).context(context)?;
+        // A bind mount needs a remount to apply its flags (mount(2), MS_REMOUNT with MS_BIND).
+        let remount_flags = self.flags - bind_flags;
+        if bind && !remount_flags.is_empty() {
+            let again = MountFlags::BIND | remount_flags;
+            rustix::mount::mount_remount(&target, again, c"").context(context)?;
         }
         match self.propagation {
-            Some(how) => mount_change(&target, how).doing(what),
+            Some(propagation) => mount_change(&target, propagation).context(context),
             None => Ok(()),
         }
     }
 
-    /// Options that do not fit into a page, as an overlay of many layers has them: one after the other, which
-    /// fsconfig(2) takes, with layers one by one.
-    fn mount_long(&self, target: &Path) -> rustix::io::Result<()> {
+    /// Mounts with fsconfig(2), one option per call, because the options of an overlay with many layers exceed the
+    /// page that mount(2) accepts.
+    fn mount_with_fsconfig(&self, target: &Path) -> rustix::io::Result<()> {
         use rustix::mount::{
             FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
             fsconfig_set_string, fsmount, fsopen, move_mount,
         };
-        let context = fsopen(&*self.kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        let context = fsopen(&*self.fs_type, FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_set_string(&context, "source", &self.source)?;
         for option in &self.data {
             match option.split_once('=') {
-                Some(("lowerdir", layers)) if self.kind == "overlay" => {
+                Some(("lowerdir", layers)) if self.fs_type == "overlay" => {
                     for layer in layers.split(':') {
                         fsconfig_set_string(&context, "lowerdir+", layer)?;
                     }
@@ -156,15 +163,15 @@ impl Mount {
     }
 }
 
-/// Mounts them, in order. What is mounted when one fails is taken away again.
+/// Mounts the rootfs in order; on an error all mounts are undone.
 ///
 /// # Errors
-/// What the kernel says.
-pub(crate) fn mount(mounts: &[Mount], root: &Path) -> Result<(), Error> {
+/// The target cannot be created, or a mount fails.
+pub(crate) fn mount_all(mounts: &[Mount], root: &Path) -> Result<(), Error> {
     if mounts.is_empty() {
         return Ok(());
     }
-    std::fs::create_dir_all(root).at("cannot make", root)?;
+    std::fs::create_dir_all(root).path_context("cannot create directory", root)?;
     for mount in mounts {
         if let Err(error) = mount.mount(root) {
             unmount_all(root);
@@ -174,7 +181,7 @@ pub(crate) fn mount(mounts: &[Mount], root: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes away whatever is mounted there.
+/// Unmounts all mounts of the rootfs.
 pub(crate) fn unmount_all(root: &Path) {
     while unmount(root, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).is_ok() {}
 }
@@ -183,29 +190,29 @@ pub(crate) fn unmount_all(root: &Path) {
 mod tests {
     use super::*;
 
-    fn wanted(kind: &str, options: &[&str], target: &str) -> Result<Mount, Error> {
-        Mount::try_from(&Wanted {
-            type_: kind.into(),
+    fn parse(fs_type: &str, options: &[&str], target: &str) -> Result<Mount, Error> {
+        Mount::try_from(&MountMessage {
+            type_: fs_type.into(),
             source: "overlay".into(),
             target: target.into(),
             options: options.iter().map(|option| (*option).to_owned()).collect(),
-            ..Wanted::default()
+            ..MountMessage::default()
         })
     }
 
     #[test]
-    fn options_are_flags_or_data() {
-        let mount =
-            wanted("overlay", &["ro", "nosuid", "suid", "lowerdir=/a:/b", "rslave"], "").expect("all known");
+    fn options_become_flags_propagation_and_data() {
+        let mount = parse("overlay", &["ro", "nosuid", "suid", "lowerdir=/a:/b", "rslave"], "")
+            .expect("known options");
         assert_eq!(mount.flags, MountFlags::RDONLY);
         assert_eq!(mount.data, ["lowerdir=/a:/b"]);
         assert_eq!(mount.propagation, Some(MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC));
     }
 
     #[test]
-    fn what_is_not_done_is_refused() {
-        assert!(wanted("ext4", &["loop"], "").is_err());
-        assert!(wanted("overlay", &["X-containerd.loop"], "").is_err());
-        assert!(wanted("overlay", &[], "../up").is_err());
+    fn unsupported_options_and_targets_are_refused() {
+        assert!(parse("ext4", &["loop"], "").is_err());
+        assert!(parse("overlay", &["X-containerd.loop"], "").is_err());
+        assert!(parse("overlay", &[], "../up").is_err());
     }
 }

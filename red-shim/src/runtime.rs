@@ -1,4 +1,4 @@
-//! `red-runtime`, executed for each step of a container's life.
+//! Execution of `red-runtime` subcommands.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -6,76 +6,79 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Doing, Error};
+use crate::error::{Context, Error};
 use crate::options::Options;
 use crate::reaper::Reaper;
 
-/// How a container's runtime is called. Kept in the bundle too, for a `delete` without this shim.
+/// Runtime of a container: binary and global options. Saved in the bundle for `delete` after the shim has died.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Runtime {
     program: PathBuf,
-    states: PathBuf,
+    state_dir: PathBuf,
     systemd: bool,
     no_pivot: bool,
     no_new_keyring: bool,
 }
 
-/// File of a bundle in which a shim notes how the runtime is called.
-const NOTE: &str = "red-shim.json";
+/// File of the bundle in which the runtime's configuration is saved.
+const CONFIG_FILE: &str = "red-shim.json";
 
-/// The longest note, in bytes.
-const LONGEST_NOTE: u64 = 64 << 10;
+/// Maximum size of the file in bytes.
+const MAX_CONFIG_BYTES: u64 = 64 << 10;
 
 impl Runtime {
-    /// The one that options name, else the one that lies beside the shim, else the one in `PATH`.
+    /// The binary of the options, else `red-runtime` in the shim's directory, else in `PATH`.
     #[must_use]
-    pub(crate) fn of(options: &Options, namespace: &str, systemd: bool) -> Self {
-        let program =
-            if options.binary_name.is_empty() { beside() } else { PathBuf::from(&options.binary_name) };
+    pub(crate) fn from_options(options: &Options, namespace: &str, systemd: bool) -> Self {
+        let program = if options.binary_name.is_empty() {
+            default_binary()
+        } else {
+            PathBuf::from(&options.binary_name)
+        };
         Self {
             program,
-            states: options.states(namespace),
+            state_dir: options.state_dir(namespace),
             systemd: options.systemd_cgroup || systemd,
             no_pivot: options.no_pivot_root,
             no_new_keyring: options.no_new_keyring,
         }
     }
 
-    /// Notes it in a bundle.
+    /// Saves the configuration in the bundle.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub(crate) fn note(&self, bundle: &Path) -> Result<(), Error> {
-        let path = bundle.join(NOTE);
+    /// The file cannot be written.
+    pub(crate) fn save(&self, bundle: &Path) -> Result<(), Error> {
+        let path = bundle.join(CONFIG_FILE);
         let text = serde_json::to_vec(self)
-            .map_err(|source| Error::Json { what: path.display().to_string(), source })?;
-        std::fs::write(&path, text).at("cannot write", &path)
+            .map_err(|source| Error::Json { context: path.display().to_string(), source })?;
+        std::fs::write(&path, text).path_context("cannot write", &path)
     }
 
-    /// The one that is noted in a bundle; the default where nothing is, since the shim was killed before it wrote.
+    /// Loads the configuration from the bundle; the default if the shim was killed before it was saved.
     ///
     /// # Errors
-    /// The note cannot be read.
-    pub(crate) fn noted(bundle: &Path, namespace: &str) -> Result<Self, Error> {
-        let path = bundle.join(NOTE);
+    /// The file cannot be read, or is not valid.
+    pub(crate) fn load(bundle: &Path, namespace: &str) -> Result<Self, Error> {
+        let path = bundle.join(CONFIG_FILE);
         if !path.exists() {
-            return Ok(Self::of(&Options::default(), namespace, false));
+            return Ok(Self::from_options(&Options::default(), namespace, false));
         }
-        let bytes = crate::error::read_bounded(&path, LONGEST_NOTE)?;
+        let bytes = crate::error::read_bounded(&path, MAX_CONFIG_BYTES)?;
         serde_json::from_slice(&bytes)
-            .map_err(|source| Error::Json { what: path.display().to_string(), source })
+            .map_err(|source| Error::Json { context: path.display().to_string(), source })
     }
 
-    /// A subcommand, that tells its errors to a file.
-    fn command(&self, log: &Path) -> Command {
+    /// The runtime with its global options, which logs to a file.
+    fn base_command(&self, log: &Path) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--root").arg(&self.states).arg("--log").arg(log).args(["--log-format", "json"]);
+        command.arg("--root").arg(&self.state_dir).arg("--log").arg(log).args(["--log-format", "json"]);
         if self.systemd {
             command.arg("--systemd-cgroup");
         }
         command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        // What the daemon's environment holds is nobody's business in a hook.
+        // OCI hooks inherit the environment, which may hold secrets of the daemon.
         command.env_clear();
         for name in ["PATH", "NODE_PREFIX", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "NOTIFY_SOCKET"] {
             if let Some(value) = std::env::var_os(name) {
@@ -85,13 +88,19 @@ impl Runtime {
         command
     }
 
-    /// `create`, to which streams may still be given.
+    /// `create`, without stdio.
     #[must_use]
-    pub(crate) fn create(&self, id: &str, bundle: &Path, files: &Files, console: Option<&Path>) -> Command {
-        let mut command = self.command(&files.log);
+    pub(crate) fn create(
+        &self,
+        id: &str,
+        bundle: &Path,
+        files: &CallFiles,
+        console: Option<&Path>,
+    ) -> Command {
+        let mut command = self.base_command(&files.log);
         command.arg("create").arg("--bundle").arg(bundle).arg("--pid-file").arg(&files.pid);
-        for (chosen, option) in [(self.no_pivot, "--no-pivot"), (self.no_new_keyring, "--no-new-keyring")] {
-            if chosen {
+        for (enabled, option) in [(self.no_pivot, "--no-pivot"), (self.no_new_keyring, "--no-new-keyring")] {
+            if enabled {
                 command.arg(option);
             }
         }
@@ -102,10 +111,16 @@ impl Runtime {
         command
     }
 
-    /// `exec` of a process that a file describes.
+    /// `exec` of the process spec in a file, without stdio.
     #[must_use]
-    pub(crate) fn exec(&self, id: &str, process: &Path, files: &Files, console: Option<&Path>) -> Command {
-        let mut command = self.command(&files.log);
+    pub(crate) fn exec(
+        &self,
+        id: &str,
+        process: &Path,
+        files: &CallFiles,
+        console: Option<&Path>,
+    ) -> Command {
+        let mut command = self.base_command(&files.log);
         command.args(["exec", "--detach", "--process"]).arg(process).arg("--pid-file").arg(&files.pid);
         if let Some(console) = console {
             command.arg("--console-socket").arg(console);
@@ -116,67 +131,67 @@ impl Runtime {
 
     /// Any other subcommand with its arguments.
     #[must_use]
-    pub(crate) fn verb(&self, files: &Files, args: &[&str]) -> Command {
-        let mut command = self.command(&files.log);
+    pub(crate) fn command(&self, files: &CallFiles, args: &[&str]) -> Command {
+        let mut command = self.base_command(&files.log);
         command.args(args);
         command
     }
 
-    /// What `features` prints, for `-info`.
+    /// Output of `features` in JSON.
     ///
     /// # Errors
-    /// It cannot be executed, or fails.
+    /// The runtime cannot be executed, or fails.
     pub(crate) fn features(&self) -> Result<Vec<u8>, Error> {
-        let said = Command::new(&self.program)
+        let output = Command::new(&self.program)
             .arg("features")
             .stdin(Stdio::null())
             .output()
-            .at("cannot execute", &self.program)?;
-        if said.status.success() {
-            return Ok(said.stdout);
+            .path_context("cannot execute", &self.program)?;
+        if output.status.success() {
+            return Ok(output.stdout);
         }
-        let words = String::from_utf8_lossy(&said.stderr).trim().to_owned();
-        Err(Error::Runtime { verb: "features", words })
+        let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(Error::Runtime { subcommand: "features", message })
     }
 
-    /// `delete --force` where no shim is left to wait for it.
+    /// Runs `delete --force`, without a reaper.
     ///
     /// # Errors
-    /// It cannot be executed, or fails.
-    pub(crate) fn remove(&self, id: &str) -> Result<(), Error> {
+    /// The runtime cannot be executed, or fails.
+    pub(crate) fn force_delete(&self, id: &str) -> Result<(), Error> {
         let mut command = Command::new(&self.program);
-        command.arg("--root").arg(&self.states);
+        command.arg("--root").arg(&self.state_dir);
         if self.systemd {
             command.arg("--systemd-cgroup");
         }
-        let said = command
+        let output = command
             .args(["delete", "--force", id])
             .stdin(Stdio::null())
             .output()
-            .at("cannot execute", &self.program)?;
-        if said.status.success() {
+            .path_context("cannot execute", &self.program)?;
+        if output.status.success() {
             return Ok(());
         }
-        let words = String::from_utf8_lossy(&said.stderr).trim().to_owned();
-        Err(Error::Runtime { verb: "delete", words })
+        let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(Error::Runtime { subcommand: "delete", message })
     }
 }
 
-fn beside() -> PathBuf {
+fn default_binary() -> PathBuf {
     let exe = std::env::current_exe().ok();
-    let beside = exe.as_deref().and_then(Path::parent).map(|dir| dir.join("red-runtime"));
-    beside.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from("red-runtime"))
+    let sibling = exe.as_deref().and_then(Path::parent).map(|dir| dir.join("red-runtime"));
+    sibling.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from("red-runtime"))
 }
 
-/// Files of one call of the runtime; they go with it.
+/// Log and PID file of one runtime call, removed on drop.
 #[derive(Debug)]
-pub(crate) struct Files {
+pub(crate) struct CallFiles {
     log: PathBuf,
     pid: PathBuf,
 }
 
-impl Files {
-    /// In a bundle, with a number that no other call has.
+impl CallFiles {
+    /// Unique paths in the bundle.
     #[must_use]
     pub(crate) fn new(bundle: &Path) -> Self {
         use std::sync::atomic::{AtomicU64, Ordering};
@@ -185,21 +200,21 @@ impl Files {
         Self { log: bundle.join(format!("red-log.{number}")), pid: bundle.join(format!("red-pid.{number}")) }
     }
 
-    /// The process that `create` or `exec` made.
+    /// Reads the PID of the process that `create` or `exec` has created.
     ///
     /// # Errors
-    /// It did not say.
-    pub(crate) fn made(&self) -> Result<i32, Error> {
-        let text = std::fs::read_to_string(&self.pid).at("cannot read", &self.pid)?;
+    /// The PID file cannot be read, or has no valid PID.
+    pub(crate) fn read_pid(&self) -> Result<i32, Error> {
+        let text = std::fs::read_to_string(&self.pid).path_context("cannot read", &self.pid)?;
         text.trim()
             .parse()
             .ok()
             .filter(|pid| *pid > 0)
-            .ok_or_else(|| Error::Invalid(format!("{} names no process", self.pid.display())))
+            .ok_or_else(|| Error::Invalid(format!("{}: invalid PID", self.pid.display())))
     }
 
-    /// What went wrong, in the runtime's words.
-    fn words(&self) -> Option<String> {
+    /// Last error message in the log.
+    fn error_message(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct Line {
             msg: String,
@@ -210,58 +225,58 @@ impl Files {
     }
 }
 
-impl Drop for Files {
+impl Drop for CallFiles {
     fn drop(&mut self) {
         for path in [&self.log, &self.pid] {
-            // Most calls make none of them.
+            // Most calls create neither file.
             drop(std::fs::remove_file(path));
         }
     }
 }
 
-/// Runs a command of the runtime to its end.
+/// Runs a runtime command, and waits for its exit.
 ///
 /// # Errors
-/// It cannot be executed, or fails; then with its words.
+/// The runtime cannot be executed, or fails; then with its last error message.
 pub(crate) async fn run(
     reaper: &Reaper,
-    verb: &'static str,
+    subcommand: &'static str,
     command: &mut Command,
-    files: &Files,
+    files: &CallFiles,
 ) -> Result<(), Error> {
     let program = PathBuf::from(command.get_program());
-    let ended = reaper.spawn(command).at("cannot execute", &program)?;
-    let exit = ended.ended.await;
+    let child = reaper.spawn(command).path_context("cannot execute", &program)?;
+    let exit = child.exit.await;
     if exit.status == 0 {
         return Ok(());
     }
-    let words = files.words().unwrap_or_else(|| {
+    let message = files.error_message().unwrap_or_else(|| {
         let name = program.file_name().unwrap_or(OsStr::new("runtime"));
-        format!("{} ended with status {} and said nothing", name.display(), exit.status)
+        format!("{} exited with status {} without an error message", name.display(), exit.status)
     });
-    Err(Error::Runtime { verb, words })
+    Err(Error::Runtime { subcommand, message })
 }
 
-/// Runs one, and gives what it prints.
+/// Runs a runtime command, and returns its stdout.
 ///
 /// # Errors
-/// As of [`run`]; or it prints too much.
-pub(crate) async fn ask(
+/// See [`run`]; or a memfd cannot be created or read.
+pub(crate) async fn output(
     reaper: &Reaper,
-    verb: &'static str,
+    subcommand: &'static str,
     command: &mut Command,
-    files: &Files,
+    files: &CallFiles,
 ) -> Result<Vec<u8>, Error> {
     use std::io::{Read, Seek};
-    // A file in memory never blocks whoever writes it, however much that is.
+    // Unlike a pipe, a memfd never blocks the writer.
     let memory = rustix::fs::memfd_create(c"red-shim", rustix::fs::MemfdFlags::CLOEXEC)
-        .doing(|| "memory for an answer".into())?;
+        .context(|| "cannot create a memfd".into())?;
     let mut file = std::fs::File::from(memory);
-    command.stdout(file.try_clone().doing(|| "memory for an answer".into())?);
-    run(reaper, verb, command, files).await?;
-    file.rewind().doing(|| "an answer".into())?;
+    command.stdout(file.try_clone().context(|| "cannot create a memfd".into())?);
+    run(reaper, subcommand, command, files).await?;
+    file.rewind().context(|| "cannot read the output of the runtime".into())?;
     let mut out = Vec::new();
-    file.read_to_end(&mut out).doing(|| "an answer".into())?;
+    file.read_to_end(&mut out).context(|| "cannot read the output of the runtime".into())?;
     Ok(out)
 }
 
@@ -270,27 +285,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_called_with_what_options_say() {
+    fn options_become_runtime_arguments() {
         let mut options = Options::default();
         options.binary_name = "/opt/red".into();
         options.no_pivot_root = true;
-        let runtime = Runtime::of(&options, "default", true);
+        let runtime = Runtime::from_options(&options, "default", true);
         let bundle = Path::new("/b");
-        let files = Files { log: "/b/log".into(), pid: "/b/pid".into() };
+        let files = CallFiles { log: "/b/log".into(), pid: "/b/pid".into() };
         let command = runtime.create("c", bundle, &files, Some(Path::new("/s")));
-        let words: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
+        let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
         assert_eq!(
-            words.join(" "),
+            args.join(" "),
             "--root /run/containerd/red/default --log /b/log --log-format json --systemd-cgroup \
              create --bundle /b --pid-file /b/pid --no-pivot --console-socket /s c"
         );
     }
 
     #[test]
-    fn a_note_is_read_again() {
-        let bundle = tempfile::tempdir().expect("there is room");
-        let runtime = Runtime::of(&Options::default(), "k8s.io", true);
-        runtime.note(bundle.path()).expect("it is ours");
-        assert_eq!(Runtime::noted(bundle.path(), "k8s.io").expect("it is there"), runtime);
+    fn saved_configuration_is_loaded() {
+        let bundle = tempfile::tempdir().expect("temporary directory");
+        let runtime = Runtime::from_options(&Options::default(), "k8s.io", true);
+        runtime.save(bundle.path()).expect("save");
+        assert_eq!(Runtime::load(bundle.path(), "k8s.io").expect("load"), runtime);
     }
 }

@@ -1,4 +1,4 @@
-//! The shim that stays: it serves the Task API until nothing is left to serve.
+//! The shim process: serves the Task API until its last container is deleted.
 
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -8,58 +8,64 @@ use containerd_shim_protos::ttrpc::asynchronous::Server;
 use containerd_shim_protos::ttrpc::asynchronous::transport::Listener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::error::{Doing, Error};
+use crate::error::{Context, Error};
 use crate::events::Publisher;
-use crate::reaper::{Reaper, children};
+use crate::reaper::{Reaper, sigchld};
 use crate::service::services;
-use crate::tasks::Tasks;
+use crate::tasks::TaskManager;
 
-/// What a shim serves with.
+/// Configuration of the server.
 #[derive(Debug)]
-pub(crate) struct Serving<'a> {
-    /// Where it listens.
+pub(crate) struct ServerConfig<'a> {
+    /// Listening socket.
     pub(crate) listener: UnixListener,
-    /// The same as a path; it goes with the shim.
+    /// Path of the socket, which is removed at shutdown.
     pub(crate) socket: &'a Path,
-    /// containerd's namespace.
+    /// containerd namespace.
     pub(crate) namespace: &'a str,
-    /// Where containerd takes events.
-    pub(crate) events: &'a str,
+    /// Address of containerd's ttrpc socket; empty if none.
+    pub(crate) ttrpc_address: &'a str,
 }
 
-/// Serves, in one thread: a thread for each connection would multiply the shim's memory.
+/// Runs the server in one thread, since a thread per connection multiplies the memory footprint.
 ///
 /// # Errors
-/// It cannot begin.
-pub(crate) fn serve(serving: Serving<'_>) -> Result<(), Error> {
+/// The tokio runtime, a signal handler or the server cannot be started or stopped.
+pub(crate) fn serve(config: ServerConfig<'_>) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
-        .doing(|| "cannot begin".into())?;
-    runtime.block_on(run(&serving))
+        .context(|| "cannot start the shim".into())?;
+    runtime.block_on(run(&config))
 }
 
-async fn run(serving: &Serving<'_>) -> Result<(), Error> {
-    let what = || "cannot begin".to_owned();
-    let mut terminated = signal(SignalKind::terminate()).doing(what)?;
+async fn run(config: &ServerConfig<'_>) -> Result<(), Error> {
+    let context = || "cannot start the shim".to_owned();
+    let mut terminated = signal(SignalKind::terminate()).context(context)?;
     let reaper = Reaper::default();
-    tokio::spawn(reaper.clone().run(children().doing(what)?));
-    let publisher = Publisher::new(serving.events, serving.namespace);
-    let tasks = Arc::new(Tasks::new(serving.namespace.to_owned(), serving.events, reaper, publisher));
-    let listener = Listener::try_from(serving.listener.try_clone().doing(what)?).doing(what)?;
+    tokio::spawn(reaper.clone().run(sigchld().context(context)?));
+    let publisher = Publisher::new(config.ttrpc_address, config.namespace);
+    let tasks =
+        Arc::new(TaskManager::new(config.namespace.to_owned(), config.ttrpc_address, reaper, publisher));
+    let listener = Listener::try_from(config.listener.try_clone().context(context)?).context(context)?;
     let mut server = Server::new().add_listener(listener).register_service(services(tasks.clone()));
-    server.start().await.map_err(|error| Error::State(format!("cannot serve: {error}")))?;
+    server
+        .start()
+        .await
+        .map_err(|error| Error::FailedPrecondition(format!("cannot start the ttrpc server: {error}")))?;
     loop {
         tokio::select! {
-            () = tasks.done.notified() => break,
-            // The machine goes down, or somebody tidies up; containers are ended by whoever has started them.
+            () = tasks.shutdown.notified() => break,
+            // SIGTERM must not orphan containers: containerd stops them first.
             _ = terminated.recv() => if tasks.is_empty() { break },
         }
     }
-    // Whoever wants a shim from now on starts another, whose socket has the same name; so this one's goes while
-    // it still answers.
-    drop(std::fs::remove_file(serving.socket));
+    // A new shim of the group binds the same path, so the socket is removed while this shim still responds.
+    drop(std::fs::remove_file(config.socket));
     tasks.flush().await;
-    server.shutdown().await.map_err(|error| Error::State(format!("cannot end: {error}")))
+    server
+        .shutdown()
+        .await
+        .map_err(|error| Error::FailedPrecondition(format!("cannot stop the ttrpc server: {error}")))
 }

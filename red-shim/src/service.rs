@@ -1,4 +1,4 @@
-//! The Task API over ttrpc (containerd, api/runtime/task): messages become calls of [`Tasks`] and back.
+//! The Task API over ttrpc (containerd, api/runtime/task): requests are decoded and passed to [`TaskManager`].
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,44 +18,47 @@ use containerd_shim_protos::types::empty::Empty;
 use containerd_shim_protos::types::task as state;
 
 use crate::annotations::Config;
-use crate::args::identifier;
-use crate::container::New;
+use crate::args::validate_id;
+use crate::container::CreateRequest;
 use crate::error::{Error, bundle_path};
-use crate::events::{choice, timestamp};
+use crate::events::{enum_value, timestamp};
 use crate::metrics;
 use crate::options::Options;
 use crate::process::Status;
 use crate::rootfs::Mount;
 use crate::runtime::Runtime;
-use crate::stdio::Wanted;
-use crate::tasks::Tasks;
+use crate::stdio::StdioConfig;
+use crate::tasks::TaskManager;
 
-/// Serves [`Tasks`].
+/// Task service on top of [`TaskManager`].
 #[derive(Clone, Debug)]
-pub(crate) struct TaskService(pub(crate) Arc<Tasks>);
+pub(crate) struct TaskService(pub(crate) Arc<TaskManager>);
 
-/// The service under both its names: version 3 is version 2 under another one.
+/// The service under its v2 and v3 names; both versions have the same methods.
 #[must_use]
-pub(crate) fn services(tasks: Arc<Tasks>) -> HashMap<String, Service> {
-    let one = || create_task(Arc::new(TaskService(tasks.clone())));
-    let second = one().into_iter().map(|(name, service)| (name.replace(".v3.", ".v2."), service));
-    one().into_iter().chain(second).collect()
+pub(crate) fn services(tasks: Arc<TaskManager>) -> HashMap<String, Service> {
+    let service_map = || create_task(Arc::new(TaskService(tasks.clone())));
+    let v2 = service_map().into_iter().map(|(name, service)| (name.replace(".v3.", ".v2."), service));
+    service_map().into_iter().chain(v2).collect()
 }
 
-/// Does something to its end, also when whoever asked for it hangs up in the middle.
-async fn whole<T: Send + 'static>(
+/// Runs an operation to completion, even if the client disconnects.
+async fn run_to_completion<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> ttrpc::Result<T> {
     match tokio::spawn(work).await {
-        Ok(done) => Ok(done?),
-        Err(error) => Err(Error::State(format!("it was given up: {error}")).into()),
+        Ok(result) => Ok(result?),
+        Err(error) => Err(Error::FailedPrecondition(format!("operation failed: {error}")).into()),
     }
 }
 
-fn json(any: &MessageField<Any>, kind: &str, what: &str) -> Result<Vec<u8>, Error> {
-    let any = any.as_ref().ok_or_else(|| Error::Invalid(format!("{what} is missing")))?;
-    if !any.type_url.ends_with(kind) {
-        return Err(Error::Invalid(format!("{what} is a `{}` and not a `{kind}`", any.type_url)));
+fn json_body(any: &MessageField<Any>, type_suffix: &str, field: &str) -> Result<Vec<u8>, Error> {
+    let any = any.as_ref().ok_or_else(|| Error::Invalid(format!("missing {field}")))?;
+    if !any.type_url.ends_with(type_suffix) {
+        return Err(Error::Invalid(format!(
+            "invalid type of {field}: expected `{type_suffix}`, got `{}`",
+            any.type_url
+        )));
     }
     Ok(any.value.clone())
 }
@@ -67,13 +70,13 @@ impl Task for TaskService {
         _: &TtrpcContext,
         request: api::CreateTaskRequest,
     ) -> ttrpc::Result<api::CreateTaskResponse> {
-        let (new, told) = self.wanted(request)?;
-        let pid = whole(self.0.clone().create(new, told)).await?;
+        let (create, created_event) = self.create_request(request)?;
+        let pid = run_to_completion(self.0.clone().create(create, created_event)).await?;
         Ok(api::CreateTaskResponse { pid, ..Default::default() })
     }
 
     async fn start(&self, _: &TtrpcContext, request: api::StartRequest) -> ttrpc::Result<api::StartResponse> {
-        let pid = whole(self.0.clone().start(request.id, request.exec_id)).await?;
+        let pid = run_to_completion(self.0.clone().start(request.id, request.exec_id)).await?;
         Ok(api::StartResponse { pid, ..Default::default() })
     }
 
@@ -82,7 +85,7 @@ impl Task for TaskService {
         _: &TtrpcContext,
         request: api::DeleteRequest,
     ) -> ttrpc::Result<api::DeleteResponse> {
-        let (pid, exit) = whole(self.0.clone().delete(request.id, request.exec_id)).await?;
+        let (pid, exit) = run_to_completion(self.0.clone().delete(request.id, request.exec_id)).await?;
         Ok(api::DeleteResponse {
             pid,
             exit_status: exit.status,
@@ -92,15 +95,15 @@ impl Task for TaskService {
     }
 
     async fn exec(&self, _: &TtrpcContext, request: api::ExecProcessRequest) -> ttrpc::Result<Empty> {
-        identifier("process", &request.exec_id)?;
-        let spec = json(&request.spec, "/Process", "the description of the process")?;
-        let wanted = Wanted {
+        validate_id("exec ID", &request.exec_id)?;
+        let spec = json_body(&request.spec, "/Process", "process spec")?;
+        let stdio = StdioConfig {
             stdin: request.stdin,
             stdout: request.stdout,
             stderr: request.stderr,
             terminal: request.terminal,
         };
-        self.0.add(&request.id, &request.exec_id, wanted, spec)?;
+        self.0.add_exec(&request.id, &request.exec_id, stdio, spec)?;
         Ok(Empty::new())
     }
 
@@ -118,11 +121,11 @@ impl Task for TaskService {
             id: request.id,
             bundle: container.bundle.display().to_string(),
             pid: process.pid(),
-            status: choice(status),
-            stdin: process.wanted.stdin.clone(),
-            stdout: process.wanted.stdout.clone(),
-            stderr: process.wanted.stderr.clone(),
-            terminal: process.wanted.terminal,
+            status: enum_value(status),
+            stdin: process.stdio.stdin.clone(),
+            stdout: process.stdio.stdout.clone(),
+            stderr: process.stdio.stderr.clone(),
+            terminal: process.stdio.terminal,
             exit_status: exit.map_or(0, |exit| exit.status),
             exited_at: exit.map(|exit| timestamp(exit.at)).into(),
             exec_id: request.exec_id,
@@ -142,37 +145,38 @@ impl Task for TaskService {
 
     async fn kill(&self, _: &TtrpcContext, request: api::KillRequest) -> ttrpc::Result<Empty> {
         let container = self.0.get(&request.id)?;
-        whole(async move { container.kill(&request.exec_id, request.signal, request.all).await }).await?;
+        run_to_completion(async move { container.kill(&request.exec_id, request.signal, request.all).await })
+            .await?;
         Ok(Empty::new())
     }
 
     async fn pids(&self, _: &TtrpcContext, request: api::PidsRequest) -> ttrpc::Result<api::PidsResponse> {
         let container = self.0.get(&request.id)?;
-        let named = container.clone();
-        let pids = whole(async move { container.pids().await }).await?;
+        let task = container.clone();
+        let pids = run_to_completion(async move { task.pids().await }).await?;
         let mut processes = Vec::new();
         for pid in pids {
-            let mut one = state::ProcessInfo { pid, ..Default::default() };
-            if let Some(exec_id) = named.name_of(pid) {
+            let mut info = state::ProcessInfo { pid, ..Default::default() };
+            if let Some(exec_id) = container.exec_id_of(pid) {
                 let details = ProcessDetails { exec_id, ..Default::default() };
                 let value = details
                     .write_to_bytes()
-                    .map_err(|source| Error::Message { what: "a process", source })?;
+                    .map_err(|source| Error::Protobuf { context: "ProcessDetails", source })?;
                 let type_url = "containerd.runc.v1.ProcessDetails".into();
-                one.info = MessageField::some(Any { type_url, value, ..Default::default() });
+                info.info = MessageField::some(Any { type_url, value, ..Default::default() });
             }
-            processes.push(one);
+            processes.push(info);
         }
         Ok(api::PidsResponse { processes, ..Default::default() })
     }
 
     async fn pause(&self, _: &TtrpcContext, request: api::PauseRequest) -> ttrpc::Result<Empty> {
-        whole(self.0.clone().pause(request.id, true)).await?;
+        run_to_completion(self.0.clone().pause(request.id, true)).await?;
         Ok(Empty::new())
     }
 
     async fn resume(&self, _: &TtrpcContext, request: api::ResumeRequest) -> ttrpc::Result<Empty> {
-        whole(self.0.clone().pause(request.id, false)).await?;
+        run_to_completion(self.0.clone().pause(request.id, false)).await?;
         Ok(Empty::new())
     }
 
@@ -192,19 +196,19 @@ impl Task for TaskService {
 
     async fn update(&self, _: &TtrpcContext, request: api::UpdateTaskRequest) -> ttrpc::Result<Empty> {
         let container = self.0.get(&request.id)?;
-        let resources = json(&request.resources, "/LinuxResources", "what is to be changed")?;
-        whole(async move { container.update(&resources).await }).await?;
+        let resources = json_body(&request.resources, "/LinuxResources", "resources")?;
+        run_to_completion(async move { container.update(&resources).await }).await?;
         Ok(Empty::new())
     }
 
     async fn stats(&self, _: &TtrpcContext, request: api::StatsRequest) -> ttrpc::Result<api::StatsResponse> {
         let container = self.0.get(&request.id)?;
-        let stats = metrics::of(container.init.pid())?;
+        let stats = metrics::collect(container.init.pid())?;
         Ok(api::StatsResponse { stats: MessageField::some(stats), ..Default::default() })
     }
 
     async fn checkpoint(&self, _: &TtrpcContext, _: api::CheckpointTaskRequest) -> ttrpc::Result<Empty> {
-        Err(Error::Unsupported("checkpoint").into())
+        Err(Error::Unsupported("operation: checkpoint").into())
     }
 
     async fn connect(
@@ -222,25 +226,28 @@ impl Task for TaskService {
     }
 
     async fn shutdown(&self, _: &TtrpcContext, _: api::ShutdownRequest) -> ttrpc::Result<Empty> {
-        self.0.shut_down();
+        self.0.request_shutdown();
         Ok(Empty::new())
     }
 }
 
 impl TaskService {
-    /// What is asked for, checked before anything is done.
-    fn wanted(&self, request: api::CreateTaskRequest) -> Result<(New, event::TaskCreate), Error> {
-        identifier("container", &request.id)?;
+    /// Validates a create request; also returns its event.
+    fn create_request(
+        &self,
+        request: api::CreateTaskRequest,
+    ) -> Result<(CreateRequest, event::TaskCreate), Error> {
+        validate_id("container ID", &request.id)?;
         if !request.checkpoint.is_empty() || !request.parent_checkpoint.is_empty() {
-            return Err(Error::Unsupported("a container from a checkpoint"));
+            return Err(Error::Unsupported("operation: restore from a checkpoint"));
         }
         let bundle = bundle_path(&request.bundle)?;
         if !bundle.join("config.json").exists() {
-            return Err(Error::Unknown(format!("bundle {} has no config.json", bundle.display())));
+            return Err(Error::NotFound(format!("config.json not found in bundle {}", bundle.display())));
         }
-        let config = Config::of(&bundle)?;
-        let options = Options::of(request.options.as_ref())?;
-        let runtime = Runtime::of(&options, &self.0.namespace, config.is_systemd());
+        let config = Config::load(&bundle)?;
+        let options = Options::from_any(request.options.as_ref())?;
+        let runtime = Runtime::from_options(&options, &self.0.namespace, config.is_systemd_cgroup());
         let mounts = request.rootfs.iter().map(Mount::try_from).collect::<Result<_, _>>()?;
         let io = event::TaskIO {
             stdin: request.stdin.clone(),
@@ -249,28 +256,28 @@ impl TaskService {
             terminal: request.terminal,
             ..Default::default()
         };
-        let told = event::TaskCreate {
+        let event = event::TaskCreate {
             container_id: request.id.clone(),
             bundle: request.bundle,
             rootfs: request.rootfs,
             io: MessageField::some(io),
             ..Default::default()
         };
-        let new = New {
+        let create = CreateRequest {
             id: request.id,
             namespace: self.0.namespace.clone(),
-            daemon: self.0.daemon.clone(),
+            ttrpc_address: self.0.ttrpc_address.clone(),
             bundle,
             runtime,
-            own_pids: config.has_pid_namespace(),
+            own_pid_namespace: config.has_own_pid_namespace(),
             mounts,
-            wanted: Wanted {
+            stdio: StdioConfig {
                 stdin: request.stdin,
                 stdout: request.stdout,
                 stderr: request.stderr,
                 terminal: request.terminal,
             },
         };
-        Ok((new, told))
+        Ok((create, event))
     }
 }

@@ -1,4 +1,4 @@
-//! `start`: containerd wants a shim for a bundle, the working directory, and its address.
+//! `start`: starts a shim for a bundle, and prints its address.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,117 +10,122 @@ use rustix::process::{getppid, set_child_subreaper, setsid};
 
 use crate::annotations::Config;
 use crate::args::Args;
-use crate::error::{Doing, Error};
-use crate::serve::{Serving, serve};
+use crate::error::{Context, Error};
+use crate::serve::{ServerConfig, serve};
 use crate::{address, sys};
 
-/// More than containerd sends, in bytes.
-const LONGEST: u64 = 4 << 20;
+/// Maximum size of the bootstrap parameters in bytes.
+const MAX_PARAMS_BYTES: u64 = 4 << 20;
 
-/// Version of the Task API that is announced. Version 3 is the same under another name, but containerd 2.0 to 2.2
-/// then calls `delete` for a pod only and not for each of its containers, which outlive a shim that was killed.
-const ANNOUNCED: i32 = 2;
+/// Announced version of the Task API. Version 3 has the same methods, but after a killed shim containerd 2.0 to 2.2
+/// then calls `delete` for the pod only and not for each of its containers, which would stay.
+const TASK_API_VERSION: i32 = 2;
 
-/// Starts a shim, or finds the one of the group.
+/// Starts a shim, or reuses the group's running one.
 ///
 /// # Errors
-/// There is no configuration, no socket or no process to be had.
+/// `config.json` or the bootstrap parameters cannot be read, the socket cannot be bound, or fork(2) fails.
 pub(crate) fn start(args: &Args) -> Result<(), Error> {
     let bundle = match &args.bundle {
         Some(bundle) => bundle.clone(),
-        None => std::env::current_dir().doing(|| "the bundle".into())?,
+        None => std::env::current_dir().context(|| "cannot get the working directory".into())?,
     };
-    let config = Config::of(&bundle)?;
-    let params = bootstrap(&args.id)?;
+    let config = Config::load(&bundle)?;
+    let params = read_bootstrap_params(&args.id)?;
     let dir = params.as_ref().and_then(|params| params.socket_dir.clone()).filter(|dir| !dir.is_empty());
-    let dir = dir.map_or_else(|| PathBuf::from(address::DIR), PathBuf::from);
+    let dir = dir.map_or_else(|| PathBuf::from(address::SOCKET_DIR), PathBuf::from);
     let group = config.group().unwrap_or(&args.id);
-    let socket = address::socket(&dir, &args.address, &args.namespace, group);
-    let Some(listener) = address::listen(&socket)? else { return answer(&bundle, &socket, params.is_some()) };
-    let events = params.as_ref().map(|params| params.containerd_ttrpc_address.clone());
-    let events = events.filter(|address| !address.is_empty()).or_else(|| std::env::var("TTRPC_ADDRESS").ok());
-    // The shim is ended after the daemon and before its containers when memory runs out.
-    let score = score(getppid().map_or(1, |pid| pid.as_raw_nonzero().get()));
-    match sys::fork().doing(|| "a process for the shim".into())? {
-        Some(_) => answer(&bundle, &socket, params.is_some()),
+    let socket = address::socket_path(&dir, &args.address, &args.namespace, group);
+    let Some(listener) = address::listen(&socket)? else {
+        return print_address(&bundle, &socket, params.is_some());
+    };
+    let ttrpc_address = params.as_ref().map(|params| params.containerd_ttrpc_address.clone());
+    let ttrpc_address =
+        ttrpc_address.filter(|address| !address.is_empty()).or_else(|| std::env::var("TTRPC_ADDRESS").ok());
+    // Under memory pressure the OOM killer prefers the shim to the daemon, but its containers to the shim.
+    let score = shim_oom_score(getppid().map_or(1, |pid| pid.as_raw_nonzero().get()));
+    match sys::fork().context(|| "cannot fork".into())? {
+        Some(_) => print_address(&bundle, &socket, params.is_some()),
         None => {
-            let closed = sys::close_others(&listener).doing(|| "cannot leave the daemon".into());
-            let serving = Serving {
+            let closed =
+                sys::close_fds_except(&listener).context(|| "cannot close inherited file descriptors".into());
+            let server = ServerConfig {
                 listener,
                 socket: &socket,
                 namespace: &args.namespace,
-                events: events.as_deref().unwrap_or_default(),
+                ttrpc_address: ttrpc_address.as_deref().unwrap_or_default(),
             };
-            let ended = closed.and_then(|()| detach(&bundle, score)).and_then(|()| serve(serving));
-            if let Err(error) = &ended {
+            let result = closed.and_then(|()| daemonize(&bundle, score)).and_then(|()| serve(server));
+            if let Err(error) = &result {
                 sys::log(&error.to_string());
             }
-            sys::leave(ended.is_err().into())
+            sys::exit_immediately(result.is_err().into())
         }
     }
 }
 
-/// Says where the shim listens. What is written to standard error is part of the answer for containerd, so nothing
-/// is. containerd 1.6 and 1.7 read the file when they are started again.
-fn answer(bundle: &Path, socket: &Path, bootstrap: bool) -> Result<(), Error> {
-    let address = address::url(socket);
+/// Prints the shim's address, and writes it to the bundle's `address` file, which containerd 1.6 and 1.7 read after
+/// a restart. containerd reads stderr as part of the response, so nothing is logged here.
+fn print_address(bundle: &Path, socket: &Path, bootstrap: bool) -> Result<(), Error> {
+    let address = address::format(socket);
     let file = bundle.join("address");
-    let aside = bundle.join(".address");
-    std::fs::write(&aside, &address).at("cannot write", &aside)?;
-    std::fs::rename(&aside, &file).at("cannot write", &file)?;
+    let temporary = bundle.join(".address");
+    std::fs::write(&temporary, &address).path_context("cannot write", &temporary)?;
+    std::fs::rename(&temporary, &file).path_context("cannot write", &file)?;
     let bytes = if bootstrap {
         let result = BootstrapResult {
-            version: ANNOUNCED,
+            version: TASK_API_VERSION,
             address,
             protocol: "ttrpc".into(),
             ..BootstrapResult::default()
         };
-        result.write_to_bytes().map_err(|source| Error::Message { what: "the answer", source })?
+        result.write_to_bytes().map_err(|source| Error::Protobuf { context: "BootstrapResult", source })?
     } else {
         address.into_bytes()
     };
     let mut out = std::io::stdout().lock();
-    out.write_all(&bytes).and_then(|()| out.flush()).doing(|| "cannot answer".into())
+    out.write_all(&bytes).and_then(|()| out.flush()).context(|| "cannot write to stdout".into())
 }
 
-/// What containerd 2.3 and newer send. Older ones send options, which are a message too that can be read as these;
-/// only one that names this container is meant.
-fn bootstrap(id: &str) -> Result<Option<BootstrapParams>, Error> {
+/// Reads the `BootstrapParams` of containerd 2.3 and newer from stdin. Older versions send runtime options, which may
+/// decode as such too, so the instance ID has to match.
+fn read_bootstrap_params(id: &str) -> Result<Option<BootstrapParams>, Error> {
     let mut bytes = Vec::new();
     std::io::stdin()
-        .take(LONGEST)
+        .take(MAX_PARAMS_BYTES)
         .read_to_end(&mut bytes)
-        .doing(|| "cannot read what containerd sends".into())?;
+        .context(|| "cannot read bootstrap parameters from stdin".into())?;
     let params = BootstrapParams::parse_from_bytes(&bytes).ok();
     Ok(params.filter(|params| params.instance_id == id))
 }
 
-fn score(daemon: i32) -> Option<i32> {
-    let text = std::fs::read_to_string(format!("/proc/{daemon}/oom_score_adj")).ok()?;
+/// OOM score adjustment of the shim: one above the daemon's.
+fn shim_oom_score(daemon_pid: i32) -> Option<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{daemon_pid}/oom_score_adj")).ok()?;
     let score: i32 = text.trim().parse().ok()?;
     Some((score + 1).min(1000))
 }
 
-/// Leaves whatever ties this process to the daemon.
-fn detach(bundle: &Path, score: Option<i32>) -> Result<(), Error> {
-    let what = || "cannot leave the daemon".to_owned();
-    setsid().doing(what)?;
-    set_child_subreaper(Some(rustix::process::getpid())).doing(what)?;
-    std::env::set_current_dir("/").doing(what)?;
+/// Detaches from the daemon: new session, subreaper, working directory, stdio and OOM score.
+fn daemonize(bundle: &Path, score: Option<i32>) -> Result<(), Error> {
+    let context = || "cannot daemonize".to_owned();
+    setsid().context(context)?;
+    set_child_subreaper(Some(rustix::process::getpid())).context(context)?;
+    std::env::set_current_dir("/").context(context)?;
     let null =
-        open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()).doing(what)?;
-    // containerd reads this fifo and puts it into its own log. Held for reading too, it does not break when
-    // containerd goes away; what does not fit then is lost.
+        open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()).context(context)?;
+    // containerd copies this FIFO into its own log. Opened read-write it never raises SIGPIPE when containerd
+    // exits; messages that do not fit are lost.
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let log = open(bundle.join("log"), flags, Mode::empty()).ok();
-    rustix::stdio::dup2_stdin(&null).doing(what)?;
-    rustix::stdio::dup2_stdout(&null).doing(what)?;
-    rustix::stdio::dup2_stderr(log.as_ref().unwrap_or(&null)).doing(what)?;
+    rustix::stdio::dup2_stdin(&null).context(context)?;
+    rustix::stdio::dup2_stdout(&null).context(context)?;
+    rustix::stdio::dup2_stderr(log.as_ref().unwrap_or(&null)).context(context)?;
     if let Some(score) = score
         && let Err(error) = std::fs::write("/proc/self/oom_score_adj", score.to_string())
     {
-        // Without the right to lower it again the daemon's own stays.
-        sys::log(&format!("oom_score_adj {score}: {error}"));
+        // Without CAP_SYS_RESOURCE the inherited score stays.
+        sys::log(&format!("cannot set oom_score_adj to {score}: {error}"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! All containers of a shim.
+//! The containers of a shim, their lifecycle and events.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,49 +9,49 @@ use containerd_shim_protos::protobuf::MessageField;
 use containerd_shim_protos::topics;
 use tokio::sync::Notify;
 
-use crate::container::{Added, Container, New};
+use crate::container::{Container, CreateRequest, ExecProcess};
 use crate::error::Error;
 use crate::events::{Publisher, timestamp};
 use crate::oom;
 use crate::process::{Process, Status};
-use crate::reaper::{Ended, Exit, Reaper};
-use crate::stdio::Wanted;
+use crate::reaper::{Exit, ExitFuture, Reaper};
+use crate::stdio::StdioConfig;
 
-/// How long the ends of added processes are waited for once the first one has ended: the kernel ends them with it.
-const REST: Duration = Duration::from_secs(10);
+/// Timeout of waiting for exec processes after init has exited; the kernel kills them with it.
+const EXEC_EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a shim serves.
+/// All containers of the shim.
 #[derive(Debug)]
-pub(crate) struct Tasks {
-    /// containerd's namespace.
+pub(crate) struct TaskManager {
+    /// containerd namespace.
     pub(crate) namespace: String,
-    /// Address of containerd's socket, or nothing.
-    pub(crate) daemon: Arc<str>,
+    /// Address of containerd's ttrpc socket; empty if none.
+    pub(crate) ttrpc_address: Arc<str>,
     containers: Mutex<HashMap<String, Slot>>,
     reaper: Reaper,
     publisher: Publisher,
-    /// Told when the shim may go.
-    pub(crate) done: Notify,
+    /// Notified when the shim may shut down.
+    pub(crate) shutdown: Notify,
 }
 
-/// A name is taken as soon as its container is begun.
+/// Entry of a container ID, which is reserved while the container is being created.
 #[derive(Debug)]
 enum Slot {
-    Begun,
-    There(Arc<Container>),
+    Creating,
+    Created(Arc<Container>),
 }
 
-impl Tasks {
-    /// None yet.
+impl TaskManager {
+    /// An empty task manager.
     #[must_use]
-    pub(crate) fn new(namespace: String, daemon: &str, reaper: Reaper, publisher: Publisher) -> Self {
+    pub(crate) fn new(namespace: String, ttrpc_address: &str, reaper: Reaper, publisher: Publisher) -> Self {
         Self {
             namespace,
-            daemon: daemon.into(),
+            ttrpc_address: ttrpc_address.into(),
             containers: Mutex::default(),
             reaper,
             publisher,
-            done: Notify::new(),
+            shutdown: Notify::new(),
         }
     }
 
@@ -59,37 +59,43 @@ impl Tasks {
         self.containers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is none.
+    /// Whether the shim has no containers.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.containers().is_empty()
     }
 
-    /// A container.
+    /// Container by ID.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// The container does not exist, or is being created.
     pub(crate) fn get(&self, id: &str) -> Result<Arc<Container>, Error> {
         match self.containers().get(id) {
-            Some(Slot::There(container)) => Ok(container.clone()),
-            Some(Slot::Begun) => Err(Error::State(format!("container `{id}` is being created"))),
-            None => Err(Error::Unknown(format!("container `{id}` does not exist"))),
+            Some(Slot::Created(container)) => Ok(container.clone()),
+            Some(Slot::Creating) => {
+                Err(Error::FailedPrecondition(format!("container `{id}` is being created")))
+            }
+            None => Err(Error::NotFound(format!("container `{id}` not found"))),
         }
     }
 
-    /// Makes a container. Gives the number of its first process.
+    /// Creates a container. Returns the PID of its init process.
     ///
     /// # Errors
-    /// There is one of that name, or it cannot be made.
-    pub(crate) async fn create(self: Arc<Self>, new: New, told: event::TaskCreate) -> Result<u32, Error> {
-        let id = new.id.clone();
+    /// The container ID is in use, or [`Container::create`] fails.
+    pub(crate) async fn create(
+        self: Arc<Self>,
+        request: CreateRequest,
+        created_event: event::TaskCreate,
+    ) -> Result<u32, Error> {
+        let id = request.id.clone();
         if self.containers().contains_key(&id) {
-            return Err(Error::Exists(format!("container `{id}` is there")));
+            return Err(Error::AlreadyExists(format!("container `{id}` already exists")));
         }
-        self.containers().insert(id.clone(), Slot::Begun);
-        let made = Container::create(new, &self.reaper).await;
-        let (container, ended) = match made {
-            Ok(made) => made,
+        self.containers().insert(id.clone(), Slot::Creating);
+        let result = Container::create(request, &self.reaper).await;
+        let (container, exit) = match result {
+            Ok(created) => created,
             Err(error) => {
                 self.containers().remove(&id);
                 return Err(error);
@@ -97,13 +103,13 @@ impl Tasks {
         };
         let container = Arc::new(container);
         let pid = container.init.pid();
-        self.containers().insert(id, Slot::There(container.clone()));
+        self.containers().insert(id, Slot::Created(container.clone()));
         self.publisher.publish(
             topics::TASK_CREATE_EVENT_TOPIC,
             "TaskCreate",
-            &event::TaskCreate { pid, ..told },
+            &event::TaskCreate { pid, ..created_event },
         );
-        tokio::spawn(self.clone().watch_first(container.clone(), ended));
+        tokio::spawn(self.clone().watch_init(container.clone(), exit));
         let publisher = self.publisher.clone();
         tokio::spawn(oom::watch(pid, container.init.clone(), move || {
             let event = event::TaskOOM { container_id: container.id.clone(), ..event::TaskOOM::default() };
@@ -112,25 +118,25 @@ impl Tasks {
         Ok(pid)
     }
 
-    /// Starts a container's command, or a process that was added. Gives its number.
+    /// Starts the init process or an exec process. Returns its PID.
     ///
     /// # Errors
-    /// There is none, it was started before, or it cannot be.
+    /// The process does not exist, was started before, or cannot be started.
     pub(crate) async fn start(self: Arc<Self>, id: String, exec_id: String) -> Result<u32, Error> {
         let container = self.get(&id)?;
         if exec_id.is_empty() {
             let process = container.init.clone();
-            let _held = process.gate.lock().await;
+            let _lock = process.state_lock.lock().await;
             container.start().await?;
             let event =
                 event::TaskStart { container_id: id, pid: process.pid(), ..event::TaskStart::default() };
             self.publisher.publish(topics::TASK_START_EVENT_TOPIC, "TaskStart", &event);
             return Ok(process.pid());
         }
-        let added = container.added_one(&exec_id)?;
-        let process = added.process.clone();
-        let _held = process.gate.lock().await;
-        self.start_added(&container, &added).await?;
+        let exec = container.exec_process(&exec_id)?;
+        let process = exec.process.clone();
+        let _lock = process.state_lock.lock().await;
+        self.start_exec(&container, &exec).await?;
         let event = event::TaskExecStarted {
             container_id: id,
             exec_id,
@@ -141,23 +147,33 @@ impl Tasks {
         Ok(process.pid())
     }
 
-    async fn start_added(self: &Arc<Self>, container: &Arc<Container>, added: &Added) -> Result<(), Error> {
-        let ended = container.start_added(added).await?;
-        let (this, container, process) = (self.clone(), container.clone(), added.process.clone());
+    async fn start_exec(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        exec: &ExecProcess,
+    ) -> Result<(), Error> {
+        let exit = container.start_exec(exec).await?;
+        let (this, container, process) = (self.clone(), container.clone(), exec.process.clone());
         tokio::spawn(async move {
-            let exit = ended.await;
-            let _held = process.gate.lock().await;
-            this.ended(&container, &process, exit);
+            let exit = exit.await;
+            let _lock = process.state_lock.lock().await;
+            this.publish_exit(&container, &process, exit);
         });
         Ok(())
     }
 
-    /// Adds a process to a container.
+    /// Adds an exec process to a container.
     ///
     /// # Errors
-    /// There is no such container, or one of that name.
-    pub(crate) fn add(&self, id: &str, exec_id: &str, wanted: Wanted, spec: Vec<u8>) -> Result<(), Error> {
-        self.get(id)?.add(exec_id, wanted, spec)?;
+    /// The container does not exist or has stopped, or the exec ID is in use.
+    pub(crate) fn add_exec(
+        &self,
+        id: &str,
+        exec_id: &str,
+        stdio: StdioConfig,
+        spec: Vec<u8>,
+    ) -> Result<(), Error> {
+        self.get(id)?.add_exec(exec_id, stdio, spec)?;
         let event = event::TaskExecAdded {
             container_id: id.to_owned(),
             exec_id: exec_id.to_owned(),
@@ -167,28 +183,28 @@ impl Tasks {
         Ok(())
     }
 
-    async fn watch_first(self: Arc<Self>, container: Arc<Container>, ended: Ended) {
-        let exit = ended.await;
-        container.end_rest().await;
-        // The end of a container is the last that is told of it.
-        let rest = async {
-            for process in container.running() {
+    async fn watch_init(self: Arc<Self>, container: Arc<Container>, exit: ExitFuture) {
+        let exit = exit.await;
+        container.kill_remaining().await;
+        // The exit event of init comes after those of the exec processes.
+        let exec_exits = async {
+            for process in container.running_execs() {
                 process.wait().await;
             }
         };
-        if tokio::time::timeout(REST, rest).await.is_err() {
+        if tokio::time::timeout(EXEC_EXIT_TIMEOUT, exec_exits).await.is_err() {
             crate::sys::log(&format!(
-                "container `{}` has ended, but not all that was added to it",
+                "timed out waiting for the exec processes of container `{}`",
                 container.id
             ));
         }
         let process = container.init.clone();
-        let _held = process.gate.lock().await;
-        self.ended(&container, &process, exit);
+        let _lock = process.state_lock.lock().await;
+        self.publish_exit(&container, &process, exit);
     }
 
-    fn ended(&self, container: &Container, process: &Process, exit: Exit) {
-        process.end(exit);
+    fn publish_exit(&self, container: &Container, process: &Process, exit: Exit) {
+        process.set_exited(exit);
         let id = if process.exec_id.is_empty() { &container.id } else { &process.exec_id };
         let event = event::TaskExit {
             container_id: container.id.clone(),
@@ -201,19 +217,21 @@ impl Tasks {
         self.publisher.publish(topics::TASK_EXIT_EVENT_TOPIC, "TaskExit", &event);
     }
 
-    /// Removes a container, or forgets a process that was added. Gives its number and how it ended.
+    /// Deletes a container or an exec process. Returns its PID and exit.
     ///
     /// # Errors
-    /// There is none, it has not ended, or it cannot be removed.
+    /// The process does not exist or has not stopped, or the runtime's `delete` fails.
     pub(crate) async fn delete(self: Arc<Self>, id: String, exec_id: String) -> Result<(u32, Exit), Error> {
         let container = self.get(&id)?;
         let process = container.process(&exec_id)?;
-        let _held = process.gate.lock().await;
+        let _lock = process.state_lock.lock().await;
         let exit = match process.status() {
             Status::Stopped => process.exit().unwrap_or_else(|| Exit::now(255)),
-            // One that was added and never started has nothing to end.
+            // An exec process that was never started.
             Status::Created if !exec_id.is_empty() && process.pid() == 0 => Exit::now(0),
-            _ => return Err(Error::State(format!("{} is not stopped", name(&id, &exec_id)))),
+            _ => {
+                return Err(Error::FailedPrecondition(format!("{} is not stopped", describe(&id, &exec_id))));
+            }
         };
         if let Some(streams) = process.take_streams() {
             streams.finish().await;
@@ -230,18 +248,18 @@ impl Tasks {
             };
             self.publisher.publish(topics::TASK_DELETE_EVENT_TOPIC, "TaskDelete", &event);
         } else {
-            container.forget(&exec_id);
+            container.remove_exec(&exec_id);
         }
         Ok((process.pid(), exit))
     }
 
-    /// Stops everything in a container, or lets it go on.
+    /// Pauses or resumes a container.
     ///
     /// # Errors
-    /// There is none, or what the runtime says.
+    /// The container does not exist, or the runtime's `pause` or `resume` fails.
     pub(crate) async fn pause(self: Arc<Self>, id: String, paused: bool) -> Result<(), Error> {
         let container = self.get(&id)?;
-        let _held = container.init.gate.lock().await;
+        let _lock = container.init.state_lock.lock().await;
         container.pause(paused).await?;
         if paused {
             let event = event::TaskPaused { container_id: id, ..event::TaskPaused::default() };
@@ -253,23 +271,23 @@ impl Tasks {
         Ok(())
     }
 
-    /// Lets the shim go, if it serves nothing any more.
-    pub(crate) fn shut_down(&self) {
+    /// Shuts the shim down if it has no containers.
+    pub(crate) fn request_shutdown(&self) {
         if self.is_empty() {
-            self.done.notify_one();
+            self.shutdown.notify_one();
         }
     }
 
-    /// Waits until containerd has every event.
+    /// Waits until all events are forwarded.
     pub(crate) async fn flush(&self) {
         self.publisher.flush().await;
     }
 }
 
-fn name(id: &str, exec_id: &str) -> String {
+fn describe(id: &str, exec_id: &str) -> String {
     if exec_id.is_empty() {
         format!("container `{id}`")
     } else {
-        format!("process `{exec_id}` of container `{id}`")
+        format!("exec `{exec_id}` of container `{id}`")
     }
 }

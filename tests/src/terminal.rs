@@ -1,4 +1,4 @@
-//! A program on a terminal that the test holds.
+//! A program on a pty whose master the test holds.
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -11,93 +11,96 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// The program, which is ended with the test.
+/// A program on a pty, killed on drop.
 #[derive(Debug)]
 pub struct Terminal {
     master: OwnedFd,
     program: Child,
-    seen: String,
+    output: String,
 }
 
 impl Terminal {
-    /// Starts a program with a terminal of this size in place of its streams.
+    /// Spawns a program with a pty as its standard streams.
     ///
     /// # Panics
-    /// There is no terminal to be had, or it does not start.
+    /// A pty cannot be opened, or the program cannot be executed.
     #[must_use]
     pub fn spawn(mut command: Command, columns: u16, rows: u16) -> Self {
-        let master =
-            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
-        grantpt(&master).expect("it is ours");
-        unlockpt(&master).expect("it is ours");
-        let name = ptsname(&master, Vec::new()).expect("it has a name");
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("openpt");
+        grantpt(&master).expect("grantpt");
+        unlockpt(&master).expect("unlockpt");
+        let name = ptsname(&master, Vec::new()).expect("ptsname");
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let end = open(name.as_c_str(), flags, Mode::empty()).expect("it is there");
-        let stream = || Stdio::from(end.try_clone().expect("there are descriptors"));
-        size(&master, columns, rows);
-        let program = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().expect("it starts");
-        Self { master, program, seen: String::new() }
+        let slave = open(name.as_c_str(), flags, Mode::empty()).expect("open pty slave");
+        let stream = || Stdio::from(slave.try_clone().expect("dup"));
+        set_size(&master, columns, rows);
+        let program = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().expect("spawn");
+        Self { master, program, output: String::new() }
     }
 
-    /// Types something.
+    /// Writes input to the terminal.
     ///
     /// # Panics
-    /// Nobody reads it.
+    /// write(2) fails.
     pub fn send(&mut self, text: &str) {
-        let mut master = std::fs::File::from(self.master.try_clone().expect("there are descriptors"));
-        master.write_all(text.as_bytes()).expect("it takes it");
+        let mut master = std::fs::File::from(self.master.try_clone().expect("dup"));
+        master.write_all(text.as_bytes()).expect("write");
     }
 
-    /// Waits until something has been shown, and gives all until then, which is not looked at again.
+    /// Waits for a string in the output, and returns and consumes the output up to its end.
     ///
     /// # Panics
-    /// It takes too long.
+    /// Timeout, or the program exits first.
     pub fn expect(&mut self, text: &str) -> String {
-        let end = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            if let Some(at) = self.seen.find(text) {
-                let rest = self.seen.split_off(at + text.len());
-                return std::mem::replace(&mut self.seen, rest);
+            if let Some(at) = self.output.find(text) {
+                let rest = self.output.split_off(at + text.len());
+                return std::mem::replace(&mut self.output, rest);
             }
-            assert!(Instant::now() < end && self.read(), "never shown: {text:?} in {:?}", self.seen);
+            assert!(
+                Instant::now() < deadline && self.read(),
+                "timed out waiting for {text:?} in {:?}",
+                self.output
+            );
         }
     }
 
-    /// Gives the terminal another size, and says so.
+    /// Resizes the terminal, and sends SIGWINCH to the program.
     pub fn resize(&self, columns: u16, rows: u16) {
-        size(&self.master, columns, rows);
+        set_size(&self.master, columns, rows);
         if let Some(pid) = Pid::from_raw(i32::try_from(self.program.id()).unwrap_or(0)) {
             kill_process(pid, Signal::WINCH).unwrap_or(());
         }
     }
 
-    /// Waits for its end. Gives its status and what was still shown.
+    /// Waits for the program's exit. Returns its exit status and the remaining output.
     ///
     /// # Panics
-    /// It takes too long.
+    /// Timeout.
     pub fn wait(mut self) -> (i32, String) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             self.read();
-            if let Some(status) = self.program.try_wait().expect("it is ours") {
+            if let Some(status) = self.program.try_wait().expect("wait") {
                 while self.read() {}
-                return (status.code().unwrap_or(255), std::mem::take(&mut self.seen));
+                return (status.code().unwrap_or(255), std::mem::take(&mut self.output));
             }
-            assert!(Instant::now() < end, "never ended: {:?}", self.seen);
+            assert!(Instant::now() < deadline, "timed out waiting for the exit: {:?}", self.output);
         }
     }
 
-    /// Reads what is there, or waits a moment for it; `false` when there is none.
+    /// Reads available output, or waits 100 ms for it; `false` at the end of output.
     fn read(&mut self) -> bool {
-        let moment = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        let timeout = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
         let mut ready = [PollFd::new(&self.master, PollFlags::IN)];
-        if !poll(&mut ready, Some(&moment)).is_ok_and(|count| count > 0) {
+        if !poll(&mut ready, Some(&timeout)).is_ok_and(|count| count > 0) {
             return self.program.try_wait().is_ok_and(|status| status.is_none());
         }
-        let mut chunk = [0; 4096];
-        let count = rustix::io::read(&self.master, &mut chunk).unwrap_or(0);
-        // Each terminal on the way adds one at the end of a line.
-        self.seen.extend(String::from_utf8_lossy(&chunk[..count]).chars().filter(|shown| *shown != '\r'));
+        let mut buffer = [0; 4096];
+        let count = rustix::io::read(&self.master, &mut buffer).unwrap_or(0);
+        // Each pty in between adds a carriage return at the end of a line (ONLCR).
+        self.output.extend(String::from_utf8_lossy(&buffer[..count]).chars().filter(|char| *char != '\r'));
         count > 0
     }
 }
@@ -109,7 +112,7 @@ impl Drop for Terminal {
     }
 }
 
-fn size(master: &OwnedFd, columns: u16, rows: u16) {
+fn set_size(master: &OwnedFd, columns: u16, rows: u16) {
     let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    tcsetwinsize(master, size).expect("it is a terminal");
+    tcsetwinsize(master, size).expect("TIOCSWINSZ");
 }

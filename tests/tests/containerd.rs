@@ -28,58 +28,59 @@ fn ctr_runs_nodes_and_plain_roots() {
         return skip("containerd is not installed");
     };
     let leaf = stage.leaf.display().to_string();
-    let said =
+    let output =
         run_stock(&containerd, &["--rm"], &leaf, "red-a", &["sh", "-c", "echo $WHO; hostname; exit 7"]);
-    assert_eq!((said.code, said.out.as_str()), (7, "app\nbox-app\n"), "{}", said.err);
+    assert_eq!((output.code, output.out.as_str()), (7, "app\nbox-app\n"), "{}", output.err);
     let empty = stage.pool.mkdir("empty").display().to_string();
     let annotation = format!("bzh.redpesk.redpak.redpath={leaf}");
-    let said = run_stock(
+    let output = run_stock(
         &containerd,
         &["--rm", "--annotation", &annotation],
         &empty,
         "red-b",
         &["sh", "-c", "echo $WHO"],
     );
-    assert_eq!((said.code, said.out.as_str()), (0, "app\n"), "{}", said.err);
-    let said = run_stock(&containerd, &["--rm"], &leaf, "red-c", &["no-such-command"]);
-    assert!(said.code != 0 && said.err.contains("executable file not found"), "{}", said.err);
+    assert_eq!((output.code, output.out.as_str()), (0, "app\n"), "{}", output.err);
+    let output = run_stock(&containerd, &["--rm"], &leaf, "red-c", &["no-such-command"]);
+    assert!(output.code != 0 && output.err.contains("executable file not found"), "{}", output.err);
     // A host's namespace by path is the host's, as CRI names those of every pod; a volume of the pool is
     // no way to what decides.
     let host = |kind: &str, name: &str| format!("{kind}:/proc/{}/ns/{name}", std::process::id());
     let pool = stage.pool.join("core").display().to_string();
     let mount = format!("type=bind,src={pool},dst=/host,options=rbind:rw");
-    for (option, value, words) in [
+    for (option, value, message) in [
         ("--with-ns", host("network", "net"), "share_net: Disabled"),
         ("--with-ns", host("ipc", "ipc"), "share_ipc: Disabled"),
         ("--with-ns", host("pid", "pid"), "share_pid: Disabled"),
         ("--mount", mount, "would make writable what decides"),
     ] {
-        let said = run_stock(&containerd, &["--rm", option, &value], &leaf, "red-f", &["echo", "started"]);
+        let output = run_stock(&containerd, &["--rm", option, &value], &leaf, "red-f", &["echo", "started"]);
         assert!(
-            said.code != 0 && said.out.is_empty() && said.err.contains(words),
+            output.code != 0 && output.out.is_empty() && output.err.contains(message),
             "{value}: {}{}",
-            said.out,
-            said.err
+            output.out,
+            output.err
         );
         containerd.ctr(&["container", "delete", "red-f"]);
     }
     // A plain root, and an absolute command without a PATH, as ctr sends it.
     let plain = stage.plain("b", &["true"], |_| {});
     let root = plain.join("rootfs").display().to_string();
-    fs::create_dir(plain.join("rootfs/usr")).expect("it is ours");
-    let said = run_stock(
+    fs::create_dir(plain.join("rootfs/usr")).expect("test directory is writable");
+    let output = run_stock(
         &containerd,
         &["--rm", "--mount", "type=bind,src=/usr,dst=/usr,options=rbind:ro"],
         &root,
         "red-d",
         &["/usr/bin/env"],
     );
-    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(output.code, 0, "{}", output.err);
     // Detached, entered, measured, paused, ended.
-    let said = run_stock(&containerd, &["-d"], &leaf, "red-e", &["sleep", "1000"]);
-    assert_eq!(said.code, 0, "{}", said.err);
-    let said = containerd.ctr(&["task", "exec", "--exec-id", "x", "red-e", "sh", "-c", "echo $WHO; exit 4"]);
-    assert_eq!((said.code, said.out.as_str()), (4, "app\n"), "{}", said.err);
+    let output = run_stock(&containerd, &["-d"], &leaf, "red-e", &["sleep", "1000"]);
+    assert_eq!(output.code, 0, "{}", output.err);
+    let output =
+        containerd.ctr(&["task", "exec", "--exec-id", "x", "red-e", "sh", "-c", "echo $WHO; exit 4"]);
+    assert_eq!((output.code, output.out.as_str()), (4, "app\n"), "{}", output.err);
     assert!(containerd.ctr(&["task", "ps", "red-e"]).good().out.lines().count() >= 2);
     containerd.ctr(&["task", "metrics", "red-e"]).good();
     containerd.ctr(&["task", "pause", "red-e"]).good();
@@ -111,10 +112,10 @@ fn ctr_imports_the_image_of_a_node() {
         all.extend(["localhost/app:latest", "red-image"]);
         containerd.ctr(&all)
     };
-    let said = run(&[]);
-    assert_eq!((said.code, said.out.as_str()), (0, "app\n0\n"), "{}", said.err);
-    let said = run(&["--annotation", &format!("bzh.redpesk.redpak.plan-digest=sha256:{}", "0".repeat(64))]);
-    assert!(said.code != 0 && said.err.contains("and the root's .redpath.yaml says"), "{}", said.err);
+    let output = run(&[]);
+    assert_eq!((output.code, output.out.as_str()), (0, "app\n0\n"), "{}", output.err);
+    let output = run(&["--annotation", &format!("bzh.redpesk.redpak.plan-digest=sha256:{}", "0".repeat(64))]);
+    assert!(output.code != 0 && output.err.contains("and the root's .redpath.yaml says"), "{}", output.err);
     containerd.ctr(&["container", "delete", "red-image"]);
     containerd.ctr(&["image", "remove", "--sync", "localhost/app:latest"]).good();
 }

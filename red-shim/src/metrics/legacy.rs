@@ -1,4 +1,4 @@
-//! Counters of version 1 (kernel, admin-guide/cgroup-v1).
+//! cgroup v1 metrics (kernel, admin-guide/cgroup-v1).
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use containerd_shim_protos::cgroups::metrics::{
 };
 use containerd_shim_protos::protobuf::MessageField;
 
-use super::{Counters, number};
+use super::{Counters, read_u64};
 
-/// The kernel counts time of users and itself in hundredths of a second (cpuacct.stat, USER_HZ).
-const TICK: u64 = 10_000_000;
+/// Length of a USER_HZ tick in nanoseconds, the unit of `cpuacct.stat`.
+const TICK_NS: u64 = 10_000_000;
 
-/// Whatever the controllers count that are there.
+/// Metrics of the mounted controllers.
 pub(super) fn metrics(controllers: &HashMap<String, PathBuf>) -> Metrics {
     let dir = |name: &str| controllers.get(name).map(PathBuf::as_path);
     Metrics {
@@ -29,22 +29,22 @@ pub(super) fn metrics(controllers: &HashMap<String, PathBuf>) -> Metrics {
 }
 
 fn pids(dir: &Path) -> PidsStat {
-    let limit = number(&dir.join("pids.max"));
+    let limit = read_u64(&dir.join("pids.max"));
     PidsStat {
-        current: number(&dir.join("pids.current")),
+        current: read_u64(&dir.join("pids.current")),
         limit: if limit == u64::MAX { 0 } else { limit },
         ..Default::default()
     }
 }
 
 fn cpu(acct: &Path, cpu: Option<&Path>) -> CPUStat {
-    let split = Counters::read(&acct.join("cpuacct.stat"));
-    let each = std::fs::read_to_string(acct.join("cpuacct.usage_percpu")).unwrap_or_default();
+    let times = Counters::read(&acct.join("cpuacct.stat"));
+    let per_cpu = std::fs::read_to_string(acct.join("cpuacct.usage_percpu")).unwrap_or_default();
     let usage = CPUUsage {
-        total: number(&acct.join("cpuacct.usage")),
-        kernel: split.get("system") * TICK,
-        user: split.get("user") * TICK,
-        per_cpu: each.split_whitespace().filter_map(|one| one.parse().ok()).collect(),
+        total: read_u64(&acct.join("cpuacct.usage")),
+        kernel: times.get("system") * TICK_NS,
+        user: times.get("user") * TICK_NS,
+        per_cpu: per_cpu.split_whitespace().filter_map(|time| time.parse().ok()).collect(),
         ..Default::default()
     };
     let throttling = cpu.map(|dir| {
@@ -60,7 +60,7 @@ fn cpu(acct: &Path, cpu: Option<&Path>) -> CPUStat {
 }
 
 fn entry(dir: &Path, prefix: &str) -> MemoryEntry {
-    let file = |name: &str| number(&dir.join(format!("{prefix}.{name}")));
+    let file = |name: &str| read_u64(&dir.join(format!("{prefix}.{name}")));
     MemoryEntry {
         limit: file("limit_in_bytes"),
         usage: file("usage_in_bytes"),
@@ -124,7 +124,7 @@ fn oom(dir: &Path) -> MemoryOomControl {
 }
 
 fn blkio(dir: &Path) -> BlkIOStat {
-    // Where no scheduler counts, the throttling policy does (blkio.throttle.*).
+    // Without an I/O scheduler that accounts, the throttling policy does (blkio.throttle.*).
     let read = |name: &str| {
         let of =
             |prefix: &str| std::fs::read_to_string(dir.join(format!("{prefix}.{name}"))).unwrap_or_default();
@@ -144,12 +144,12 @@ fn blkio(dir: &Path) -> BlkIOStat {
     }
 }
 
-/// Lines of a device, mostly what was done, and a number: `8:0 Read 4096`.
+/// Parses lines of device number, operation (may be missing) and value: `8:0 Read 4096`.
 fn entries(text: &str) -> Vec<BlkIOEntry> {
-    let one = |line: &str| {
-        let mut words = line.split_whitespace();
-        let (major, minor) = words.next()?.split_once(':')?;
-        let (first, second) = (words.next()?, words.next());
+    let parse_entry = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let (major, minor) = fields.next()?.split_once(':')?;
+        let (first, second) = (fields.next()?, fields.next());
         let (op, value) = second.map_or(("", first), |value| (first, value));
         Some(BlkIOEntry {
             op: op.to_owned(),
@@ -159,7 +159,7 @@ fn entries(text: &str) -> Vec<BlkIOEntry> {
             ..Default::default()
         })
     };
-    text.lines().filter_map(one).collect()
+    text.lines().filter_map(parse_entry).collect()
 }
 
 fn hugetlb(dir: &Path) -> Vec<HugetlbStat> {
@@ -167,14 +167,14 @@ fn hugetlb(dir: &Path) -> Vec<HugetlbStat> {
         let name = entry.file_name().into_string().ok()?;
         Some(name.strip_prefix("hugetlb.")?.strip_suffix(".usage_in_bytes")?.to_owned())
     });
-    let one = |pagesize: String| HugetlbStat {
-        usage: number(&dir.join(format!("hugetlb.{pagesize}.usage_in_bytes"))),
-        max: number(&dir.join(format!("hugetlb.{pagesize}.max_usage_in_bytes"))),
-        failcnt: number(&dir.join(format!("hugetlb.{pagesize}.failcnt"))),
+    let parse_entry = |pagesize: String| HugetlbStat {
+        usage: read_u64(&dir.join(format!("hugetlb.{pagesize}.usage_in_bytes"))),
+        max: read_u64(&dir.join(format!("hugetlb.{pagesize}.max_usage_in_bytes"))),
+        failcnt: read_u64(&dir.join(format!("hugetlb.{pagesize}.failcnt"))),
         pagesize,
         ..Default::default()
     };
-    sizes.filter(|size| !size.ends_with(".rsvd")).map(one).collect()
+    sizes.filter(|size| !size.ends_with(".rsvd")).map(parse_entry).collect()
 }
 
 #[cfg(test)]
@@ -182,10 +182,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices() {
+    fn blkio_entries_are_parsed() {
         let found = entries("8:0 Read 4096\n8:0 Write 1\n8:16 77\nTotal 4097\n");
         let short: Vec<_> =
-            found.iter().map(|one| (one.op.as_str(), one.major, one.minor, one.value)).collect();
+            found.iter().map(|entry| (entry.op.as_str(), entry.major, entry.minor, entry.value)).collect();
         assert_eq!(short, [("Read", 8, 0, 4096), ("Write", 8, 0, 1), ("", 8, 16, 77)]);
     }
 }

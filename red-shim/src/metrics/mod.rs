@@ -1,4 +1,4 @@
-//! What the cgroups of a container have counted, in the messages that containerd decodes.
+//! Cgroup metrics of a container, in containerd's protobuf messages.
 
 mod legacy;
 mod unified;
@@ -9,31 +9,32 @@ use std::path::{Path, PathBuf};
 use containerd_shim_protos::protobuf::Message;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 
-use crate::error::{Doing, Error};
+use crate::error::{Context, Error};
 
-/// Where the cgroups of a process are.
+/// Cgroup directories of a process.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Cgroup {
-    /// Version 2.
+    /// cgroup v2 directory.
     Unified(PathBuf),
-    /// Version 1, with a directory for each controller.
+    /// cgroup v1 directories by controller.
     Legacy(HashMap<String, PathBuf>),
 }
 
 impl Cgroup {
-    /// Of a process.
+    /// Cgroups of a process.
     ///
     /// # Errors
-    /// It has ended, or has none that can be seen.
-    pub(crate) fn of(pid: u32) -> Result<Self, Error> {
+    /// `/proc` cannot be read, or the cgroup is not mounted.
+    pub(crate) fn of_process(pid: u32) -> Result<Self, Error> {
         let path = format!("/proc/{pid}/cgroup");
-        let memberships = std::fs::read_to_string(&path).at("cannot read", Path::new(&path))?;
+        let memberships = std::fs::read_to_string(&path).path_context("cannot read", Path::new(&path))?;
         let mounts = "/proc/self/mountinfo";
-        let mounts = std::fs::read_to_string(mounts).at("cannot read", Path::new(mounts))?;
-        Self::find(&memberships, &mounts).ok_or_else(|| Error::State(format!("process {pid} has no cgroup")))
+        let mounts = std::fs::read_to_string(mounts).path_context("cannot read", Path::new(mounts))?;
+        Self::find(&memberships, &mounts)
+            .ok_or_else(|| Error::FailedPrecondition(format!("cgroup of process {pid} not found")))
     }
 
-    /// From the lines of `/proc/PID/cgroup` (cgroups(7)) and `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+    /// Parses `/proc/PID/cgroup` (cgroups(7)) and `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
     fn find(memberships: &str, mounts: &str) -> Option<Self> {
         let mut unified = None;
         let mut controllers = HashMap::new();
@@ -41,15 +42,16 @@ impl Cgroup {
             let mut parts = line.splitn(3, ':').skip(1);
             let (names, path) = (parts.next()?, parts.next()?);
             if names.is_empty() {
-                unified = mounted(mounts, "cgroup2", "").and_then(|mount| mount.below(path));
+                unified = find_mount(mounts, "cgroup2", "").and_then(|mount| mount.directory(path));
             }
             for name in names.split(',').filter(|name| !name.is_empty()) {
-                if let Some(dir) = mounted(mounts, "cgroup", name).and_then(|mount| mount.below(path)) {
+                if let Some(dir) = find_mount(mounts, "cgroup", name).and_then(|mount| mount.directory(path))
+                {
                     controllers.insert(name.to_owned(), dir);
                 }
             }
         }
-        // Beside controllers of version 1 the other hierarchy has none.
+        // In hybrid mode the v2 hierarchy has no controllers.
         if controllers.keys().any(|name| !name.starts_with("name=")) {
             Some(Self::Legacy(controllers))
         } else {
@@ -58,54 +60,55 @@ impl Cgroup {
     }
 }
 
-struct Mounted<'a> {
+/// A mount of a cgroup hierarchy.
+struct CgroupMount<'a> {
     root: &'a str,
     point: &'a str,
 }
 
-impl Mounted<'_> {
-    fn below(&self, path: &str) -> Option<PathBuf> {
+impl CgroupMount<'_> {
+    fn directory(&self, path: &str) -> Option<PathBuf> {
         let below = if self.root == "/" { path } else { path.strip_prefix(self.root)? };
         Some(Path::new(self.point).join(below.trim_start_matches('/')))
     }
 }
 
-fn mounted<'a>(mounts: &'a str, kind: &str, controller: &str) -> Option<Mounted<'a>> {
+fn find_mount<'a>(mounts: &'a str, fs_type: &str, controller: &str) -> Option<CgroupMount<'a>> {
     mounts.lines().find_map(|line| {
         let (mount, system) = line.split_once(" - ")?;
         let mut system = system.split(' ');
-        let options = (system.next()? == kind).then(|| system.nth(1))??;
+        let options = (system.next()? == fs_type).then(|| system.nth(1))??;
         if !controller.is_empty() && !options.split(',').any(|option| option == controller) {
             return None;
         }
         let mut mount = mount.split(' ').skip(3);
-        Some(Mounted { root: mount.next()?, point: mount.next()? })
+        Some(CgroupMount { root: mount.next()?, point: mount.next()? })
     })
 }
 
-/// The counters of a container, by its first process.
+/// Metrics of a container, by the PID of its init process.
 ///
 /// # Errors
-/// It has ended.
-pub(crate) fn of(pid: u32) -> Result<Any, Error> {
-    let (kind, value) = match Cgroup::of(pid)? {
+/// The cgroup of the process is not found.
+pub(crate) fn collect(pid: u32) -> Result<Any, Error> {
+    let (type_url, value) = match Cgroup::of_process(pid)? {
         Cgroup::Unified(dir) => ("io.containerd.cgroups.v2.Metrics", unified::metrics(&dir).write_to_bytes()),
         Cgroup::Legacy(all) => ("io.containerd.cgroups.v1.Metrics", legacy::metrics(&all).write_to_bytes()),
     };
-    let value = value.map_err(|source| Error::Message { what: "counters", source })?;
-    Ok(Any { type_url: kind.into(), value, ..Any::default() })
+    let value = value.map_err(|source| Error::Protobuf { context: "metrics", source })?;
+    Ok(Any { type_url: type_url.into(), value, ..Any::default() })
 }
 
-/// A file of counters with a name each.
+/// A flat-keyed file: lines of a name and a counter.
 #[derive(Debug, Default)]
 struct Counters(HashMap<String, u64>);
 
 impl Counters {
     fn read(path: &Path) -> Self {
-        Self::of(&std::fs::read_to_string(path).unwrap_or_default())
+        Self::parse(&std::fs::read_to_string(path).unwrap_or_default())
     }
 
-    fn of(text: &str) -> Self {
+    fn parse(text: &str) -> Self {
         let pair = |line: &str| {
             let (name, value) = line.split_once(' ')?;
             Some((name.to_owned(), value.trim().parse().ok()?))
@@ -118,8 +121,8 @@ impl Counters {
     }
 }
 
-/// A file with one number; 0 without it, the largest where there is no limit.
-fn number(path: &Path) -> u64 {
+/// Value of a single-value file; 0 if it is missing, `u64::MAX` for `max`.
+fn read_u64(path: &Path) -> u64 {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     match text.trim() {
         "max" => u64::MAX,
@@ -136,24 +139,24 @@ mod tests {
                           32 23 0:27 /docker/x /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
 
     #[test]
-    fn controllers_of_version_1_count_where_there_are_some() {
+    fn hybrid_mode_uses_v1_controllers() {
         let found =
-            Cgroup::find("4:memory:/docker/x/a\n3:cpu,cpuacct:/a\n0::/a\n", HYBRID).expect("there are");
+            Cgroup::find("4:memory:/docker/x/a\n3:cpu,cpuacct:/a\n0::/a\n", HYBRID).expect("v1 controllers");
         let Cgroup::Legacy(all) = found else { panic!("{found:?}") };
         assert_eq!(all["memory"], Path::new("/sys/fs/cgroup/memory/a"));
         assert_eq!(all["cpuacct"], Path::new("/sys/fs/cgroup/cpu,cpuacct/a"));
     }
 
     #[test]
-    fn version_2_alone() {
+    fn unified_mode_uses_v2() {
         let mounts = "30 23 0:25 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
         assert_eq!(Cgroup::find("0::/a/b\n", mounts), Some(Cgroup::Unified("/sys/fs/cgroup/a/b".into())));
         assert_eq!(Cgroup::find("0::/a/b\n", ""), None);
     }
 
     #[test]
-    fn counters() {
-        let counters = Counters::of("usage_usec 12\nuser_usec 7\nodd\n");
+    fn flat_keyed_counters_are_parsed() {
+        let counters = Counters::parse("usage_usec 12\nuser_usec 7\nodd\n");
         assert_eq!((counters.get("usage_usec"), counters.get("odd")), (12, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! Counters of version 2 (kernel, admin-guide/cgroup-v2).
+//! cgroup v2 metrics (kernel, admin-guide/cgroup-v2).
 
 use std::path::Path;
 
@@ -7,14 +7,14 @@ use containerd_shim_protos::cgroups_v2::metrics::{
 };
 use containerd_shim_protos::protobuf::MessageField;
 
-use super::{Counters, number};
+use super::{Counters, read_u64};
 
-/// Whatever the cgroup counts.
+/// Metrics of a cgroup directory.
 pub(super) fn metrics(dir: &Path) -> Metrics {
     Metrics {
         pids: MessageField::some(PidsStat {
-            current: number(&dir.join("pids.current")),
-            limit: limit(number(&dir.join("pids.max"))),
+            current: read_u64(&dir.join("pids.current")),
+            limit: pids_limit(read_u64(&dir.join("pids.max"))),
             ..Default::default()
         }),
         cpu: MessageField::some(cpu(&Counters::read(&dir.join("cpu.stat")))),
@@ -26,9 +26,9 @@ pub(super) fn metrics(dir: &Path) -> Metrics {
     }
 }
 
-/// containerd takes 0 for no limit of processes.
-fn limit(number: u64) -> u64 {
-    if number == u64::MAX { 0 } else { number }
+/// PID limit in containerd's encoding, where 0 means unlimited.
+fn pids_limit(value: u64) -> u64 {
+    if value == u64::MAX { 0 } else { value }
 }
 
 fn cpu(counters: &Counters) -> CPUStat {
@@ -47,7 +47,7 @@ fn cpu(counters: &Counters) -> CPUStat {
 
 fn memory(dir: &Path) -> MemoryStat {
     let counters = Counters::read(&dir.join("memory.stat"));
-    let file = |name: &str| number(&dir.join(name));
+    let file = |name: &str| read_u64(&dir.join(name));
     MemoryStat {
         anon: counters.get("anon"),
         file: counters.get("file"),
@@ -103,12 +103,12 @@ fn events(counters: &Counters) -> MemoryEvents {
     }
 }
 
-/// Lines of a device and its counters: `8:0 rbytes=1 wbytes=2 rios=3 wios=4`.
+/// Parses lines of device number and counters: `8:0 rbytes=1 wbytes=2 rios=3 wios=4`.
 fn io(text: &str) -> IOStat {
     let entry = |line: &str| {
         let (device, rest) = line.split_once(' ')?;
         let (major, minor) = device.split_once(':')?;
-        let counters = Counters::of(&rest.replace(' ', "\n").replace('=', " "));
+        let counters = Counters::parse(&rest.replace(' ', "\n").replace('=', " "));
         Some(IOEntry {
             major: major.parse().ok()?,
             minor: minor.parse().ok()?,
@@ -122,20 +122,20 @@ fn io(text: &str) -> IOStat {
     IOStat { usage: text.lines().filter_map(entry).collect(), ..Default::default() }
 }
 
-/// A file for each size of pages: `hugetlb.2MB.current`.
+/// Hugetlb counters by page size, from files like `hugetlb.2MB.current`.
 fn hugetlb(dir: &Path) -> Vec<HugeTlbStat> {
     let sizes = std::fs::read_dir(dir).into_iter().flatten().flatten().filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
         Some(name.strip_prefix("hugetlb.")?.strip_suffix(".current")?.to_owned())
     });
-    let one = |pagesize: String| HugeTlbStat {
-        current: number(&dir.join(format!("hugetlb.{pagesize}.current"))),
-        max: number(&dir.join(format!("hugetlb.{pagesize}.max"))),
+    let parse_entry = |pagesize: String| HugeTlbStat {
+        current: read_u64(&dir.join(format!("hugetlb.{pagesize}.current"))),
+        max: read_u64(&dir.join(format!("hugetlb.{pagesize}.max"))),
         failcnt: Counters::read(&dir.join(format!("hugetlb.{pagesize}.events"))).get("max"),
         pagesize,
         ..Default::default()
     };
-    sizes.filter(|size| !size.ends_with(".rsvd")).map(one).collect()
+    sizes.filter(|size| !size.ends_with(".rsvd")).map(parse_entry).collect()
 }
 
 #[cfg(test)]
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices() {
+    fn io_stat_is_parsed() {
         let stat = io("8:0 rbytes=90430464 wbytes=1 rios=6 wios=7 dbytes=0 dios=0\n259:1 \nodd\n");
         let first = &stat.usage[0];
         assert_eq!(

@@ -1,8 +1,8 @@
-//! The end of a process's input that lies with the shim.
+//! The shim's write end of a process's stdin.
 //!
-//! As long as somebody has a fifo open for writing, whoever reads it waits for more. Whoever asked for the process may
-//! come late, so the shim has it open too, and lets go when it is told to (`CloseIO`) or when another has closed it:
-//! a client ends the input by that alone. Only when containerd itself goes away it has to last, until it is back.
+//! A FIFO delivers EOF once its last writer has closed it. The client may open stdin late, so the shim keeps a write
+//! end open. The shim closes it on `CloseIO`, and after another writer has closed the FIFO, which is how some clients
+//! signal EOF. If the writer was a dying containerd, stdin has to stay open until containerd is back.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -15,70 +15,80 @@ use tokio::task::JoinHandle;
 use super::fifo;
 use crate::error::Error;
 
-/// What a process that is killed has open is closed one after the other, its sockets perhaps later.
-const MOMENT: Duration = Duration::from_millis(50);
+/// Delay before the liveness check: a killed process may close its FIFOs before its sockets.
+const LIVENESS_DELAY: Duration = Duration::from_millis(50);
 
-/// How long containerd may take to accept a connection.
-const ANSWER: Duration = Duration::from_secs(2);
+/// Timeout of connecting to containerd.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is held.
+/// Write end of stdin, closed on drop or after the client has closed its end.
 #[derive(Debug)]
-pub(super) struct Input {
-    end: Arc<Mutex<Option<OwnedFd>>>,
+pub(super) struct StdinGuard {
+    write_end: Arc<Mutex<Option<OwnedFd>>>,
     watch: Option<JoinHandle<()>>,
 }
 
-impl Input {
-    /// Opens a fifo: the first is for the process. `daemon` is the address of the socket of containerd, or nothing.
+impl StdinGuard {
+    /// Opens a FIFO, and returns the read end for the process. `ttrpc_address` is the address of containerd's ttrpc
+    /// socket; empty if none.
     ///
     /// # Errors
-    /// It is not there, or no fifo.
-    pub(super) fn open(path: &Path, daemon: &str) -> Result<(OwnedFd, Self), Error> {
-        // Before there is a reader, which is what others wait for who open it.
-        let watch = closings(path);
-        let (read, write) = fifo::both_ends(path)?;
-        let end = Arc::new(Mutex::new(Some(write)));
-        let watch = match watch.and_then(crate::sys::watched) {
-            Ok(watch) => Some(tokio::spawn(follow(watch, end.clone(), daemon.to_owned()))),
+    /// The FIFO cannot be opened, or is not a FIFO.
+    pub(super) fn open(path: &Path, ttrpc_address: &str) -> Result<(OwnedFd, Self), Error> {
+        // The watch must exist before the reader, because other writers block until there is one.
+        let watch = watch_close_write(path);
+        let (read, write) = fifo::open_both_ends(path)?;
+        let write_end = Arc::new(Mutex::new(Some(write)));
+        let watch = match watch.and_then(crate::sys::async_fd) {
+            Ok(watch) => {
+                Some(tokio::spawn(close_after_writer(watch, write_end.clone(), ttrpc_address.to_owned())))
+            }
             Err(error) => {
-                // There are few instances for a user (inotify(7), max_user_instances).
-                crate::sys::log(&format!("{}: {error}; it ends when containerd says so", path.display()));
+                // inotify instances are limited per user (inotify(7), max_user_instances).
+                crate::sys::log(&format!(
+                    "cannot watch {}: {error}; stdin ends with CloseIO only",
+                    path.display()
+                ));
                 None
             }
         };
-        Ok((read, Self { end, watch }))
+        Ok((read, Self { write_end, watch }))
     }
 
-    /// The same for a terminal, where no end of input ends anything.
+    /// Opens a FIFO for a terminal, where closing stdin does not cause EOF.
     ///
     /// # Errors
-    /// It is not there, or no fifo.
+    /// The FIFO cannot be opened, or is not a FIFO.
     pub(super) fn open_for_terminal(path: &Path) -> Result<(OwnedFd, Self), Error> {
-        let (read, write) = fifo::both_ends(path)?;
-        Ok((read, Self { end: Arc::new(Mutex::new(Some(write))), watch: None }))
+        let (read, write) = fifo::open_both_ends(path)?;
+        Ok((read, Self { write_end: Arc::new(Mutex::new(Some(write))), watch: None }))
     }
 }
 
-impl Drop for Input {
+impl Drop for StdinGuard {
     fn drop(&mut self) {
         if let Some(watch) = &self.watch {
             watch.abort();
         }
-        release(&self.end);
+        close_write_end(&self.write_end);
     }
 }
 
-fn release(end: &Mutex<Option<OwnedFd>>) {
-    *end.lock().unwrap_or_else(PoisonError::into_inner) = None;
+fn close_write_end(write_end: &Mutex<Option<OwnedFd>>) {
+    *write_end.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-fn closings(path: &Path) -> std::io::Result<OwnedFd> {
+fn watch_close_write(path: &Path) -> std::io::Result<OwnedFd> {
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
     inotify::add_watch(&watch, path, inotify::WatchFlags::CLOSE_WRITE)?;
     Ok(watch)
 }
 
-async fn follow(watch: tokio::io::unix::AsyncFd<OwnedFd>, end: Arc<Mutex<Option<OwnedFd>>>, daemon: String) {
+async fn close_after_writer(
+    watch: tokio::io::unix::AsyncFd<OwnedFd>,
+    write_end: Arc<Mutex<Option<OwnedFd>>>,
+    ttrpc_address: String,
+) {
     loop {
         let Ok(mut ready) = watch.readable().await else { return };
         match ready.try_io(|watch| Ok(rustix::io::read(watch, &mut [0_u8; 1024])?)) {
@@ -87,17 +97,17 @@ async fn follow(watch: tokio::io::unix::AsyncFd<OwnedFd>, end: Arc<Mutex<Option<
             Ok(Err(_)) => return,
             Ok(Ok(_)) => {}
         }
-        if daemon.is_empty() || is_there(&daemon).await {
-            return release(&end);
+        if ttrpc_address.is_empty() || is_containerd_alive(&ttrpc_address).await {
+            return close_write_end(&write_end);
         }
     }
 }
 
-async fn is_there(daemon: &str) -> bool {
-    tokio::time::sleep(MOMENT).await;
-    let path = daemon.strip_prefix("unix://").unwrap_or(daemon);
+async fn is_containerd_alive(ttrpc_address: &str) -> bool {
+    tokio::time::sleep(LIVENESS_DELAY).await;
+    let path = ttrpc_address.strip_prefix("unix://").unwrap_or(ttrpc_address);
     let connected = tokio::net::UnixStream::connect(path);
-    tokio::time::timeout(ANSWER, connected).await.is_ok_and(|stream| stream.is_ok())
+    tokio::time::timeout(CONNECT_TIMEOUT, connected).await.is_ok_and(|stream| stream.is_ok())
 }
 
 #[cfg(test)]
@@ -109,24 +119,24 @@ mod tests {
     use super::*;
 
     fn fifo() -> (tempfile::TempDir, std::path::PathBuf) {
-        let dir = tempfile::tempdir().expect("there is room");
+        let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("fifo");
-        mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("it is ours");
+        mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("mknod");
         (dir, path)
     }
 
-    fn ends(daemon: &str) -> bool {
+    fn gets_eof(ttrpc_address: &str) -> bool {
         let (_dir, path) = fifo();
         let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is small");
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio runtime");
         runtime.block_on(async {
-            let (read, input) = Input::open(&path, daemon).expect("it is a fifo");
-            let mut writer = std::fs::OpenOptions::new().write(true).open(&path).expect("it has a reader");
-            writer.write_all(b"text").expect("there is room");
+            let (read, input) = StdinGuard::open(&path, ttrpc_address).expect("open FIFO");
+            let mut writer = std::fs::OpenOptions::new().write(true).open(&path).expect("open for writing");
+            writer.write_all(b"text").expect("write");
             drop(writer);
             let mut read = std::fs::File::from(read);
-            assert_eq!(read.read(&mut [0; 8]).expect("it is there"), 4);
-            rustix::io::ioctl_fionbio(&read, true).expect("it is ours");
+            assert_eq!(read.read(&mut [0; 8]).expect("read"), 4);
+            rustix::io::ioctl_fionbio(&read, true).expect("FIONBIO");
             for _ in 0..40 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 if matches!(read.read(&mut [0; 8]), Ok(0)) {
@@ -134,18 +144,18 @@ mod tests {
                 }
             }
             drop(input);
-            assert_eq!(read.read(&mut [0; 8]).expect("it has ended"), 0);
+            assert_eq!(read.read(&mut [0; 8]).expect("EOF"), 0);
             false
         })
     }
 
     #[test]
-    fn it_ends_with_who_wrote_it_but_not_with_containerd() {
-        assert!(ends(""));
-        assert!(!ends("/no/such/daemon"));
-        let dir = tempfile::tempdir().expect("there is room");
+    fn stdin_ends_with_its_writer_unless_containerd_is_down() {
+        assert!(gets_eof(""));
+        assert!(!gets_eof("/no/such/daemon"));
+        let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("daemon");
-        let _daemon = std::os::unix::net::UnixListener::bind(&path).expect("it is ours");
-        assert!(ends(&path.display().to_string()));
+        let _daemon = std::os::unix::net::UnixListener::bind(&path).expect("bind");
+        assert!(gets_eof(&path.display().to_string()));
     }
 }

@@ -1,4 +1,4 @@
-//! A program that takes what a container writes (containerd, docs/logging.md: `binary://`).
+//! Log driver: an external program that reads a container's output (containerd, docs/logging.md, `binary://`).
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -8,64 +8,70 @@ use std::time::Duration;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::Whose;
-use crate::error::{Doing, Error, tried};
-use crate::reaper::{Ended, Reaper};
+use super::ContainerRef;
+use crate::error::{Context, Error, best_effort};
+use crate::reaper::{ExitFuture, Reaper};
 
-/// How long it may take until it is ready.
-const READY: Duration = Duration::from_secs(10);
+/// Timeout of the log driver's readiness.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long it may take over what it still has, before it is told to end, and after that.
-const GRACE: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
+/// Timeouts of the log driver's exit after EOF: before SIGTERM, and before SIGKILL.
+const EXIT_TIMEOUTS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 
-/// A running logger. It ends when nobody writes any more.
+/// A running log driver, which exits at the EOF of both pipes.
 #[derive(Debug)]
 pub(super) struct Logger {
-    process: OwnedFd,
-    ended: Ended,
+    pidfd: OwnedFd,
+    exit: ExitFuture,
 }
 
-/// Starts one, with the reading ends as 3 and 4; gives the writing ends. It says by closing 5 that it is ready.
+/// Starts a log driver with the read ends of both pipes as descriptors 3 and 4, and returns the write ends. The log
+/// driver closes descriptor 5 when it is ready.
 ///
 /// # Errors
-/// It cannot be started, or is not ready in time.
+/// The program cannot be executed, or is not ready within [`READY_TIMEOUT`].
 pub(super) async fn start(
     reaper: &Reaper,
     program: &Path,
     args: &[String],
-    whose: Whose<'_>,
+    container: ContainerRef<'_>,
 ) -> Result<(Logger, [OwnedFd; 2]), Error> {
-    let what = || format!("pipes of {}", program.display());
-    let (out_read, out) = pipe_with(PipeFlags::CLOEXEC).doing(what)?;
-    let (err_read, err) = pipe_with(PipeFlags::CLOEXEC).doing(what)?;
-    let (ready, told) = pipe_with(PipeFlags::CLOEXEC).doing(what)?;
+    let context = || format!("cannot create pipes for {}", program.display());
+    let (out_read, out) = pipe_with(PipeFlags::CLOEXEC).context(context)?;
+    let (err_read, err) = pipe_with(PipeFlags::CLOEXEC).context(context)?;
+    let (ready, ready_write) = pipe_with(PipeFlags::CLOEXEC).context(context)?;
     let mut command = Command::new(program);
     command
         .args(args)
         .env_clear()
-        .env("CONTAINER_ID", whose.id)
-        .env("CONTAINER_NAMESPACE", whose.namespace)
+        .env("CONTAINER_ID", container.id)
+        .env("CONTAINER_NAMESPACE", container.namespace)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    crate::sys::give(&mut command, vec![out_read, err_read, told]);
-    let child = reaper.spawn(&mut command).at("cannot execute", program)?;
-    // The command holds the ends that were given.
+    crate::sys::pass_fds(&mut command, vec![out_read, err_read, ready_write]);
+    let child = reaper.spawn(&mut command).path_context("cannot execute", program)?;
+    // The command owns the descriptors that were passed.
     drop(command);
-    let pid = Pid::from_raw(child.pid).ok_or_else(|| Error::State("a logger without a process".into()))?;
-    let process = pidfd_open(pid, PidfdFlags::empty()).at("cannot watch", program)?;
-    let logger = Logger { process, ended: child.ended };
-    if tokio::time::timeout(READY, is_ready(ready)).await.is_err() {
+    let pid = Pid::from_raw(child.pid)
+        .ok_or_else(|| Error::FailedPrecondition("invalid PID of the log driver".into()))?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).path_context("cannot open a pidfd of", program)?;
+    let logger = Logger { pidfd, exit: child.exit };
+    if tokio::time::timeout(READY_TIMEOUT, wait_ready(ready)).await.is_err() {
         logger.signal(Signal::KILL);
-        return Err(Error::State(format!("{} is not ready after {} s", program.display(), READY.as_secs())));
+        return Err(Error::FailedPrecondition(format!(
+            "timed out after {} s waiting for the log driver {}",
+            READY_TIMEOUT.as_secs(),
+            program.display()
+        )));
     }
     Ok((logger, [out, err]))
 }
 
-async fn is_ready(ready: OwnedFd) {
+async fn wait_ready(ready: OwnedFd) {
     let Ok(()) = rustix::io::ioctl_fionbio(&ready, true) else { return };
-    let Ok(ready) = crate::sys::watched(ready) else { return };
+    let Ok(ready) = crate::sys::async_fd(ready) else { return };
     loop {
         let Ok(mut guard) = ready.readable().await else { return };
         match guard.try_io(|ready| Ok(rustix::io::read(ready, &mut [0_u8; 1])?)) {
@@ -78,14 +84,14 @@ async fn is_ready(ready: OwnedFd) {
 
 impl Logger {
     fn signal(&self, signal: Signal) {
-        // It may have ended by itself.
-        tried(pidfd_send_signal(&self.process, signal));
+        // Best effort: the log driver may have exited.
+        best_effort(pidfd_send_signal(&self.pidfd, signal));
     }
 
-    /// Waits until it has taken everything.
+    /// Waits for the log driver's exit; sends SIGTERM and SIGKILL after the timeouts.
     pub(super) async fn finish(mut self) {
-        for (limit, signal) in GRACE.into_iter().zip([Signal::TERM, Signal::KILL]) {
-            if tokio::time::timeout(limit, &mut self.ended).await.is_ok() {
+        for (limit, signal) in EXIT_TIMEOUTS.into_iter().zip([Signal::TERM, Signal::KILL]) {
+            if tokio::time::timeout(limit, &mut self.exit).await.is_ok() {
                 return;
             }
             self.signal(signal);

@@ -1,10 +1,9 @@
-//! Streams of a process, as containerd asks for them.
+//! Standard streams of a process.
 //!
-//! Without a terminal nothing is copied: the process has the fifo itself, whose other end containerd reads, and the
-//! shim holds the end that keeps it from breaking when containerd goes away (fifo(7)). What is in the fifo when the
-//! process ends stays there until it is read, since the shim lets go of its end only when the process is deleted, and
-//! waits until then for what is still to be read: clients of containerd 1.7 and newer stop reading once they have the
-//! answer.
+//! Without a terminal nothing is copied: the process inherits one end of the FIFO and containerd reads the other. The
+//! shim keeps an end open too, so that the process gets no SIGPIPE or EOF while containerd is down (fifo(7)). Unread
+//! data stays in the FIFO until the process is deleted. `Delete` waits for the reader, because clients of containerd
+//! 1.7 and newer stop reading after its response.
 
 mod fifo;
 mod input;
@@ -18,24 +17,24 @@ use std::process::Command;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::termios::Winsize;
 
-use crate::error::{Doing, Error};
+use crate::error::{Context, Error};
 use crate::reaper::Reaper;
-pub(crate) use terminal::{Console, Socket};
+pub(crate) use terminal::{Console, ConsoleSocket};
 
-/// What is asked for.
+/// Standard streams of a create or exec request.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Wanted {
-    /// A path, or nothing.
+pub(crate) struct StdioConfig {
+    /// FIFO path; empty if none.
     pub(crate) stdin: String,
-    /// A path, a URL, or nothing.
+    /// FIFO path or logging URL; empty if none.
     pub(crate) stdout: String,
-    /// A path, a URL, or nothing.
+    /// FIFO path or logging URL; empty if none.
     pub(crate) stderr: String,
-    /// All three are a terminal.
+    /// Attach a terminal.
     pub(crate) terminal: bool,
 }
 
-/// Where something goes.
+/// Target of a stream.
 #[derive(Debug, Eq, PartialEq)]
 enum Target {
     Null,
@@ -45,21 +44,24 @@ enum Target {
 }
 
 impl Target {
-    /// Reads a path or a URL (containerd, docs/logging.md).
-    fn of(text: &str) -> Result<Self, Error> {
+    /// Parses a path or logging URL (containerd, docs/logging.md).
+    ///
+    /// # Errors
+    /// Relative path, unknown scheme, or invalid escape.
+    fn parse(text: &str) -> Result<Self, Error> {
         let Some((scheme, rest)) = text.split_once("://") else {
             return match text {
                 "" => Ok(Self::Null),
                 path if path.starts_with('/') => Ok(Self::Fifo(path.into())),
                 other => {
-                    Err(Error::Invalid(format!("stream `{other}` is neither an absolute path nor a URL")))
+                    Err(Error::Invalid(format!("invalid stream `{other}`: not an absolute path or URL")))
                 }
             };
         };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let path = PathBuf::from(decoded(path)?);
+        let path = PathBuf::from(percent_decode(path)?);
         if !path.is_absolute() {
-            return Err(Error::Invalid(format!("stream `{text}` has no absolute path")));
+            return Err(Error::Invalid(format!("invalid stream `{text}`: path is not absolute")));
         }
         match scheme {
             "fifo" => Ok(Self::Fifo(path)),
@@ -68,20 +70,24 @@ impl Target {
                 let mut args = Vec::new();
                 for pair in query.split('&').filter(|pair| !pair.is_empty()) {
                     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    args.extend([decoded(key)?, decoded(value)?].into_iter().filter(|word| !word.is_empty()));
+                    args.extend(
+                        [percent_decode(key)?, percent_decode(value)?]
+                            .into_iter()
+                            .filter(|word| !word.is_empty()),
+                    );
                 }
                 Ok(Self::Logger { program: path, args })
             }
-            other => {
-                Err(Error::Invalid(format!("stream `{text}`: `{other}` is not known: fifo, file or binary")))
-            }
+            other => Err(Error::Invalid(format!(
+                "invalid stream `{text}`: unknown scheme `{other}` (expected fifo, file or binary)"
+            ))),
         }
     }
 }
 
-/// A part of a URL without its escapes (RFC 3986, 2.1).
-fn decoded(text: &str) -> Result<String, Error> {
-    let wrong = || Error::Invalid(format!("`{text}` is not part of a URL"));
+/// Decodes percent escapes (RFC 3986, 2.1).
+fn percent_decode(text: &str) -> Result<String, Error> {
+    let invalid = || Error::Invalid(format!("invalid percent escape in `{text}`"));
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -89,71 +95,72 @@ fn decoded(text: &str) -> Result<String, Error> {
             bytes.push(byte);
             continue;
         }
-        let digits = [rest.next().ok_or_else(wrong)?, rest.next().ok_or_else(wrong)?];
-        let digits =
-            std::str::from_utf8(&digits).ok().filter(|two| two.bytes().all(|one| one.is_ascii_hexdigit()));
-        bytes.push(digits.and_then(|two| u8::from_str_radix(two, 16).ok()).ok_or_else(wrong)?);
+        let digits = [rest.next().ok_or_else(invalid)?, rest.next().ok_or_else(invalid)?];
+        let digits = std::str::from_utf8(&digits)
+            .ok()
+            .filter(|pair| pair.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        bytes.push(digits.and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or_else(invalid)?);
     }
-    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(wrong)
+    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(invalid)
 }
 
-/// What the shim keeps of a process's streams.
+/// The shim's part of a process's streams.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
-    /// The end of stdin that keeps the process from seeing its end.
-    stdin: Option<input::Input>,
-    /// Ends that keep fifos from breaking.
-    held: Vec<OwnedFd>,
+    /// Write end of stdin, which defers EOF.
+    stdin: Option<input::StdinGuard>,
+    /// Read ends of the output FIFOs, which prevent SIGPIPE.
+    read_ends: Vec<OwnedFd>,
     logger: Option<logger::Logger>,
     console: Option<Console>,
 }
 
-/// For whom streams are made.
+/// Identity of the container that streams belong to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Whose<'a> {
-    /// Name of the container.
+pub(crate) struct ContainerRef<'a> {
+    /// Container ID.
     pub(crate) id: &'a str,
-    /// containerd's namespace.
+    /// containerd namespace.
     pub(crate) namespace: &'a str,
-    /// Address of containerd's socket, or nothing.
-    pub(crate) daemon: &'a str,
+    /// Address of containerd's ttrpc socket; empty if none.
+    pub(crate) ttrpc_address: &'a str,
 }
 
 impl Streams {
-    /// Gives a command of the runtime, and so the process that it makes, the streams that are wanted. With a
-    /// terminal that is [`Console`]'s.
+    /// Attaches the streams to a runtime command, whose process inherits them. For a terminal see
+    /// [`Streams::attach_console`].
     ///
     /// # Errors
-    /// What is asked for is not understood, not there, or not what it should be.
-    pub(crate) async fn give(
+    /// A stream is invalid, a FIFO or file cannot be opened, or the log driver cannot be started.
+    pub(crate) async fn attach(
         reaper: &Reaper,
-        wanted: &Wanted,
-        whose: Whose<'_>,
+        config: &StdioConfig,
+        container: ContainerRef<'_>,
         command: &mut Command,
     ) -> Result<Self, Error> {
         let mut streams = Self::default();
-        match Target::of(&wanted.stdin)? {
+        match Target::parse(&config.stdin)? {
             Target::Null => {}
             Target::Fifo(path) => {
-                let (read, held) = input::Input::open(&path, whose.daemon)?;
+                let (read, guard) = input::StdinGuard::open(&path, container.ttrpc_address)?;
                 command.stdin(read);
-                streams.stdin = Some(held);
+                streams.stdin = Some(guard);
             }
             Target::File(_) | Target::Logger { .. } => {
-                return Err(Error::Invalid(format!("stdin cannot be `{}`", wanted.stdin)));
+                return Err(Error::Invalid(format!("invalid stdin `{}`: not a FIFO", config.stdin)));
             }
         }
-        let (out, err) = (Target::of(&wanted.stdout)?, Target::of(&wanted.stderr)?);
+        let (out, err) = (Target::parse(&config.stdout)?, Target::parse(&config.stderr)?);
         if let Target::Logger { program, args } = &out {
-            let (logger, [out, err]) = logger::start(reaper, program, args, whose).await?;
+            let (logger, [out, err]) = logger::start(reaper, program, args, container).await?;
             command.stdout(out).stderr(err);
             streams.logger = Some(logger);
             return Ok(streams);
         }
-        if let Some(out) = streams.output(&out, &wanted.stdout)? {
+        if let Some(out) = streams.output(&out, &config.stdout)? {
             command.stdout(out);
         }
-        if let Some(err) = streams.output(&err, &wanted.stderr)? {
+        if let Some(err) = streams.output(&err, &config.stderr)? {
             command.stderr(err);
         }
         Ok(streams)
@@ -163,85 +170,89 @@ impl Streams {
         match target {
             Target::Null => Ok(None),
             Target::Fifo(path) => {
-                let (read, write) = fifo::both_ends(path)?;
-                self.held.push(read);
+                let (read, write) = fifo::open_both_ends(path)?;
+                self.read_ends.push(read);
                 Ok(Some(write))
             }
-            Target::File(path) => log_file(path).map(Some),
-            Target::Logger { .. } => Err(Error::Invalid(format!("stderr cannot be `{text}` alone"))),
+            Target::File(path) => open_log_file(path).map(Some),
+            Target::Logger { .. } => {
+                Err(Error::Invalid(format!("invalid stderr `{text}`: only stdout can start a log driver")))
+            }
         }
     }
 
-    /// Copies between a terminal and what is wanted.
+    /// Starts copying between a pty master and the streams.
     ///
     /// # Errors
-    /// As of [`Streams::give`].
-    pub(crate) async fn connect(
+    /// See [`Streams::attach`].
+    pub(crate) async fn attach_console(
         reaper: &Reaper,
-        wanted: &Wanted,
-        whose: Whose<'_>,
+        config: &StdioConfig,
+        container: ContainerRef<'_>,
         master: OwnedFd,
     ) -> Result<Self, Error> {
         let mut streams = Self::default();
-        let input = match Target::of(&wanted.stdin)? {
+        let input = match Target::parse(&config.stdin)? {
             Target::Null => None,
             Target::Fifo(path) => {
-                let (read, held) = input::Input::open_for_terminal(&path)?;
-                streams.stdin = Some(held);
+                let (read, guard) = input::StdinGuard::open_for_terminal(&path)?;
+                streams.stdin = Some(guard);
                 Some(read)
             }
             Target::File(_) | Target::Logger { .. } => {
-                return Err(Error::Invalid(format!("stdin cannot be `{}`", wanted.stdin)));
+                return Err(Error::Invalid(format!("invalid stdin `{}`: not a FIFO", config.stdin)));
             }
         };
-        let output = match Target::of(&wanted.stdout)? {
+        let output = match Target::parse(&config.stdout)? {
             Target::Logger { program, args } => {
-                let (logger, [out, _err]) = logger::start(reaper, &program, &args, whose).await?;
+                let (logger, [out, _err]) = logger::start(reaper, &program, &args, container).await?;
                 streams.logger = Some(logger);
                 Some(out)
             }
-            other => streams.output(&other, &wanted.stdout)?,
+            other => streams.output(&other, &config.stdout)?,
         };
         streams.console = Some(Console::new(master, input, output)?);
         Ok(streams)
     }
 
-    /// Lets the process see the end of its input, when containerd has let go of it too.
+    /// Closes the shim's end of stdin; the process gets EOF once containerd has closed its end.
     pub(crate) fn close_stdin(&mut self) {
         self.stdin = None;
     }
 
-    /// Gives the terminal a size.
+    /// Resizes the terminal.
     ///
     /// # Errors
-    /// There is none, or the kernel refuses.
+    /// The process has no terminal, or TIOCSWINSZ(2const) fails.
     pub(crate) fn resize(&self, width: u32, height: u32) -> Result<(), Error> {
-        let console =
-            self.console.as_ref().ok_or_else(|| Error::State("the process has no terminal".into()))?;
+        let console = self
+            .console
+            .as_ref()
+            .ok_or_else(|| Error::FailedPrecondition("the process has no terminal".into()))?;
         let side = |cells: u32| u16::try_from(cells).unwrap_or(u16::MAX);
         console.resize(Winsize { ws_row: side(height), ws_col: side(width), ws_xpixel: 0, ws_ypixel: 0 })
     }
 
-    /// Waits until what the process has written is where it belongs, and lets go of everything.
+    /// Waits until the output is drained, and closes all streams.
     pub(crate) async fn finish(mut self) {
         self.stdin = None;
         if let Some(console) = self.console.take() {
             console.finish().await;
         }
-        fifo::taken(&self.held).await;
-        self.held.clear();
+        fifo::wait_drained(&self.read_ends).await;
+        self.read_ends.clear();
         if let Some(logger) = self.logger.take() {
             logger.finish().await;
         }
     }
 }
 
-fn log_file(path: &Path) -> Result<OwnedFd, Error> {
+fn open_log_file(path: &Path) -> Result<OwnedFd, Error> {
     if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).at("cannot make", dir)?;
+        std::fs::create_dir_all(dir).path_context("cannot create directory", dir)?;
     }
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOCTTY;
-    open(path, flags, Mode::from_raw_mode(0o644)).at("cannot open", path)
+    open(path, flags, Mode::from_raw_mode(0o644)).path_context("cannot open", path)
 }
 
 #[cfg(test)]
@@ -249,14 +260,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets() {
-        assert_eq!(Target::of("").expect("nothing"), Target::Null);
-        assert_eq!(Target::of("/run/f").expect("a path"), Target::Fifo("/run/f".into()));
-        assert_eq!(Target::of("file:///var/log/a%20b").expect("a file"), Target::File("/var/log/a b".into()));
-        let logger = Target::of("binary:///bin/log?id=a%26b&tag&x=").expect("a logger");
+    fn stream_targets_are_parsed() {
+        assert_eq!(Target::parse("").expect("no stream"), Target::Null);
+        assert_eq!(Target::parse("/run/f").expect("a path"), Target::Fifo("/run/f".into()));
+        assert_eq!(
+            Target::parse("file:///var/log/a%20b").expect("a file"),
+            Target::File("/var/log/a b".into())
+        );
+        let logger = Target::parse("binary:///bin/log?id=a%26b&tag&x=").expect("a logger");
         let args = ["id", "a&b", "tag", "x"].map(String::from).to_vec();
         assert_eq!(logger, Target::Logger { program: "/bin/log".into(), args });
-        for wrong in [
+        for invalid in [
             "relative",
             "npipe:///x",
             "file://host/x",
@@ -265,7 +279,7 @@ mod tests {
             "file:///%+1",
             "file:///%00",
         ] {
-            assert!(Target::of(wrong).is_err(), "{wrong}");
+            assert!(Target::parse(invalid).is_err(), "{invalid}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A terminal of a container: what comes from its master side is copied, since no fifo can stand for it.
+//! Terminal of a process: data is copied between the pty master and the FIFOs.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -15,68 +15,74 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
-use crate::error::{Doing, Error};
+use crate::error::{Context, Error};
 
-/// Bytes that are copied at once.
-const CHUNK: usize = 8192;
+/// Size of the copy buffer in bytes.
+const BUFFER_BYTES: usize = 8192;
 
-/// How long the last output may take when something else still has the terminal.
-const LAST: Duration = Duration::from_secs(2);
+/// Timeout of the remaining output while another process has the terminal open.
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the runtime may take to hand the master over once it has said that the container is made.
-const HANDED: Duration = Duration::from_secs(10);
+/// Timeout of receiving the pty master after the runtime's `create` or `exec`.
+const CONSOLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where the runtime hands over the master side (OCI runtime command line, `--console-socket`).
+/// Console socket, over which the runtime sends the pty master (OCI runtime command line, `--console-socket`).
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub(crate) struct ConsoleSocket {
     dir: PathBuf,
     path: PathBuf,
     listener: UnixListener,
 }
 
-impl Socket {
-    /// In a directory of its own below `dir`: a bundle's path may be too long for a socket (unix(7)).
+impl ConsoleSocket {
+    /// Binds a socket in a new directory below `dir`, since a bundle path may be too long for a socket (unix(7)).
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The directory cannot be created, or bind(2) fails.
     pub(crate) fn new(dir: &Path) -> Result<Self, Error> {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = dir.join(format!("pty-{}-{number}", std::process::id()));
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).at("cannot make", &dir)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
+            .path_context("cannot create directory", &dir)?;
         let path = dir.join("s");
-        // One of a shim that had this number before.
+        // Stale socket of a dead shim with the same PID.
         drop(std::fs::remove_file(&path));
-        let listener = UnixListener::bind(&path).at("cannot listen at", &path)?;
+        let listener = UnixListener::bind(&path).path_context("cannot listen on", &path)?;
         Ok(Self { dir, path, listener })
     }
 
-    /// Its path.
+    /// Path of the socket.
     #[must_use]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes the master side.
+    /// Receives the pty master.
     ///
     /// # Errors
-    /// It does not come.
-    pub(crate) async fn take(self) -> Result<OwnedFd, Error> {
-        let taken = async {
+    /// accept(2) or recvmsg(2) fails, or the runtime sends nothing within [`CONSOLE_TIMEOUT`].
+    pub(crate) async fn receive_master(self) -> Result<OwnedFd, Error> {
+        let master = async {
             let (stream, _) = self.listener.accept().await?;
             stream.async_io(Interest::READABLE, || receive(&stream)).await
         };
-        match tokio::time::timeout(HANDED, taken).await {
-            Ok(taken) => taken.doing(|| "the terminal that the runtime hands over".into()),
-            Err(_) => Err(Error::State("the runtime hands over no terminal".into())),
+        match tokio::time::timeout(CONSOLE_TIMEOUT, master).await {
+            Ok(master) => master.context(|| "cannot receive the pty master".into()),
+            Err(_) => {
+                Err(Error::FailedPrecondition("timed out waiting for the pty master from the runtime".into()))
+            }
         }
     }
 }
 
-impl Drop for Socket {
+impl Drop for ConsoleSocket {
     fn drop(&mut self) {
-        // They may be gone with what they lie in.
+        // Best effort: the directory may have been removed.
         drop(std::fs::remove_file(&self.path));
         drop(std::fs::remove_dir(&self.dir));
     }
@@ -98,7 +104,7 @@ fn receive(stream: impl AsFd) -> io::Result<OwnedFd> {
     Err(io::ErrorKind::InvalidData.into())
 }
 
-/// The master side of a terminal, and what is copied from and to it.
+/// A pty master and its copy tasks.
 #[derive(Debug)]
 pub(crate) struct Console {
     master: OwnedFd,
@@ -107,23 +113,24 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// Begins to copy.
+    /// Starts copying.
     ///
     /// # Errors
-    /// Descriptors ran out.
+    /// A descriptor cannot be duplicated or registered with the reactor.
     pub(super) fn new(
         master: OwnedFd,
         input: Option<OwnedFd>,
         output: Option<OwnedFd>,
     ) -> Result<Self, Error> {
-        let what = || "a terminal".to_owned();
-        let copied = |fd: &OwnedFd| fd.try_clone().and_then(watched);
-        let from = copied(&master).doing(what)?;
-        let output = output.map(watched).transpose().doing(what)?;
+        let context = || "cannot set up the terminal".to_owned();
+        let duplicate = |fd: &OwnedFd| fd.try_clone().and_then(nonblocking_async_fd);
+        let from = duplicate(&master).context(context)?;
+        let output = output.map(nonblocking_async_fd).transpose().context(context)?;
         let output = tokio::spawn(copy(from, output));
         let input = match input {
             Some(input) => {
-                let (from, to) = (watched(input).doing(what)?, copied(&master).doing(what)?);
+                let (from, to) =
+                    (nonblocking_async_fd(input).context(context)?, duplicate(&master).context(context)?);
                 Some(tokio::spawn(copy(from, Some(to))))
             }
             None => None,
@@ -131,17 +138,17 @@ impl Console {
         Ok(Self { master, input, output })
     }
 
-    /// Gives it a size.
+    /// Resizes the terminal.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// TIOCSWINSZ(2const) fails.
     pub(crate) fn resize(&self, size: Winsize) -> Result<(), Error> {
-        tcsetwinsize(&self.master, size).doing(|| "the size of a terminal".into())
+        tcsetwinsize(&self.master, size).context(|| "cannot resize the terminal".into())
     }
 
-    /// Waits for the last output.
+    /// Waits for the remaining output, and stops copying.
     pub(super) async fn finish(mut self) {
-        if tokio::time::timeout(LAST, &mut self.output).await.is_err() {
+        if tokio::time::timeout(OUTPUT_TIMEOUT, &mut self.output).await.is_err() {
             self.output.abort();
         }
         if let Some(input) = self.input {
@@ -150,18 +157,18 @@ impl Console {
     }
 }
 
-fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+fn nonblocking_async_fd(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     ioctl_fionbio(&fd, true)?;
-    crate::sys::watched(fd)
+    crate::sys::async_fd(fd)
 }
 
-/// Copies until there is no more, or nobody to write it to; then it is read and thrown away, so that nobody waits
-/// who writes. EIO means that nobody has the terminal open any more.
+/// Copies until EOF, or EIO from a pty master without slaves. After a write error the input is discarded, so that the
+/// writing process does not block.
 async fn copy(from: AsyncFd<OwnedFd>, mut to: Option<AsyncFd<OwnedFd>>) {
-    let mut chunk = [0; CHUNK];
+    let mut buffer = [0; BUFFER_BYTES];
     loop {
         let Ok(mut ready) = from.readable().await else { return };
-        let count = match ready.try_io(|from| Ok(read(from, &mut chunk)?)) {
+        let count = match ready.try_io(|from| Ok(read(from, &mut buffer)?)) {
             Err(_would_block) => continue,
             Ok(Ok(0)) => return,
             Ok(Ok(count)) => count,
@@ -169,14 +176,14 @@ async fn copy(from: AsyncFd<OwnedFd>, mut to: Option<AsyncFd<OwnedFd>>) {
             Ok(Err(_)) => return,
         };
         if let Some(target) = &to
-            && put(target, &chunk[..count]).await.is_err()
+            && write_all(target, &buffer[..count]).await.is_err()
         {
             to = None;
         }
     }
 }
 
-async fn put(to: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
+async fn write_all(to: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let mut ready = to.writable().await?;
         match ready.try_io(|to| Ok(write(to, bytes)?)) {

@@ -24,7 +24,7 @@ pub(crate) struct Client {
 impl Client {
     /// Connects, as soon as the daemon's CRI plugin answers.
     pub(crate) fn connect(socket: &Path) -> Result<Self, Status> {
-        let tokio = Builder::new_current_thread().enable_all().build().expect("a thread is enough");
+        let tokio = Builder::new_current_thread().enable_all().build().expect("tokio runtime");
         let path = socket.to_owned();
         let connector = tower::service_fn(move |_| {
             let path = path.clone();
@@ -41,8 +41,8 @@ impl Client {
         let mut last = Ok(());
         let end = Instant::now() + Duration::from_secs(20);
         while Instant::now() < end {
-            let said = this.ask(|mut cri| async move { cri.version(VersionRequest::default()).await });
-            last = said.map(drop);
+            let output = this.ask(|mut cri| async move { cri.version(VersionRequest::default()).await });
+            last = output.map(drop);
             if last.is_ok() {
                 break;
             }
@@ -64,7 +64,7 @@ impl Client {
         let image = Some(ImageSpec { image: name.into(), ..ImageSpec::default() });
         let request = ImageStatusRequest { image, verbose: false };
         let mut images = self.images.clone();
-        let said = self.tokio.block_on(async { images.image_status(request).await });
-        said.is_ok_and(|said| said.into_inner().image.is_some())
+        let output = self.tokio.block_on(async { images.image_status(request).await });
+        output.is_ok_and(|output| output.into_inner().image.is_some())
     }
 }

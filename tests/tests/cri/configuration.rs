@@ -18,14 +18,14 @@ fn version() -> u32 {
 
 /// Release of the daemon.
 pub(crate) fn release() -> String {
-    let said = run(Command::new("containerd").arg("--version")).out;
-    said.split(' ').nth(2).unwrap_or_default().trim_start_matches('v').to_owned()
+    let output = run(Command::new("containerd").arg("--version")).out;
+    output.split(' ').nth(2).unwrap_or_default().trim_start_matches('v').to_owned()
 }
 
 /// The file that is shipped for a version of the format.
 fn shipped(version: u32) -> PathBuf {
     let name = format!("docs/containerd/red-v{version}.toml");
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests are a directory of it");
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("repository root");
     // A test that was copied to another machine finds it beside its programs.
     let beside = built("red-runtime").with_file_name(&name);
     if beside.is_file() { beside } else { repository.join(name) }
@@ -71,9 +71,9 @@ pub(crate) fn binary(dir: &Path) -> PathBuf {
 /// Writes a daemon's configuration, which imports the shipped file with the test's own binary in it.
 pub(crate) fn write(dir: &Path) {
     let version = version();
-    let text = fs::read_to_string(shipped(version)).expect("it is shipped");
+    let text = fs::read_to_string(shipped(version)).expect("shipped file");
     let binary = binary(dir);
-    std::os::unix::fs::symlink(built("red-runtime"), &binary).expect("it is ours");
+    std::os::unix::fs::symlink(built("red-runtime"), &binary).expect("test directory is writable");
     let mut red = text.replace("/usr/bin/red-runtime", &binary.display().to_string());
     assert_ne!(red, text, "the shipped file names the binary");
     let mut main = format!(
@@ -92,17 +92,17 @@ pub(crate) fn write(dir: &Path) {
             "[plugins.\"io.containerd.nri.v1.nri\"]\ndisable = true\nsocket_path = \"{}/nri\"\n",
             dir.display()
         )
-        .expect("a string grows");
+        .expect("write to String");
     }
-    fs::write(dir.join("red.toml"), red).expect("it is ours");
-    fs::write(dir.join("config.toml"), main).expect("it is ours");
+    fs::write(dir.join("red.toml"), red).expect("test directory is writable");
+    fs::write(dir.join("config.toml"), main).expect("test directory is writable");
 }
 
 /// A daemon's configuration with nothing but an import of the shipped file, as `containerd config dump` has it.
 fn imported(dir: &Path, version: u32, main: &str) -> String {
     let file = dir.join("config.toml");
     let text = format!("version = {version}\nimports = [\"{}\"]\n{main}", shipped(version).display());
-    fs::write(&file, text).expect("it is ours");
+    fs::write(&file, text).expect("test directory is writable");
     run(Command::new("containerd").arg("--config").arg(&file).args(["config", "dump"])).good().out
 }
 

@@ -97,7 +97,7 @@ impl Cri {
 
     /// The CRI client.
     pub(crate) fn cri(&self) -> &Client {
-        self.client.as_ref().expect("it is there from the start on")
+        self.client.as_ref().expect("connected at start")
     }
 
     /// Runs `ctr` in CRI's namespace.
@@ -114,8 +114,8 @@ impl Cri {
     }
 
     /// Processes of shims.
-    pub(crate) fn shims(&self) -> Vec<i32> {
-        let all = processes(&self.dir.display().to_string());
+    pub(crate) fn shim_pids(&self) -> Vec<i32> {
+        let all = processes_matching(&self.dir.display().to_string());
         all.into_iter().filter(|(_, line)| line.contains("containerd-shim")).map(|(pid, _)| pid).collect()
     }
 
@@ -125,20 +125,20 @@ impl Cri {
     }
 
     /// What is left of pods: asked until nothing is, or for twenty seconds.
-    pub(crate) fn left(&self) -> Vec<String> {
+    pub(crate) fn leftovers(&self) -> Vec<String> {
         let end = Instant::now() + Duration::from_secs(20);
         loop {
-            let traces = self.traces();
-            if traces.is_empty() || Instant::now() > end {
-                return traces;
+            let find_leftovers = self.find_leftovers();
+            if find_leftovers.is_empty() || Instant::now() > end {
+                return find_leftovers;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    fn traces(&self) -> Vec<String> {
+    fn find_leftovers(&self) -> Vec<String> {
         let dir = self.dir.display().to_string();
-        let mut found: Vec<String> = processes(&dir)
+        let mut found: Vec<String> = processes_matching(&dir)
             .into_iter()
             .filter(|(_, line)| !line.starts_with("containerd ") && !line.starts_with("ctr "))
             .map(|(pid, line)| format!("process {pid}: {line}"))
@@ -166,8 +166,8 @@ impl Cri {
     fn socket(&self, id: &str) -> PathBuf {
         let mut sum = Command::new("sh");
         sum.args(["-c", r#"printf '%s\0%s\0%s' "$@" | sha256sum"#, "sh"]);
-        let said = run(sum.arg(self.dir.join("sock")).args([NAMESPACE, id]));
-        Path::new(SOCKETS).join(said.out.split(' ').next().unwrap_or_default())
+        let output = run(sum.arg(self.dir.join("sock")).args([NAMESPACE, id]));
+        Path::new(SOCKETS).join(output.out.split(' ').next().unwrap_or_default())
     }
 
     /// Cgroups of pods, in every hierarchy.
@@ -197,7 +197,7 @@ impl Drop for Cri {
         drop(self.daemon.kill());
         drop(self.daemon.wait());
         let dir = self.dir.display().to_string();
-        for (pid, _) in processes(&dir) {
+        for (pid, _) in processes_matching(&dir) {
             kill(pid);
         }
         for cgroup in self.cgroups() {
@@ -258,18 +258,22 @@ fn states(id: &str) -> [PathBuf; 2] {
 }
 
 fn spawn(dir: &Path, prefix: &Path) -> Child {
-    let log = fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).expect("it is ours");
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(dir.join("log"))
+        .expect("test directory is writable");
     let programs = built("red-runtime");
-    let programs = programs.parent().expect("it is in a directory").display();
+    let programs = programs.parent().expect("parent directory").display();
     let mut command = Command::new("containerd");
     command.arg("--config").arg(dir.join("config.toml"));
     command.env("PATH", format!("{programs}:/usr/sbin:/usr/bin:/sbin:/bin")).env("NODE_PREFIX", prefix);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
-    command.spawn().expect("it is installed")
+    command.spawn().expect("containerd is installed")
 }
 
 /// Processes with this on their command line, but for the test itself.
-fn processes(word: &str) -> Vec<(i32, String)> {
+fn processes_matching(word: &str) -> Vec<(i32, String)> {
     let mut found = Vec::new();
     for entry in below(Path::new("/proc")) {
         let Some(pid) = entry.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };

@@ -35,17 +35,17 @@ int main(void) {
 /// compiled now. `None` where there is no compiler for it.
 pub(crate) fn pause(dir: &Path) -> Option<PathBuf> {
     let layer = dir.join("pause");
-    fs::create_dir_all(&layer).expect("it is ours");
+    fs::create_dir_all(&layer).expect("test directory is writable");
     let program = layer.join("pause");
     let there = built("red-runtime").with_file_name("pause");
     if there.is_file() {
-        fs::copy(there, &program).expect("it is ours");
+        fs::copy(there, &program).expect("test directory is writable");
     } else {
         let source = dir.join("pause.c");
-        fs::write(&source, PROGRAM).expect("it is ours");
+        fs::write(&source, PROGRAM).expect("test directory is writable");
         let mut cc = Command::new("cc");
         cc.args(["-static", "-Os", "-s", "-w", "-o"]).arg(&program).arg(&source);
-        cc.output().ok().filter(|said| said.status.success())?;
+        cc.output().ok().filter(|output| output.status.success())?;
     }
     Some(archive(&layer, PAUSE, &["/pause"]))
 }
@@ -54,10 +54,11 @@ pub(crate) fn pause(dir: &Path) -> Option<PathBuf> {
 pub(crate) fn plain(dir: &Path) -> PathBuf {
     let layer = dir.join("plain");
     for below in ["usr", "etc", "tmp", "run"] {
-        fs::create_dir_all(layer.join(below)).expect("it is ours");
+        fs::create_dir_all(layer.join(below)).expect("test directory is writable");
     }
     for name in ["bin", "lib", "lib64", "sbin"] {
-        std::os::unix::fs::symlink(format!("usr/{name}"), layer.join(name)).expect("it is ours");
+        std::os::unix::fs::symlink(format!("usr/{name}"), layer.join(name))
+            .expect("test directory is writable");
     }
     archive(&layer, PLAIN, &["sh"])
 }
@@ -65,15 +66,16 @@ pub(crate) fn plain(dir: &Path) -> PathBuf {
 /// Writes an image that names a node.
 pub(crate) fn reference(dir: &Path, node: &Path) -> PathBuf {
     let layer = dir.join("reference");
-    fs::create_dir_all(&layer).expect("it is ours");
-    fs::write(layer.join(".redpath.yaml"), format!("redpath: {}\n", node.display())).expect("it is ours");
+    fs::create_dir_all(&layer).expect("test directory is writable");
+    fs::write(layer.join(".redpath.yaml"), format!("redpath: {}\n", node.display()))
+        .expect("test directory is writable");
     archive(&layer, REFERENCE, &["sh"])
 }
 
 /// Packs a directory as an image, in a file beside it.
 fn archive(layer: &Path, name: &str, command: &[&str]) -> PathBuf {
     let dir = layer.with_extension("image");
-    fs::create_dir(&dir).expect("it is ours");
+    fs::create_dir(&dir).expect("test directory is writable");
     let tar = |from: &Path, to: &Path, what: &[&str]| {
         let mut tar = Command::new("tar");
         tar.args(["--owner=0", "--group=0", "-C"]).arg(from).arg("-cf").arg(to).args(what);
@@ -93,9 +95,9 @@ fn archive(layer: &Path, name: &str, command: &[&str]) -> PathBuf {
         "config": {"Entrypoint": command, "Env": ["PATH=/usr/bin:/usr/sbin"]},
         "rootfs": {"type": "layers", "diff_ids": [digest]},
     });
-    fs::write(dir.join("config.json"), config.to_string()).expect("it is ours");
+    fs::write(dir.join("config.json"), config.to_string()).expect("test directory is writable");
     let manifest = json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]);
-    fs::write(dir.join("manifest.json"), manifest.to_string()).expect("it is ours");
+    fs::write(dir.join("manifest.json"), manifest.to_string()).expect("test directory is writable");
     let file = layer.with_extension("tar");
     tar(&dir, &file, &["manifest.json", "config.json", "layer.tar"]);
     file

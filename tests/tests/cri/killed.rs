@@ -5,13 +5,13 @@ use red_tests::stage::eventually;
 
 use crate::daemon::kill;
 use crate::pod::Pod;
-use crate::{begin, nothing_left};
+use crate::{assert_no_leftovers, setup};
 
 const WAITS: &str = "sleep 1000 & sleep 1000";
 
 #[test]
 fn nothing_outlives_a_shim() {
-    let Some((cri, other)) = begin() else { return };
+    let Some((cri, other)) = setup() else { return };
     for waited in [true, false] {
         let pod = Pod::run(&cri, "red", "killed");
         let containers = [
@@ -21,7 +21,7 @@ fn nothing_outlives_a_shim() {
         ];
         // One that runs on beside the first process of its container.
         pod.sh(&containers[0], "setsid sleep 1000 >/dev/null 2>&1 &");
-        let [shim] = cri.shims()[..] else { panic!("{:?}", cri.shims()) };
+        let [shim] = cri.shim_pids()[..] else { panic!("{:?}", cri.shim_pids()) };
         kill(shim);
         if waited {
             let exited = i32::from(ContainerState::ContainerExited);
@@ -32,13 +32,13 @@ fn nothing_outlives_a_shim() {
             }
         }
         pod.end_at_last();
-        nothing_left(&cri);
+        assert_no_leftovers(&cri);
     }
 }
 
 #[test]
 fn pods_outlive_containerd() {
-    let Some((mut cri, other)) = begin() else { return };
+    let Some((mut cri, other)) = setup() else { return };
     let (pod, containers) = {
         let pod = Pod::run(&cri, "red", "stays");
         let talks = "trap 'exit 3' TERM; while :; do echo word; sleep 0.05; done";
@@ -48,7 +48,7 @@ fn pods_outlive_containerd() {
         ];
         (pod.leave(), containers)
     };
-    let shims = cri.shims();
+    let shims = cri.shim_pids();
     cri.restart();
     let pod = Pod::again(&cri, pod);
     for (name, id) in ["app", "other"].iter().zip(&containers) {
@@ -58,9 +58,9 @@ fn pods_outlive_containerd() {
         eventually("its log goes on", || pod.log(name, "stdout").len() > lines);
         assert_eq!(pod.log(name, "stdout").replace("word\n", ""), "", "nothing is lost or doubled");
     }
-    assert_eq!(cri.shims(), shims);
+    assert_eq!(cri.shim_pids(), shims);
     pod.stop(&containers[0], 20);
     assert_eq!(pod.ended(&containers[0]).exit_code, 3);
     pod.end();
-    nothing_left(&cri);
+    assert_no_leftovers(&cri);
 }

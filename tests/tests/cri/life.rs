@@ -14,7 +14,7 @@ use red_tests::stage::eventually;
 use crate::configuration::{binary, release};
 use crate::daemon::has;
 use crate::pod::Pod;
-use crate::{begin, nothing_left};
+use crate::{assert_no_leftovers, setup};
 
 /// Says who it is, waits, and ends in its own way when it is told to.
 const WAITS: &str = "trap 'echo told to end; exit 3' TERM
@@ -26,21 +26,21 @@ const DEAF: &str = "trap '' TERM; echo I am ${WHO:-plain}; exec sleep 1000";
 
 #[test]
 fn pods_of_nodes_and_images() {
-    let Some((cri, other)) = begin() else { return };
+    let Some((cri, other)) = setup() else { return };
     let leaf = cri.stage.leaf.clone();
     for handler in ["red", "stock", "runc"] {
         let pod = Pod::run(&cri, handler, "family");
-        let mut wanted = vec![("side", "plain", pod.plain("side", WAITS))];
+        let mut expected = vec![("side", "plain", pod.plain("side", WAITS))];
         if handler != "runc" {
-            wanted.push(("app", "app", pod.node("app", &leaf, WAITS)));
-            wanted.push(("reference", "app", pod.reference("reference", WAITS)));
-            wanted.push(("other", "other", pod.node("other", &other, DEAF)));
+            expected.push(("app", "app", pod.node("app", &leaf, WAITS)));
+            expected.push(("reference", "app", pod.reference("reference", WAITS)));
+            expected.push(("other", "other", pod.node("other", &other, DEAF)));
         }
         let started = |(name, who, config): (&'static str, &'static str, ContainerConfig)| {
             (name, who, pod.started(config))
         };
-        let containers: Vec<_> = wanted.into_iter().map(started).collect();
-        assert_eq!(cri.shims().len(), 1, "{handler}: one shim serves the pod");
+        let containers: Vec<_> = expected.into_iter().map(started).collect();
+        assert_eq!(cri.shim_pids().len(), 1, "{handler}: one shim serves the pod");
         pause_is_no_node(&pod);
         if handler == "red" {
             options_are_known(&pod);
@@ -65,7 +65,7 @@ fn pods_of_nodes_and_images() {
             ends(&pod, name, id);
         }
         pod.end();
-        nothing_left(&cri);
+        assert_no_leftovers(&cri);
     }
 }
 
@@ -81,7 +81,7 @@ fn options_are_known(pod: &Pod) {
     let note =
         pod.cri.dir.join("state/io.containerd.runtime.v2.task/k8s.io").join(&pod.id).join("red-shim.json");
     let note: serde_json::Value =
-        serde_json::from_slice(&fs::read(note).expect("it is there")).expect("it is JSON");
+        serde_json::from_slice(&fs::read(note).expect("exists")).expect("valid JSON");
     let told = if release().starts_with("1.6.") { built("red-runtime") } else { binary(&pod.cri.dir) };
     assert_eq!(note["program"], told.display().to_string());
 }
@@ -107,15 +107,16 @@ fn answers(pod: &Pod, id: &str) {
         ("kill -KILL $$", 137, "", ""),
         ("cat", 0, "", ""),
     ] {
-        let said = pod.exec(id, &["sh", "-c", script]).unwrap_or_else(|status| panic!("{script}: {status}"));
-        let [stdout, stderr] = [&said.stdout, &said.stderr].map(|bytes| String::from_utf8_lossy(bytes));
-        assert_eq!((said.exit_code, &*stdout, &*stderr), (code, out, err), "{script}");
+        let output =
+            pod.exec(id, &["sh", "-c", script]).unwrap_or_else(|status| panic!("{script}: {status}"));
+        let [stdout, stderr] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+        assert_eq!((output.exit_code, &*stdout, &*stderr), (code, out, err), "{script}");
     }
     assert_eq!(pod.sh(id, large).len(), 3_000_000);
-    for (command, words) in [("no-such-command", "executable file not found"), ("/etc", "")] {
+    for (command, message) in [("no-such-command", "executable file not found"), ("/etc", "")] {
         match pod.exec(id, &[command]) {
-            Err(status) => assert!(status.message().contains(words), "{command}: {status}"),
-            Ok(said) => panic!("{command}: {said:?}"),
+            Err(status) => assert!(status.message().contains(message), "{command}: {status}"),
+            Ok(output) => panic!("{command}: {output:?}"),
         }
     }
 }
@@ -124,16 +125,16 @@ fn answers(pod: &Pod, id: &str) {
 fn is_in_time(pod: &Pod, id: &str) {
     let cmd = ["sh", "-c", "echo begun; exec sleep 1234"].map(str::to_owned).to_vec();
     let request = ExecSyncRequest { container_id: id.into(), cmd, timeout: 1 };
-    let said = pod.cri.cri().ask(|mut cri| async move { cri.exec_sync(request).await });
-    assert_eq!(said.map_err(|status| status.code()).err(), Some(tonic::Code::DeadlineExceeded));
+    let output = pod.cri.cri().ask(|mut cri| async move { cri.exec_sync(request).await });
+    assert_eq!(output.map_err(|status| status.code()).err(), Some(tonic::Code::DeadlineExceeded));
     let gone = || !pod.sh(id, "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '").contains("sleep 1234");
     eventually("it was ended", gone);
 }
 
 fn is_measured(pod: &Pod, id: &str, count: usize) {
     let request = ContainerStatsRequest { container_id: id.into() };
-    let said = pod.cri.cri().ask(|mut cri| async move { cri.container_stats(request).await });
-    let stats = said.unwrap_or_else(|status| panic!("{status}")).stats.expect("it runs");
+    let output = pod.cri.cri().ask(|mut cri| async move { cri.container_stats(request).await });
+    let stats = output.unwrap_or_else(|status| panic!("{status}")).stats.expect("running");
     assert_eq!(stats.attributes.as_ref().map(|one| one.id.as_str()), Some(id));
     if has("memory") {
         let memory = stats.memory.and_then(|memory| memory.working_set_bytes).map_or(0, |one| one.value);
@@ -143,16 +144,16 @@ fn is_measured(pod: &Pod, id: &str, count: usize) {
     }
     let cpu = stats.cpu.and_then(|cpu| cpu.usage_core_nano_seconds).map_or(0, |one| one.value);
     assert!(cpu > 0, "{stats:?}");
-    let said = pod
+    let output = pod
         .cri
         .cri()
         .ask(|mut cri| async move { cri.list_container_stats(ListContainerStatsRequest::default()).await });
-    assert_eq!(said.unwrap_or_else(|status| panic!("{status}")).stats.len(), count);
+    assert_eq!(output.unwrap_or_else(|status| panic!("{status}")).stats.len(), count);
 }
 
 /// The file of a controller, of the cgroup that a process is in.
 fn limit(pid: u32, controller: &str, files: [&str; 2]) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("it runs");
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("running");
     let path = |mark: &str| {
         let line = text
             .lines()
@@ -180,8 +181,8 @@ fn is_limited(pod: &Pod, id: &str) {
         linux: Some(resources),
         ..UpdateContainerResourcesRequest::default()
     };
-    let said = pod.cri.cri().ask(|mut cri| async move { cri.update_container_resources(request).await });
-    said.unwrap_or_else(|status| panic!("{status}\n{}", pod.cri.log()));
+    let output = pod.cri.cri().ask(|mut cri| async move { cri.update_container_resources(request).await });
+    output.unwrap_or_else(|status| panic!("{status}\n{}", pod.cri.log()));
     let pid = pod.pid(id);
     assert_eq!(limit(pid, "memory", ["memory.limit_in_bytes", "memory.max"]), (96 << 20).to_string());
     let quota = limit(pid, "cpu", ["cpu.cfs_quota_us", "cpu.max"]);
@@ -192,13 +193,13 @@ fn is_limited(pod: &Pod, id: &str) {
 fn reopens_its_log(pod: &Pod, name: &str, id: &str) {
     let file = pod.log_file(name);
     let away = file.with_extension("log.1");
-    fs::rename(&file, &away).expect("it is there");
+    fs::rename(&file, &away).expect("exists");
     let request = ReopenContainerLogRequest { container_id: id.into() };
-    let said = pod.cri.cri().ask(|mut cri| async move { cri.reopen_container_log(request).await });
-    said.unwrap_or_else(|status| panic!("{status}"));
+    let output = pod.cri.cri().ask(|mut cri| async move { cri.reopen_container_log(request).await });
+    output.unwrap_or_else(|status| panic!("{status}"));
     pod.sh(id, "echo after >/proc/1/fd/1");
     eventually(&format!("the new log of {name} is written to"), || pod.log(name, "stdout") == "after\n");
-    assert!(!fs::read_to_string(away).expect("it is there").contains("after"));
+    assert!(!fs::read_to_string(away).expect("exists").contains("after"));
 }
 
 fn ends(pod: &Pod, name: &str, id: &str) {
@@ -208,10 +209,10 @@ fn ends(pod: &Pod, name: &str, id: &str) {
     assert_eq!((status.exit_code, status.reason.as_str()), (code, "Error"), "{status:?}");
     assert!(status.finished_at >= status.started_at, "{status:?}");
     if code == 3 {
-        eventually("its last words are there", || pod.log(name, "stdout").ends_with("told to end\n"));
+        eventually("its last message are there", || pod.log(name, "stdout").ends_with("told to end\n"));
     }
     pod.remove(id);
     let request = k8s_cri::v1::ContainerStatusRequest { container_id: id.into(), verbose: false };
-    let said = pod.cri.cri().ask(|mut cri| async move { cri.container_status(request).await });
-    assert_eq!(said.map_err(|status| status.code()).err(), Some(tonic::Code::NotFound));
+    let output = pod.cri.cri().ask(|mut cri| async move { cri.container_status(request).await });
+    assert_eq!(output.map_err(|status| status.code()).err(), Some(tonic::Code::NotFound));
 }

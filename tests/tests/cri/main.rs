@@ -20,7 +20,7 @@ use red_tests::stage::Stage;
 use crate::daemon::Cri;
 
 /// A daemon, and a family whose leaves `app` and `other` may share the network with their pod.
-fn begin() -> Option<(Cri, PathBuf)> {
+fn setup() -> Option<(Cri, PathBuf)> {
     let stage = Stage::with(", share_net: Enabled", "");
     stage.pool.mkdir("core/mid/other/private");
     let other = stage.pool.node(
@@ -31,6 +31,6 @@ fn begin() -> Option<(Cri, PathBuf)> {
 }
 
 /// Nothing of any pod is on the machine.
-fn nothing_left(cri: &Cri) {
-    assert_eq!(cri.left(), Vec::<String>::new(), "{}", cri.log());
+fn assert_no_leftovers(cri: &Cri) {
+    assert_eq!(cri.leftovers(), Vec::<String>::new(), "{}", cri.log());
 }

@@ -5,13 +5,12 @@ use red_tests::remark;
 
 use crate::daemon::has;
 use crate::pod::Pod;
-use crate::{begin, nothing_left};
+use crate::{assert_no_leftovers, setup};
 
 const LIMIT: i64 = 48 << 20;
 
 fn limited(mut config: ContainerConfig) -> ContainerConfig {
-    let linux =
-        config.linux.as_mut().and_then(|linux| linux.resources.as_mut()).expect("a kubelet sends some");
+    let linux = config.linux.as_mut().and_then(|linux| linux.resources.as_mut()).expect("sent by a kubelet");
     linux.memory_limit_in_bytes = LIMIT;
     linux.memory_swap_limit_in_bytes = LIMIT;
     config
@@ -22,7 +21,7 @@ fn out_of_memory_is_the_reason() {
     if !has("memory") {
         return remark("there is no memory controller");
     }
-    let Some((cri, _)) = begin() else { return };
+    let Some((cri, _)) = setup() else { return };
     // The first process itself, and one that it has started.
     for (name, script) in [("itself", "exec tail /dev/zero"), ("child", "tail /dev/zero; exit 7")] {
         let pod = Pod::run(&cri, "red", name);
@@ -34,6 +33,6 @@ fn out_of_memory_is_the_reason() {
             assert_eq!(status.state, i32::from(ContainerState::ContainerExited));
         }
         pod.end();
-        nothing_left(&cri);
+        assert_no_leftovers(&cri);
     }
 }

@@ -9,7 +9,7 @@ use red_tests::stage::Stage;
 use tonic::Status;
 
 use crate::pod::{Pod, bind, uid};
-use crate::{begin, nothing_left};
+use crate::{assert_no_leftovers, setup};
 
 /// Where a kubelet keeps pods; the runtime knows its files by that.
 const PODS: &str = "/var/lib/kubelet/pods";
@@ -29,13 +29,13 @@ impl Kubelet {
         ] {
             // As the kubelet writes them: files behind two links, so that all of them change at once.
             let data = dir.join("..2026_11_30");
-            fs::create_dir_all(&data).expect("it is ours");
-            fs::write(data.join(file), text).expect("it is ours");
-            symlink("..2026_11_30", dir.join("..data")).expect("it is ours");
-            symlink(Path::new("..data").join(file), dir.join(file)).expect("it is ours");
+            fs::create_dir_all(&data).expect("test directory is writable");
+            fs::write(data.join(file), text).expect("test directory is writable");
+            symlink("..2026_11_30", dir.join("..data")).expect("test directory is writable");
+            symlink(Path::new("..data").join(file), dir.join(file)).expect("test directory is writable");
         }
         for dir in [volume("empty-dir", "cache"), volume("empty-dir", "tmp"), this.0.join("containers/app")] {
-            fs::create_dir_all(dir).expect("it is ours");
+            fs::create_dir_all(dir).expect("test directory is writable");
         }
         this.file("etc-hosts", "127.0.0.1 kubelet\n");
         this.file("containers/app/1a2b", "");
@@ -45,8 +45,8 @@ impl Kubelet {
 
     fn file(&self, below: &str, text: &str) {
         let path = self.0.join(below);
-        fs::create_dir_all(path.parent().expect("it is below")).expect("it is ours");
-        fs::write(path, text).expect("it is ours");
+        fs::create_dir_all(path.parent().expect("parent directory")).expect("test directory is writable");
+        fs::write(path, text).expect("test directory is writable");
     }
 
     /// What every container gets.
@@ -133,7 +133,7 @@ fn container(pod: &Pod, kubelet: &Kubelet, node: Option<&PathBuf>, rows: &[&str]
 
 #[test]
 fn what_is_mounted_is_there_or_refused() {
-    let Some((cri, _)) = begin() else { return };
+    let Some((cri, _)) = setup() else { return };
     let roots = roots(&cri.stage);
     let pod = Pod::run(&cri, "red", "mounts");
     let kubelet = Kubelet::new(&uid("mounts", "red"));
@@ -149,14 +149,14 @@ fn what_is_mounted_is_there_or_refused() {
             faults.extend(root.there(&rows).into_iter().map(|fault| format!("{name}: {fault}")));
         }
         for (row, all) in &TABLE {
-            if let Refused(words) = all[column] {
-                faults.extend(root.refused(row, words).map(|fault| format!("{name}: {row}: {fault}")));
+            if let Refused(message) = all[column] {
+                faults.extend(root.refused(row, message).map(|fault| format!("{name}: {row}: {fault}")));
             }
         }
     }
     pod.end();
     assert_eq!(faults, Vec::<String>::new());
-    nothing_left(&cri);
+    assert_no_leftovers(&cri);
 }
 
 /// A container's root, and a kubelet's pod for it.
@@ -170,7 +170,7 @@ impl Root<'_> {
     /// Does something with a container that has these mounts, or with what is said when it does not start.
     fn with<T>(&self, rows: &[&str], what: impl FnOnce(&str, Result<(), Status>) -> T) -> T {
         let config = container(self.pod, self.kubelet, self.node, rows);
-        let id = self.pod.create(config).expect("CRI looks at no mount");
+        let id = self.pod.create(config).expect("CRI does not validate mounts");
         let done = what(&id, self.pod.start(&id));
         self.pod.stop(&id, 0);
         self.pod.remove(&id);
@@ -184,9 +184,9 @@ impl Root<'_> {
         })
     }
 
-    fn refused(&self, row: &str, words: &str) -> Option<String> {
+    fn refused(&self, row: &str, message: &str) -> Option<String> {
         self.with(&[row], |_, started| match started {
-            Err(status) if status.message().contains(words) => None,
+            Err(status) if status.message().contains(message) => None,
             Err(status) => Some(status.message().to_owned()),
             Ok(()) => Some("it has started".into()),
         })
@@ -197,22 +197,23 @@ impl Root<'_> {
 fn there(pod: &Pod, kubelet: &Kubelet, id: &str, rows: &[&str]) -> Vec<String> {
     let mut faults = Vec::new();
     let sh = |script: &str| {
-        let said = pod.exec(id, &["sh", "-c", script]).unwrap_or_else(|status| panic!("{script}: {status}"));
+        let output =
+            pod.exec(id, &["sh", "-c", script]).unwrap_or_else(|status| panic!("{script}: {status}"));
         (
-            said.exit_code,
-            String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr),
+            output.exit_code,
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
         )
     };
-    let mut holds = |what: &str, script: &str, wanted: &str| {
-        let said = sh(script);
-        if said != (0, wanted.to_owned()) {
-            faults.push(format!("{what}: `{script}`: {said:?}"));
+    let mut holds = |what: &str, script: &str, expected: &str| {
+        let output = sh(script);
+        if output != (0, expected.to_owned()) {
+            faults.push(format!("{what}: `{script}`: {output:?}"));
         }
     };
     holds("hosts", "cat /etc/hosts", "127.0.0.1 kubelet\n");
     let resolv = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     holds("resolv.conf", "cat /etc/resolv.conf", &resolv);
-    let hostname = fs::read_to_string("/proc/sys/kernel/hostname").expect("proc is there");
+    let hostname = fs::read_to_string("/proc/sys/kernel/hostname").expect("procfs");
     holds("hostname", "cat /etc/hostname", &hostname);
     let token = "/var/run/secrets/kubernetes.io/serviceaccount/token";
     holds("token", &format!("cat {token}"), "secret token\n");
@@ -235,6 +236,6 @@ fn there(pod: &Pod, kubelet: &Kubelet, id: &str, rows: &[&str]) -> Vec<String> {
     if fs::read_to_string(&log).unwrap_or_default() != "word\n" {
         faults.push("termination log: nothing is in it".into());
     }
-    fs::write(log, "").expect("it is ours");
+    fs::write(log, "").expect("test directory is writable");
     faults
 }

@@ -94,7 +94,7 @@ impl<'c> Pod<'c> {
         };
         change(&mut security_context);
         let logs = cri.dir.join("logs").join(&uid);
-        fs::create_dir_all(&logs).expect("it is ours");
+        fs::create_dir_all(&logs).expect("test directory is writable");
         let config = PodSandboxConfig {
             metadata: Some(PodSandboxMetadata {
                 name: name.into(),
@@ -113,10 +113,10 @@ impl<'c> Pod<'c> {
             ..PodSandboxConfig::default()
         };
         let request = RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: handler.into() };
-        let said = cri.cri().ask(|mut cri| async move { cri.run_pod_sandbox(request).await });
-        let said = said.unwrap_or_else(|status| panic!("{status}\n{}", cri.log()));
-        cri.note(&said.pod_sandbox_id);
-        Self { cri, id: said.pod_sandbox_id, config }
+        let output = cri.cri().ask(|mut cri| async move { cri.run_pod_sandbox(request).await });
+        let output = output.unwrap_or_else(|status| panic!("{status}\n{}", cri.log()));
+        cri.note(&output.pod_sandbox_id);
+        Self { cri, id: output.pod_sandbox_id, config }
     }
 
     /// What is known of it, without the daemon, which is started again meanwhile.
@@ -132,9 +132,9 @@ impl<'c> Pod<'c> {
     /// Number of the pause container's process.
     pub(crate) fn pause(&self) -> u32 {
         let request = PodSandboxStatusRequest { pod_sandbox_id: self.id.clone(), verbose: true };
-        let said = self.cri.cri().ask(|mut cri| async move { cri.pod_sandbox_status(request).await });
-        let said = said.expect("the sandbox is there");
-        pid(&said.info)
+        let output = self.cri.cri().ask(|mut cri| async move { cri.pod_sandbox_status(request).await });
+        let output = output.expect("sandbox status");
+        pid(&output.info)
     }
 
     /// A container of an image with the machine's programs.
@@ -205,9 +205,9 @@ impl<'c> Pod<'c> {
             config: Some(config),
             sandbox_config: Some(self.config.clone()),
         };
-        let said = self.cri.cri().ask(|mut cri| async move { cri.create_container(request).await })?;
-        self.cri.note(&said.container_id);
-        Ok(said.container_id)
+        let output = self.cri.cri().ask(|mut cri| async move { cri.create_container(request).await })?;
+        self.cri.note(&output.container_id);
+        Ok(output.container_id)
     }
 
     /// Starts a container.
@@ -235,9 +235,9 @@ impl<'c> Pod<'c> {
 
     fn verbose(&self, id: &str) -> (ContainerStatus, HashMap<String, String>) {
         let request = ContainerStatusRequest { container_id: id.into(), verbose: true };
-        let said = self.cri.cri().ask(|mut cri| async move { cri.container_status(request).await });
-        let said = said.unwrap_or_else(|status| panic!("{status}"));
-        (said.status.expect("a container has a status"), said.info)
+        let output = self.cri.cri().ask(|mut cri| async move { cri.container_status(request).await });
+        let output = output.unwrap_or_else(|status| panic!("{status}"));
+        (output.status.expect("a container has a status"), output.info)
     }
 
     /// Waits for a container's end.
@@ -256,24 +256,25 @@ impl<'c> Pod<'c> {
 
     /// Runs a script in a container that has to end well, for what it prints.
     pub(crate) fn sh(&self, id: &str, script: &str) -> String {
-        let said = self.exec(id, &["sh", "-c", script]).unwrap_or_else(|status| panic!("{script}: {status}"));
-        let err = String::from_utf8_lossy(&said.stderr);
-        assert_eq!(said.exit_code, 0, "{script}: {err}");
-        String::from_utf8_lossy(&said.stdout).into_owned()
+        let output =
+            self.exec(id, &["sh", "-c", script]).unwrap_or_else(|status| panic!("{script}: {status}"));
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.exit_code, 0, "{script}: {err}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Stops a container, with a grace of so many seconds.
     pub(crate) fn stop(&self, id: &str, grace: i64) {
         let request = StopContainerRequest { container_id: id.into(), timeout: grace };
-        let said = self.cri.cri().ask(|mut cri| async move { cri.stop_container(request).await });
-        said.unwrap_or_else(|status| panic!("{status}\n{}", self.cri.log()));
+        let output = self.cri.cri().ask(|mut cri| async move { cri.stop_container(request).await });
+        output.unwrap_or_else(|status| panic!("{status}\n{}", self.cri.log()));
     }
 
     /// Removes a container.
     pub(crate) fn remove(&self, id: &str) {
         let request = RemoveContainerRequest { container_id: id.into() };
-        let said = self.cri.cri().ask(|mut cri| async move { cri.remove_container(request).await });
-        said.unwrap_or_else(|status| panic!("{status}\n{}", self.cri.log()));
+        let output = self.cri.cri().ask(|mut cri| async move { cri.remove_container(request).await });
+        output.unwrap_or_else(|status| panic!("{status}\n{}", self.cri.log()));
     }
 
     /// Stops and removes the pod, with whatever containers it has.
@@ -306,11 +307,11 @@ impl<'c> Pod<'c> {
         let mut found = String::new();
         for line in text.lines() {
             let mut parts = line.splitn(4, ' ').skip(1);
-            let (Some(of), Some(tag), Some(words)) = (parts.next(), parts.next(), parts.next()) else {
+            let (Some(of), Some(tag), Some(message)) = (parts.next(), parts.next(), parts.next()) else {
                 continue;
             };
             if of == stream {
-                found += words;
+                found += message;
                 // A partial line goes on.
                 if tag != "P" {
                     found.push('\n');
@@ -323,7 +324,7 @@ impl<'c> Pod<'c> {
 
 /// The number of a process, from what a verbose answer adds.
 fn pid(info: &HashMap<String, String>) -> u32 {
-    let text = info.get("info").expect("a verbose answer has it");
-    let value: serde_json::Value = serde_json::from_str(text).expect("it is JSON");
-    value["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("it has a process")
+    let text = info.get("info").expect("verbose info");
+    let value: serde_json::Value = serde_json::from_str(text).expect("valid JSON");
+    value["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("PID")
 }

@@ -4,13 +4,13 @@ use k8s_cri::v1::{ContainerConfig, ContainerState};
 use red_tests::call::conf;
 
 use crate::pod::{Pod, REDPATH};
-use crate::{begin, nothing_left};
+use crate::{assert_no_leftovers, setup};
 
 const DIGEST: &str = "bzh.redpesk.redpak.plan-digest";
 
 #[test]
 fn what_may_not_start_is_told() {
-    let Some((cri, _)) = begin() else { return };
+    let Some((cri, _)) = setup() else { return };
     let pool = &cri.stage.pool;
     let leaf = cri.stage.leaf.display().to_string();
     pool.node("core/mid/off", "");
@@ -31,12 +31,12 @@ fn what_may_not_start_is_told() {
     ];
     for handler in ["red", "stock"] {
         let pod = Pod::run(&cri, handler, "refused");
-        for (name, annotations, words) in &rows {
+        for (name, annotations, message) in &rows {
             let mut config = pod.node(name, &cri.stage.leaf, "echo started; sleep 1000");
             config.annotations.remove(REDPATH);
             let all = annotations.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
             config.annotations.extend(all);
-            refused(&pod, name, config, words);
+            refused(&pod, name, config, message);
         }
         // The pod is none the worse for it, and the right digest is believed.
         let plan = conf(["plan", "--digest", &leaf]).good().out;
@@ -47,21 +47,21 @@ fn what_may_not_start_is_told() {
         pod.stop(&id, 0);
         pod.remove(&id);
         pod.end();
-        nothing_left(&cri);
+        assert_no_leftovers(&cri);
     }
 }
 
 /// A container that does not start: its message has the words, and CRI's status has the message.
-fn refused(pod: &Pod, name: &str, config: ContainerConfig, words: &str) {
+fn refused(pod: &Pod, name: &str, config: ContainerConfig, expected: &str) {
     let id = pod.create(config).unwrap_or_else(|status| panic!("{name}: {status}"));
     let Err(status) = pod.start(&id) else { panic!("{name} has started") };
     let message = status.message();
-    assert!(message.contains(words), "{name}: {message}");
+    assert!(message.contains(expected), "{name}: {message}");
     assert!(message.contains("OCI runtime create failed: "), "{name}: {message}");
     let status = pod.status(&id);
     assert_eq!(status.state, i32::from(ContainerState::ContainerExited), "{name}: {status:?}");
     assert_eq!((status.exit_code, status.reason.as_str()), (128, "StartError"), "{name}: {status:?}");
-    assert!(status.message.contains(words), "{name}: {status:?}");
+    assert!(status.message.contains(expected), "{name}: {status:?}");
     assert_eq!(pod.log(name, "stdout"), "");
     pod.remove(&id);
 }

@@ -5,7 +5,7 @@ use k8s_cri::v1::security_profile::ProfileType;
 use k8s_cri::v1::{Capability, Int64Value, LinuxContainerSecurityContext, SecurityProfile};
 
 use crate::pod::Pod;
-use crate::{begin, nothing_left};
+use crate::{assert_no_leftovers, setup};
 
 /// A field, by what it does to a security context.
 type Change = fn(&mut LinuxContainerSecurityContext);
@@ -65,34 +65,34 @@ const TABLE: [(&str, Change, Option<&str>, &str); 8] = [
 
 #[test]
 fn security_contexts_hold() {
-    let Some((cri, _)) = begin() else { return };
+    let Some((cri, _)) = setup() else { return };
     let pod = Pod::privileged(&cri, "red", "security");
     let mut faults = Vec::new();
-    for (name, change, script, words) in TABLE {
+    for (name, change, script, message) in TABLE {
         for node in [true, false] {
             let (full, wait) = (format!("{name}-{node}"), "exec sleep 1000");
             let mut config =
                 if node { pod.node(&full, &cri.stage.leaf, wait) } else { pod.plain(&full, wait) };
-            let linux = config.linux.as_mut().expect("a kubelet sends it");
-            change(linux.security_context.as_mut().expect("a kubelet sends it"));
+            let linux = config.linux.as_mut().expect("sent by a kubelet");
+            change(linux.security_context.as_mut().expect("sent by a kubelet"));
             if script.is_none() && !node {
                 continue;
             }
             let made = pod.create(config).and_then(|id| pod.start(&id).map(|()| id));
             match (made, script) {
                 (Ok(id), Some(script)) => {
-                    let said = pod.sh(&id, script);
-                    if said != words {
-                        faults.push(format!("{name}, node {node}: {said}"));
+                    let output = pod.sh(&id, script);
+                    if output != message {
+                        faults.push(format!("{name}, node {node}: {output}"));
                     }
                     pod.stop(&id, 0);
                 }
-                (Err(status), None) if status.message().contains(words) => {}
+                (Err(status), None) if status.message().contains(message) => {}
                 (made, _) => faults.push(format!("{name}, node {node}: {made:?}")),
             }
         }
     }
     pod.end();
     assert_eq!(faults, Vec::<String>::new());
-    nothing_left(&cri);
+    assert_no_leftovers(&cri);
 }

@@ -3,11 +3,11 @@
 use red_tests::stage::eventually;
 
 use crate::pod::Pod;
-use crate::{begin, nothing_left};
+use crate::{assert_no_leftovers, setup};
 
 #[test]
 fn what_a_container_left_running_ends_with_it() {
-    let Some((cri, _)) = begin() else { return };
+    let Some((cri, _)) = setup() else { return };
     let pod = Pod::shared(&cri, "red", "shared");
     let side = pod.started(pod.plain("side", "exec sleep 1000"));
     let commands = || pod.sh(&side, "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '");
@@ -26,5 +26,5 @@ fn what_a_container_left_running_ends_with_it() {
     }
     assert!(commands().contains("sleep 1000"), "the other container is none the worse for it");
     pod.end();
-    nothing_left(&cri);
+    assert_no_leftovers(&cri);
 }

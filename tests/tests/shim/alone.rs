@@ -15,19 +15,19 @@ fn shim() -> Command {
     command
 }
 
-fn said(args: &[&str]) -> Said {
+fn run_shim(args: &[&str]) -> Said {
     run(shim().args(args))
 }
 
 #[test]
 fn version_and_info() {
-    assert!(said(&["-v"]).good().out.starts_with("containerd-shim-red-v2:\n  Version:  "));
-    let said = shim().arg("-info").output().expect("it starts");
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    let info = RuntimeInfo::parse_from_bytes(&said.stdout).expect("it is a message");
+    assert!(run_shim(&["-v"]).good().out.starts_with("containerd-shim-red-v2:\n  Version:  "));
+    let output = shim().arg("-info").output().expect("spawn");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let info = RuntimeInfo::parse_from_bytes(&output.stdout).expect("valid message");
     assert_eq!(info.name, "io.containerd.red.v2");
     assert_eq!(info.features.type_url, "types.containerd.io/opencontainers/runtime-spec/1/features/Features");
-    let features: serde_json::Value = serde_json::from_slice(&info.features.value).expect("it is JSON");
+    let features: serde_json::Value = serde_json::from_slice(&info.features.value).expect("valid JSON");
     let own = run(Command::new(built("red-runtime")).arg("features")).good().json();
     assert_eq!(features, own);
     // Options that name another runtime are heard.
@@ -38,21 +38,21 @@ fn version_and_info() {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("it starts");
+        .expect("spawn");
     let options = containerd_shim_protos::shim::oci::Options {
         binary_name: "/no/runtime".into(),
         ..Default::default()
     };
     let any = containerd_shim_protos::protobuf::well_known_types::any::Any {
         type_url: "containerd.runc.v1.Options".into(),
-        value: options.write_to_bytes().expect("it is whole"),
+        value: options.write_to_bytes().expect("complete message"),
         ..Default::default()
     };
-    let mut to = with.stdin.take().expect("it is piped");
-    any.write_to_writer(&mut to).expect("it reads");
+    let mut to = with.stdin.take().expect("stdio is piped");
+    any.write_to_writer(&mut to).expect("write");
     drop(to);
-    let said = with.wait_with_output().expect("it ends");
-    assert!(String::from_utf8_lossy(&said.stderr).contains("/no/runtime"));
+    let output = with.wait_with_output().expect("wait");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/no/runtime"));
 }
 
 #[test]
@@ -68,23 +68,23 @@ fn version_and_info_need_no_privilege() {
 
 #[test]
 fn wrong_calls() {
-    for (args, words) in [
+    for (args, message) in [
         (&[][..], "start"),
-        (&["start"], "-namespace"),
+        (&["start"], "invalid namespace ``"),
         (&["-namespace", "n", "-id", "a/b", "start"], "`a/b`"),
-        (&["-namespace", "n", "-id", "a", "-frobnicate", "start"], "`-frobnicate`"),
-        (&["-namespace", "n", "-id", "a", "restart"], "`restart`"),
+        (&["-namespace", "n", "-id", "a", "-frobnicate", "start"], "unknown flag: -frobnicate"),
+        (&["-namespace", "n", "-id", "a", "restart"], "unknown command: restart"),
         // Not a bundle.
         (&["-namespace", "n", "-id", "a", "start"], "/config.json"),
     ] {
-        let said = said(args);
-        assert_eq!((said.code, said.out.as_str()), (1, ""), "{args:?}");
+        let output = run_shim(args);
+        assert_eq!((output.code, output.out.as_str()), (1, ""), "{args:?}");
         assert!(
-            said.err.starts_with("containerd-shim-red-v2: ") && said.err.contains(words),
+            output.err.starts_with("containerd-shim-red-v2: ") && output.err.contains(message),
             "{args:?}: {}",
-            said.err
+            output.err
         );
-        assert_eq!(said.err.lines().count(), 1, "{}", said.err);
+        assert_eq!(output.err.lines().count(), 1, "{}", output.err);
     }
 }
 
@@ -94,16 +94,16 @@ fn delete_without_a_daemon() {
     let bundle = stage.bundle("b", &["true"]);
     let namespace = format!("red-test-{}-alone", std::process::id());
     for _ in 0..2 {
-        let said = shim()
+        let output = shim()
             .args(["-namespace", &namespace, "-address", "/no/sock", "-publish-binary", "/no/containerd"])
             .args(["-id", "red-alone", "-bundle"])
             .arg(&bundle)
             .arg("delete")
             .output()
-            .expect("it starts");
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-        assert!(said.stderr.is_empty());
-        let response = DeleteResponse::parse_from_bytes(&said.stdout).expect("it is a message");
+            .expect("spawn");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stderr.is_empty());
+        let response = DeleteResponse::parse_from_bytes(&output.stdout).expect("valid message");
         assert_eq!((response.exit_status, response.exited_at.seconds > 0), (137, true));
     }
     let states = std::path::Path::new("/run/containerd/red").join(namespace);

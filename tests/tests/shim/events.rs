@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use red_tests::containerd::Containerd;
 use red_tests::stage::eventually;
 
-use crate::{begin, each, nothing_left};
+use crate::{assert_no_leftovers, for_each_rootfs, setup};
 
 /// `ctr events`, with what it shows in a file.
 struct Events<'a> {
@@ -16,9 +16,9 @@ struct Events<'a> {
 
 impl<'a> Events<'a> {
     fn new(containerd: &'a Containerd) -> Self {
-        let file = fs::File::create(containerd.dir().join("events")).expect("it is ours");
+        let file = fs::File::create(containerd.dir().join("events")).expect("test directory is writable");
         let mut command = containerd.command(&["events"]);
-        let program = command.stdout(file).stderr(Stdio::null()).spawn().expect("it starts");
+        let program = command.stdout(file).stderr(Stdio::null()).spawn().expect("spawn");
         let this = Self { containerd, program };
         // It shows nothing until there is something; a namespace's label is the least.
         eventually("events are shown", || {
@@ -64,9 +64,9 @@ fn topics(events: &[(String, serde_json::Value)]) -> Vec<&str> {
 
 #[test]
 fn each_once_and_in_order() {
-    let Some((stage, containerd)) = begin() else { return };
+    let Some((stage, containerd)) = setup() else { return };
     let events = Events::new(&containerd);
-    each(&stage, |root, _| {
+    for_each_rootfs(&stage, |root, _| {
         let id = format!("{}-ends", root.name);
         for _ in 0..3 {
             assert_eq!(containerd.run(&["--rm"], root, &id, &["/usr/bin/false"]).code, 1);
@@ -76,24 +76,24 @@ fn each_once_and_in_order() {
         assert_eq!(topics(&events.of(&id)), ["create", "start", "exit", "delete"].repeat(3), "{seen:?}");
 
         let id = format!("{}-all", root.name);
-        containerd.detached(root, &id, "trap 'exit 3' USR1; while :; do sleep 0.05; done");
+        containerd.run_detached(root, &id, "trap 'exit 3' USR1; while :; do sleep 0.05; done");
         assert_eq!(containerd.exec(&id, "x", "exit 4").code, 4);
         containerd.ctr(&["task", "pause", &id]).good();
         containerd.ctr(&["task", "resume", &id]).good();
         containerd.ctr(&["task", "kill", "--signal", "USR1", &id]).good();
         containerd.wait_status(&id, "STOPPED");
-        assert_eq!(containerd.ended(&id), 3);
+        assert_eq!(containerd.delete_stopped(&id), 3);
         let seen = events.of(&id);
-        let wanted =
+        let expected =
             ["create", "start", "exec-added", "exec-started", "exit", "paused", "resumed", "exit", "delete"];
-        assert_eq!(topics(&seen), wanted, "{seen:?}");
+        assert_eq!(topics(&seen), expected, "{seen:?}");
         assert_eq!((&seen[4].1["id"], &seen[4].1["exit_status"]), (&"x".into(), &4.into()));
         assert_eq!((&seen[7].1["id"], &seen[7].1["exit_status"]), (&id.as_str().into(), &3.into()));
         assert_eq!(seen[7].1["pid"], seen[1].1["pid"]);
         assert_eq!(seen[8].1["exited_at"], seen[7].1["exited_at"]);
 
         let id = format!("{}-kill", root.name);
-        containerd.detached(root, &id, "sleep 1000");
+        containerd.run_detached(root, &id, "sleep 1000");
         containerd.ctr(&["task", "exec", "-d", "--exec-id", "y", &id, "/usr/bin/sleep", "1000"]).good();
         containerd.ctr(&["task", "kill", "--signal", "KILL", &id]).good();
         containerd.wait_status(&id, "STOPPED");
@@ -101,29 +101,29 @@ fn each_once_and_in_order() {
         containerd.ctr(&["container", "delete", &id]).good();
         let seen = events.of(&id);
         // The end of the first process is the last one.
-        let wanted = ["create", "start", "exec-added", "exec-started", "exit", "exit", "delete"];
-        assert_eq!(topics(&seen), wanted, "{seen:?}");
+        let expected = ["create", "start", "exec-added", "exec-started", "exit", "exit", "delete"];
+        assert_eq!(topics(&seen), expected, "{seen:?}");
         assert_eq!((&seen[4].1["id"], &seen[5].1["id"]), (&"y".into(), &id.as_str().into()));
     });
     drop(events);
-    nothing_left(&containerd);
+    assert_no_leftovers(&containerd);
 }
 
 #[test]
 fn memory_that_runs_out() {
-    let Some((stage, containerd)) = begin() else { return };
+    let Some((stage, containerd)) = setup() else { return };
     let groups = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_else(|_| "memory".into());
     if !groups.contains("memory") {
         return red_tests::remark("no memory controller here");
     }
     let events = Events::new(&containerd);
-    each(&stage, |root, id| {
+    for_each_rootfs(&stage, |root, id| {
         let options = ["--rm", "--memory-limit", "33554432"];
-        let said = containerd.run(&options, root, id, &["/usr/bin/sh", "-c", "tail /dev/zero; exit 5"]);
-        assert_eq!(said.code, 5, "{}", said.err);
+        let output = containerd.run(&options, root, id, &["/usr/bin/sh", "-c", "tail /dev/zero; exit 5"]);
+        assert_eq!(output.code, 5, "{}", output.err);
         let seen = events.of(id);
         assert_eq!(topics(&seen), ["create", "start", "oom", "exit", "delete"], "{seen:?}");
     });
     drop(events);
-    nothing_left(&containerd);
+    assert_no_leftovers(&containerd);
 }

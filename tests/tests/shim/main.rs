@@ -9,12 +9,12 @@ mod survive;
 mod terminals;
 mod wrong;
 
-use red_tests::containerd::{Containerd, Root};
+use red_tests::containerd::{Containerd, Rootfs};
 use red_tests::skip;
 use red_tests::stage::Stage;
 
 /// A stage, containerd, and both kinds of roots; `None` where containerd is not installed.
-fn begin() -> Option<(Stage, Containerd)> {
+fn setup() -> Option<(Stage, Containerd)> {
     let stage = Stage::new();
     let Some(containerd) = Containerd::new(&stage) else {
         skip("containerd is not installed");
@@ -24,13 +24,13 @@ fn begin() -> Option<(Stage, Containerd)> {
 }
 
 /// Nothing of the containers is on the machine.
-fn nothing_left(containerd: &Containerd) {
-    assert_eq!(containerd.left(), Vec::<String>::new(), "{}", containerd.log());
+fn assert_no_leftovers(containerd: &Containerd) {
+    assert_eq!(containerd.leftovers(), Vec::<String>::new(), "{}", containerd.log());
 }
 
 /// Does something with a node and with a plain root, with a name for each.
-fn each(stage: &Stage, mut what: impl FnMut(&Root, &str)) {
-    for root in Root::both(stage) {
+fn for_each_rootfs(stage: &Stage, mut what: impl FnMut(&Rootfs, &str)) {
+    for root in Rootfs::both(stage) {
         what(&root, &format!("{}-a", root.name));
     }
 }

@@ -2,19 +2,19 @@
 
 use std::process::{Child, Command, Stdio};
 
-use red_tests::containerd::{Containerd, Root};
+use red_tests::containerd::{Containerd, Rootfs};
 use red_tests::stage::eventually;
 
-use crate::{begin, each, nothing_left};
+use crate::{assert_no_leftovers, for_each_rootfs, setup};
 
 fn all(commands: Vec<Command>) {
     let begun: Vec<Child> = commands
         .into_iter()
-        .map(|mut command| command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts"))
+        .map(|mut command| command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("spawn"))
         .collect();
     for child in begun {
-        let said = child.wait_with_output().expect("it ends");
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        let output = child.wait_with_output().expect("wait");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
@@ -25,8 +25,8 @@ fn count(containerd: &Containerd, status: &str) -> usize {
 #[test]
 fn fifty_at_once() {
     const MANY: usize = 50;
-    let Some((stage, containerd)) = begin() else { return };
-    let roots = Root::both(&stage);
+    let Some((stage, containerd)) = setup() else { return };
+    let roots = Rootfs::both(&stage);
     let id = |number: usize| format!("many-{number}");
     let sleep = ["/usr/bin/sleep", "1000"];
     all((0..MANY)
@@ -38,13 +38,13 @@ fn fifty_at_once() {
     all((0..MANY).map(|n| containerd.command(&["task", "delete", "--force", &id(n)])).collect());
     all((0..MANY).map(|n| containerd.command(&["container", "delete", &id(n)])).collect());
     assert!(containerd.ctr(&["task", "list", "-q"]).out.is_empty());
-    nothing_left(&containerd);
+    assert_no_leftovers(&containerd);
 }
 
 #[test]
 fn a_group_has_one_shim() {
-    let Some((stage, containerd)) = begin() else { return };
-    each(&stage, |root, group| {
+    let Some((stage, containerd)) = setup() else { return };
+    for_each_rootfs(&stage, |root, group| {
         let annotation = format!("io.containerd.runc.v2.group={group}");
         let ids = ["one", "two", "three"].map(|name| format!("{}-{name}", root.name));
         let run = |id: &str| {
@@ -60,12 +60,11 @@ fn a_group_has_one_shim() {
         };
         for id in &ids {
             run(id);
-            let address =
-                std::fs::read_to_string(containerd.bundle(id).join("address")).expect("it is there");
-            assert_eq!(address, format!("unix://{}", containerd.socket(group).display()));
+            let address = std::fs::read_to_string(containerd.bundle(id).join("address")).expect("exists");
+            assert_eq!(address, format!("unix://{}", containerd.shim_socket(group).display()));
         }
-        eventually("one shim is there", || containerd.shims().len() == 1);
-        let shim = containerd.shims();
+        eventually("one shim is there", || containerd.shim_pids().len() == 1);
+        let shim = containerd.shim_pids();
         for id in &ids {
             assert_eq!(containerd.exec(id, "x", "exit 4").code, 4);
         }
@@ -73,16 +72,16 @@ fn a_group_has_one_shim() {
         for _ in 0..2 {
             containerd.ctr(&["task", "kill", &ids[0]]).good();
             containerd.wait_status(&ids[0], "STOPPED");
-            assert_eq!(containerd.ended(&ids[0]), 3);
+            assert_eq!(containerd.delete_stopped(&ids[0]), 3);
             assert_eq!(containerd.exec(&ids[1], "x", "exit 4").code, 4);
             run(&ids[0]);
         }
-        eventually("it is the same", || containerd.shims() == shim);
+        eventually("it is the same", || containerd.shim_pids() == shim);
         for id in &ids {
             containerd.remove(id);
         }
-        eventually("it goes with the last", || containerd.shims().is_empty());
-        assert!(!containerd.socket(group).exists());
+        eventually("it goes with the last", || containerd.shim_pids().is_empty());
+        assert!(!containerd.shim_socket(group).exists());
     });
-    nothing_left(&containerd);
+    assert_no_leftovers(&containerd);
 }

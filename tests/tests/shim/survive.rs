@@ -3,39 +3,39 @@
 use std::fs;
 
 use red_tests::call::built;
-use red_tests::containerd::{Containerd, Root, kill};
+use red_tests::containerd::{Containerd, Rootfs, kill};
 use red_tests::killer::Killer;
 use red_tests::stage::{Stage, eventually};
 use red_tests::terminal::Terminal;
 use red_tests::{remark, skip};
 
-use crate::{begin, each, nothing_left};
+use crate::{assert_no_leftovers, for_each_rootfs, setup};
 
 #[test]
 fn containerd_is_killed_and_started_again() {
-    let Some((stage, mut containerd)) = begin() else { return };
-    for root in Root::both(&stage) {
+    let Some((stage, mut containerd)) = setup() else { return };
+    for root in Rootfs::both(&stage) {
         let id = |name: &str| format!("{}-{name}", root.name);
         let (stays, ends, talks) = (id("stays"), id("ends"), id("talks"));
         let log = containerd.dir().join(format!("{stays}.log"));
         let uri = format!("file://{}", log.display());
         let shell = ["/usr/bin/sh", "-c", "trap 'exit 3' USR1; while :; do echo x; sleep 0.02; done"];
         containerd.run(&["-d", "--log-uri", &uri], &root, &stays, &shell).good();
-        containerd.detached(&root, &ends, "sleep 0.5; exit 7");
+        containerd.run_detached(&root, &ends, "sleep 0.5; exit 7");
         let shell = ["/usr/bin/sh", "-c", "stty -echo; while read word; do echo got $word; done"];
         let run = Terminal::spawn(containerd.run_command(&["-d", "-t"], &root, &talks, &shell), 80, 24);
         assert_eq!(run.wait().0, 0);
-        let shims = containerd.shims();
-        containerd.stop();
+        let shims = containerd.shim_pids();
+        containerd.kill_daemon();
         let length = || fs::metadata(&log).map_or(0, |about| about.len());
         let before = length();
         eventually("it goes on", || length() > before + 100);
-        containerd.restart();
+        containerd.start_daemon();
         assert_eq!(containerd.status(&stays), "RUNNING");
         containerd.wait_status(&ends, "STOPPED");
-        assert_eq!(containerd.ended(&ends), 7);
-        let said = containerd.exec(&stays, "x", "seq 3; exit 4");
-        assert_eq!((said.code, said.out.as_str()), (4, "1\n2\n3\n"), "{}", said.err);
+        assert_eq!(containerd.delete_stopped(&ends), 7);
+        let output = containerd.exec(&stays, "x", "seq 3; exit 4");
+        assert_eq!((output.code, output.out.as_str()), (4, "1\n2\n3\n"), "{}", output.err);
         let before = length();
         eventually("it still goes on", || length() > before + 10);
         let mut terminal = Terminal::spawn(containerd.command(&["task", "attach", &talks]), 80, 24);
@@ -44,17 +44,17 @@ fn containerd_is_killed_and_started_again() {
         drop(terminal);
         containerd.ctr(&["task", "kill", "--signal", "USR1", &stays]).good();
         containerd.wait_status(&stays, "STOPPED");
-        assert_eq!(containerd.ended(&stays), 3);
-        assert!(containerd.shims().iter().all(|pid| shims.contains(pid)), "nothing was started again");
+        assert_eq!(containerd.delete_stopped(&stays), 3);
+        assert!(containerd.shim_pids().iter().all(|pid| shims.contains(pid)), "nothing was started again");
         containerd.remove(&talks);
     }
-    nothing_left(&containerd);
+    assert_no_leftovers(&containerd);
 }
 
 #[test]
 fn a_shim_is_killed() {
-    let Some((stage, mut containerd)) = begin() else { return };
-    for root in Root::both(&stage) {
+    let Some((stage, mut containerd)) = setup() else { return };
+    for root in Rootfs::both(&stage) {
         for group in [false, true] {
             let annotation = format!("io.containerd.runc.v2.group={}-g", root.name);
             let options: &[&str] = if group { &["-d", "--annotation", &annotation] } else { &["-d"] };
@@ -68,7 +68,7 @@ fn a_shim_is_killed() {
                         .ctr(&["task", "exec", "-d", "--exec-id", "y", id, "/usr/bin/sleep", "1000"])
                         .good();
                 }
-                eventually("shims are there", || containerd.shims().len() == if group { 1 } else { 2 });
+                eventually("shims are there", || containerd.shim_pids().len() == if group { 1 } else { 2 });
             };
             let gone = |containerd: &Containerd| {
                 eventually("containerd has seen it", || {
@@ -78,18 +78,18 @@ fn a_shim_is_killed() {
                     containerd.ctr(&["task", "delete", "--force", id]);
                     containerd.ctr(&["container", "delete", id]).good();
                 }
-                nothing_left(containerd);
-                assert!(!containerd.socket(&format!("{}-g", root.name)).exists());
+                assert_no_leftovers(containerd);
+                assert!(!containerd.shim_socket(&format!("{}-g", root.name)).exists());
             };
             start();
-            containerd.shims().into_iter().for_each(kill);
+            containerd.shim_pids().into_iter().for_each(kill);
             gone(&containerd);
             // And with containerd.
             start();
-            let shims = containerd.shims();
-            containerd.stop();
+            let shims = containerd.shim_pids();
+            containerd.kill_daemon();
             shims.into_iter().for_each(kill);
-            containerd.restart();
+            containerd.start_daemon();
             gone(&containerd);
         }
     }
@@ -108,7 +108,8 @@ fn deadly(stage: &Stage, killer: &Killer) -> std::path::PathBuf {
         killer.program().display(),
     );
     let wrapper = stage.pool.write("deadly/red-runtime", text);
-    fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("test directory is writable");
     dir
 }
 
@@ -118,27 +119,29 @@ fn the_runtime_is_killed_in_the_middle_of_create() {
     let stage = Stage::new();
     let Some(killer) = Killer::build(&stage.pool) else { return skip("there is no C compiler") };
     let dir = deadly(&stage, &killer);
-    let Some(containerd) = Containerd::with(&stage, &dir) else { return skip("containerd is not installed") };
-    each(&stage, |root, id| {
+    let Some(containerd) = Containerd::with_programs(&stage, &dir) else {
+        return skip("containerd is not installed");
+    };
+    for_each_rootfs(&stage, |root, id| {
         let run = |at: usize| {
-            fs::write(dir.join("at"), at.to_string()).expect("it is ours");
-            let said = containerd.run(&["--rm", "--null-io"], root, id, &["/usr/bin/true"]);
+            fs::write(dir.join("at"), at.to_string()).expect("test directory is writable");
+            let output = containerd.run(&["--rm", "--null-io"], root, id, &["/usr/bin/true"]);
             containerd.ctr(&["container", "delete", id]);
-            said
+            output
         };
-        let said = run(0);
-        assert_eq!(said.code, 0, "{}", said.err);
-        let text = fs::read_to_string(dir.join("calls")).expect("it is there");
-        let calls: usize = text.lines().last().and_then(|line| line.parse().ok()).expect("a number");
+        let output = run(0);
+        assert_eq!(output.code, 0, "{}", output.err);
+        let text = fs::read_to_string(dir.join("calls")).expect("exists");
+        let calls: usize = text.lines().last().and_then(|line| line.parse().ok()).expect("valid number");
         let mut failed = 0;
         for place in 1..=PLACES {
             let at = calls * place / (PLACES + 1);
-            let said = run(at);
-            if said.code != 0 {
-                assert!(said.err.contains("OCI runtime create failed: "), "at {at}: {}", said.err);
+            let output = run(at);
+            if output.code != 0 {
+                assert!(output.err.contains("OCI runtime create failed: "), "at {at}: {}", output.err);
                 failed += 1;
             }
-            nothing_left(&containerd);
+            assert_no_leftovers(&containerd);
         }
         if failed == 0 {
             remark("create was never killed");

@@ -2,7 +2,7 @@
 
 use red_tests::terminal::Terminal;
 
-use crate::{begin, each, nothing_left};
+use crate::{assert_no_leftovers, for_each_rootfs, setup};
 
 /// Asks for the size until it is this: it takes its way through ctr, which does not listen from the start,
 /// containerd and the shim.
@@ -21,8 +21,8 @@ fn is_sized(terminal: &mut Terminal, columns: u16, rows: u16) {
 
 #[test]
 fn run_and_exec_with_a_terminal() {
-    let Some((stage, containerd)) = begin() else { return };
-    each(&stage, |root, id| {
+    let Some((stage, containerd)) = setup() else { return };
+    for_each_rootfs(&stage, |root, id| {
         let script =
             "stty -echo; tty; while read word; do echo got $word; stty size; [ $word = go ] || exit 9; done";
         let shell = ["/usr/bin/sh", "-c", script];
@@ -46,13 +46,13 @@ fn run_and_exec_with_a_terminal() {
         terminal.expect("got stop");
         assert_eq!(terminal.wait().0, 9);
     });
-    nothing_left(&containerd);
+    assert_no_leftovers(&containerd);
 }
 
 #[test]
 fn a_terminal_is_left_and_found_again() {
-    let Some((stage, containerd)) = begin() else { return };
-    each(&stage, |root, id| {
+    let Some((stage, containerd)) = setup() else { return };
+    for_each_rootfs(&stage, |root, id| {
         let script = "stty -echo; while read word; do echo got $word; [ $word != end ] || exit 2; done";
         let shell = ["/usr/bin/sh", "-c", script];
         let run = Terminal::spawn(containerd.run_command(&["-d", "-t"], root, id, &shell), 80, 24);
@@ -69,5 +69,5 @@ fn a_terminal_is_left_and_found_again() {
         assert_eq!(terminal.wait().0, 2);
         containerd.remove(id);
     });
-    nothing_left(&containerd);
+    assert_no_leftovers(&containerd);
 }

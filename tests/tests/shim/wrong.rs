@@ -33,13 +33,13 @@ impl Shim {
         command.args(["-publish-binary", "/no/containerd", "-id", id, "start"]).current_dir(bundle);
         command.env_clear().env("PATH", "/usr/bin").env("NODE_PREFIX", stage.pool.join("prefix"));
         let address = run(command.stdin(Stdio::null())).good().out;
-        assert_eq!(address, std::fs::read_to_string(bundle.join("address")).expect("it is there"));
-        let client = Client::connect(&address).expect("it listens");
-        let socket = address.strip_prefix("unix://").expect("a socket").into();
+        assert_eq!(address, std::fs::read_to_string(bundle.join("address")).expect("exists"));
+        let client = Client::connect(&address).expect("connect");
+        let socket = address.strip_prefix("unix://").expect("unix:// address").into();
         let mut this = Self { client, socket, namespace, pid: 0 };
         let connect = api::ConnectRequest { id: id.into(), ..Default::default() };
-        let response: api::ConnectResponse = this.call("Connect", &connect).expect("it answers");
-        this.pid = i32::try_from(response.shim_pid).expect("a number");
+        let response: api::ConnectResponse = this.call("Connect", &connect).expect("response");
+        this.pid = i32::try_from(response.shim_pid).expect("valid number");
         this
     }
 
@@ -59,14 +59,14 @@ impl Shim {
     }
 
     fn call<T: Message>(&self, method: &str, request: &impl Message) -> Answer<T> {
-        let payload = request.write_to_bytes().expect("it is whole");
+        let payload = request.write_to_bytes().expect("complete message");
         let answer = self.raw("v3", method, payload.clone());
-        Ok(T::parse_from_bytes(&answer?).expect("it is a message"))
+        Ok(T::parse_from_bytes(&answer?).expect("valid message"))
     }
 
     /// Calls it, and gives what went wrong.
     fn wrong(&self, method: &str, request: &impl Message) -> (Code, String) {
-        let answer = self.raw("v2", method, request.write_to_bytes().expect("it is whole"));
+        let answer = self.raw("v2", method, request.write_to_bytes().expect("complete message"));
         answer.expect_err(method)
     }
 
@@ -140,49 +140,50 @@ fn names_that_nobody_has() {
     let shim = Shim::start(&stage, &bundle, "wrong-a");
     for id in ["nobody", "", "../..", "a/b", &"x".repeat(100_000)] {
         for (method, request) in everything(id) {
-            let payload = request.write_to_bytes_dyn().expect("it is whole");
-            let (code, words) = shim.raw("v2", method, payload).expect_err(method);
-            assert_eq!(code, Code::NOT_FOUND, "{method} {words}");
+            let payload = request.write_to_bytes_dyn().expect("complete message");
+            let (code, message) = shim.raw("v2", method, payload).expect_err(method);
+            assert_eq!(code, Code::NOT_FOUND, "{method} {message}");
         }
         for (method, request) in
             everything("wrong-a").into_iter().filter(|(method, _)| *method == "Checkpoint")
         {
-            let payload = request.write_to_bytes_dyn().expect("it is whole");
+            let payload = request.write_to_bytes_dyn().expect("complete message");
             assert_eq!(shim.raw("v3", method, payload).expect_err(method).0, Code::UNIMPLEMENTED);
         }
     }
     for id in ["", "../x", "a/b", "a b", ".", &"x".repeat(77)] {
-        let (code, words) = shim.wrong("Create", &shim.create(id, &bundle));
-        assert_eq!(code, Code::INVALID_ARGUMENT, "{id}: {words}");
+        let (code, message) = shim.wrong("Create", &shim.create(id, &bundle));
+        assert_eq!(code, Code::INVALID_ARGUMENT, "{id}: {message}");
     }
     // A name is not kept by a container that was never made.
     let broken = stage.pool.mkdir("broken");
-    let (code, words) = shim.wrong("Create", &shim.create("wrong-a", &broken));
-    assert_eq!(code, Code::NOT_FOUND, "{words}");
+    let (code, message) = shim.wrong("Create", &shim.create("wrong-a", &broken));
+    assert_eq!(code, Code::NOT_FOUND, "{message}");
     stage.pool.write("broken/config.json", "{}x");
-    let (code, words) = shim.wrong("Create", &shim.create("wrong-a", &broken));
-    assert_eq!(code, Code::INVALID_ARGUMENT, "{words}");
+    let (code, message) = shim.wrong("Create", &shim.create("wrong-a", &broken));
+    assert_eq!(code, Code::INVALID_ARGUMENT, "{message}");
     stage.pool.write("broken/config.json", "{}");
-    let (_, words) = shim.wrong("Create", &shim.create("wrong-a", &broken));
-    assert!(words.contains("OCI runtime create failed: "), "{words}");
-    let (code, words) = shim.wrong("Create", &shim.create("wrong-a", Path::new("relative")));
-    assert_eq!(code, Code::INVALID_ARGUMENT, "{words}");
+    let (_, message) = shim.wrong("Create", &shim.create("wrong-a", &broken));
+    assert!(message.contains("OCI runtime create failed: "), "{message}");
+    let (code, message) = shim.wrong("Create", &shim.create("wrong-a", Path::new("relative")));
+    assert_eq!(code, Code::INVALID_ARGUMENT, "{message}");
     for options in [
         any("google.protobuf.Empty", ""),
         any("containerd.runc.v1.Options", [0xff; 3]),
         any("runtimeoptions.v1.Options", [0x1a, 4, b'x', b'=', b'1', b'\n']),
     ] {
-        let (code, words) =
+        let (code, message) =
             shim.wrong("Create", &api::CreateTaskRequest { options, ..shim.create("wrong-a", &bundle) });
-        assert_eq!(code, Code::INVALID_ARGUMENT, "{words}");
+        assert_eq!(code, Code::INVALID_ARGUMENT, "{message}");
     }
     for stream in ["relative", "npipe:///x", "file://host/x"] {
         let stdout = stream.to_owned();
-        let (code, words) =
+        let (code, message) =
             shim.wrong("Create", &api::CreateTaskRequest { stdout, ..shim.create("wrong-a", &bundle) });
-        assert_eq!(code, Code::INVALID_ARGUMENT, "{words}");
+        assert_eq!(code, Code::INVALID_ARGUMENT, "{message}");
     }
-    let _: api::CreateTaskResponse = shim.call("Create", &shim.create("wrong-a", &bundle)).expect("at last");
+    let _: api::CreateTaskResponse =
+        shim.call("Create", &shim.create("wrong-a", &bundle)).expect("valid request");
 }
 
 #[test]
@@ -193,14 +194,14 @@ fn out_of_order_and_again() {
     let id = "wrong-b";
     let shim = Shim::start(&stage, &bundle, id);
     let nothing = |method: &str, request: &dyn containerd_shim_protos::protobuf::MessageDyn| {
-        shim.raw("v3", method, request.write_to_bytes_dyn().expect("it is whole")).expect(method);
+        shim.raw("v3", method, request.write_to_bytes_dyn().expect("complete message")).expect(method);
     };
-    let made: api::CreateTaskResponse = shim.call("Create", &shim.create(id, &bundle)).expect("it is plain");
+    let made: api::CreateTaskResponse = shim.call("Create", &shim.create(id, &bundle)).expect("plain bundle");
     assert_eq!(shim.wrong("Create", &shim.create(id, &bundle)).0, Code::ALREADY_EXISTS);
     let start = api::StartRequest { id: id.into(), ..Default::default() };
     let delete = api::DeleteRequest { id: id.into(), ..Default::default() };
     assert_eq!(shim.wrong("Delete", &delete).0, Code::FAILED_PRECONDITION);
-    let started: api::StartResponse = shim.call("Start", &start).expect("it is there");
+    let started: api::StartResponse = shim.call("Start", &start).expect("exists");
     assert_eq!(started.pid, made.pid);
     assert_eq!(shim.wrong("Start", &start).0, Code::FAILED_PRECONDITION);
     assert_eq!(shim.wrong("Delete", &delete).0, Code::FAILED_PRECONDITION);
@@ -238,7 +239,7 @@ fn out_of_order_and_again() {
     nothing("Start", &of("x"));
     assert!(matches!(shim.wrong("Start", &of("x")).0, Code::FAILED_PRECONDITION));
     let wait = api::WaitRequest { id: id.into(), exec_id: "x".into(), ..Default::default() };
-    let ended: api::WaitResponse = shim.call("Wait", &wait).expect("it is there");
+    let ended: api::WaitResponse = shim.call("Wait", &wait).expect("exists");
     assert_eq!(ended.exit_status, 6);
     assert_eq!(shim.wrong("Kill", &signal(9, "x")).0, Code::NOT_FOUND);
     nothing("Delete", &gone("x"));
@@ -263,7 +264,7 @@ fn out_of_order_and_again() {
     } else {
         nothing("Update", &update("LinuxResources", r#"{"pids":{"limit":77}}"#));
         let stats: api::StatsResponse =
-            shim.call("Stats", &api::StatsRequest { id: id.into(), ..Default::default() }).expect("it runs");
+            shim.call("Stats", &api::StatsRequest { id: id.into(), ..Default::default() }).expect("running");
         assert!(stats.stats.value.windows(2).any(|pair| pair == [0x10, 77]), "{:?}", stats.stats);
     }
     assert_eq!(
@@ -274,11 +275,11 @@ fn out_of_order_and_again() {
     nothing("Shutdown", &api::ShutdownRequest { id: id.into(), ..Default::default() });
     nothing("Kill", &signal(15, ""));
     let ended: api::WaitResponse =
-        shim.call("Wait", &api::WaitRequest { id: id.into(), ..Default::default() }).expect("it is there");
+        shim.call("Wait", &api::WaitRequest { id: id.into(), ..Default::default() }).expect("exists");
     assert_eq!(ended.exit_status, 3);
     assert_eq!(shim.wrong("Start", &start).0, Code::FAILED_PRECONDITION);
     assert_eq!(shim.wrong("Exec", &exec(id, "y", process("true"))).0, Code::FAILED_PRECONDITION);
-    let removed: api::DeleteResponse = shim.call("Delete", &delete).expect("it has ended");
+    let removed: api::DeleteResponse = shim.call("Delete", &delete).expect("stopped");
     assert_eq!((removed.exit_status, removed.pid), (3, made.pid));
     assert_eq!(shim.wrong("Delete", &delete).0, Code::NOT_FOUND);
     nothing("Shutdown", &api::ShutdownRequest { id: id.into(), ..Default::default() });
@@ -295,13 +296,13 @@ fn rubbish_and_clients_that_hang_up() {
     let stage = Stage::new();
     let bundle = stage.plain("b", &["/usr/bin/sleep", "1000"], |_| {});
     let shim = Shim::start(&stage, &bundle, "wrong-c");
-    let connect = || UnixStream::connect(&shim.socket).expect("it listens");
+    let connect = || UnixStream::connect(&shim.socket).expect("connect");
     let request = |service: &str, method: &str, payload: Vec<u8>| {
         let request =
             Request { service: service.into(), method: method.into(), payload, ..Default::default() };
-        request.write_to_bytes().expect("it is whole")
+        request.write_to_bytes().expect("complete message")
     };
-    let whole = |payload: &[u8]| frame(u32::try_from(payload.len()).expect("it is short"), 1, 1, payload);
+    let whole = |payload: &[u8]| frame(u32::try_from(payload.len()).expect("short payload"), 1, 1, payload);
     for bytes in [
         vec![0xff; 10],
         vec![0; 9],
@@ -325,24 +326,24 @@ fn rubbish_and_clients_that_hang_up() {
     for (version, method, payload) in
         [("v2", "Frobnicate", Vec::new()), ("v9", "State", Vec::new()), ("v2", "Create", vec![0xff; 64])]
     {
-        let (code, words) = shim.raw(version, method, payload).expect_err(method);
-        assert!(code != Code::OK && !words.is_empty(), "{method}");
+        let (code, message) = shim.raw(version, method, payload).expect_err(method);
+        assert!(code != Code::OK && !message.is_empty(), "{method}");
     }
     // What was begun is done, though nobody waits for it.
-    let create = shim.create("wrong-c", &bundle).write_to_bytes().expect("it is whole");
+    let create = shim.create("wrong-c", &bundle).write_to_bytes().expect("complete message");
     let mut stream = connect();
-    stream.write_all(&whole(&request("containerd.task.v2.Task", "Create", create))).expect("it reads");
+    stream.write_all(&whole(&request("containerd.task.v2.Task", "Create", create))).expect("write");
     drop(stream);
     eventually("it is made", || shim.status("wrong-c").is_ok());
     let wait = api::WaitRequest { id: "wrong-c".into(), ..Default::default() }
         .write_to_bytes()
-        .expect("it is whole");
+        .expect("complete message");
     let waiting: Vec<UnixStream> = (0..50)
         .map(|_| {
             let mut stream = connect();
             stream
                 .write_all(&whole(&request("containerd.task.v2.Task", "Wait", wait.clone())))
-                .expect("it reads");
+                .expect("write");
             stream
         })
         .collect();
