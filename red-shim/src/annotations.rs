@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::error::{Error, read_bounded};
+use crate::error::Error;
+use crate::files::read_bounded;
 
 /// Maximum size of `config.json` in bytes.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;

@@ -92,8 +92,14 @@ impl Args {
             };
         }
         if matches!(args.action, Action::Start | Action::Delete) {
-            validate_id("namespace", &args.namespace)?;
-            validate_id("container ID", &args.id)?;
+            for (flag, kind, value) in
+                [("namespace", "namespace", &args.namespace), ("id", "container ID", &args.id)]
+            {
+                if value.is_empty() {
+                    return Err(Error::Usage(format!("missing flag: -{flag} is required")));
+                }
+                validate_id(kind, value)?;
+            }
         }
         Ok(args)
     }
