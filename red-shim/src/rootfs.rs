@@ -7,7 +7,12 @@ use std::path::{Path, PathBuf};
 
 use containerd_shim_protos::types::mount::Mount as MountMessage;
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change,
+    move_mount, unmount,
+};
 
 use crate::error::{Context, Error};
 
@@ -110,13 +115,15 @@ impl Mount {
         let bind = self.flags.contains(MountFlags::BIND);
         let bind_flags = self.flags & (MountFlags::BIND | MountFlags::REC);
         let flags = if bind { bind_flags } else { self.flags };
-        let (dir, data) = self.mount_data()?;
         let target = Target::open(root, &self.target).context(context)?;
-        let mounted = in_directory(dir.as_deref(), || {
-            let data = (!data.is_empty()).then_some(data.as_c_str());
-            rustix::mount::mount(&self.source, target.path(), &*self.fs_type, flags, data)
-        });
-        mounted.context(context)?;
+        if bind || !self.mount_long(&target).context(context)? {
+            let (dir, data) = self.mount_data()?;
+            let mounted = in_directory(dir.as_deref(), || {
+                let data = (!data.is_empty()).then_some(data.as_c_str());
+                rustix::mount::mount(&self.source, target.path(), &*self.fs_type, flags, data)
+            });
+            mounted.context(context)?;
+        }
         // The mounted root, where `target` is still the directory below.
         let target = Target::open(root, &self.target).context(context)?;
         // A bind mount needs a remount to apply its flags (mount(2), MS_REMOUNT with MS_BIND).
@@ -129,6 +136,55 @@ impl Mount {
             Some(propagation) => mount_change(target.path(), propagation).context(context),
             None => Ok(()),
         }
+    }
+
+    /// Mounts with fsconfig(2) if the options exceed the page that mount(2) accepts. `lowerdir+` keeps the layers of an
+    /// overlay apart and absolute, but needs Linux 6.8: returns whether the kernel knows it.
+    fn mount_long(&self, target: &Target) -> rustix::io::Result<bool> {
+        if self.data.join(",").len() <= MAX_DATA_BYTES {
+            return Ok(false);
+        }
+        let context = fsopen(&*self.fs_type, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(&context, "source", &self.source)?;
+        for option in &self.data {
+            match option.split_once('=') {
+                Some(("lowerdir", layers)) if self.fs_type == "overlay" => {
+                    for layer in layers.split(':') {
+                        match fsconfig_set_string(&context, "lowerdir+", layer) {
+                            Err(Errno::INVAL) => return Ok(false),
+                            other => other?,
+                        }
+                    }
+                }
+                Some((key, value)) => fsconfig_set_string(&context, key, value)?,
+                None => fsconfig_set_flag(&context, option)?,
+            }
+        }
+        for (flag, option) in
+            [(MountFlags::RDONLY, "ro"), (MountFlags::SYNCHRONOUS, "sync"), (MountFlags::DIRSYNC, "dirsync")]
+        {
+            if self.flags.contains(flag) {
+                fsconfig_set_flag(&context, option)?;
+            }
+        }
+        fsconfig_create(&context)?;
+        let mut attributes = MountAttrFlags::empty();
+        for (flag, attribute) in [
+            (MountFlags::RDONLY, MountAttrFlags::MOUNT_ATTR_RDONLY),
+            (MountFlags::NOSUID, MountAttrFlags::MOUNT_ATTR_NOSUID),
+            (MountFlags::NODEV, MountAttrFlags::MOUNT_ATTR_NODEV),
+            (MountFlags::NOEXEC, MountAttrFlags::MOUNT_ATTR_NOEXEC),
+            (MountFlags::NOATIME, MountAttrFlags::MOUNT_ATTR_NOATIME),
+            (MountFlags::STRICTATIME, MountAttrFlags::MOUNT_ATTR_STRICTATIME),
+            (MountFlags::NODIRATIME, MountAttrFlags::MOUNT_ATTR_NODIRATIME),
+        ] {
+            attributes.set(attribute, self.flags.contains(flag));
+        }
+        let mounted = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+        let by_descriptors =
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        move_mount(mounted, "", &target.dir, "", by_descriptors)?;
+        Ok(true)
     }
 
     /// Data for mount(2), and the working directory of its relative paths if there are any.
@@ -154,8 +210,7 @@ impl Mount {
 }
 
 /// Makes the lower directories of an overlay relative to their closest common ancestor, since those of many layers
-/// exceed the page that mount(2) accepts. containerd's mount package does the same; fsconfig(2) has `lowerdir+` for that
-/// in Linux 6.8 and newer only.
+/// exceed the page that mount(2) accepts. containerd's mount package does the same.
 fn relative_lower_dirs(data: &[String]) -> Option<(PathBuf, Vec<String>)> {
     let index = data.iter().position(|option| option.starts_with("lowerdir="))?;
     let layers = data[index].strip_prefix("lowerdir=")?;
@@ -188,7 +243,7 @@ fn in_directory<T>(
 
 /// A mount target, opened below the root of the bundle.
 struct Target {
-    _dir: OwnedFd,
+    dir: OwnedFd,
     /// Path of the descriptor in procfs (proc_pid_fd(5)).
     path: PathBuf,
 }
@@ -202,7 +257,7 @@ impl Target {
         let path = if target.is_empty() { "." } else { target };
         let dir = openat2(&root, path, flags, Mode::empty(), resolve)?;
         let path = format!("/proc/self/fd/{}", dir.as_raw_fd()).into();
-        Ok(Self { _dir: dir, path })
+        Ok(Self { dir, path })
     }
 
     fn path(&self) -> &Path {

@@ -332,8 +332,13 @@ fn processes_matching(needle: &str) -> Vec<(i32, String)> {
 
 /// Sends SIGKILL to a process, which may have exited already.
 pub fn kill(pid: i32) {
+    signal(pid, Signal::KILL);
+}
+
+/// Sends a signal to a process, which may have exited already.
+pub fn signal(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
-        kill_process(pid, Signal::KILL).unwrap_or(());
+        kill_process(pid, signal).unwrap_or(());
     }
 }
 
