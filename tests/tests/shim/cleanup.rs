@@ -9,7 +9,8 @@ use containerd_shim_protos::protobuf::Message;
 use containerd_shim_protos::shim::shim as api;
 use containerd_shim_protos::types::mount::Mount;
 use red_tests::call::{built, run};
-use red_tests::containerd::{Rootfs, signal};
+use red_tests::containerd::Rootfs;
+use red_tests::daemon::signal;
 use red_tests::stage::{Stage, eventually};
 use rustix::process::Signal;
 

@@ -10,7 +10,7 @@ use containerd_shim_protos::shim::shim as api;
 use containerd_shim_protos::ttrpc::{self, Client, Code, Request};
 use containerd_shim_protos::types::empty::Empty;
 use red_tests::call::{built, run};
-use red_tests::containerd::kill;
+use red_tests::daemon::kill;
 use red_tests::stage::Stage;
 
 /// A shim that was started without containerd; killed on drop with all of its containers.

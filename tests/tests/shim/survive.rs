@@ -3,7 +3,8 @@
 use std::fs;
 
 use red_tests::call::built;
-use red_tests::containerd::{Containerd, Rootfs, kill};
+use red_tests::containerd::{Containerd, Rootfs};
+use red_tests::daemon::kill;
 use red_tests::killer::Killer;
 use red_tests::skip;
 use red_tests::stage::{Stage, eventually};
