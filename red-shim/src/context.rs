@@ -49,7 +49,7 @@ impl ShimContext {
             drop(guard);
         });
         if tokio::time::timeout(DRAIN_TIMEOUT, drain).await.is_err() {
-            crate::sys::log("the output of a deleted process is still being read");
+            crate::sys::log("output of a process is not drained yet; its deletion continues");
         }
     }
 

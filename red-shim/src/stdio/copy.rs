@@ -1,8 +1,9 @@
 //! Copying of output that a process cannot write to its target directly: terminals and log files.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,7 +57,8 @@ impl Sink {
     /// The file cannot be opened, or is not a regular file.
     pub(super) fn log_file(path: &Path) -> Result<Self, Error> {
         if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir).path_context("cannot create directory", dir)?;
+            let created = DirBuilder::new().recursive(true).mode(0o755).create(dir);
+            created.path_context("cannot create directory", dir)?;
         }
         let not_regular = || Error::Invalid(format!("log file {}: not a regular file", path.display()));
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOCTTY;
