@@ -12,7 +12,7 @@ use red_tests::call::run;
 use red_tests::remark;
 use red_tests::stage::{Stage, eventually};
 
-use crate::client::{Shim, any, binary_option, exec, process, runtime_wrapper};
+use crate::client::{Answer, Shim, any, binary_option, exec, process, runtime_wrapper};
 
 fn sleeping_bundle(stage: &Stage) -> std::path::PathBuf {
     stage.plain("b", &["/usr/bin/sleep", "1000"], |_| {})
@@ -48,15 +48,25 @@ fn concurrent_deletes_spare_the_successor() {
         for _ in 0..4 {
             let answers = answers.clone();
             let shim = &shim;
-            scope.spawn(move || answers.send(shim.delete(id, "").map(drop)).expect("receiver"));
+            scope.spawn(move || answers.send(shim.delete(id, "").map(drop)));
         }
-        // The first answer is a success, and the ID is free.
-        assert_eq!(results.recv().expect("answer"), Ok(()));
-        let pid = shim.run(&create);
-        for _ in 0..3 {
-            let (code, message) = results.recv().expect("answer").expect_err("deleted once");
+        // After the first success the ID is free.
+        let mut failed = 0;
+        let mut fails = |answer: Answer<()>| {
+            let (code, message) = answer.expect_err("deleted once");
             assert_eq!(code, Code::NOT_FOUND, "{message}");
+            failed += 1;
+        };
+        loop {
+            match results.recv().expect("answer") {
+                Ok(()) => break,
+                error => fails(error),
+            }
         }
+        let pid = shim.run(&create);
+        drop(answers);
+        results.iter().for_each(&mut fails);
+        assert_eq!(failed, 3);
         let state = shim.status(id).expect("the successor");
         assert_eq!(state.pid, pid);
         assert!(Path::new(&format!("/proc/{pid}")).exists());
