@@ -211,9 +211,8 @@ impl TaskManager {
                 exit = &mut exit => break exit,
             }
         };
-        container.kill_remaining().await;
         // The exit event of init comes after those of the exec processes.
-        if tokio::time::timeout(EXEC_EXIT_TIMEOUT, container.wait_execs()).await.is_err() {
+        if tokio::time::timeout(EXEC_EXIT_TIMEOUT, container.end_execs()).await.is_err() {
             crate::sys::log(&format!(
                 "timed out waiting for the exec processes of container `{}`",
                 container.id

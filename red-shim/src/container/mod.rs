@@ -1,5 +1,7 @@
 //! A container and its operations.
 
+mod launch;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,14 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 
 use crate::context::ShimContext;
-use crate::error::{Error, best_effort};
+use crate::error::Error;
 use crate::metrics::{self, Cgroup};
 use crate::oom::OomWatch;
 use crate::process::{Process, Status};
-use crate::reaper::{ExitFuture, ExitGuard};
+use crate::reaper::ExitFuture;
 use crate::rootfs;
 use crate::runtime::{self, CallFiles, Runtime};
-use crate::stdio::{ConsoleSocket, ContainerRef, StdioConfig, Streams};
+use crate::stdio::StdioConfig;
 
 /// A container of the shim.
 #[derive(Debug)]
@@ -55,29 +57,6 @@ pub(crate) struct CreateRequest {
     pub(crate) own_pid_namespace: bool,
     pub(crate) mounts: Vec<rootfs::Mount>,
     pub(crate) stdio: StdioConfig,
-}
-
-/// Reads the PID of a process that the runtime has created, and opens its pidfd. On an error the process is killed.
-fn attach(process: &Process, exit_guard: &ExitGuard, files: &CallFiles) -> Result<ExitFuture, Error> {
-    let pid = files.read_pid()?;
-    let (exit, reaped) = exit_guard.claim(pid);
-    process.set_pid(pid, reaped).inspect_err(|_| kill_unless_reaped(pid, reaped))?;
-    Ok(exit)
-}
-
-/// Kills a child process, whose PID may be reused once it was reaped.
-fn kill_unless_reaped(pid: i32, reaped: bool) {
-    if let Some(pid) = rustix::process::Pid::from_raw(pid).filter(|_| !reaped) {
-        best_effort(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
-    }
-}
-
-/// Kills a process that the runtime has created and that cannot be attached. Returns whether its PID is known.
-fn kill_unattached(exit_guard: &ExitGuard, files: &CallFiles) -> bool {
-    let Ok(pid) = files.read_pid() else { return false };
-    let (_exit, reaped) = exit_guard.claim(pid);
-    kill_unless_reaped(pid, reaped);
-    true
 }
 
 impl Container {
@@ -124,64 +103,6 @@ impl Container {
             Err(error) => {
                 this.cleanup_failed_create().await;
                 rootfs::unmount_all(&root);
-                Err(error)
-            }
-        }
-    }
-
-    fn container_ref(&self) -> ContainerRef<'_> {
-        ContainerRef { id: &self.id, shim: &self.shim }
-    }
-
-    /// Runs the runtime's `create` or `exec` with the process's streams attached.
-    async fn launch(
-        &self,
-        process: &Process,
-        files: &CallFiles,
-        command: impl FnOnce(Option<&Path>) -> std::process::Command,
-        subcommand: &'static str,
-    ) -> Result<ExitFuture, Error> {
-        let exit_guard = self.shim.reaper.retain_exits();
-        let streams = if process.stdio.terminal {
-            let socket = ConsoleSocket::new(Path::new(crate::address::SOCKET_DIR))?;
-            let mut command = command(Some(socket.path()));
-            runtime::run(&self.shim.reaper, subcommand, &mut command, files).await?;
-            let connected = async {
-                let master = socket.receive_master().await?;
-                Streams::attach_console(&process.stdio, self.container_ref(), master).await
-            };
-            match connected.await {
-                Ok(streams) => streams,
-                Err(error) => {
-                    // The process exists, but no client will know of it.
-                    kill_unattached(&exit_guard, files);
-                    return Err(error);
-                }
-            }
-        } else {
-            let mut command = command(None);
-            let streams = Streams::attach(&process.stdio, self.container_ref(), &mut command).await?;
-            let result = runtime::run(&self.shim.reaper, subcommand, &mut command, files).await;
-            // The command owns the process's ends of the streams.
-            drop(command);
-            if let Err(error) = result {
-                self.shim.finish(streams).await;
-                return Err(error);
-            }
-            streams
-        };
-        match attach(process, &exit_guard, files) {
-            Ok(exit) => {
-                process.set_streams(streams);
-                Ok(exit)
-            }
-            Err(error) => {
-                let is_killed = kill_unattached(&exit_guard, files);
-                self.shim.finish(streams).await;
-                // The closed streams have freed file descriptors, which reading the PID file may have lacked.
-                if !is_killed && !kill_unattached(&exit_guard, files) {
-                    crate::sys::log(&format!("container `{}`: a process without PID keeps running", self.id));
-                }
                 Err(error)
             }
         }
@@ -305,15 +226,21 @@ impl Container {
         self.execs().values().map(|exec| exec.process.clone()).collect()
     }
 
-    /// Refuses new exec processes after the exit of init, and waits for the exits of all others.
-    pub(crate) async fn wait_execs(&self) {
+    /// Ends all exec processes after the exit of init, and waits for their exits. No other is started any more.
+    pub(crate) async fn end_execs(&self) {
         self.init_exited.store(true, Ordering::Relaxed);
-        for process in self.exec_processes() {
+        let execs = self.exec_processes();
+        let is_starting = execs.iter().any(|process| process.state_lock.try_lock().is_err());
+        self.kill_remaining().await;
+        for process in &execs {
             // A start in progress either fails, or publishes its start event first.
             drop(process.state_lock.lock().await);
-            if process.pid() != 0 {
-                process.wait().await;
-            }
+        }
+        if is_starting {
+            self.kill_remaining().await;
+        }
+        for process in execs.iter().filter(|process| process.pid() != 0) {
+            process.wait().await;
         }
     }
 
@@ -327,7 +254,7 @@ impl Container {
     }
 
     /// Kills the processes that outlive init in a shared PID namespace.
-    pub(crate) async fn kill_remaining(&self) {
+    async fn kill_remaining(&self) {
         if !self.own_pid_namespace
             && let Err(error) = self.run_runtime("kill", &["kill", "--all", &self.id, "KILL"]).await
         {
