@@ -173,8 +173,11 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
         // Said beforehand it keeps nobody waiting. Hooks and answers come in between, and are waited for first.
         let early = job.spec.hooks().is_none() && !opens;
         if early && !job.of_engine() {
-            // It may have failed by now; then it has said why.
-            tried(go());
+            // One that has failed by now is gone and has said why; one that was not reached would wait for ever.
+            match go() {
+                Err(LaunchError::Call { errno: Errno::PIPE | Errno::CONNRESET, .. }) => {}
+                said => said?,
+            }
         }
         listen(job, &spawned, listener.as_ref())?;
         if early || job.of_engine() { Ok(()) } else { go() }
