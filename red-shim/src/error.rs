@@ -1,11 +1,13 @@
 //! Errors of the shim, and the gRPC status codes that they map to.
 
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use containerd_shim_protos::protobuf::Message;
 use containerd_shim_protos::ttrpc;
 use rustix::io::Errno;
+use serde::de::DeserializeOwned;
 use ttrpc::Code;
 
 /// An error of the shim.
@@ -131,6 +133,14 @@ pub(crate) fn encode(message: &impl Message, name: &'static str) -> Result<Vec<u
 /// The bytes are not a valid message.
 pub(crate) fn decode<M: Message>(bytes: &[u8], name: &'static str) -> Result<M, Error> {
     M::parse_from_bytes(bytes).map_err(|source| Error::Protobuf { context: name, source })
+}
+
+/// Decodes JSON; `context` is the path of its file or its name in errors.
+///
+/// # Errors
+/// The bytes are not valid JSON, or not of this type.
+pub(crate) fn decode_json<T: DeserializeOwned>(bytes: &[u8], context: impl Display) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|source| Error::Json { context: context.to_string(), source })
 }
 
 /// Ignores the result of a best-effort operation; the caller's comment says why that is safe.

@@ -92,9 +92,7 @@ impl Options {
             (true, false) => read_bounded(Path::new(&table.config_path), MAX_OPTIONS_BYTES)?,
             (true, true) => return Ok(Self::default()),
         };
-        let text =
-            String::from_utf8(body).map_err(|error| Error::Invalid(format!("runtime options: {error}")))?;
-        toml::from_str(&text).map_err(|error| Error::Invalid(format!("runtime options: {error}")))
+        toml::from_slice(&body).map_err(|error| Error::Invalid(format!("{CONTEXT}: {error}")))
     }
 
     fn validate(self) -> Result<Self, Error> {

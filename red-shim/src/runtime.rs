@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::Config;
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, decode_json};
 use crate::files;
 use crate::options::Options;
 use crate::reaper::Reaper;
@@ -62,10 +62,8 @@ impl Runtime {
     #[must_use]
     pub(crate) fn load(bundle: &Path, namespace: &str) -> Self {
         let path = bundle.join(CONFIG_FILE);
-        let saved = files::read_bounded(&path, MAX_CONFIG_BYTES).and_then(|bytes| {
-            serde_json::from_slice(&bytes)
-                .map_err(|source| Error::Json { context: path.display().to_string(), source })
-        });
+        let saved = files::read_bounded(&path, MAX_CONFIG_BYTES)
+            .and_then(|bytes| decode_json(&bytes, path.display()));
         saved.unwrap_or_else(|error| {
             if path.exists() {
                 crate::sys::log(&format!("{error}; using the default runtime"));

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
+use tokio::sync::{RwLock, RwLockReadGuard};
 
 use crate::context::ShimContext;
-use crate::error::Error;
+use crate::error::{Error, decode_json};
 use crate::metrics::{self, Cgroup};
 use crate::oom::OomWatch;
 use crate::process::{Process, Status};
@@ -37,6 +38,9 @@ pub(crate) struct Container {
     execs: Mutex<HashMap<String, Arc<ExecProcess>>>,
     /// The init process has exited, though its exit may not be published yet: no exec process is started any more.
     init_exited: AtomicBool,
+    /// Whether the container was deleted. Locked by calls of the runtime that name the container without holding the
+    /// `state_lock` of init, so that they never reach a successor with the same ID.
+    is_deleted: RwLock<bool>,
     shim: Arc<ShimContext>,
 }
 
@@ -80,6 +84,7 @@ impl Container {
             cgroup: None,
             execs: Mutex::default(),
             init_exited: AtomicBool::new(false),
+            is_deleted: RwLock::new(false),
             shim,
         };
         let files = CallFiles::new(&this.bundle);
@@ -278,9 +283,19 @@ impl Container {
             } else {
                 vec!["kill", &self.id, &signal_number]
             };
+            let _deletion_lock = self.lock_deletion().await?;
             return self.run_runtime("kill", &args).await;
         }
         process.signal(signal)
+    }
+
+    /// Defers the deletion of the container.
+    async fn lock_deletion(&self) -> Result<RwLockReadGuard<'_, bool>, Error> {
+        let is_deleted = self.is_deleted.read().await;
+        if *is_deleted {
+            return Err(Error::NotFound(format!("container `{}` was deleted", self.id)));
+        }
+        Ok(is_deleted)
     }
 
     /// Pauses or resumes all processes.
@@ -328,11 +343,11 @@ impl Container {
         if self.init.exit().is_some() {
             return Ok(vec![self.init.pid()]);
         }
+        let _deletion_lock = self.lock_deletion().await?;
         let files = CallFiles::new(&self.bundle);
         let mut command = self.runtime.command(&files, &["ps", "--format", "json", &self.id]);
         let out = runtime::output(&self.shim.reaper, "ps", &mut command, &files).await?;
-        let pids: Option<Vec<u32>> = serde_json::from_slice(&out)
-            .map_err(|source| Error::Json { context: "output of `ps`".into(), source })?;
+        let pids: Option<Vec<u32>> = decode_json(&out, "output of `ps`")?;
         Ok(pids.unwrap_or_default())
     }
 
@@ -344,10 +359,12 @@ impl Container {
         if self.init.exit().is_none() {
             return Err(Error::FailedPrecondition(format!("container `{}` is not stopped", self.id)));
         }
+        let mut is_deleted = self.is_deleted.write().await;
         if let Err(error) = self.run_runtime("delete", &["delete", &self.id]).await {
             crate::sys::log(&format!("container `{}`: {error}; retrying with --force", self.id));
             self.run_runtime("delete", &["delete", "--force", &self.id]).await?;
         }
+        *is_deleted = true;
         rootfs::unmount_all(&self.bundle.join("rootfs"));
         // Clients may still wait for exec processes that were never started.
         for process in self.exec_processes() {

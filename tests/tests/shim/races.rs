@@ -8,6 +8,7 @@ use std::time::Duration;
 use containerd_shim_protos::protobuf::MessageField;
 use containerd_shim_protos::shim::shim as api;
 use containerd_shim_protos::ttrpc::Code;
+use containerd_shim_protos::types::empty::Empty;
 use red_tests::call::run;
 use red_tests::remark;
 use red_tests::stage::{Stage, eventually};
@@ -74,6 +75,37 @@ fn concurrent_deletes_spare_the_successor() {
     shim.kill(id, "");
     assert_eq!(shim.wait(id, ""), Ok(137));
     shim.delete(id, "").expect("stopped");
+}
+
+#[test]
+fn a_late_kill_spares_the_successor() {
+    let stage = Stage::new();
+    let (bundle, id) = (sleeping_bundle(&stage), "race-h");
+    let marker = stage.pool.join("killing");
+    let script = format!(
+        r#"case " $* " in *" kill "*) touch {}; sleep 1 ;; esac; exec $runtime "$@""#,
+        marker.display()
+    );
+    let options = binary_option(&runtime_wrapper(&stage, "slow-kill", &script));
+    let shim = Shim::start(&stage, &bundle, id);
+    let create = api::CreateTaskRequest { options, ..shim.create(id, &bundle) };
+    shim.run(&create);
+    std::thread::scope(|scope| {
+        let kill_all = scope.spawn(|| {
+            let kill = api::KillRequest { id: id.into(), signal: 9, all: true, ..Default::default() };
+            let result: Answer<Empty> = shim.call("Kill", &kill);
+            result.map(drop)
+        });
+        eventually("the runtime is about to kill", || marker.exists());
+        shim.kill(id, "");
+        assert_eq!(shim.wait(id, ""), Ok(137));
+        shim.delete(id, "").expect("stopped");
+        let pid = shim.run(&create);
+        // Too late, whatever the runtime says of it.
+        drop(kill_all.join().expect("no panic"));
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(shim.status(id).is_ok_and(|state| state.pid == pid && state.exit_status == 0));
+    });
 }
 
 #[test]
