@@ -13,7 +13,9 @@ use oci_spec::image::{
     ImageManifestBuilder, MediaType, OciLayoutBuilder, Os, RootFsBuilder, Sha256Digest,
 };
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
+
+use super::annotation::{self, ORIGIN_REDPATH, PLAN_DIGEST};
+use super::digest::sha256;
 
 /// What an image is made from.
 #[derive(Clone, Debug)]
@@ -62,7 +64,7 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 pub fn layout(reference: &Reference<'_>) -> Result<Files, ImageError> {
     let mut files = Files::new();
     let tar = layer(reference)?;
-    let diff = format!("sha256:{}", hex(&tar));
+    let diff = format!("sha256:{}", sha256(&tar));
     let layer = blob(&mut files, MediaType::ImageLayerGzip, &compressed(&tar)?)?.build()?;
     let config = ConfigBuilder::default().cmd(reference.command.clone()).working_dir("/").build()?;
     let rootfs = RootFsBuilder::default().typ("layers").diff_ids(vec![diff]).build()?;
@@ -74,16 +76,14 @@ pub fn layout(reference: &Reference<'_>) -> Result<Files, ImageError> {
         .history(Vec::new())
         .build()?;
     let config = blob(&mut files, MediaType::ImageConfig, &json(&config)?)?.build()?;
-    let said = [
-        ("bzh.redpesk.redpak.plan-digest", reference.digest.as_str()),
-        ("bzh.redpesk.redpak.origin.redpath", reference.redpath),
-    ];
+    let [plan_digest, origin] = [PLAN_DIGEST, ORIGIN_REDPATH].map(annotation::full);
+    let node = [(plan_digest.as_str(), reference.digest.as_str()), (origin.as_str(), reference.redpath)];
     let manifest = ImageManifestBuilder::default()
         .schema_version(2_u32)
         .media_type(MediaType::ImageManifest)
         .config(config)
         .layers(vec![layer])
-        .annotations(annotations(&said))
+        .annotations(annotations(&node))
         .build()?;
     let tag = reference.name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
     let names = [("org.opencontainers.image.ref.name", tag), ("io.containerd.image.name", &reference.name)];
@@ -110,13 +110,9 @@ fn json(document: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&serde_json::to_value(document)?)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Adds a blob.
 fn blob(files: &mut Files, media: MediaType, bytes: &[u8]) -> Result<DescriptorBuilder, OciSpecError> {
-    let digest = hex(bytes);
+    let digest = sha256(bytes);
     files.insert(format!("blobs/sha256/{digest}"), bytes.to_vec());
     let digest: Sha256Digest = digest.parse()?;
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -208,7 +204,7 @@ mod tests {
         let mut next = index["manifests"][0]["digest"].clone();
         for key in ["config", "layers"] {
             let blob = &first[&next.as_str().unwrap().replacen("sha256:", "blobs/sha256/", 1)];
-            assert_eq!(next.as_str().unwrap(), format!("sha256:{}", hex(blob)));
+            assert_eq!(next.as_str().unwrap(), format!("sha256:{}", sha256(blob)));
             let document: serde_json::Value = serde_json::from_slice(blob).unwrap();
             if key == "layers" {
                 assert_eq!((&document["architecture"], &document["os"]), (&"arm64".into(), &"linux".into()));

@@ -1,6 +1,7 @@
 //! A merged family → a [`Plan`](plan::Plan): an OCI configuration, what it was made from, and its digest.
 
 pub mod access;
+pub mod annotation;
 pub mod bundle;
 #[cfg(feature = "launch")]
 pub(crate) mod config_json;

@@ -11,16 +11,11 @@ use super::NodeError;
 use super::choice::{Choice, REFERENCE, Rival, Selection, refused};
 use crate::node::diagnostic::Code;
 use crate::node::value;
-
-/// Prefix of the annotations that are ours.
-pub(super) const PREFIX: &str = "bzh.redpesk.redpak";
-
-/// Annotations that name a node and say how to start it.
-const KEYS: [&str; 4] = ["redpath", "admin", "strict", "plan-digest"];
+use crate::spec::annotation::{self, KEYS, PREFIX};
 
 /// Annotations that a plan leaves in its configuration. They tell where it came from and ask for
 /// nothing.
-pub(super) const ORIGIN: [&str; 2] = ["origin.redpath", "origin.digest"];
+pub(super) const ORIGIN: [&str; 2] = [annotation::ORIGIN_REDPATH, annotation::ORIGIN_DIGEST];
 
 /// Annotations that say what a container is to Kubernetes: of containerd, of cri-o.
 pub(super) const CONTAINER_TYPES: [&str; 2] =
@@ -94,7 +89,7 @@ impl Annotations {
                 (Some(container), _) if !is_label(container) => return Err(unnameable(key, container)),
                 (Some(container), Member::Container(own)) if container == own => {}
                 (Some(_), Member::Container(_) | Member::Sandbox) => {
-                    read.elsewhere |= what == "redpath";
+                    read.elsewhere |= what == annotation::REDPATH;
                     continue;
                 }
                 (Some(container), Member::Unnamed) => return Err(nameless(key, what, container)),
@@ -109,12 +104,12 @@ impl Annotations {
         let flag =
             || value::boolean(value).map_err(|_wrong| invalid(&key, value, "expected `true` or `false`"));
         match what {
-            "redpath" if Path::new(value).is_absolute() => {
+            annotation::REDPATH if Path::new(value).is_absolute() => {
                 self.redpath = Some(Said { value: value.into(), key });
             }
-            "redpath" => return Err(invalid(&key, value, "expected an absolute path")),
-            "admin" => self.admin = Some(Said { value: flag()?, key }),
-            "strict" => self.strict = Some(Said { value: flag()?, key }),
+            annotation::REDPATH => return Err(invalid(&key, value, "expected an absolute path")),
+            annotation::ADMIN => self.admin = Some(Said { value: flag()?, key }),
+            annotation::STRICT => self.strict = Some(Said { value: flag()?, key }),
             _ => {
                 let value = digest(value).ok_or_else(|| invalid(&key, value, DIGEST_FORM))?;
                 self.digest = Some(Said { value, key });

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use oci_spec::runtime::Spec;
 
 use super::NodeError;
-use super::annotations::{Annotations, DIGEST_FORM, Member, ORIGIN, PREFIX, digest};
+use super::annotations::{Annotations, DIGEST_FORM, Member, ORIGIN, digest};
 use crate::node::decode;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::family::STATUS_NAME;
 use crate::node::place::{self, PlaceError};
 use crate::node::source::Sources;
+use crate::spec::annotation;
 
 /// Name of the file that stands for a node in an image.
 pub(super) const REFERENCE: &str = ".redpath.yaml";
@@ -117,7 +118,7 @@ pub(super) struct Origin {
 /// The node that a configuration says it was written from.
 pub(super) fn origin(spec: &Spec) -> Option<Origin> {
     let said = spec.annotations().as_ref()?;
-    let [redpath, digest] = ORIGIN.map(|key| said.get(&format!("{PREFIX}.{key}")).cloned());
+    let [redpath, digest] = ORIGIN.map(|key| said.get(&annotation::full(key)).cloned());
     Some(Origin { redpath: redpath.filter(|path| path.starts_with('/'))?, digest })
 }
 

@@ -8,6 +8,7 @@ use crate::node::config::Namespace;
 use crate::node::diagnostic::{Code, Diagnostic, Report, Severity};
 use crate::node::family::Family;
 use crate::node::merge::Sharing;
+use crate::spec::annotation::{self, ADMIN, PLAN_DIGEST};
 use crate::spec::plan::Plan;
 
 #[derive(Debug, clap::Args)]
@@ -52,10 +53,10 @@ fn unit(plan: &Plan, family: &Family, cmd: &[String]) -> Result<String, String> 
         format!("ContainerName={}", container(&vars.alias)),
         format!("Rootfs={}:O", plan.redpath),
         "PodmanArgs=--runtime=red-runtime".to_owned(),
-        format!("Annotation=bzh.redpesk.redpak.plan-digest={}", plan.digest),
+        format!("Annotation={}={}", annotation::full(PLAN_DIGEST), plan.digest),
     ];
     if family.admin {
-        lines.push("Annotation=bzh.redpesk.redpak.admin=true".to_owned());
+        lines.push(format!("Annotation={}=true", annotation::full(ADMIN)));
     }
     let hosts = |namespace| plan.merged.shares.get(namespace).value == Sharing::Host;
     if hosts(Namespace::Net) {
