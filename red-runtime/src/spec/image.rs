@@ -3,8 +3,12 @@
 //! It holds nothing of the node. Engines get from it what they look for in an image before a runtime is called:
 //! a command, and who a user's name is. The same plan gives the same bytes.
 
+mod name;
+
 use std::collections::{BTreeMap, HashMap};
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 use flate2::{Compression, GzBuilder};
 use oci_spec::OciSpecError;
@@ -14,8 +18,11 @@ use oci_spec::image::{
 };
 use serde::Serialize;
 
+pub use name::{ImageName, NameError};
+
 use super::annotation::{self, ORIGIN_REDPATH, PLAN_DIGEST};
 use super::digest::sha256;
+use super::new_dir::{At, DirError, NewDir};
 
 /// What an image is made from.
 #[derive(Clone, Debug)]
@@ -37,7 +44,7 @@ pub struct Reference<'a> {
     /// Machine of the image, by the name that Go has for it.
     pub arch: String,
     /// Name of the image.
-    pub name: String,
+    pub name: ImageName,
 }
 
 /// Why there is no image.
@@ -52,6 +59,9 @@ pub enum ImageError {
     /// The layer cannot be written.
     #[error("layer of the image: {0}")]
     Layer(#[from] io::Error),
+    /// It cannot be put there.
+    #[error(transparent)]
+    Dir(#[from] DirError),
 }
 
 /// Files of an image layout (image-layout.md), by path.
@@ -85,8 +95,11 @@ pub fn layout(reference: &Reference<'_>) -> Result<Files, ImageError> {
         .layers(vec![layer])
         .annotations(annotations(&node))
         .build()?;
-    let tag = reference.name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
-    let names = [("org.opencontainers.image.ref.name", tag), ("io.containerd.image.name", &reference.name)];
+    let name = reference.name.to_string();
+    let names = [
+        ("org.opencontainers.image.ref.name", reference.name.tag()),
+        ("io.containerd.image.name", name.as_str()),
+    ];
     let manifest = blob(&mut files, MediaType::ImageManifest, &json(&manifest)?)?
         .annotations(annotations(&names))
         .build()?;
@@ -99,6 +112,21 @@ pub fn layout(reference: &Reference<'_>) -> Result<Files, ImageError> {
     let version = OciLayoutBuilder::default().image_layout_version("1.0.0").build()?;
     files.insert("oci-layout".to_owned(), json(&version)?);
     Ok(files)
+}
+
+/// Writes an image layout to `dir`, which must not exist or be empty. It appears there at once and whole.
+///
+/// # Errors
+/// There is no image, or the directory cannot be written. Then `dir` is as it was.
+pub fn write(reference: &Reference<'_>, dir: &Path) -> Result<(), ImageError> {
+    let new = NewDir::at(dir)?;
+    let files = layout(reference)?;
+    new.fill(|at| {
+        let blobs = at.join("blobs/sha256");
+        fs::create_dir_all(&blobs).at(&blobs)?;
+        files.iter().try_for_each(|(name, contents)| fs::write(at.join(name), contents).at(&at.join(name)))
+    })?;
+    Ok(())
 }
 
 fn annotations(all: &[(&str, &str)]) -> HashMap<String, String> {
@@ -187,7 +215,7 @@ mod tests {
             accounts: [b"root:x:0:0::/:/bin/sh\n".to_vec(), b"root:x:0:\n".to_vec()],
             command: vec!["sh".to_owned()],
             arch: "arm64".to_owned(),
-            name: "localhost/a:latest".to_owned(),
+            name: ImageName::of_alias("a"),
         }
     }
 

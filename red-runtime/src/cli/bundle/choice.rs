@@ -212,6 +212,7 @@ fn reference(root: &Path) -> Result<Choice, NodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::annotation::PREFIX;
 
     fn chosen(root: &Path, annotations: &[(&str, &str)]) -> Result<Selection, String> {
         let annotations: serde_json::Map<String, serde_json::Value> =

@@ -31,13 +31,14 @@ use crate::node::load::{self, LoadError, LoadOptions};
 use crate::node::place::{PlaceError, plain};
 use crate::node::source::Sources;
 use crate::policy::{self, Policy, Starter};
-use crate::spec::bundle::{self, BundleError};
+use crate::spec::bundle;
 use crate::spec::config_json;
 use crate::spec::digest;
 use crate::spec::engine::room::{Hole, room};
 use crate::spec::engine::{self, Combined, EngineFacts};
 use crate::spec::host::SystemHost;
 use crate::spec::identity::{Asked, Caller};
+use crate::spec::new_dir::DirError;
 use crate::spec::plan::{self, Plan, Request};
 
 use choice::{Choice, Rival, Selection};
@@ -64,7 +65,7 @@ pub(super) enum NodeError {
     Place(#[from] PlaceError),
     /// A directory of a node cannot be made.
     #[error(transparent)]
-    Create(#[from] BundleError),
+    Create(#[from] DirError),
 }
 
 /// A bundle, read.
