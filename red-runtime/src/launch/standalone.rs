@@ -280,7 +280,7 @@ fn handed_descriptors(plan: &mut Plan, root: &mut Root) -> Result<u32, LaunchErr
                 attr: MountAttr { set: flag::RDONLY, propagation: libc::MS_PRIVATE, ..MountAttr::default() },
                 recursive: MountAttr::default(),
                 otherwise: Otherwise::Skip,
-                holes: Vec::new(),
+                missing_points: Vec::new(),
                 of_node: false,
                 held: false,
             });

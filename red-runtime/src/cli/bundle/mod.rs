@@ -34,7 +34,7 @@ use crate::policy::{self, Policy, Starter};
 use crate::spec::bundle;
 use crate::spec::config_json;
 use crate::spec::digest;
-use crate::spec::engine::room::{Hole, room};
+use crate::spec::engine::room::{MissingPoint, room};
 use crate::spec::engine::{self, Combined, EngineFacts};
 use crate::spec::host::SystemHost;
 use crate::spec::identity::{Asked, Caller};
@@ -154,12 +154,12 @@ impl Loaded {
         facts: EngineFacts,
         by: (&Policy, &Choice),
     ) -> Result<Self, super::runtime::RunError> {
-        let Planned { plan, family, combined, of_node, holes } = planned(spec, &facts, by, &bundle)?;
+        let Planned { plan, family, combined, of_node, missing_points } = planned(spec, &facts, by, &bundle)?;
         by.1.undo()?;
         for created in &plan.layout.create {
             bundle::create(created).map_err(NodeError::from)?;
         }
-        let mut root = layout::of_engine(&plan, &family, (&combined, holes), &bundle)?;
+        let mut root = layout::of_engine(&plan, &family, (&combined, missing_points), &bundle)?;
         for index in of_node {
             root.mounts[index].of_node = true;
         }
@@ -235,7 +235,7 @@ struct Planned {
     /// Which of the engine's mounts are a part of a node all the same, by number.
     of_node: Vec<usize>,
     /// Mount points that the node's read-only exports lack.
-    holes: BTreeMap<usize, Vec<Hole>>,
+    missing_points: BTreeMap<usize, Vec<MissingPoint>>,
 }
 
 /// The plan of a node for an engine, checked against the policy, and combined with what the engine brings.
@@ -266,11 +266,11 @@ fn planned(
     match combined.filter(|_| !report.has_errors()) {
         Some(mut combined) => {
             let of_node = volumes::check_node(&rules, (&family, &plan), &mut combined, bundle)?;
-            let holes = room(&combined, (&plan, &family), &mut SystemHost::default(), &mut report);
+            let missing_points = room(&combined, (&plan, &family), &mut SystemHost::default(), &mut report);
             if report.has_errors() {
                 return Err(NodeError::Mistakes(report, Arc::clone(&family.sources)));
             }
-            Ok(Planned { plan, family, combined, of_node, holes })
+            Ok(Planned { plan, family, combined, of_node, missing_points })
         }
         None => Err(NodeError::Mistakes(report, Arc::clone(&family.sources))),
     }

@@ -15,7 +15,7 @@ use crate::spec::plan::Plan;
 
 /// A mount point that is missing in a read-only export.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Hole {
+pub struct MissingPoint {
     /// Path below the export's mount point.
     pub path: String,
     /// Whether it is a directory.
@@ -40,8 +40,8 @@ pub fn room(
     (plan, family): (&Plan, &Family),
     host: &mut dyn Host,
     report: &mut Report,
-) -> BTreeMap<usize, Vec<Hole>> {
-    let mut holes: BTreeMap<usize, Vec<Hole>> = BTreeMap::new();
+) -> BTreeMap<usize, Vec<MissingPoint>> {
+    let mut missing_points: BTreeMap<usize, Vec<MissingPoint>> = BTreeMap::new();
     for (index, placed) in combined.mounts.iter().enumerate() {
         let Placed::Engine { mount, need, source } = placed else { continue };
         let otherwise = match need {
@@ -59,20 +59,22 @@ pub fn room(
             let what = entry(mount, &destination);
             report.push(no_room(&what, &missing, (dir, otherwise), (plan, family)));
         } else {
-            holes.entry(*cover).or_default().push(Hole { path: missing.rest, dir });
+            missing_points.entry(*cover).or_default().push(MissingPoint { path: missing.rest, dir });
         }
     }
-    holes
+    missing_points
 }
 
 /// Places at which engines mount files and directories of their own: podman, containerd and kubelets.
-const USUAL: [(&str, bool); 6] = [
+const USUAL: [(&str, bool); 8] = [
     ("/dev/mqueue", true),
     ("/dev/pts", true),
     ("/dev/shm", true),
+    ("/dev/termination-log", false),
     ("/etc/hostname", false),
     ("/etc/hosts", false),
     ("/etc/resolv.conf", false),
+    ("/var/run/secrets/kubernetes.io/serviceaccount", true),
 ];
 
 /// Warns of places where containers of engines will not start.
