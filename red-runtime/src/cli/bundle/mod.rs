@@ -151,10 +151,11 @@ impl Loaded {
     fn of_node(
         bundle: PathBuf,
         spec: &Spec,
-        facts: EngineFacts,
+        mut facts: EngineFacts,
         by: (&Policy, &Choice),
     ) -> Result<Self, super::runtime::RunError> {
-        let Planned { plan, family, combined, of_node, missing_points } = planned(spec, &facts, by, &bundle)?;
+        let Planned { plan, family, combined, of_node, missing_points } =
+            planned(spec, &mut facts, by, &bundle)?;
         by.1.undo()?;
         for created in &plan.layout.create {
             bundle::create(created).map_err(NodeError::from)?;
@@ -241,25 +242,26 @@ struct Planned {
 /// The plan of a node for an engine, checked against the policy, and combined with what the engine brings.
 fn planned(
     spec: &Spec,
-    facts: &EngineFacts,
+    facts: &mut EngineFacts,
     (policy, choice): (&Policy, &Choice),
     bundle: &Path,
-) -> Result<Planned, NodeError> {
+) -> Result<Planned, super::runtime::RunError> {
     let launch = Launch::of_this_process();
     let rules = policy.rules(&launch);
     let options =
         LoadOptions { admin: choice.admin, prefix: launch.prefix().to_owned(), ..LoadOptions::default() };
-    let loaded = load::load(&choice.redpath, &options)?;
+    let loaded = load::load(&choice.redpath, &options).map_err(NodeError::from)?;
     let mut report = loaded.report;
     let Some(family) = loaded.family else {
-        return Err(NodeError::Mistakes(report, loaded.sources));
+        return Err(NodeError::Mistakes(report, loaded.sources).into());
     };
     agreed(choice, &family, &mut report);
     let (plan, found) = plan_for(spec, choice, &family, policy, launch);
     report.append(found);
     let Some(plan) = plan.filter(|_| !report.has_errors()) else {
-        return Err(NodeError::Mistakes(report, Arc::clone(&family.sources)));
+        return Err(NodeError::Mistakes(report, Arc::clone(&family.sources)).into());
     };
+    facts.namespaces.append(&mut found::joined(&plan)?);
     let (combined, found) = engine::combine(spec, facts, &plan, &family);
     report.append(found);
     pinned(choice, &plan, &family, &mut report);
@@ -268,11 +270,11 @@ fn planned(
             let of_node = volumes::check_node(&rules, (&family, &plan), &mut combined, bundle)?;
             let missing_points = room(&combined, (&plan, &family), &mut SystemHost::default(), &mut report);
             if report.has_errors() {
-                return Err(NodeError::Mistakes(report, Arc::clone(&family.sources)));
+                return Err(NodeError::Mistakes(report, Arc::clone(&family.sources)).into());
             }
             Ok(Planned { plan, family, combined, of_node, missing_points })
         }
-        None => Err(NodeError::Mistakes(report, Arc::clone(&family.sources))),
+        None => Err(NodeError::Mistakes(report, Arc::clone(&family.sources)).into()),
     }
 }
 
