@@ -416,8 +416,24 @@ fn namespaces_of_another_user_namespace_come_with_that_one_or_not_at_all() {
     engine.stage.start(&pause, "pause");
     let pid = engine.stage.runtime(["state", "pause"]).good().json()["pid"].to_string();
     let pod = Pod { pid };
+    let words = "which another user namespace owns, and does not name that one";
     let said = engine.refusal(|spec| pod.member(spec, "app"));
-    assert!(said.contains("which another user namespace owns, and does not name that one"), "{said}");
+    assert!(said.contains(words), "{said}");
+    // Whatever kind it is of, and whatever the node says of its own.
+    for config in ["", ", share_user: Enabled"] {
+        let other = Engine::new(Stage::with(config, ""));
+        for (kind, file) in [("network", "net"), ("ipc", "ipc"), ("uts", "uts")] {
+            let said = other.refusal(|spec| named(spec, kind, &pod.namespace(file)));
+            assert!(said.contains(words), "{config} {kind}: {said}");
+        }
+    }
+    let joins = format!(", share_net: {}", pod.namespace("net").display());
+    let other = Engine::new(Stage::with(&joins, ""));
+    let said = other.refusal(|spec| {
+        let all = spec["linux"]["namespaces"].as_array_mut().expect("it is a list");
+        all.retain(|one| one["type"] != "network");
+    });
+    assert!(said.contains(words), "{said}");
     let bundle = engine.node("b", &["readlink", "/proc/self/ns/user"], |spec| {
         pod.member(spec, "app");
         named(spec, "user", &pod.namespace("user"));

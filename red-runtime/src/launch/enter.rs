@@ -214,6 +214,7 @@ pub(crate) fn enter(
         filter: record.filter,
     };
     let entered = split(inside, place.unified.as_ref())?;
+    sys::descriptors::close_handed(terms.preserve);
     let limits = process.rlimits().as_deref().unwrap_or_default();
     let told = |pid: i32, notify: &OwnedFd| {
         let agent = agent.as_ref().ok_or(LaunchError::Died("entering"))?;

@@ -1,4 +1,4 @@
-//! An OCI image that stands for a node: a reference to it and its accounts, in one small layer.
+//! An OCI image that references a node: the reference and the accounts of the node, in one small layer.
 //!
 //! It holds nothing of the node. Engines get from it what they look for in an image before a runtime is called:
 //! a command, and who a user's name is. The same plan gives the same bytes.
@@ -47,13 +47,13 @@ pub struct Reference<'a> {
     pub name: ImageName,
 }
 
-/// Why there is no image.
+/// Errors of building or writing an image.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// A document of the image specification cannot be built.
     #[error("image: {0}")]
     Spec(#[from] OciSpecError),
-    /// A document cannot be put into words.
+    /// A document cannot be serialized.
     #[error("image: {0}")]
     Json(#[from] serde_json::Error),
     /// The layer cannot be written.
@@ -70,7 +70,7 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 /// Builds an image layout.
 ///
 /// # Errors
-/// None for a valid plan.
+/// A document of the image specification cannot be built.
 pub fn layout(reference: &Reference<'_>) -> Result<Files, ImageError> {
     let mut files = Files::new();
     let tar = layer(reference)?;
@@ -186,7 +186,7 @@ fn compressed(bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 impl Reference<'_> {
-    /// The file that stands for the node. A JSON string is one of YAML.
+    /// Contents of the reference file. A JSON string is valid YAML.
     fn text(&self) -> String {
         let redpath = serde_json::Value::from(self.redpath);
         let mut text =
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_says_is_what_a_launch_reads() {
+    fn the_reference_is_parsed_as_it_was_written() {
         let mut report = crate::node::diagnostic::Report::default();
         let mut sources = crate::node::source::Sources::default();
         let file = sources.add(".redpath.yaml", reference().text());

@@ -7,7 +7,7 @@ use crate::node::render::steers;
 use crate::spec::annotation::{self, ADMIN, PLAN_DIGEST};
 use crate::spec::plan::Plan;
 
-/// Why there is no unit.
+/// Errors of writing a unit.
 #[derive(Debug, thiserror::Error)]
 pub enum UnitError {
     /// A unit cannot hold the path of the node.

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use super::NodeError;
-use super::choice::{Choice, REFERENCE, Rival, Selection, refused};
+use super::choice::{Choice, REFERENCE, RootNode, Selection, refused};
 use crate::node::diagnostic::Code;
 use crate::node::value;
 use crate::spec::annotation::{self, KEYS, PREFIX};
@@ -51,7 +51,7 @@ impl<'a> Member<'a> {
 
 /// A value, and the annotation that has it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Said<T> {
+struct Setting<T> {
     value: T,
     key: String,
 }
@@ -59,10 +59,10 @@ struct Said<T> {
 /// What the annotations say.
 #[derive(Debug, Default)]
 pub(super) struct Annotations {
-    redpath: Option<Said<PathBuf>>,
-    admin: Option<Said<bool>>,
-    strict: Option<Said<bool>>,
-    digest: Option<Said<String>>,
+    redpath: Option<Setting<PathBuf>>,
+    admin: Option<Setting<bool>>,
+    strict: Option<Setting<bool>>,
+    digest: Option<Setting<String>>,
     /// A node is named for another container of the pod: what is said of all nodes of the pod need not be of
     /// this one.
     elsewhere: bool,
@@ -105,14 +105,14 @@ impl Annotations {
             || value::boolean(value).map_err(|_wrong| invalid(&key, value, "expected `true` or `false`"));
         match what {
             annotation::REDPATH if Path::new(value).is_absolute() => {
-                self.redpath = Some(Said { value: value.into(), key });
+                self.redpath = Some(Setting { value: value.into(), key });
             }
             annotation::REDPATH => return Err(invalid(&key, value, "expected an absolute path")),
-            annotation::ADMIN => self.admin = Some(Said { value: flag()?, key }),
-            annotation::STRICT => self.strict = Some(Said { value: flag()?, key }),
+            annotation::ADMIN => self.admin = Some(Setting { value: flag()?, key }),
+            annotation::STRICT => self.strict = Some(Setting { value: flag()?, key }),
             _ => {
                 let value = digest(value).ok_or_else(|| invalid(&key, value, DIGEST_FORM))?;
-                self.digest = Some(Said { value, key });
+                self.digest = Some(Setting { value, key });
             }
         }
         Ok(())
@@ -137,9 +137,9 @@ impl Annotations {
         choice.admin |= is_true(self.admin.as_ref());
         choice.strict |= is_true(self.strict.as_ref());
         choice.digest = self.digest.map(|said| said.value).or(choice.digest);
-        if let Some(Said { value, key }) = self.redpath {
+        if let Some(Setting { value, key }) = self.redpath {
             let path = std::mem::replace(&mut choice.redpath, value);
-            choice.rival = Some(Rival { path, annotation: key });
+            choice.root_node = Some(RootNode { path, annotation: key });
         }
         Ok(choice)
     }
@@ -180,7 +180,7 @@ impl Annotations {
     }
 }
 
-fn is_true(said: Option<&Said<bool>>) -> bool {
+fn is_true(said: Option<&Setting<bool>>) -> bool {
     said.is_some_and(|said| said.value)
 }
 

@@ -41,7 +41,7 @@ use crate::spec::identity::{Asked, Caller};
 use crate::spec::new_dir::DirError;
 use crate::spec::plan::{self, Plan, Request};
 
-use choice::{Choice, Rival, Selection};
+use choice::{Choice, RootNode, Selection};
 use found::EngineDirs;
 use volumes::Origin;
 
@@ -280,7 +280,7 @@ fn planned(
 
 /// An annotation and a root that name different nodes: either could be what was meant.
 fn agreed(choice: &Choice, family: &Family, report: &mut Report) {
-    let Some(Rival { path, annotation }) = &choice.rival else { return };
+    let Some(RootNode { path, annotation }) = &choice.root_node else { return };
     let leaf = family.leaf().path.as_path();
     let same = crate::node::place::canonical(path).is_ok_and(|path| path == leaf);
     if !same {

@@ -1,7 +1,7 @@
-//! What an engine's mounts stand on in what a node exports.
+//! Mount points of an engine's mounts in exports of a node.
 //!
-//! Nothing is made in a node. Where an export is read-only, a mount point that is missing can stand in a layer
-//! of the launch over it; where it is writable, a layer would keep from the node what is written there.
+//! Nothing is made in a node. Where an export is read-only, a missing mount point can be in a layer of the launch
+//! over it; where it is writable, what is written to a layer would not reach the node.
 
 use std::collections::BTreeMap;
 
@@ -33,8 +33,8 @@ struct Missing<'p> {
     writable: bool,
 }
 
-/// Missing mount points of the engine's mounts by position of the export's mount in the layout. One that
-/// cannot be made up for goes to `report`.
+/// Missing mount points of the engine's mounts, by the index of the export's mount in the layout. One in a writable
+/// export is an error in `report`.
 pub fn room(
     combined: &Combined,
     (plan, family): (&Plan, &Family),
@@ -77,7 +77,7 @@ const USUAL: [(&str, bool); 8] = [
     ("/var/run/secrets/kubernetes.io/serviceaccount", true),
 ];
 
-/// Warns of places where containers of engines will not start.
+/// Warns of missing mount points that keep engines' containers from starting.
 pub fn check(plan: &Plan, family: &Family, host: &mut dyn Host, report: &mut Report) {
     for (place, dir) in USUAL {
         let destination = plan.layout.resolve(place);
