@@ -110,7 +110,6 @@ pub(super) fn run(out: &mut Output) -> Result<Exit, RunError> {
             "bzh.redpesk.redpak.version": env!("CARGO_PKG_VERSION"),
             "bzh.redpesk.redpak.commit": version::commit(),
             "bzh.redpesk.redpak.checkpoint.enabled": "false",
-            "io.github.seccomp.libseccomp.version": version::libseccomp(),
         },
         "potentiallyUnsafeConfigAnnotations": [
             "bzh.redpesk.redpak.redpath", "bzh.redpesk.redpak.admin", "bzh.redpesk.redpak.strict"
