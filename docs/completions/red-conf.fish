@@ -39,7 +39,7 @@ complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "plan" -d 'Show th
 complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "diff" -d 'Show what one node may touch that another may not'
 complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "access" -d 'Say whether a path may be read or written inside, and through which entry'
 complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "bundle" -d 'Write a bundle that any OCI runtime runs'
-complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "image" -d 'Write an OCI image that stands for a node'
+complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "image" -d 'Write an OCI image that references a node'
 complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "quadlet" -d 'Print a podman unit (quadlet) that runs a node'
 complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "schema" -d 'Print the JSON Schema of a file'
 complete -c red-conf -n "__fish_red_conf_using_subcommand tree" -s r -l redroot -d 'Where to start, as an option' -r -F
@@ -155,7 +155,7 @@ complete -c red-conf -n "__fish_red_conf_using_subcommand image" -s o -l output 
 complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
 complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l rmain -d 'Replaces main.yaml' -r -F
 complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l cmd -d 'Word of the command to run by default; repeat for each argument [default: sh]' -r
-complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l name -d 'Name of the image [default: localhost/ALIAS:latest]' -r
+complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l name -d 'Name of the image, [HOST[:PORT]/]PATH[:TAG] [default: localhost/ALIAS:latest]' -r
 complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l arch -d 'Architecture of the image, such as arm64 [default: that of this machine]' -r
 complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l color -d 'Controls when to use color' -r -f -a "auto\t''
 always\t''

@@ -38,7 +38,7 @@ disabled\t'Nobody: a container stays in its launcher\'s cgroup'"
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -l log-level -d 'Accepted for crun compatibility; only errors are logged' -r
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -l criu -d 'Accepted for runc compatibility; checkpoints are not supported' -r -F
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -l rootless -d 'Accepted for the sake of engines; whether the caller is root is seen' -r
-complete -c red-runtime -n "__fish_red_runtime_needs_command" -s v -l version -d 'Print the version, with that of the specification and of libseccomp'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -s v -l version -d 'Print the version, with that of the specification'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -l no-pivot -d 'Change roots without pivot_root, as with `create --no-pivot`'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "create" -d 'Make a container from a bundle; it waits to be started'
@@ -186,7 +186,7 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "diff" -d 'Show what one node may touch that another may not'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "access" -d 'Say whether a path may be read or written inside, and through which entry'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "bundle" -d 'Write a bundle that any OCI runtime runs'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "image" -d 'Write an OCI image that stands for a node'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "image" -d 'Write an OCI image that references a node'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "quadlet" -d 'Print a podman unit (quadlet) that runs a node'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "schema" -d 'Print the JSON Schema of a file'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from tree" -s r -l redroot -d 'Where to start, as an option' -r -F
@@ -293,7 +293,7 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l rmain -d 'Replaces main.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l cmd -d 'Word of the command to run by default; repeat for each argument [default: sh]' -r
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l name -d 'Name of the image [default: localhost/ALIAS:latest]' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l name -d 'Name of the image, [HOST[:PORT]/]PATH[:TAG] [default: localhost/ALIAS:latest]' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l arch -d 'Architecture of the image, such as arm64 [default: that of this machine]' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l color -d 'Controls when to use color' -r -f -a "auto\t''
 always\t''

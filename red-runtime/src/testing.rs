@@ -18,6 +18,11 @@ use crate::node::value::State;
 use crate::spec::crossing::{Link, Trace};
 use crate::spec::host::{Account, CgroupMode, Host, Probe, Subordinate};
 
+/// Says which part of a test was left out, for a reason that is no fault of the machine's.
+pub(crate) fn remark(reason: &str) {
+    drop(std::io::Write::write_all(&mut std::io::stderr(), format!("left out: {reason}\n").as_bytes()));
+}
+
 /// Facts of a directory of root's.
 pub(crate) const ROOT_DIR: Facts = Facts {
     uid: 0,

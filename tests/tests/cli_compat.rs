@@ -455,4 +455,10 @@ fn features_have_what_the_others_report() {
     ] {
         assert!(said.pointer(pointer).is_some(), "{pointer} is missing");
     }
+    // One that ends in a dot stands for all that begin with it: those for one container of a pod.
+    let names = said["potentiallyUnsafeConfigAnnotations"].as_array().expect("it is a list");
+    for name in ["redpath", "redpath.", "admin", "admin.", "strict", "strict."] {
+        let name = serde_json::Value::from(format!("bzh.redpesk.redpak.{name}"));
+        assert!(names.contains(&name), "{name}: {names:?}");
+    }
 }

@@ -399,3 +399,46 @@ fn nobody_inside_looks_at_a_process_that_enters() {
     assert_eq!(fs::read_to_string(bundle.join("rootfs/seen")).expect("it ended well"), "\n");
     stage.sweep();
 }
+
+/// What was handed to a launcher for the command is the command's alone once that runs: when it lets go of it,
+/// whoever is at the other end notices, and does not wait for the launcher to end.
+#[test]
+fn a_launcher_lets_go_of_what_it_has_handed_on() {
+    let stage = Stage::new();
+    let pipe = stage.pool.join("pipe");
+    run(Command::new("mkfifo").arg(&pipe)).good();
+    let inside = ["sh", "-c", "echo here >&3; exec 3>&-; sleep 1000"];
+    let bundle = stage.plain("b", &inside, |_| {});
+    let bundle = bundle.display().to_string();
+    let running = stage.plain("r", &["sleep", "1000"], |_| {});
+    stage.start(&running, "r");
+    let wrap = stage.wrap_command(&["--name", "w"], &inside);
+    let wrap: Vec<String> = wrap.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let root = stage.root.display().to_string();
+    let words = |all: &[&str]| all.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+    let mut exec = words(&["--root", &root, "exec", "--preserve-fds", "1", "r"]);
+    exec.extend(words(&inside));
+    for (name, args) in [
+        ("red-wrap", wrap),
+        ("red-runtime", words(&["--root", &root, "run", "--bundle", &bundle, "--preserve-fds", "1", "p"])),
+        ("red-runtime", words(&["--root", &root, "run", "--bundle", &bundle, "l"])),
+        ("red-runtime", exec),
+    ] {
+        let call = format!("exec 3>{}; LISTEN_FDS=1 LISTEN_PID=$$ exec -a {name} \"$@\"", pipe.display());
+        let mut launcher = Command::new("bash");
+        launcher.args(["-c", &call, "bash"]).arg(built("red-runtime")).args(&args);
+        launcher.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut launcher = launcher.spawn().expect("it starts");
+        let (told, heard) = std::sync::mpsc::channel();
+        let from = pipe.clone();
+        // It ends when nobody has the other end open any more.
+        std::thread::spawn(move || told.send(fs::read_to_string(from)));
+        let said = heard.recv_timeout(std::time::Duration::from_secs(20));
+        let lives = launcher.try_wait().is_ok_and(|ended| ended.is_none());
+        drop(launcher.kill());
+        drop(launcher.wait());
+        let said = said.expect("the pipe is still open").expect("it can be read");
+        assert_eq!((said.as_str(), lives), ("here\n", true), "{args:?}");
+    }
+    stage.sweep();
+}

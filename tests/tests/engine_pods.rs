@@ -167,8 +167,56 @@ fn what_a_kubelet_mounts_is_there_where_a_node_exports_its_etc_and_var_read_only
     engine.bind(&other, &inner);
     let bundle = engine.node(BUNDLE, &["true"], |spec| of_kubelet(&engine, &kubelet, spec));
     let said = engine.run(&bundle);
-    let words = "no room can be made for /etc/hostname, /etc/hosts, /etc/resolv.conf in what the node exports (other file systems are mounted below it)";
+    let words = "cannot add the mount points /etc/hostname, /etc/hosts, /etc/resolv.conf to what the node exports: other file systems are mounted below it";
     assert!(said.code == 1 && said.err.contains(words), "{}", said.err);
+}
+
+/// A layer is over the deepest directory that is there: a socket beside it is the very one that somebody listens at,
+/// which it would not be through an overlay. And it forbids what the mount below it forbids.
+#[test]
+fn a_layer_covers_no_more_than_it_must_and_keeps_the_flags_of_what_it_covers() {
+    let leaf = "  - {mode: Restricted, mount: /var, path: $NODE_PATH/var}\n";
+    let mut engine = Engine::new(Stage::with("", leaf));
+    let var = engine.stage.pool.mkdir("core/mid/app/var");
+    engine.mount("tmpfs", &var);
+    for dir in ["lib/deep", "run/secrets", "there"] {
+        fs::create_dir_all(var.join(dir)).expect("it is ours");
+    }
+    fs::write(var.join("run/secrets/run"), "#!/bin/sh\necho ran\n").expect("it is ours");
+    fs::set_permissions(var.join("run/secrets/run"), fs::Permissions::from_mode(0o755)).expect("it is ours");
+    symlink("run", var.join("run/secrets/link")).expect("it is ours");
+    let listener = std::os::unix::net::UnixListener::bind(var.join("lib/socket")).expect("it is ours");
+    let flags = "remount,noexec,nosymfollow,noatime,nodiratime";
+    run(Command::new("mount").args(["-o", flags]).arg(&var)).good();
+    let kubelet = Kubelet::new();
+    let token = kubelet.at("volumes/kubernetes.io~projected/token");
+    let script = format!(
+        "cat {TOKEN}/token; python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"/var/lib/socket\")' && echo connected; \
+         /var/run/secrets/run; cat /var/run/secrets/link; \
+         grep -c ' /var/run/secrets .*overlay' /proc/self/mounts; grep ' /var/run/secrets ' /proc/self/mounts; ls /var /var/run/secrets"
+    );
+    let bundle = engine.node(BUNDLE, &["sh", "-c", &script], |spec| {
+        add(spec, volume(&token, TOKEN, &["rbind", "rprivate", "ro"]));
+    });
+    let said = engine.run(&bundle).good();
+    drop(listener);
+    assert!(said.out.starts_with("secret\nconnected\n1\n"), "{}{}", said.out, said.err);
+    assert!(said.out.ends_with("/var/run/secrets:\nkubernetes.io\nlink\nrun\n"), "{}", said.out);
+    let line = said.out.lines().find(|line| line.contains(" /var/run/secrets ")).expect("it is mounted");
+    for flag in ["ro", "nosuid", "nodev", "noexec", "nosymfollow", "noatime"] {
+        let options = line.split(' ').nth(3).unwrap_or_default();
+        assert!(options.split(',').any(|one| one == flag), "{flag}: {line}");
+    }
+    assert!(said.err.contains("Permission denied") && said.err.contains("symbolic links"), "{}", said.err);
+    // Beside another file system, which stays what it is.
+    run(Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(var.join("there"))).good();
+    fs::write(var.join("there/x"), "other\n").expect("it is ours");
+    let bundle = engine.node(BUNDLE, &["sh", "-c", &format!("cat /var/there/x {TOKEN}/token")], |spec| {
+        add(spec, volume(&token, TOKEN, &["rbind", "rprivate", "ro"]));
+    });
+    let said = engine.run(&bundle);
+    run(Command::new("umount").arg("--lazy").arg(var.join("there")));
+    assert_eq!(said.good().out, "other\nsecret\n");
 }
 
 #[test]
@@ -215,6 +263,28 @@ fn what_a_kubelet_mounts_is_refused_with_the_nodes_line_where_it_could_not_be_th
 }
 
 #[test]
+fn places_of_a_kubelet_are_checked_beforehand_too() {
+    let leaf = "  - {mode: Public, mount: /var, path: $NODE_PATH/var}\n  - {mode: Public, mount: /dev, path: $NODE_PATH/dev}\n";
+    let stage = Stage::with("", leaf);
+    for dir in ["var", "dev/pts", "dev/shm", "dev/mqueue"] {
+        stage.pool.mkdir(format!("core/mid/app/{dir}"));
+    }
+    let engine = Engine::new(stage);
+    let leaf = engine.stage.leaf.display().to_string();
+    let check = || run(red_conf().args(["check", "--engine", &leaf]).env("NODE_PREFIX", &engine.prefix)).err;
+    let said = check();
+    for (place, kind) in [(TOKEN, "directory"), ("/dev/termination-log", "empty file")] {
+        let words = format!("what engines mount at {place} has no mount point");
+        assert!(said.contains(&words), "{said}");
+        assert!(said.contains(&format!("make the {kind} {}{place}", engine.stage.leaf.display())), "{said}");
+    }
+    assert_eq!(said.matches("warning[mount-point]").count(), 2, "{said}");
+    engine.stage.pool.mkdir(format!("core/mid/app{TOKEN}"));
+    engine.stage.pool.write("core/mid/app/dev/termination-log", "");
+    assert!(!check().contains("warning[mount-point]"), "{}", check());
+}
+
+#[test]
 fn accounts_of_a_users_are_honoured_or_refused() {
     let map = |engine: &Engine| engine.stage.pool.write("config-map/passwd", "me:x:0:0::/me:/bin/sh\n");
     for name in ["passwd", "group"] {
@@ -246,6 +316,20 @@ fn a_hardened_pod_has_the_directories_that_are_its_own() {
         });
         let said = engine.run(&bundle).good();
         assert_eq!(said.out, format!("1777\n/tmp\n/work\n/run\n{uid}\n"), "{}", said.err);
+    }
+    // Where it lies in a node's own directory it is a file system of its own, and the command's all the same.
+    let leaf =
+        "  - {mode: Public, mount: /work, path: $NODE_PATH/work}\n  - {mode: Anonymous, mount: /work/own}\n";
+    let inner = Engine::new(Stage::with("", leaf));
+    inner.stage.pool.mkdir("core/mid/app/work/own");
+    for (uid, gid) in [(0, 0), (1000, 2000)] {
+        let script = "touch /work/own/x && stat -c '%u %g %a' /work/own; id -u";
+        let bundle = inner.node("b", &["sh", "-c", script], |spec| {
+            spec["root"]["readonly"] = json!(true);
+            spec["process"]["user"] = json!({"uid": uid, "gid": gid});
+        });
+        let said = inner.run(&bundle).good();
+        assert_eq!(said.out, format!("{uid} {gid} 755\n{uid}\n"), "{}", said.err);
     }
     // A volume takes the place of a directory of the launch, whatever it is made of.
     let user = engine.stage.pool.mkdir("user");
@@ -332,8 +416,24 @@ fn namespaces_of_another_user_namespace_come_with_that_one_or_not_at_all() {
     engine.stage.start(&pause, "pause");
     let pid = engine.stage.runtime(["state", "pause"]).good().json()["pid"].to_string();
     let pod = Pod { pid };
+    let words = "which another user namespace owns, and does not name that one";
     let said = engine.refusal(|spec| pod.member(spec, "app"));
-    assert!(said.contains("which another user namespace owns, and does not name that one"), "{said}");
+    assert!(said.contains(words), "{said}");
+    // Whatever kind it is of, and whatever the node says of its own.
+    for config in ["", ", share_user: Enabled"] {
+        let other = Engine::new(Stage::with(config, ""));
+        for (kind, file) in [("network", "net"), ("ipc", "ipc"), ("uts", "uts")] {
+            let said = other.refusal(|spec| named(spec, kind, &pod.namespace(file)));
+            assert!(said.contains(words), "{config} {kind}: {said}");
+        }
+    }
+    let joins = format!(", share_net: {}", pod.namespace("net").display());
+    let other = Engine::new(Stage::with(&joins, ""));
+    let said = other.refusal(|spec| {
+        let all = spec["linux"]["namespaces"].as_array_mut().expect("it is a list");
+        all.retain(|one| one["type"] != "network");
+    });
+    assert!(said.contains(words), "{said}");
     let bundle = engine.node("b", &["readlink", "/proc/self/ns/user"], |spec| {
         pod.member(spec, "app");
         named(spec, "user", &pod.namespace("user"));

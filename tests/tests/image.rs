@@ -69,7 +69,7 @@ fn the_same_node_gives_the_same_small_image() {
     assert_eq!(config["config"]["Cmd"], json!(["navigation", "--fast"]));
     // Nothing of somebody's is overwritten.
     let (_, again) = image(&stage, "one", &[]);
-    assert!(again.code == 1 && again.err.contains("not empty"), "{}", again.err);
+    assert!(again.code == 1 && again.err.contains("is not an empty directory"), "{}", again.err);
     assert_eq!(files(&one), all);
     let (other, said) =
         image(&stage, "other", &["--arch", "arm64", "--name", "example.org/x/y:3", "--strict"]);
@@ -81,6 +81,73 @@ fn the_same_node_gives_the_same_small_image() {
     assert_eq!(names["org.opencontainers.image.ref.name"], "3");
     let config = document(&all, &document(&all, &index["manifests"][0])["config"]);
     assert_eq!((&config["architecture"], &config["config"]["Cmd"]), (&json!("arm64"), &json!(["sh"])));
+}
+
+/// What a node has at `etc/passwd` is foreign: a link there does not lead into the host, and nothing waits.
+#[test]
+fn accounts_of_an_image_are_the_nodes_own_files_or_none() {
+    let leaf = "  - {mode: Restricted, mount: /etc, path: $NODE_PATH/own}\n";
+    let stage = Stage::with("", leaf);
+    let secret = stage.pool.write("secret", "the host's\n");
+    // The core's own is a file of the launch; the leaf's directory covers the rest of /etc.
+    let group = stage.pool.join("core/mid/app/own/group");
+    stage.pool.write("core/mid/app/own/passwd", "root:x:0:0::/:/bin/sh\n");
+    let mut number = 0;
+    let mut write = || {
+        number += 1;
+        let (dir, said) = image(&stage, &format!("image{number}"), &[]);
+        let layers = if dir.exists() { files(&dir) } else { BTreeMap::new() };
+        let archive = stage.pool.join("layer.tar.gz");
+        let layer = layers.into_values().find(|bytes| bytes.starts_with(&[0x1f, 0x8b])).unwrap_or_default();
+        fs::write(&archive, layer).expect("it is ours");
+        let mut tar = std::process::Command::new("tar");
+        let group = red_tests::call::run(tar.arg("-xOzf").arg(&archive).arg("etc/group")).out;
+        (said, group)
+    };
+    let (said, none) = write();
+    said.good();
+    assert_eq!(none, "root:x:0:\n");
+    for target in [secret.display().to_string(), "/etc/shadow".to_owned(), "../../../../secret".to_owned()] {
+        std::os::unix::fs::symlink(&target, &group).expect("it is ours");
+        let (said, group_of) = write();
+        said.good();
+        assert_eq!(group_of, none, "{target}");
+        fs::remove_file(&group).expect("it is ours");
+    }
+    for kind in ["fifo", "directory", "large"] {
+        match kind {
+            "fifo" => {
+                red_tests::call::run(std::process::Command::new("mkfifo").arg(&group)).good();
+            }
+            "directory" => fs::create_dir(&group).expect("it is ours"),
+            _ => {
+                fs::File::create(&group).and_then(|file| file.set_len((1 << 20) + 1)).expect("it is ours");
+            }
+        }
+        let (said, _) = write();
+        let words = if kind == "large" { "more than 1048576" } else { "not a regular file" };
+        assert!(said.code == 1 && said.err.contains(words), "{kind}: {}{}", said.out, said.err);
+        assert!(said.err.contains(&group.display().to_string()), "{kind}: {}", said.err);
+        if kind == "directory" { fs::remove_dir(&group) } else { fs::remove_file(&group) }
+            .expect("it is ours");
+    }
+}
+
+#[test]
+fn a_name_that_no_registry_takes_is_refused() {
+    let stage = with_accounts();
+    let (dir, said) = image(&stage, "port", &["--name", "example.org:5000/app"]);
+    said.good();
+    let index: Value = serde_json::from_slice(&files(&dir)[Path::new("index.json")]).expect("it is JSON");
+    let names = &index["manifests"][0]["annotations"];
+    assert_eq!(names["io.containerd.image.name"], "example.org:5000/app:latest");
+    assert_eq!(names["org.opencontainers.image.ref.name"], "latest");
+    let digest = format!("example.org/app@sha256:{}", "0".repeat(64));
+    for name in [&*digest, "example.org//app", "example.org/app:", "example.org:port/app", "App", ""] {
+        let (dir, said) = image(&stage, "refused", &["--name", name]);
+        assert!(said.code == 2 && said.err.contains("--name"), "{name}: {} {}", said.code, said.err);
+        assert!(!dir.exists(), "{name}");
+    }
 }
 
 #[test]
@@ -151,9 +218,15 @@ fn a_unit_of_podman_runs_the_node() {
     for line in &lines {
         assert!(unit.lines().any(|one| one == line), "{line}:\n{unit}");
     }
+    assert!(unit.starts_with("# Needs podman 4.5 or newer"), "{unit}");
+    for (word, why) in [(";", "end of a command"), ("", "empty word"), ("a\nb", "control characters")] {
+        let said = conf(["quadlet", &leaf, "--cmd", "sh", "--cmd", word]);
+        assert!(said.code == 1 && said.out.is_empty(), "{word:?}: {}", said.out);
+        assert!(said.err.contains("--cmd `") && said.err.contains(why), "{word:?}: {}", said.err);
+    }
     let generator = ["/usr/libexec/podman/quadlet", "/usr/lib/podman/quadlet"];
     let Some(generator) = generator.iter().find(|path| Path::new(path).exists()) else {
-        return red_tests::remark("podman's generator (4.4) is not installed");
+        return without_generator();
     };
     stage.pool.write("units/app.container", &unit);
     let mut command = std::process::Command::new(generator);
@@ -162,6 +235,20 @@ fn a_unit_of_podman_runs_the_node() {
     for word in ["--runtime=red-runtime", &format!("--rootfs {leaf}:O"), "plan-digest=sha256:"] {
         assert!(said.out.contains(word), "{word}: {}{}", said.out, said.err);
     }
+}
+
+/// Says why no generator reads the unit: podman has one from 4.4 on, and one that knows `Rootfs=` from 4.5 on.
+fn without_generator() {
+    let Ok(said) = std::process::Command::new("podman").arg("--version").output() else {
+        return skip("podman is not installed");
+    };
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let version = said.split_whitespace().last().unwrap_or_default();
+    let mut numbers = version.split('.').map_while(|part| part.parse::<u32>().ok());
+    if (numbers.next(), numbers.next()) < (Some(4), Some(5)) {
+        return red_tests::remark(&format!("podman {version} has no generator that reads Rootfs="));
+    }
+    skip("podman's generator is not installed");
 }
 
 #[test]

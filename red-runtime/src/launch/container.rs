@@ -15,6 +15,7 @@ use super::error::{Doing, LaunchError, tried};
 use super::record::{Held, Process, Record, Stage, Store};
 use super::schedule::Schedule;
 use super::{hooks, start};
+use crate::spec::annotation;
 use crate::sys::signal;
 
 pub(crate) use remove::{collect, delete, delete_own, free, free_name, take_down};
@@ -162,11 +163,11 @@ impl Record {
         let mut annotations = self.annotations.clone();
         let mut note = |key: &str, value: &Option<String>| {
             if let Some(value) = value {
-                annotations.insert(format!("{}.{key}", crate::spec::oci::ANNOTATION), value.clone());
+                annotations.insert(annotation::full(key), value.clone());
             }
         };
-        note("redpath", &self.redpath);
-        note("digest", &self.digest);
+        note(annotation::ORIGIN_REDPATH, &self.redpath);
+        note(annotation::ORIGIN_DIGEST, &self.digest);
         json!({
             "ociVersion": self.oci,
             "id": self.id,

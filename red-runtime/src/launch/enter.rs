@@ -153,6 +153,17 @@ pub(crate) fn narrow(asked: &mut LinuxCapabilities, most: &LinuxCapabilities) {
     asked.set_ambient(both(asked.ambient(), most.ambient()));
 }
 
+/// The status of a container that may be entered.
+fn may_enter(record: &Record, store: &Store, terms: &Terms) -> Result<Status, LaunchError> {
+    let (id, status) = (record.id.clone(), record.status(store));
+    match status {
+        Status::Running | Status::Created => Ok(status),
+        Status::Paused if terms.ignore_paused => Ok(status),
+        Status::Stopped => Err(LaunchError::NotRunning { id }),
+        _ => Err(LaunchError::State { id, status: status.name(), verb: "entered" }),
+    }
+}
+
 /// Runs a process in a container; returns once it has become its command.
 ///
 /// # Errors
@@ -164,14 +175,7 @@ pub(crate) fn enter(
     terms: Terms,
 ) -> Result<ExecProcess, LaunchError> {
     let record = store.read(id)?;
-    let status = record.status(store);
-    let paused = status == Status::Paused && terms.ignore_paused;
-    if !paused && !matches!(status, Status::Running | Status::Created) {
-        return match status {
-            Status::Stopped => Err(LaunchError::NotRunning { id: id.to_owned() }),
-            _ => Err(LaunchError::State { id: id.to_owned(), status: status.name(), verb: "entered" }),
-        };
-    }
+    let status = may_enter(&record, store, &terms)?;
     super::create::passed(terms.preserve)?;
     super::streams::guard()?;
     let spec = store.spec(id)?;
@@ -189,7 +193,7 @@ pub(crate) fn enter(
     let agent = super::seccomp::listener(setup.seccomp())?;
     let (first, pidfd) = record.first()?;
     let place = Place::of(&record, first, &terms)?;
-    let patience = if paused { FOREVER } else { PATIENCE };
+    let patience = if status == Status::Paused { FOREVER } else { PATIENCE };
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
     let ours = ours.interruptible(patience).doing(|| "a socket")?;
     let namespaces = different(first)?;
@@ -210,6 +214,7 @@ pub(crate) fn enter(
         filter: record.filter,
     };
     let entered = split(inside, place.unified.as_ref())?;
+    sys::descriptors::close_handed(terms.preserve);
     let limits = process.rlimits().as_deref().unwrap_or_default();
     let told = |pid: i32, notify: &OwnedFd| {
         let agent = agent.as_ref().ok_or(LaunchError::Died("entering"))?;

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::error::{Doing, LaunchError};
 use super::sysctl::Separate;
-use crate::spec::engine::NamedNamespace;
+use crate::spec::engine::{NamedNamespace, Owner};
 use crate::sys::namespace;
 
 /// Type of the file system that namespaces are files of (linux/magic.h, NSFS_MAGIC).
@@ -155,19 +155,21 @@ pub(crate) fn identify(
     let stat = fstat(&file).doing(what)?;
     let id = (stat.st_dev, stat.st_ino);
     let hosts = hosts(kind).contains(&id);
-    let foreign = kind != libc::CLONE_NEWUSER && is_foreign(&file).doing(what)?;
-    Ok((file, NamedNamespace { typ, path: path.to_owned(), id, hosts, foreign }))
+    // What owns a user namespace is its parent, which decides nothing here.
+    let owner = if kind == libc::CLONE_NEWUSER { Owner::Runtime } else { owner(&file).doing(what)? };
+    Ok((file, NamedNamespace { typ, path: path.to_owned(), id, hosts, owner }))
 }
 
-/// Whether a namespace is owned by another user namespace than the launcher's.
-fn is_foreign(file: &OwnedFd) -> rustix::io::Result<bool> {
+/// The user namespace that owns a namespace.
+fn owner(file: &OwnedFd) -> rustix::io::Result<Owner> {
     let owner = match namespace::owner(file) {
         // Of one above: the launcher's own is all that an engine without root may use.
-        Err(Errno::PERM) => return Ok(true),
+        Err(Errno::PERM) => return Ok(Owner::Hidden),
         owner => fstat(owner?)?,
     };
     let own = rustix::fs::stat("/proc/self/ns/user")?;
-    Ok((owner.st_dev, owner.st_ino) != (own.st_dev, own.st_ino))
+    let id = (owner.st_dev, owner.st_ino);
+    Ok(if id == (own.st_dev, own.st_ino) { Owner::Runtime } else { Owner::Other(id) })
 }
 
 /// The specification's word for a type (config-linux.md, "Namespaces").

@@ -24,7 +24,7 @@ use super::root::assemble::attach_at;
 use super::sync::Sync;
 use crate::confine;
 use crate::sys;
-use crate::sys::init::{Step, Told};
+use crate::sys::init::{FailureReport, Step};
 
 /// The name under which this program is that.
 pub(crate) const NAME: &str = "red-init";
@@ -34,16 +34,16 @@ const NAME_IN_MEMORY: &std::ffi::CStr = c"red-init";
 #[derive(Debug)]
 pub(super) struct Sealed(OwnedFd);
 
-/// What the first process is told.
+/// Instructions for red-init.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Orders {
-    /// The command is its child.
+    /// Start the command as a child, and reap orphans.
     pub(super) reap: bool,
-    /// It ends with whoever launched it.
+    /// Be killed when the launcher ends (PR_SET_PDEATHSIG).
     pub(super) die_with_parent: bool,
-    /// So many descriptors after the standard streams are the command's.
+    /// Number of descriptors after the standard streams that the command gets.
     pub(super) preserve: u32,
-    /// The launcher says when it may start the command: when the container is on record.
+    /// Start the command only when the launcher says so: when the record is written.
     pub(super) waits: bool,
 }
 
@@ -59,8 +59,8 @@ impl Sealed {
         }
     }
 
-    /// A program in memory. `None` where there may be none, for whatever reason: that this program's own
-    /// file does then is what is told.
+    /// A program in memory. `None` where there may be none, for whatever reason: the caller then takes this
+    /// program's own file, whose errors are reported.
     fn in_memory(program: &[u8]) -> Option<Self> {
         let memory = confine::in_memory(NAME_IN_MEMORY, |file| file.write_all(program)).ok()?;
         sys::exec::may_execute(&memory).then_some(Self(memory))
@@ -124,10 +124,11 @@ pub(crate) fn main(args: Vec<OsString>) -> ! {
     sys::init::run(&args)
 }
 
-/// What the first process has told of its failure, in the launcher's words.
+/// The error that a failure message of red-init stands for.
 pub(super) fn failure(message: &[u8]) -> LaunchError {
-    let Some(Told { step, errno, program }) = sys::init::told(message) else {
-        return LaunchError::Inside(String::from_utf8_lossy(message).into_owned());
+    let Some(FailureReport { step, errno, program }) = sys::init::parse_failure(message) else {
+        let why = format!("the first process failed, and said nothing of why ({} bytes)", message.len());
+        return LaunchError::Inside(why);
     };
     let what = match step {
         Step::Unrecorded => return inside(LaunchError::Died("its preparation")),
@@ -143,7 +144,7 @@ pub(super) fn failure(message: &[u8]) -> LaunchError {
     };
     // Whoever has taken over the conversation may say anything (errno(3): none is larger).
     if !(1..=4095).contains(&errno) {
-        return LaunchError::Inside(format!("{what}: an error that is none ({errno})"));
+        return LaunchError::Inside(format!("{what}: invalid error number: {errno}"));
     }
     let errno = Errno::from_raw_os_error(errno);
     match step {
@@ -152,7 +153,7 @@ pub(super) fn failure(message: &[u8]) -> LaunchError {
     }
 }
 
-/// An error as one that was said inside.
+/// The same error as one from inside the container.
 fn inside(error: LaunchError) -> LaunchError {
     LaunchError::Inside(error.to_string())
 }

@@ -39,7 +39,7 @@ pub(super) fn check_process(process: &Process) -> Result<(), LaunchError> {
     let limits = process.rlimits().as_deref().unwrap_or_default();
     for (index, limit) in limits.iter().enumerate() {
         if limits[..index].iter().any(|other| other.typ() == limit.typ()) {
-            return Err(LaunchError::refused("process.rlimits", format!("{} stands twice", limit.typ())));
+            return Err(LaunchError::refused("process.rlimits", format!("duplicate limit {}", limit.typ())));
         }
     }
     Ok(())
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_stands_once() {
+    fn a_limit_is_given_once() {
         let limits = |types: &[&str]| {
             let all: Vec<_> =
                 types.iter().map(|typ| serde_json::json!({"type": typ, "soft": 1, "hard": 2})).collect();
@@ -103,6 +103,6 @@ mod tests {
         };
         assert!(limits(&["RLIMIT_NOFILE", "RLIMIT_CORE"]).is_ok());
         let said = limits(&["RLIMIT_NOFILE", "RLIMIT_CORE", "RLIMIT_NOFILE"]).unwrap_err().to_string();
-        assert!(said.contains("RLIMIT_NOFILE stands twice"), "{said}");
+        assert!(said.contains("duplicate limit RLIMIT_NOFILE"), "{said}");
     }
 }

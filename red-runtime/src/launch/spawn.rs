@@ -21,6 +21,7 @@ use super::schedule::Schedule;
 use super::sibling::{Made, made_within};
 use super::sync::{Message, Sync};
 use super::warning::warn;
+use crate::sys;
 use crate::sys::clone::{Cloned, clone3};
 
 /// How long each step of a first process may take: more than any that works, less than for ever. Hooks that
@@ -154,6 +155,9 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
     let inheritance = Inheritance { sync: theirs, wait, mapped_by_user, opens };
     let place = Place { adjust: early, cgroup: cgroup.as_ref(), offsets };
     let (pid, pidfd) = start(job, &namespaces, setup, inheritance, place)?;
+    // They are the command's now. Whoever is at their other end is to notice when it lets go of them, and not when
+    // this process ends, which in the foreground waits for it.
+    sys::descriptors::close_handed(job.preserve);
     let spawned = Spawned { pid, pidfd, sync: ours };
     let go = || spawned.sync.say(&Message::Go).doing(|| "the container's first process");
     let result = (|| {

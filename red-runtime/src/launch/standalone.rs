@@ -8,7 +8,6 @@ use std::time::Instant;
 use oci_spec::runtime::{Capability, LinuxResources, LinuxResourcesBuilder, Spec};
 use rustix::fs::FileType;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use sha2::{Digest as _, Sha256};
 
 use super::cgroup::{Layout, Wanted, own_path};
 use super::container;
@@ -26,7 +25,7 @@ use crate::node::family::Family;
 use crate::node::merge::Sharing;
 use crate::spec::host::CgroupMode;
 use crate::spec::plan::Plan;
-use crate::spec::{bundle, resources};
+use crate::spec::{bundle, digest, resources};
 use crate::sys::mount_attr::{MountAttr, flag};
 
 /// How a plan is launched.
@@ -281,7 +280,7 @@ fn handed_descriptors(plan: &mut Plan, root: &mut Root) -> Result<u32, LaunchErr
                 attr: MountAttr { set: flag::RDONLY, propagation: libc::MS_PRIVATE, ..MountAttr::default() },
                 recursive: MountAttr::default(),
                 otherwise: Otherwise::Skip,
-                holes: Vec::new(),
+                missing_points: Vec::new(),
                 of_node: false,
                 held: false,
             });
@@ -340,8 +339,7 @@ fn chain(plan: &Plan, family: &Family, id: &str) -> Result<Chain, LaunchError> {
     let mut chain = Vec::new();
     for level in &plan.merged.levels {
         let node = &family.nodes[level.node];
-        let place = Sha256::digest(node.vars.path.as_bytes());
-        let place: String = place.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let place = digest::short(node.vars.path.as_bytes());
         // An alias is unique in its family only, so a part of the path's digest goes with it.
         path = format!("{path}/{}-{place}", node.vars.alias);
         // What cannot hold here was warned of when the plan was made.

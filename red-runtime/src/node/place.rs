@@ -14,10 +14,9 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::limits;
 use super::walk;
 
-pub use super::read::{Text, text_at, text_below};
+pub use super::read::{Text, file_in, text_at, text_below};
 pub use super::walk::{End, Way};
 
 /// What the kernel says of a file or directory.
@@ -163,12 +162,14 @@ pub enum PlaceError {
         path: String,
     },
     /// Larger than any real one.
-    #[error("{path}: {size} bytes, more than {}", limits::FILE_BYTES)]
+    #[error("{path}: {size} bytes, more than {most}")]
     TooLarge {
         /// What was opened.
         path: String,
         /// How large it is.
         size: u64,
+        /// How large it may be.
+        most: u64,
     },
     /// Not text.
     #[error("{path}: not UTF-8 from byte {offset} on")]

@@ -87,14 +87,52 @@ fn text_flags() -> OFlags {
     OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC
 }
 
+/// Reads a regular file of foreign contents below `dir`, as far as `scope` lets the path lead; `path` is what
+/// messages call it. Its type is known before it is opened to be read: opening a FIFO waits, and opening a device
+/// can do something. `Ok(None)` when it is missing.
+///
+/// # Errors
+/// openat2(2) or read(2) fails, it is no regular file, or has more than `most` bytes.
+pub fn file_in(
+    dir: impl AsFd,
+    name: &Path,
+    scope: ResolveFlags,
+    (path, most): (&Path, u64),
+) -> Result<Option<Vec<u8>>, PlaceError> {
+    let scope = scope | ResolveFlags::NO_MAGICLINKS;
+    let refused = |errno| PlaceError::refused(path, errno);
+    for flags in [OFlags::PATH | OFlags::CLOEXEC, text_flags()] {
+        let file = match openat2(&dir, name, flags, Mode::empty(), scope) {
+            Err(Errno::NOENT) => return Ok(None),
+            file => file.map_err(refused)?,
+        };
+        if !flags.contains(OFlags::PATH) {
+            return read_bytes(file.as_fd(), path, most).map(|(bytes, _)| Some(bytes));
+        }
+        if !Facts::of(&file).map_err(refused)?.is_file() {
+            return Err(PlaceError::NotAFile { path: path.display().to_string() });
+        }
+    }
+    Ok(None)
+}
+
 fn read_text(fd: BorrowedFd<'_>, path: &Path) -> Result<(String, Facts), PlaceError> {
+    let (bytes, facts) = read_bytes(fd, path, limits::FILE_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|error| PlaceError::NotText {
+        path: path.display().to_string(),
+        offset: error.utf8_error().valid_up_to(),
+    })?;
+    Ok((text, facts))
+}
+
+fn read_bytes(fd: BorrowedFd<'_>, path: &Path, most: u64) -> Result<(Vec<u8>, Facts), PlaceError> {
     let facts = Facts::of(fd).map_err(|errno| PlaceError::refused(path, errno))?;
     let shown = || path.display().to_string();
     if !facts.is_file() {
         return Err(PlaceError::NotAFile { path: shown() });
     }
-    if facts.size > limits::FILE_BYTES {
-        return Err(PlaceError::TooLarge { path: shown(), size: facts.size });
+    if facts.size > most {
+        return Err(PlaceError::TooLarge { path: shown(), size: facts.size, most });
     }
     let owned = fd
         .try_clone_to_owned()
@@ -102,15 +140,13 @@ fn read_text(fd: BorrowedFd<'_>, path: &Path) -> Result<(String, Facts), PlaceEr
     let mut bytes = Vec::with_capacity(usize::try_from(facts.size).unwrap_or(0) + 1);
     // It may have grown since it was asked for its size.
     std::fs::File::from(owned)
-        .take(limits::FILE_BYTES + 1)
+        .take(most + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| PlaceError::refused(path, Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-    if bytes.len() as u64 > limits::FILE_BYTES {
-        return Err(PlaceError::TooLarge { path: shown(), size: bytes.len() as u64 });
+    if bytes.len() as u64 > most {
+        return Err(PlaceError::TooLarge { path: shown(), size: bytes.len() as u64, most });
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|error| PlaceError::NotText { path: shown(), offset: error.utf8_error().valid_up_to() })?;
-    Ok((text, facts))
+    Ok((bytes, facts))
 }
 
 /// The directories strictly between `path` (open as `dir`) and the file at `real`.

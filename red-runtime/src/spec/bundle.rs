@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use oci_spec::OciSpecError;
@@ -20,6 +20,7 @@ use rustix::fs::{Mode, OFlags};
 use super::identity::Target;
 use super::json;
 use super::layout::{Created, Entry, MountKind, anonymous_mode};
+use super::new_dir::{At, DirError, NewDir};
 use super::plan::Plan;
 use crate::node::place;
 
@@ -35,56 +36,15 @@ pub enum BundleError {
     /// The plan was made for showing: its commands did not run.
     #[error("the plan is not complete: its commands were not run")]
     Incomplete,
-    /// Something stands in the way.
-    #[error("{path} exists and is not an empty directory")]
-    Occupied {
-        /// Where the bundle should go.
-        path: String,
-    },
-    /// The file system refused.
-    #[error("{path}: {source}")]
-    Io {
-        /// What was written.
-        path: String,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
+    /// It cannot be put there.
+    #[error(transparent)]
+    Dir(#[from] DirError),
     /// The configuration could not be put into words.
     #[error("the configuration cannot be written: {0}")]
     Json(#[from] serde_json::Error),
     /// The configuration could not be changed for a bundle.
     #[error("the configuration cannot be adapted: {0}")]
     Oci(#[from] OciSpecError),
-}
-
-impl BundleError {
-    /// The same error, with a path below `from` shown as one below `to`.
-    fn moved(self, from: &Path, to: &Path) -> Self {
-        match self {
-            Self::Io { path, source } => {
-                let shown = Path::new(&path).strip_prefix(from).map(|below| to.join(below));
-                Self::Io { path: shown.map_or(path, |shown| shown.display().to_string()), source }
-            }
-            other => other,
-        }
-    }
-}
-
-trait At<T> {
-    fn at(self, path: &Path) -> Result<T, BundleError>;
-}
-
-impl<T> At<T> for io::Result<T> {
-    fn at(self, path: &Path) -> Result<T, BundleError> {
-        self.map_err(|source| BundleError::Io { path: path.display().to_string(), source })
-    }
-}
-
-impl<T> At<T> for rustix::io::Result<T> {
-    fn at(self, path: &Path) -> Result<T, BundleError> {
-        self.map_err(io::Error::from).at(path)
-    }
 }
 
 /// Writes a bundle to `dir`, which must not exist or be empty. It appears there at once and whole:
@@ -97,117 +57,21 @@ pub fn write(plan: &Plan, dir: &Path) -> Result<(), BundleError> {
     if !plan.complete {
         return Err(BundleError::Incomplete);
     }
-    free(dir)?;
-    let parent = match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let parent = fs::canonicalize(parent).at(parent)?;
-    let dir = &parent.join(dir.file_name().ok_or_else(|| occupied(dir))?);
-    let text = serde_json::to_string_pretty(&json::spec(&portable(plan, dir)?)?)?;
+    let new = NewDir::at(dir)?;
+    let text = serde_json::to_string_pretty(&json::spec(&portable(plan, new.path())?)?)?;
     for created in &plan.layout.create {
         create(created)?;
     }
-    let building = Building::new(&parent, dir)?;
-    let at = building.inside();
-    let config = at.join("config.json");
-    fs::write(&config, text + "\n")
-        .at(&config)
-        .and_then(|()| files(plan, &at))
-        .and_then(|()| skeleton(plan, &at.join("rootfs")))
-        .map_err(|error| error.moved(&at, &building.path))?;
-    building.finish(dir)
+    new.fill(|at| {
+        let config = at.join("config.json");
+        fs::write(&config, text + "\n").at(&config)?;
+        files(plan, at)?;
+        skeleton(plan, &at.join("rootfs"))
+    })?;
+    Ok(())
 }
 
-fn occupied(dir: &Path) -> BundleError {
-    BundleError::Occupied { path: dir.display().to_string() }
-}
-
-/// Checks that nothing would be overwritten.
-fn free(dir: &Path) -> Result<(), BundleError> {
-    match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(occupied(dir)),
-        Err(error) => Err(error).at(dir),
-        Ok(mut entries) => entries.next().map_or(Ok(()), |_| Err(occupied(dir))),
-    }
-}
-
-/// A bundle that is being built; removed again unless it is finished.
-struct Building {
-    path: PathBuf,
-    dir: OwnedFd,
-    done: bool,
-}
-
-/// How many names are tried. They are random, so a second one is needed only when somebody means harm.
-const NAMES: usize = 16;
-
-impl Building {
-    /// Makes a directory that was not there before, beside the bundle.
-    fn new(parent: &Path, dir: &Path) -> Result<Self, BundleError> {
-        let name = dir.file_name().unwrap_or_default().to_string_lossy();
-        for _ in 0..NAMES {
-            let path = parent.join(format!(".{name}.{:016x}.tmp", random()));
-            match fs::DirBuilder::new().mode(0o755).create(&path) {
-                Ok(()) => return Self::own(path),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error).at(&path),
-            }
-        }
-        Err(io::Error::from(io::ErrorKind::AlreadyExists)).at(parent)
-    }
-
-    /// Opens what was made. In a directory that others may write to it may be theirs by now.
-    fn own(path: PathBuf) -> Result<Self, BundleError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = rustix::fs::open(&path, flags, Mode::empty()).at(&path)?;
-        if rustix::fs::fstat(&dir).at(&path)?.st_uid != rustix::process::geteuid().as_raw() {
-            return Err(replaced()).at(&path);
-        }
-        rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o755)).at(&path)?;
-        Ok(Self { path, dir, done: false })
-    }
-
-    /// The directory, by a path that is of it whatever its name becomes.
-    fn inside(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}", self.dir.as_raw_fd()))
-    }
-
-    fn finish(mut self, dir: &Path) -> Result<(), BundleError> {
-        // Onto an empty directory rename works too (rename(2)).
-        fs::rename(&self.path, dir).at(dir)?;
-        self.done = true;
-        let (held, now) = (rustix::fs::fstat(&self.dir).at(dir)?, rustix::fs::lstat(dir).at(dir)?);
-        if (held.st_dev, held.st_ino) != (now.st_dev, now.st_ino) {
-            return Err(replaced()).at(dir);
-        }
-        Ok(())
-    }
-}
-
-fn replaced() -> io::Error {
-    io::Error::other(
-        "replaced by another user while it was written; use a directory that nobody else writes to",
-    )
-}
-
-/// A number that nobody can foresee.
-fn random() -> u64 {
-    // Keys of a hash map's state are random for each process, and differ from call to call.
-    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id())
-}
-
-impl Drop for Building {
-    fn drop(&mut self) {
-        if !self.done {
-            // What failed is being reported; this is only the broom.
-            drop(fs::remove_dir_all(&self.path));
-        }
-    }
-}
-
-fn files(plan: &Plan, dir: &Path) -> Result<(), BundleError> {
+fn files(plan: &Plan, dir: &Path) -> Result<(), DirError> {
     for (number, file) in (1..).zip(&plan.files) {
         let path = dir.join(file_name(number));
         if number == 1 {
@@ -220,7 +84,7 @@ fn files(plan: &Plan, dir: &Path) -> Result<(), BundleError> {
 }
 
 /// Makes the root, with what belongs into a tmpfs of it in its place: the tmpfs starts as a copy.
-fn skeleton(plan: &Plan, root: &Path) -> Result<(), BundleError> {
+fn skeleton(plan: &Plan, root: &Path) -> Result<(), DirError> {
     directory(root)?;
     let all: BTreeMap<&String, &Entry> = plan.layout.skeleton.iter().chain(&plan.layout.within).collect();
     for (path, entry) in all {
@@ -241,7 +105,7 @@ fn skeleton(plan: &Plan, root: &Path) -> Result<(), BundleError> {
 
 /// Gives the directories under a tmpfs its mode and owner: a runtime that copies them up may take
 /// these from the directory instead of the options.
-fn like_tmpfs(plan: &Plan, root: &Path) -> Result<(), BundleError> {
+fn like_tmpfs(plan: &Plan, root: &Path) -> Result<(), DirError> {
     let below = |path: &str| root.join(path.trim_start_matches('/'));
     for mount in plan.layout.mounts.iter().filter(|mount| mount.kind == MountKind::Tmpfs) {
         let path = below(&mount.destination);
@@ -261,7 +125,7 @@ fn like_tmpfs(plan: &Plan, root: &Path) -> Result<(), BundleError> {
 }
 
 /// Makes a directory that everybody may read, whatever the umask says; one that is there is fine.
-fn directory(path: &Path) -> Result<(), BundleError> {
+fn directory(path: &Path) -> Result<(), DirError> {
     match fs::create_dir(path) {
         Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755)).at(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -270,7 +134,7 @@ fn directory(path: &Path) -> Result<(), BundleError> {
 }
 
 /// Makes an empty file.
-fn file(path: &Path, mode: u32) -> Result<(), BundleError> {
+fn file(path: &Path, mode: u32) -> Result<(), DirError> {
     fs::File::create(path).at(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).at(path)
 }
@@ -289,7 +153,7 @@ fn mode_of(name: &OsStr, private: bool) -> u32 {
 ///
 /// Containers may write to where it is made, and exchange names there at any moment: a mode is given
 /// to the very directory that was opened, never to a name (chmod(2) follows links).
-pub(crate) fn create(created: &Created) -> Result<(), BundleError> {
+pub(crate) fn create(created: &Created) -> Result<(), DirError> {
     let path = Path::new(&created.path);
     let (mut dir, _) = place::open_walk(&created.node).at(&created.node)?;
     let below = path.strip_prefix(&created.node).unwrap_or(path);

@@ -29,9 +29,25 @@ pub struct Digest([u8; 32]);
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "sha256:{}", hex(&self.0))
     }
+}
+
+/// Bytes in hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// SHA-256 of bytes in hexadecimal digits.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// The first eight of these digits: enough to tell names apart, and no proof of anything.
+#[must_use]
+pub fn short(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes)[..4])
 }
 
 impl fmt::Debug for Digest {
@@ -103,9 +119,7 @@ pub fn parts(family: &Family, merged: &Merged, asked: &Asked, smack: Option<&str
     let form = serde_json::to_value(Canonical::of(family, merged, asked, smack)).unwrap_or_default();
     let part = |(name, keys): &(&str, &[&str])| {
         let values: Vec<_> = keys.iter().map(|key| form.get(key)).collect();
-        let hash = Sha256::digest(serde_json::to_vec(&values).unwrap_or_default());
-        let short: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        format!("{name}={short}")
+        format!("{name}={}", short(&serde_json::to_vec(&values).unwrap_or_default()))
     };
     PARTS.iter().map(part).collect::<Vec<_>>().join(" ")
 }

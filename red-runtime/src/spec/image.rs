@@ -1,10 +1,14 @@
-//! An OCI image that stands for a node: a reference to it and its accounts, in one small layer.
+//! An OCI image that references a node: the reference and the accounts of the node, in one small layer.
 //!
 //! It holds nothing of the node. Engines get from it what they look for in an image before a runtime is called:
 //! a command, and who a user's name is. The same plan gives the same bytes.
 
+mod name;
+
 use std::collections::{BTreeMap, HashMap};
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 use flate2::{Compression, GzBuilder};
 use oci_spec::OciSpecError;
@@ -13,7 +17,12 @@ use oci_spec::image::{
     ImageManifestBuilder, MediaType, OciLayoutBuilder, Os, RootFsBuilder, Sha256Digest,
 };
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
+
+pub use name::{ImageName, NameError};
+
+use super::annotation::{self, ORIGIN_REDPATH, PLAN_DIGEST};
+use super::digest::sha256;
+use super::new_dir::{At, DirError, NewDir};
 
 /// What an image is made from.
 #[derive(Clone, Debug)]
@@ -35,21 +44,24 @@ pub struct Reference<'a> {
     /// Machine of the image, by the name that Go has for it.
     pub arch: String,
     /// Name of the image.
-    pub name: String,
+    pub name: ImageName,
 }
 
-/// Why there is no image.
+/// Errors of building or writing an image.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// A document of the image specification cannot be built.
     #[error("image: {0}")]
     Spec(#[from] OciSpecError),
-    /// A document cannot be put into words.
+    /// A document cannot be serialized.
     #[error("image: {0}")]
     Json(#[from] serde_json::Error),
     /// The layer cannot be written.
     #[error("layer of the image: {0}")]
     Layer(#[from] io::Error),
+    /// It cannot be put there.
+    #[error(transparent)]
+    Dir(#[from] DirError),
 }
 
 /// Files of an image layout (image-layout.md), by path.
@@ -58,11 +70,11 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 /// Builds an image layout.
 ///
 /// # Errors
-/// None for a valid plan.
+/// A document of the image specification cannot be built.
 pub fn layout(reference: &Reference<'_>) -> Result<Files, ImageError> {
     let mut files = Files::new();
     let tar = layer(reference)?;
-    let diff = format!("sha256:{}", hex(&tar));
+    let diff = format!("sha256:{}", sha256(&tar));
     let layer = blob(&mut files, MediaType::ImageLayerGzip, &compressed(&tar)?)?.build()?;
     let config = ConfigBuilder::default().cmd(reference.command.clone()).working_dir("/").build()?;
     let rootfs = RootFsBuilder::default().typ("layers").diff_ids(vec![diff]).build()?;
@@ -74,19 +86,20 @@ pub fn layout(reference: &Reference<'_>) -> Result<Files, ImageError> {
         .history(Vec::new())
         .build()?;
     let config = blob(&mut files, MediaType::ImageConfig, &json(&config)?)?.build()?;
-    let said = [
-        ("bzh.redpesk.redpak.plan-digest", reference.digest.as_str()),
-        ("bzh.redpesk.redpak.origin.redpath", reference.redpath),
-    ];
+    let [plan_digest, origin] = [PLAN_DIGEST, ORIGIN_REDPATH].map(annotation::full);
+    let node = [(plan_digest.as_str(), reference.digest.as_str()), (origin.as_str(), reference.redpath)];
     let manifest = ImageManifestBuilder::default()
         .schema_version(2_u32)
         .media_type(MediaType::ImageManifest)
         .config(config)
         .layers(vec![layer])
-        .annotations(annotations(&said))
+        .annotations(annotations(&node))
         .build()?;
-    let tag = reference.name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
-    let names = [("org.opencontainers.image.ref.name", tag), ("io.containerd.image.name", &reference.name)];
+    let name = reference.name.to_string();
+    let names = [
+        ("org.opencontainers.image.ref.name", reference.name.tag()),
+        ("io.containerd.image.name", name.as_str()),
+    ];
     let manifest = blob(&mut files, MediaType::ImageManifest, &json(&manifest)?)?
         .annotations(annotations(&names))
         .build()?;
@@ -101,6 +114,21 @@ pub fn layout(reference: &Reference<'_>) -> Result<Files, ImageError> {
     Ok(files)
 }
 
+/// Writes an image layout to `dir`, which must not exist or be empty. It appears there at once and whole.
+///
+/// # Errors
+/// There is no image, or the directory cannot be written. Then `dir` is as it was.
+pub fn write(reference: &Reference<'_>, dir: &Path) -> Result<(), ImageError> {
+    let new = NewDir::at(dir)?;
+    let files = layout(reference)?;
+    new.fill(|at| {
+        let blobs = at.join("blobs/sha256");
+        fs::create_dir_all(&blobs).at(&blobs)?;
+        files.iter().try_for_each(|(name, contents)| fs::write(at.join(name), contents).at(&at.join(name)))
+    })?;
+    Ok(())
+}
+
 fn annotations(all: &[(&str, &str)]) -> HashMap<String, String> {
     all.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
@@ -110,13 +138,9 @@ fn json(document: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&serde_json::to_value(document)?)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Adds a blob.
 fn blob(files: &mut Files, media: MediaType, bytes: &[u8]) -> Result<DescriptorBuilder, OciSpecError> {
-    let digest = hex(bytes);
+    let digest = sha256(bytes);
     files.insert(format!("blobs/sha256/{digest}"), bytes.to_vec());
     let digest: Sha256Digest = digest.parse()?;
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -162,7 +186,7 @@ fn compressed(bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 impl Reference<'_> {
-    /// The file that stands for the node. A JSON string is one of YAML.
+    /// Contents of the reference file. A JSON string is valid YAML.
     fn text(&self) -> String {
         let redpath = serde_json::Value::from(self.redpath);
         let mut text =
@@ -191,7 +215,7 @@ mod tests {
             accounts: [b"root:x:0:0::/:/bin/sh\n".to_vec(), b"root:x:0:\n".to_vec()],
             command: vec!["sh".to_owned()],
             arch: "arm64".to_owned(),
-            name: "localhost/a:latest".to_owned(),
+            name: ImageName::of_alias("a"),
         }
     }
 
@@ -208,7 +232,7 @@ mod tests {
         let mut next = index["manifests"][0]["digest"].clone();
         for key in ["config", "layers"] {
             let blob = &first[&next.as_str().unwrap().replacen("sha256:", "blobs/sha256/", 1)];
-            assert_eq!(next.as_str().unwrap(), format!("sha256:{}", hex(blob)));
+            assert_eq!(next.as_str().unwrap(), format!("sha256:{}", sha256(blob)));
             let document: serde_json::Value = serde_json::from_slice(blob).unwrap();
             if key == "layers" {
                 assert_eq!((&document["architecture"], &document["os"]), (&"arm64".into(), &"linux".into()));
@@ -219,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_says_is_what_a_launch_reads() {
+    fn the_reference_is_parsed_as_it_was_written() {
         let mut report = crate::node::diagnostic::Report::default();
         let mut sources = crate::node::source::Sources::default();
         let file = sources.add(".redpath.yaml", reference().text());

@@ -16,17 +16,13 @@ use super::host::CgroupMode;
 use super::identity::Inside;
 use super::layout::{Layout, Mount as Placed, MountKind, anonymous_mode};
 use super::plan::Request;
-use super::resources;
+use super::{annotation, resources};
 use crate::node::config::Namespace;
 use crate::node::diagnostic::Report;
 use crate::node::merge::{Merged, Sharing};
 
 /// The version of the runtime specification the configuration keeps to.
 const OCI_VERSION: &str = "1.0.2";
-
-/// Prefix of the annotations a plan leaves in its configuration. They tell where it came from;
-/// unlike `bzh.redpesk.redpak.redpath` they ask for nothing.
-pub const ANNOTATION: &str = "bzh.redpesk.redpak.origin";
 
 /// The umask when nobody sets one.
 const DEFAULT_UMASK: u32 = 0o022;
@@ -58,8 +54,8 @@ pub fn spec(
     report: &mut Report,
 ) -> Result<Spec, OciSpecError> {
     let annotations = HashMap::from([
-        (format!("{ANNOTATION}.redpath"), redpath.to_owned()),
-        (format!("{ANNOTATION}.digest"), digest.to_string()),
+        (annotation::full(annotation::ORIGIN_REDPATH), redpath.to_owned()),
+        (annotation::full(annotation::ORIGIN_DIGEST), digest.to_string()),
     ]);
     let mut spec = SpecBuilder::default()
         .version(OCI_VERSION)

@@ -32,6 +32,20 @@ pub(super) fn close_from(first: u32, keep: &[RawFd]) -> rustix::io::Result<()> {
     close_range(from, u32::MAX, 0)
 }
 
+/// Closes the descriptors that this process was handed after its standard streams, so many at most. They are told by
+/// what they do not do: this program opens everything close-on-exec, and makes an object of none that it was handed.
+#[cfg(feature = "launch")]
+pub(crate) fn close_handed(count: u32) {
+    for number in (3..3_u32.saturating_add(count)).filter_map(|number| RawFd::try_from(number).ok()) {
+        // SAFETY: F_GETFD reads a flag of a number; one that is not open fails.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+            // SAFETY: nothing in this process owns it, as said above.
+            unsafe { libc::close(number) };
+        }
+    }
+}
+
 /// Closes every descriptor from 3 on but those of `keep`.
 ///
 /// # Errors

@@ -22,6 +22,12 @@ impl std::fmt::Debug for Heap {
     }
 }
 
+impl Default for Heap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Heap {
     /// An empty heap.
     #[must_use]

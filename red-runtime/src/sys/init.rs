@@ -16,12 +16,12 @@ pub(crate) const PROGRAM: Option<&[u8]> = Some(include_bytes!(concat!(env!("OUT_
 #[cfg(not(red_init))]
 pub(crate) const PROGRAM: Option<&[u8]> = None;
 
-/// Why the command does not run, as red-init has told it.
+/// A failure that red-init reports: why the command does not run.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) struct Told<'a> {
-    /// What it was about to do.
+pub(crate) struct FailureReport<'a> {
+    /// The step that failed.
     pub(crate) step: Step,
-    /// What the kernel said, zero when it was not the kernel.
+    /// Error number of the system call, zero when none failed.
     pub(crate) errno: i32,
     /// Path of the command.
     pub(crate) program: &'a [u8],
@@ -30,11 +30,11 @@ pub(crate) struct Told<'a> {
 /// The first byte of such a message.
 pub(crate) const FAILED: u8 = life::FAILED;
 
-/// Reads what follows that byte.
-pub(crate) fn told(message: &[u8]) -> Option<Told<'_>> {
+/// Parses what follows that byte.
+pub(crate) fn parse_failure(message: &[u8]) -> Option<FailureReport<'_>> {
     let [step, low, high, program @ ..] = message else { return None };
     let step = STEPS.into_iter().find(|one| *one as u8 == *step)?;
-    Some(Told { step, errno: i32::from(u16::from_le_bytes([*low, *high])), program })
+    Some(FailureReport { step, errno: i32::from(u16::from_le_bytes([*low, *high])), program })
 }
 
 const STEPS: [Step; 10] = [
@@ -55,7 +55,7 @@ unsafe extern "C" {
     static environ: *const *const c_char;
 }
 
-/// Is red-init in this program. Never returns.
+/// Runs red-init in this program. Never returns.
 pub(crate) fn run(args: &[CString]) -> ! {
     let argv: Vec<*const c_char> = args.iter().map(|arg| arg.as_ptr()).chain([std::ptr::null()]).collect();
     // SAFETY: both are lists of pointers to strings that end with a null pointer; this process has one thread,
@@ -75,18 +75,24 @@ mod tests {
             target_arch = "riscv64",
             target_arch = "arm"
         )) {
-            let program = PROGRAM.expect("`build.rs` has said why not");
+            let program = PROGRAM.expect("`build.rs` warns where there is none");
             assert!(program.starts_with(b"\x7fELF") && program.len() <= 4096, "{} bytes", program.len());
         }
     }
 
     #[test]
-    fn what_is_told_is_read_back() {
-        let missing = Told { step: Step::Command, errno: 2, program: b"/bin/x" };
-        assert_eq!(told(&[Step::Command as u8, 2, 0, b'/', b'b', b'i', b'n', b'/', b'x']), Some(missing));
+    fn a_failure_is_parsed_as_it_was_sent() {
+        let missing = FailureReport { step: Step::Command, errno: 2, program: b"/bin/x" };
+        assert_eq!(
+            parse_failure(&[Step::Command as u8, 2, 0, b'/', b'b', b'i', b'n', b'/', b'x']),
+            Some(missing)
+        );
         for step in STEPS {
-            assert_eq!(told(&[step as u8, 1, 1]), Some(Told { step, errno: 257, program: b"" }));
+            assert_eq!(
+                parse_failure(&[step as u8, 1, 1]),
+                Some(FailureReport { step, errno: 257, program: b"" })
+            );
         }
-        assert_eq!((told(&[99, 0, 0]), told(&[0, 0])), (None, None));
+        assert_eq!((parse_failure(&[99, 0, 0]), parse_failure(&[0, 0])), (None, None));
     }
 }

@@ -71,22 +71,52 @@ pub(crate) fn keep_heap() {
 }
 
 /// The limit of a resource that this process has (getrlimit(2)). A filter of system calls can deny that:
-/// `SystemCallFilter=~@resources` of a unit does.
+/// `SystemCallFilter=~@resources` of a unit does. Asked with 64 bits everywhere: the C library's type has 32 on some
+/// architectures, where it makes "no limit" of larger ones.
 ///
 /// # Errors
-/// What getrlimit(2) says.
+/// What prlimit(2) says.
 #[cfg(feature = "launch")]
 pub(crate) fn limit(of: rustix::process::Resource) -> rustix::io::Result<rustix::process::Rlimit> {
-    let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the place for the answer is live; the kernel's number of a resource is that of the enumeration.
-    if unsafe { libc::getrlimit(of as _, &raw mut now) } != 0 {
+    /// `RLIM64_INFINITY` (linux/resource.h).
+    const NONE: u64 = u64::MAX;
+    /// A `struct rlimit64`: current and maximum.
+    type Limits = [u64; 2];
+    let mut now: Limits = [0; 2];
+    let (own, keep) = (0, std::ptr::null::<Limits>());
+    // SAFETY: the place for the answer is live and of the size that the kernel writes, nothing is set, and the
+    // kernel's number of a resource is that of the enumeration.
+    if unsafe { libc::syscall(libc::SYS_prlimit64, own, of as libc::c_long, keep, &raw mut now) } != 0 {
         return Err(last());
     }
-    let value = |number: u64| (number != libc::RLIM_INFINITY).then_some(number);
-    Ok(rustix::process::Rlimit { current: value(now.rlim_cur), maximum: value(now.rlim_max) })
+    let [current, maximum] = now.map(|number| (number != NONE).then_some(number));
+    Ok(rustix::process::Rlimit { current, maximum })
 }
 
 /// What the last system call of this thread failed with.
 fn last() -> rustix::io::Errno {
     rustix::io::Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(rustix::io::Errno::IO)
+}
+
+#[cfg(all(test, feature = "launch"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_those_that_the_kernel_shows() {
+        use rustix::process::Resource::{Core, Fsize, Nofile};
+        let shown = std::fs::read_to_string("/proc/self/limits").unwrap();
+        for (kind, name) in
+            [(Nofile, "Max open files"), (Fsize, "Max file size"), (Core, "Max core file size")]
+        {
+            let line = shown.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            let mut words = line.split_whitespace().map(|word| word.parse::<u64>().ok());
+            let found = limit(kind).unwrap();
+            assert_eq!(
+                (found.current, found.maximum),
+                (words.next().unwrap(), words.next().unwrap()),
+                "{name}"
+            );
+        }
+    }
 }

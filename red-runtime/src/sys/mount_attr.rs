@@ -2,6 +2,9 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
+#[cfg(feature = "launch")]
+use rustix::fs::StatVfsMountFlags;
+
 use super::last;
 
 /// Flags to set and to clear (`MOUNT_ATTR_…`), and a propagation (`MS_PRIVATE` and the like, 0 for
@@ -43,6 +46,35 @@ pub(crate) mod flag {
     pub(crate) const NODIRATIME: u64 = libc::MOUNT_ATTR_NODIRATIME;
     /// Symbolic links are not followed.
     pub(crate) const NOSYMFOLLOW: u64 = libc::MOUNT_ATTR_NOSYMFOLLOW;
+}
+
+/// The flags of the mount that something is on, for another mount to have them too.
+///
+/// # Errors
+/// What fstatvfs(3) says.
+#[cfg(feature = "launch")]
+pub(crate) fn of(mount: impl AsFd) -> rustix::io::Result<MountAttr> {
+    // As of Linux 5.10 (linux/statfs.h); others are options of file systems.
+    const NOSYMFOLLOW: StatVfsMountFlags = StatVfsMountFlags::from_bits_retain(0x2000);
+    let found = rustix::fs::fstatvfs(mount)?.f_flag;
+    let flags = [
+        (StatVfsMountFlags::RDONLY, flag::RDONLY),
+        (StatVfsMountFlags::NOSUID, flag::NOSUID),
+        (StatVfsMountFlags::NODEV, flag::NODEV),
+        (StatVfsMountFlags::NOEXEC, flag::NOEXEC),
+        (StatVfsMountFlags::NODIRATIME, flag::NODIRATIME),
+        (NOSYMFOLLOW, flag::NOSYMFOLLOW),
+    ];
+    let set = flags.iter().filter(|(one, _)| found.contains(*one)).fold(0, |set, (_, flag)| set | flag);
+    // Of these three one holds, and relative access times are none of the flags (mount_setattr(2)).
+    let atime = if found.contains(StatVfsMountFlags::NOATIME) {
+        flag::NOATIME
+    } else if found.contains(StatVfsMountFlags::RELATIME) {
+        0
+    } else {
+        flag::STRICTATIME
+    };
+    Ok(MountAttr { set: set | atime, clear: flag::ATIME, propagation: 0 })
 }
 
 /// Changes the mount that `mount` is the root of, and with `recursive` all mounts below it.

@@ -8,19 +8,14 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use super::NodeError;
-use super::choice::{Choice, REFERENCE, Rival, Selection, refused};
+use super::choice::{Choice, REFERENCE, RootNode, Selection, refused};
 use crate::node::diagnostic::Code;
 use crate::node::value;
-
-/// Prefix of the annotations that are ours.
-pub(super) const PREFIX: &str = "bzh.redpesk.redpak";
-
-/// Annotations that name a node and say how to start it.
-const KEYS: [&str; 4] = ["redpath", "admin", "strict", "plan-digest"];
+use crate::spec::annotation::{self, KEYS, PREFIX};
 
 /// Annotations that a plan leaves in its configuration. They tell where it came from and ask for
 /// nothing.
-pub(super) const ORIGIN: [&str; 2] = ["origin.redpath", "origin.digest"];
+pub(super) const ORIGIN: [&str; 2] = [annotation::ORIGIN_REDPATH, annotation::ORIGIN_DIGEST];
 
 /// Annotations that say what a container is to Kubernetes: of containerd, of cri-o.
 pub(super) const CONTAINER_TYPES: [&str; 2] =
@@ -56,7 +51,7 @@ impl<'a> Member<'a> {
 
 /// A value, and the annotation that has it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Said<T> {
+struct Setting<T> {
     value: T,
     key: String,
 }
@@ -64,10 +59,10 @@ struct Said<T> {
 /// What the annotations say.
 #[derive(Debug, Default)]
 pub(super) struct Annotations {
-    redpath: Option<Said<PathBuf>>,
-    admin: Option<Said<bool>>,
-    strict: Option<Said<bool>>,
-    digest: Option<Said<String>>,
+    redpath: Option<Setting<PathBuf>>,
+    admin: Option<Setting<bool>>,
+    strict: Option<Setting<bool>>,
+    digest: Option<Setting<String>>,
     /// A node is named for another container of the pod: what is said of all nodes of the pod need not be of
     /// this one.
     elsewhere: bool,
@@ -94,7 +89,7 @@ impl Annotations {
                 (Some(container), _) if !is_label(container) => return Err(unnameable(key, container)),
                 (Some(container), Member::Container(own)) if container == own => {}
                 (Some(_), Member::Container(_) | Member::Sandbox) => {
-                    read.elsewhere |= what == "redpath";
+                    read.elsewhere |= what == annotation::REDPATH;
                     continue;
                 }
                 (Some(container), Member::Unnamed) => return Err(nameless(key, what, container)),
@@ -109,15 +104,15 @@ impl Annotations {
         let flag =
             || value::boolean(value).map_err(|_wrong| invalid(&key, value, "expected `true` or `false`"));
         match what {
-            "redpath" if Path::new(value).is_absolute() => {
-                self.redpath = Some(Said { value: value.into(), key });
+            annotation::REDPATH if Path::new(value).is_absolute() => {
+                self.redpath = Some(Setting { value: value.into(), key });
             }
-            "redpath" => return Err(invalid(&key, value, "expected an absolute path")),
-            "admin" => self.admin = Some(Said { value: flag()?, key }),
-            "strict" => self.strict = Some(Said { value: flag()?, key }),
+            annotation::REDPATH => return Err(invalid(&key, value, "expected an absolute path")),
+            annotation::ADMIN => self.admin = Some(Setting { value: flag()?, key }),
+            annotation::STRICT => self.strict = Some(Setting { value: flag()?, key }),
             _ => {
                 let value = digest(value).ok_or_else(|| invalid(&key, value, DIGEST_FORM))?;
-                self.digest = Some(Said { value, key });
+                self.digest = Some(Setting { value, key });
             }
         }
         Ok(())
@@ -142,9 +137,9 @@ impl Annotations {
         choice.admin |= is_true(self.admin.as_ref());
         choice.strict |= is_true(self.strict.as_ref());
         choice.digest = self.digest.map(|said| said.value).or(choice.digest);
-        if let Some(Said { value, key }) = self.redpath {
+        if let Some(Setting { value, key }) = self.redpath {
             let path = std::mem::replace(&mut choice.redpath, value);
-            choice.rival = Some(Rival { path, annotation: key });
+            choice.root_node = Some(RootNode { path, annotation: key });
         }
         Ok(choice)
     }
@@ -185,7 +180,7 @@ impl Annotations {
     }
 }
 
-fn is_true(said: Option<&Said<bool>>) -> bool {
+fn is_true(said: Option<&Setting<bool>>) -> bool {
     said.is_some_and(|said| said.value)
 }
 

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use oci_spec::runtime::Spec;
 
 use super::NodeError;
-use super::annotations::{Annotations, DIGEST_FORM, Member, ORIGIN, PREFIX, digest};
+use super::annotations::{Annotations, DIGEST_FORM, Member, ORIGIN, digest};
 use crate::node::decode;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::family::STATUS_NAME;
 use crate::node::place::{self, PlaceError};
 use crate::node::source::Sources;
+use crate::spec::annotation;
 
 /// Name of the file that stands for a node in an image.
 pub(super) const REFERENCE: &str = ".redpath.yaml";
@@ -45,7 +46,7 @@ pub(super) struct Choice {
     /// Digests of parts of that plan.
     pub(super) parts: Option<String>,
     /// What the root says, when an annotation has named a node.
-    pub(super) rival: Option<Rival>,
+    pub(super) root_node: Option<RootNode>,
     /// Where the root says it, when that is a file of an image.
     pub(super) reference: Option<String>,
     /// The root of the bundle where that is the node itself: the engine may have made a link in it.
@@ -54,7 +55,7 @@ pub(super) struct Choice {
 
 /// The node of a root beside that of an annotation.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Rival {
+pub(super) struct RootNode {
     /// Node that the root is, or refers to.
     pub(super) path: PathBuf,
     /// The annotation that names a node too.
@@ -117,7 +118,7 @@ pub(super) struct Origin {
 /// The node that a configuration says it was written from.
 pub(super) fn origin(spec: &Spec) -> Option<Origin> {
     let said = spec.annotations().as_ref()?;
-    let [redpath, digest] = ORIGIN.map(|key| said.get(&format!("{PREFIX}.{key}")).cloned());
+    let [redpath, digest] = ORIGIN.map(|key| said.get(&annotation::full(key)).cloned());
     Some(Origin { redpath: redpath.filter(|path| path.starts_with('/'))?, digest })
 }
 
@@ -211,6 +212,7 @@ fn reference(root: &Path) -> Result<Choice, NodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::annotation::PREFIX;
 
     fn chosen(root: &Path, annotations: &[(&str, &str)]) -> Result<Selection, String> {
         let annotations: serde_json::Map<String, serde_json::Value> =
@@ -283,12 +285,12 @@ mod tests {
         let agreed = agreed.map(|(name, value)| (key(name), value));
         let agreed: Vec<(&str, &str)> = agreed.iter().map(|(key, value)| (key.as_str(), *value)).collect();
         let Ok(Selection::Node(choice)) = chosen(dir.path(), &agreed) else { panic!("it agrees") };
-        assert!(choice.strict && choice.admin && choice.digest == Some(zeros) && choice.rival.is_none());
+        assert!(choice.strict && choice.admin && choice.digest == Some(zeros) && choice.root_node.is_none());
         let Ok(Selection::Node(choice)) = chosen(dir.path(), &[(&key("redpath"), "/other")]) else {
             panic!("it names a node")
         };
-        let rival = Rival { path: "/n".into(), annotation: key("redpath") };
-        assert_eq!((choice.redpath, choice.rival), ("/other".into(), Some(rival)));
+        let root_node = RootNode { path: "/n".into(), annotation: key("redpath") };
+        assert_eq!((choice.redpath, choice.root_node), ("/other".into(), Some(root_node)));
         assert_eq!(choice.reference.as_deref(), Some(".redpath.yaml:1:10"));
         std::fs::write(dir.path().join(REFERENCE), "redpath: /n\nplan-digest: abc\n").unwrap();
         assert!(chosen(dir.path(), &[]).unwrap_err().contains("64 hexadecimal digits"));

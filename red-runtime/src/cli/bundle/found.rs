@@ -10,8 +10,9 @@ use crate::launch::error::LaunchError;
 use crate::launch::namespaces as kinds;
 use crate::node::guard::{MountTable, Opened};
 use crate::spec::engine::{
-    BindSource, EngineFacts, EngineFile, KernelFs, NamedNamespace, is_bind, is_frozen,
+    self, BindSource, EngineFacts, EngineFile, KernelFs, NamedNamespace, is_bind, is_frozen,
 };
+use crate::spec::plan::Plan;
 use crate::spec::shm::HostShm;
 
 /// Opens every namespace and source of a configuration that names a node, and keeps what they are.
@@ -48,6 +49,14 @@ impl Shm {
         let place = self.0.locate(opened.facts.mount, &opened.path);
         place.is_some_and(|place| self.1.holds(&place))
     }
+}
+
+/// Opens every namespace that a node joins, and keeps what they are.
+///
+/// # Errors
+/// One is missing, or no namespace of its type.
+pub(super) fn joined(plan: &Plan) -> Result<Vec<NamedNamespace>, LaunchError> {
+    engine::joined(plan).map(|(typ, path)| Ok(kinds::identify(typ, path)?.1)).collect()
 }
 
 /// Opens every namespace of a configuration, and keeps what they are.

@@ -31,16 +31,17 @@ use crate::node::load::{self, LoadError, LoadOptions};
 use crate::node::place::{PlaceError, plain};
 use crate::node::source::Sources;
 use crate::policy::{self, Policy, Starter};
-use crate::spec::bundle::{self, BundleError};
+use crate::spec::bundle;
 use crate::spec::config_json;
 use crate::spec::digest;
-use crate::spec::engine::room::{Hole, room};
+use crate::spec::engine::room::{MissingPoint, room};
 use crate::spec::engine::{self, Combined, EngineFacts};
 use crate::spec::host::SystemHost;
 use crate::spec::identity::{Asked, Caller};
+use crate::spec::new_dir::DirError;
 use crate::spec::plan::{self, Plan, Request};
 
-use choice::{Choice, Rival, Selection};
+use choice::{Choice, RootNode, Selection};
 use found::EngineDirs;
 use volumes::Origin;
 
@@ -64,7 +65,7 @@ pub(super) enum NodeError {
     Place(#[from] PlaceError),
     /// A directory of a node cannot be made.
     #[error(transparent)]
-    Create(#[from] BundleError),
+    Create(#[from] DirError),
 }
 
 /// A bundle, read.
@@ -150,15 +151,16 @@ impl Loaded {
     fn of_node(
         bundle: PathBuf,
         spec: &Spec,
-        facts: EngineFacts,
+        mut facts: EngineFacts,
         by: (&Policy, &Choice),
     ) -> Result<Self, super::runtime::RunError> {
-        let Planned { plan, family, combined, of_node, holes } = planned(spec, &facts, by, &bundle)?;
+        let Planned { plan, family, combined, of_node, missing_points } =
+            planned(spec, &mut facts, by, &bundle)?;
         by.1.undo()?;
         for created in &plan.layout.create {
             bundle::create(created).map_err(NodeError::from)?;
         }
-        let mut root = layout::of_engine(&plan, &family, (&combined, holes), &bundle)?;
+        let mut root = layout::of_engine(&plan, &family, (&combined, missing_points), &bundle)?;
         for index in of_node {
             root.mounts[index].of_node = true;
         }
@@ -234,50 +236,51 @@ struct Planned {
     /// Which of the engine's mounts are a part of a node all the same, by number.
     of_node: Vec<usize>,
     /// Mount points that the node's read-only exports lack.
-    holes: BTreeMap<usize, Vec<Hole>>,
+    missing_points: BTreeMap<usize, Vec<MissingPoint>>,
 }
 
 /// The plan of a node for an engine, checked against the policy, and combined with what the engine brings.
 fn planned(
     spec: &Spec,
-    facts: &EngineFacts,
+    facts: &mut EngineFacts,
     (policy, choice): (&Policy, &Choice),
     bundle: &Path,
-) -> Result<Planned, NodeError> {
+) -> Result<Planned, super::runtime::RunError> {
     let launch = Launch::of_this_process();
     let rules = policy.rules(&launch);
     let options =
         LoadOptions { admin: choice.admin, prefix: launch.prefix().to_owned(), ..LoadOptions::default() };
-    let loaded = load::load(&choice.redpath, &options)?;
+    let loaded = load::load(&choice.redpath, &options).map_err(NodeError::from)?;
     let mut report = loaded.report;
     let Some(family) = loaded.family else {
-        return Err(NodeError::Mistakes(report, loaded.sources));
+        return Err(NodeError::Mistakes(report, loaded.sources).into());
     };
     agreed(choice, &family, &mut report);
     let (plan, found) = plan_for(spec, choice, &family, policy, launch);
     report.append(found);
     let Some(plan) = plan.filter(|_| !report.has_errors()) else {
-        return Err(NodeError::Mistakes(report, Arc::clone(&family.sources)));
+        return Err(NodeError::Mistakes(report, Arc::clone(&family.sources)).into());
     };
+    facts.namespaces.append(&mut found::joined(&plan)?);
     let (combined, found) = engine::combine(spec, facts, &plan, &family);
     report.append(found);
     pinned(choice, &plan, &family, &mut report);
     match combined.filter(|_| !report.has_errors()) {
         Some(mut combined) => {
             let of_node = volumes::check_node(&rules, (&family, &plan), &mut combined, bundle)?;
-            let holes = room(&combined, (&plan, &family), &mut SystemHost::default(), &mut report);
+            let missing_points = room(&combined, (&plan, &family), &mut SystemHost::default(), &mut report);
             if report.has_errors() {
-                return Err(NodeError::Mistakes(report, Arc::clone(&family.sources)));
+                return Err(NodeError::Mistakes(report, Arc::clone(&family.sources)).into());
             }
-            Ok(Planned { plan, family, combined, of_node, holes })
+            Ok(Planned { plan, family, combined, of_node, missing_points })
         }
-        None => Err(NodeError::Mistakes(report, Arc::clone(&family.sources))),
+        None => Err(NodeError::Mistakes(report, Arc::clone(&family.sources)).into()),
     }
 }
 
 /// An annotation and a root that name different nodes: either could be what was meant.
 fn agreed(choice: &Choice, family: &Family, report: &mut Report) {
-    let Some(Rival { path, annotation }) = &choice.rival else { return };
+    let Some(RootNode { path, annotation }) = &choice.root_node else { return };
     let leaf = family.leaf().path.as_path();
     let same = crate::node::place::canonical(path).is_ok_and(|path| path == leaf);
     if !same {

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Exit, Output, RunError, version};
 use crate::node::capability::CAPABILITIES;
+use crate::spec::annotation;
 
 /// Words of mount options that are understood.
 const MOUNT_OPTIONS: &[&str] = &[
@@ -107,13 +108,18 @@ pub(super) fn run(out: &mut Output) -> Result<Exit, RunError> {
             "mountExtensions": {"idmap": {"enabled": false}}
         },
         "annotations": {
-            "bzh.redpesk.redpak.version": env!("CARGO_PKG_VERSION"),
-            "bzh.redpesk.redpak.commit": version::commit(),
-            "bzh.redpesk.redpak.checkpoint.enabled": "false",
+            (annotation::full("version")): env!("CARGO_PKG_VERSION"),
+            (annotation::full("commit")): version::commit(),
+            (annotation::full("checkpoint.enabled")): "false",
         },
-        "potentiallyUnsafeConfigAnnotations": [
-            "bzh.redpesk.redpak.redpath", "bzh.redpesk.redpak.admin", "bzh.redpesk.redpak.strict"
-        ]
+        "potentiallyUnsafeConfigAnnotations": unsafe_annotations(),
     }))?;
     Ok(Exit::Success)
+}
+
+/// Annotations that engines should not pass on from strangers; one that ends in `.` stands for all that begin with
+/// it (features.md, "Unsafe annotations in config.json"): in a pod the name of a container follows.
+fn unsafe_annotations() -> Vec<String> {
+    let names = annotation::UNSAFE.map(annotation::full);
+    names.iter().flat_map(|name| [name.clone(), format!("{name}.")]).collect()
 }

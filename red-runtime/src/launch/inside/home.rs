@@ -1,13 +1,12 @@
 //! The home directory of a user, from the container's own `/etc/passwd` (passwd(5)).
 
 use std::ffi::OsStr;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::fs::{CWD, ResolveFlags};
 
-use super::closed::open_inside;
+use crate::node::place::file_in;
 
 /// Where users are listed.
 const PASSWD: &str = "/etc/passwd";
@@ -21,19 +20,10 @@ pub(super) fn of(uid: u32) -> std::ffi::OsString {
     listed.unwrap_or_else(|| "/".into())
 }
 
-/// The list, where it is a file: what else an image has there may wait for ever, or do something when it
-/// is opened.
+/// The list, where it is a file: an image may have anything there.
 fn text() -> Option<Vec<u8>> {
-    let regular = |fd: &std::os::fd::OwnedFd| {
-        fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
-    };
-    open_inside(Path::new(PASSWD), OFlags::empty()).ok().filter(regular)?;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file =
-        openat2(CWD, PASSWD, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS).ok().filter(regular)?;
-    let mut text = Vec::new();
-    std::fs::File::from(file).take(LARGEST).read_to_end(&mut text).ok()?;
-    Some(text)
+    let passwd = Path::new(PASSWD);
+    file_in(CWD, passwd, ResolveFlags::empty(), (passwd, LARGEST)).ok().flatten()
 }
 
 /// The home directory in the first line of a user that has one.

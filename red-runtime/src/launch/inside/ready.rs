@@ -66,6 +66,7 @@ impl<'a> Ready<'a> {
     /// whoever starts it hears what goes wrong.
     pub(super) fn start(mut self, job: &Job<'_>) -> ! {
         let launcher = self.common.sync;
+        self.name_listener(self.kept.exe.is_some() && job.reaps());
         let starter = match self.wait() {
             Ok(starter) => starter,
             Err(error) => report_and_exit(launcher, error),
@@ -77,13 +78,19 @@ impl<'a> Ready<'a> {
         }
     }
 
+    /// Names the process that sockets are handed to (sd_listen_fds(3)): this one, or where that reaps, its first
+    /// child, which in a fresh namespace is the second process.
+    fn name_listener(&mut self, reaps: bool) {
+        let Common { setup, passed, .. } = &mut self.common;
+        if *passed > 0 && setup.listens() {
+            setup.set_env("LISTEN_PID", (own_pid() + i32::from(reaps)).to_string());
+        }
+    }
+
     /// Waits, in a container that was created, until it is started. In the foreground it starts at
     /// once, and the launcher is who hears of it.
     fn wait(&mut self) -> Result<Option<Sync>, LaunchError> {
-        let Common { setup, sync, passed, .. } = &mut self.common;
-        if *passed > 0 && setup.listens() {
-            setup.set_env("LISTEN_PID", own_pid().to_string());
-        }
+        let sync = self.common.sync;
         // Locks are the first process's, and stay with it over exec as long as their files are open.
         for lock in &self.kept.locks {
             rustix::io::fcntl_setfd(lock, FdFlags::empty()).doing(|| "a lock")?;
@@ -98,8 +105,8 @@ impl<'a> Ready<'a> {
     }
 
     fn command(self, job: &Job<'_>, reporter: &Sync, created: bool) -> Result<Never, LaunchError> {
-        let Self { mut common, kept, program, filter } = self;
-        let setup = &mut common.setup;
+        let Self { common, kept, program, filter } = self;
+        let setup = &common.setup;
         let list = job.spec.hooks().as_ref().and_then(|hooks| hooks.start_container().as_ref());
         if list.is_some() {
             let filter = filter.clone();
@@ -123,11 +130,6 @@ impl<'a> Ready<'a> {
         match &kept.exe {
             // The first process is ours, and gives signals back to the command itself.
             Some(exe) => {
-                if preserve > 0 {
-                    // Whom sockets are handed to (sd_listen_fds(3)): itself, or its first child, which in a
-                    // fresh namespace is the second process.
-                    setup.set_env("LISTEN_PID", (own_pid() + i32::from(orders.reap)).to_string());
-                }
                 load(filter.as_deref())?;
                 Err(setup.exec_under(exe, orders, reporter, &program))
             }

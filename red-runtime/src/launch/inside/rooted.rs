@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{FileType, FlockOperation, Uid, fchown, fcntl_lock, fstat};
 use rustix::io::Errno;
+use rustix::process::Resource;
 
 use super::{Closed, Common, Kept};
 use crate::launch::console::Terminal;
@@ -40,7 +41,7 @@ pub(in crate::launch) struct Joined<'a> {
 impl<'a> Rooted<'a> {
     /// The first process, whose root was just put together.
     pub(super) fn first(
-        common: Common<'a>,
+        mut common: Common<'a>,
         job: &Job<'_>,
         terminal: Option<Terminal>,
         mut kept: Kept,
@@ -53,7 +54,7 @@ impl<'a> Rooted<'a> {
         if !job.no_new_keyring {
             keyring(job.id, job.filter)?;
         }
-        kept.locks = locks_held(kept.locks, common.passed)?;
+        (kept.locks, common.passed) = locks_held(kept.locks, common.passed)?;
         Ok(Self { common, kept })
     }
 
@@ -115,13 +116,44 @@ fn keyring(id: &str, filter: bool) -> Result<(), LaunchError> {
 
 /// Takes a shared lock on each file (fcntl(2), "Advisory record locking"), beyond the descriptors that are passed
 /// to the command: fewer may be passed than announced. They are moved first, for a lock is lost with the first
-/// descriptor of its file that is closed.
-fn locks_held(locks: Vec<OwnedFd>, passed: u32) -> Result<Vec<OwnedFd>, LaunchError> {
+/// descriptor of its file that is closed. The answer has how many descriptors are passed: no more than there can be
+/// beside the locks.
+fn locks_held(locks: Vec<OwnedFd>, passed: u32) -> Result<(Vec<OwnedFd>, u32), LaunchError> {
+    if locks.is_empty() {
+        return Ok((locks, passed));
+    }
+    let passed = match passed {
+        0 => 0,
+        // No number reaches the soft limit (getrlimit(2), RLIMIT_NOFILE), so none is asked for that does.
+        _ => at_most(passed, sys::limit(Resource::Nofile).doing(|| "a lock")?.current, locks.len()),
+    };
     let first = i32::try_from(3_u32.saturating_add(passed)).unwrap_or(i32::MAX);
     let moved = locks.into_iter().map(|lock| rustix::io::fcntl_dupfd_cloexec(lock, first));
     let locks = moved.collect::<rustix::io::Result<Vec<_>>>().doing(|| "a lock")?;
     for lock in &locks {
         fcntl_lock(lock, FlockOperation::NonBlockingLockShared).doing(|| "a lock")?;
     }
-    Ok(locks)
+    Ok((locks, passed))
+}
+
+/// How many of the announced descriptors there can be below a limit, with the standard streams before and locks
+/// after them.
+fn at_most(announced: u32, limit: Option<u64>, locks: usize) -> u32 {
+    let limit = limit.map_or(u32::MAX, |limit| u32::try_from(limit).unwrap_or(u32::MAX));
+    let locks = u32::try_from(locks).unwrap_or(u32::MAX);
+    announced.min(limit.saturating_sub(3).saturating_sub(locks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at_most;
+
+    #[test]
+    fn what_is_announced_ends_below_the_limit() {
+        assert_eq!(at_most(12, Some(1024), 1), 12);
+        assert_eq!(at_most(5000, Some(1024), 1), 1020);
+        assert_eq!(at_most(5000, None, 1), 5000);
+        assert_eq!(at_most(u32::MAX, Some(u64::MAX), 0), u32::MAX - 3);
+        assert_eq!(at_most(2, Some(4), 5), 0);
+    }
 }

@@ -225,7 +225,7 @@ fn root() -> Root {
         attr: MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() },
         recursive: MountAttr::default(),
         otherwise: Otherwise::Fail,
-        holes: Vec::new(),
+        missing_points: Vec::new(),
         held: false,
         of_node: false,
     };

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::Spec;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, OFlags, renameat, statat, unlinkat};
 use rustix::io::Errno;
-use sha2::{Digest, Sha256};
 
 use super::held::Held;
 use super::lock::{self, Lock};
 use super::trusted::{self, Untrusted};
 use super::{Record, check_id, damaged, place, read};
 use crate::launch::error::{Doing, LaunchError};
+use crate::spec::digest;
 
 /// The state directory of a caller. Each operation opens it, checks what it opened, and works
 /// relative to that.
@@ -39,8 +39,7 @@ impl Store {
         if path == Path::new("/run/red-runtime") {
             return String::new();
         }
-        let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
-        digest.iter().take(4).fold("-".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+        format!("-{}", digest::short(path.as_os_str().as_encoded_bytes()))
     }
 
     /// The state directory.

@@ -4,20 +4,19 @@ use std::collections::{BTreeMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, fstat, openat, symlinkat};
+use rustix::fs::{CWD, OFlags, fstat};
 use rustix::io::Errno;
-use rustix::mount::{
-    MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, move_mount, open_tree,
-};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
+use super::base::{detach_from_host, directory};
 use super::early::{Early, Found, locks};
 use super::fresh::fresh;
 use super::ids::{self, RootInside};
-use super::place::{Kind, Links, Places, mount_id, split};
+use super::place::{Kind, Links, Places, mount_id};
 use super::room::stay_writable;
-use super::skeleton::{make, skeleton};
+use super::skeleton::skeleton;
 use super::sources::Opener;
-use super::{Base, CheckedRoot, DeviceNode, Mount, Otherwise, Root, Source, What, cgroups, devices};
+use super::{Base, Mount, Otherwise, Root, Source, What, cgroups};
 use crate::launch::error::{Doing, LaunchError};
 use crate::launch::sync::Sync;
 use crate::spec::layout::Entry;
@@ -109,24 +108,10 @@ pub(in crate::launch) fn assemble(root: &Root, terms: &Terms<'_>) -> Result<Asse
     Ok(Assembled { places: builder.places, locks: builder.locks, late: builder.late })
 }
 
-/// Whatever is mounted from here on stays in this namespace. What the host mounts later is seen
-/// only where somebody asked for it.
-fn detach_from_host(root: &Root) -> Result<(), LaunchError> {
-    let kind = if follows(root) { MountPropagationFlags::DOWNSTREAM } else { MountPropagationFlags::PRIVATE };
-    mount_change("/", kind | MountPropagationFlags::REC).doing(|| "a private mount tree")
-}
-
-/// Whether something of a root sees what the host mounts later.
-fn follows(root: &Root) -> bool {
-    let follows = |attr: MountAttr| attr.propagation & (libc::MS_SLAVE | libc::MS_SHARED) != 0;
-    root.propagation.is_some()
-        || root.mounts.iter().any(|mount| follows(mount.attr) || follows(mount.recursive))
-}
-
 /// A root that is being put together.
 pub(super) struct Builder<'a> {
     pub(super) places: Places,
-    locks: Vec<OwnedFd>,
+    pub(super) locks: Vec<OwnedFd>,
     pub(super) root: &'a Root,
     /// Nothing is made in the base.
     pub(super) kept: bool,
@@ -304,12 +289,12 @@ impl<'a> Builder<'a> {
     }
 
     /// Whether something of a node is in the root.
-    fn has_node(&self) -> bool {
+    pub(super) fn has_node(&self) -> bool {
         self.skeleton.is_some() || self.root.has_node()
     }
 
     /// The mount that a path lies in, by its name.
-    fn above<'p>(&self, path: &'p str) -> &'p str {
+    pub(super) fn above<'p>(&self, path: &'p str) -> &'p str {
         let all = Path::new(path).ancestors().skip(1).filter_map(Path::to_str);
         all.into_iter().find(|above| self.mounted.contains(*above)).unwrap_or("/")
     }
@@ -317,68 +302,6 @@ impl<'a> Builder<'a> {
     fn remount(&self, destination: &str, attr: MountAttr) -> Result<(), LaunchError> {
         let top = self.places.open(destination, OFlags::PATH).doing(|| destination)?;
         mount_attr::set(&top, true, attr).doing(|| format!("flags of mount {destination}"))
-    }
-
-    /// Whether a device is still to be made. In what a node exports it has to be there.
-    fn is_for(&self, device: &DeviceNode) -> Result<bool, LaunchError> {
-        let what = || format!("device {}", device.path);
-        let (parent, name) = split(&device.path);
-        if !self.has_node() {
-            return Ok(true);
-        }
-        let parent = self.places.directory(parent).doing(what)?;
-        match self.places.may_make(&parent, Links::Follow) {
-            Err(Errno::NOENT) => {}
-            may => return may.map(|()| true).doing(what),
-        }
-        match openat(&parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(_) => Ok(false),
-            Err(Errno::NOENT) => Err(LaunchError::refused(
-                what(),
-                format!(
-                    "is missing, and nothing is made in {}, which a node exports; make it there beforehand, or name another place",
-                    self.above(&device.path)
-                ),
-            )),
-            Err(errno) => Err(errno).doing(what),
-        }
-    }
-
-    fn devices(&self, nodes: &[DeviceNode], terms: &Terms<'_>) -> Result<(), LaunchError> {
-        for device in nodes {
-            if self.is_for(device)? {
-                device.make(&self.places, terms.bind_devices)?;
-            }
-        }
-        if nodes.iter().any(|device| device.path == "/dev/null") {
-            let dev = self.places.directory("/dev").doing(|| "/dev")?;
-            // A node's own has what it has.
-            match self.places.may_make(&dev, Links::Follow) {
-                Err(Errno::NOENT) if self.has_node() => return Ok(()),
-                Err(Errno::NOENT) | Ok(()) => {}
-                Err(errno) => return Err(errno).doing(|| "/dev"),
-            }
-            for (name, target) in devices::LINKS {
-                match symlinkat(target, &dev, name) {
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(errno) => return Err(errno).doing(|| format!("link /dev/{name}")),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn within(&mut self, path: &str, entry: &Entry) -> Result<(), LaunchError> {
-        let (parent, name) = split(path);
-        if *entry == Entry::Dir {
-            // In a volume of a user's too, which may stand where a file system of the plan's would.
-            return self.places.directory(path).map(drop).doing(|| path);
-        }
-        let parent = self.places.directory(parent).doing(|| path)?;
-        if !self.places.is_ours(&parent).doing(|| path)? {
-            return Err(Errno::NOENT).doing(|| path);
-        }
-        make(&parent, name, entry, (0, 0), &mut self.locks).doing(|| path)
     }
 }
 
@@ -394,35 +317,6 @@ pub(in crate::launch) fn clone_tree(source: impl AsFd, all: bool) -> rustix::io:
 pub(in crate::launch) fn attach_at(tree: impl AsFd, point: impl AsFd) -> rustix::io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(tree, "", point, "", flags)
-}
-
-/// The root directory of a plain bundle, with everything mounted in it. `/dev`, `/proc` and `/sys`
-/// must be directories: a link there would put the container's own file systems elsewhere.
-fn directory(path: &Path, checked: Option<CheckedRoot>) -> Result<(OwnedFd, u64), LaunchError> {
-    let what = || format!("root {}", path.display());
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let source = rustix::fs::open(path, flags, Mode::empty()).doing(what)?;
-    let stat = fstat(&source).doing(what)?;
-    if checked.is_some_and(|root| root.id != (stat.st_dev, stat.st_ino)) {
-        return Err(LaunchError::refused(what(), "another directory took its place during the launch"));
-    }
-    for name in ["dev", "proc", "sys"] {
-        match openat(&source, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
-            Err(Errno::NOENT) => {}
-            found => {
-                let found = crate::node::place::Facts::of(found.doing(what)?).doing(what)?;
-                if !found.is_dir() {
-                    return Err(LaunchError::refused(what(), format!("/{name} in it is not a directory")));
-                }
-            }
-        }
-    }
-    let tree = clone_tree(&source, true).doing(what)?;
-    let set = if checked.is_some_and(|root| root.kept) { flag::RDONLY } else { 0 };
-    let private = MountAttr { set, propagation: libc::MS_PRIVATE, ..MountAttr::default() };
-    mount_attr::set(&tree, true, private).doing(what)?;
-    let device = fstat(&tree).doing(what)?.st_dev;
-    Ok((tree, device))
 }
 
 /// Words for what failed on the way to the container's cgroups.

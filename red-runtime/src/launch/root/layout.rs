@@ -9,7 +9,7 @@ use super::{Base, DeviceNode, Mount, NodeDir, Otherwise, Root, Source, What, dev
 use crate::launch::error::LaunchError;
 use crate::node::family::Family;
 use crate::node::guard::Opened;
-use crate::spec::engine::room::Hole;
+use crate::spec::engine::room::MissingPoint;
 use crate::spec::engine::{Combined, Need, Placed};
 use crate::spec::layout::{Mount as InLayout, MountKind};
 use crate::spec::plan::Plan;
@@ -33,17 +33,24 @@ pub(crate) fn root(plan: &Plan, family: &Family) -> Result<Root, LaunchError> {
 pub(crate) fn of_engine(
     plan: &Plan,
     family: &Family,
-    (combined, mut holes): (&Combined, BTreeMap<usize, Vec<Hole>>),
+    (combined, mut missing_points): (&Combined, BTreeMap<usize, Vec<MissingPoint>>),
     bundle: &Path,
 ) -> Result<Root, LaunchError> {
     let mut own: Vec<Option<Mount>> = own(plan)?.into_iter().map(Some).collect();
+    // A directory for the command is for whoever that is.
+    let user = combined.spec.process().as_ref().map(|process| (process.user().uid(), process.user().gid()));
+    if let Some(user) = user {
+        let all = own.iter_mut().flatten().zip(&plan.layout.mounts);
+        all.filter(|(_, placed)| placed.kind == MountKind::Anonymous)
+            .for_each(|(mount, _)| owned(mount, user));
+    }
     let mut mounts = Vec::with_capacity(combined.mounts.len());
     for placed in &combined.mounts {
         match placed {
             Placed::Node(index) => {
                 let mount = own.get_mut(*index).and_then(Option::take);
-                let holes = holes.remove(index).unwrap_or_default();
-                mounts.extend(mount.map(|mount| Mount { holes, ..mount }));
+                let missing_points = missing_points.remove(index).unwrap_or_default();
+                mounts.extend(mount.map(|mount| Mount { missing_points, ..mount }));
             }
             Placed::Engine { mount, need, source } => {
                 let mut mount = oci::mount(mount, bundle)?;
@@ -62,11 +69,17 @@ pub(crate) fn of_engine(
     let dev = dev.is_some_and(|mount| !matches!(mount.what, What::Bind { .. }));
     let mut root = around(plan, family, mounts, dev);
     root.readonly = combined.readonly;
-    // A directory for the command is for whoever that is.
-    if let (Base::Skeleton { owner, .. }, Some(process)) = (&mut root.base, combined.spec.process()) {
-        *owner = (process.user().uid(), process.user().gid());
+    if let (Base::Skeleton { owner, .. }, Some(user)) = (&mut root.base, user) {
+        *owner = user;
     }
     Ok(root)
+}
+
+/// Gives the top directory of a new file system to a user.
+fn owned(mount: &mut Mount, (uid, gid): (u32, u32)) {
+    let What::New { options, .. } = &mut mount.what else { return };
+    options.retain(|option| !option.starts_with("uid=") && !option.starts_with("gid="));
+    options.extend([format!("uid={uid}"), format!("gid={gid}")]);
 }
 
 fn around(plan: &Plan, family: &Family, mounts: Vec<Mount>, dev: bool) -> Root {

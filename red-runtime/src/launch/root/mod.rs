@@ -5,11 +5,13 @@
 //! configuration (`oci`), or from both; one function acts on it (`assemble`).
 
 pub(super) mod assemble;
+mod base;
 pub(super) mod cgroups;
 mod copy;
 mod cover;
 pub(super) mod devices;
 pub(super) mod early;
+mod filling;
 mod fresh;
 mod hosts;
 pub(super) mod ids;
@@ -25,7 +27,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::spec::engine::NamedNamespace;
-use crate::spec::engine::room::Hole;
+use crate::spec::engine::room::MissingPoint;
 use crate::spec::layout::Entry;
 use crate::sys::mount_attr::MountAttr;
 
@@ -119,7 +121,7 @@ pub(crate) struct Mount {
     /// What is done when it cannot stand there.
     pub(crate) otherwise: Otherwise,
     /// Mount points below it that are missing, and stand in a layer of the launch.
-    pub(crate) holes: Vec<Hole>,
+    pub(crate) missing_points: Vec<MissingPoint>,
     /// What is mounted below it next has to stand on this very mount, whatever its name leads to.
     pub(crate) held: bool,
     /// It is a part of a node, by whatever name: nothing is made in it to make room for other mounts.

@@ -32,7 +32,7 @@ impl Builder<'_> {
             return Err(LaunchError::refused("mount /proc", "is not of type proc"));
         }
         self.attach(&tree, mount, kind)?;
-        let tree = if mount.holes.is_empty() { tree } else { self.with_room(mount)? };
+        let tree = if mount.missing_points.is_empty() { tree } else { self.with_room(mount, tree)? };
         if mount.held {
             return self.places.hold(destination, tree).doing(|| format!("mount {destination}"));
         }

@@ -97,7 +97,7 @@ pub(crate) fn mount(mount: &OciMount, bundle: &Path) -> Result<Mount, LaunchErro
         attr,
         recursive,
         otherwise,
-        holes: Vec::new(),
+        missing_points: Vec::new(),
         held: false,
         of_node: false,
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chmodat, chownat, mkdirat, openat, symlinkat};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chownat, mkdirat, openat, symlinkat};
 use rustix::io::Errno;
 
 use crate::launch::error::{Doing, LaunchError};
@@ -17,20 +17,29 @@ pub(super) fn skeleton(
     locks: &mut Vec<OwnedFd>,
 ) -> Result<(), LaunchError> {
     for (path, entry) in entries {
-        let (name, what) = (path.trim_start_matches('/'), || format!("{path} in the root"));
-        make(root, name, entry, owner, locks).doing(what)?;
-        if *entry == Entry::Anonymous {
-            chmodat(root, name, Mode::from_raw_mode(anonymous_mode(path)), AtFlags::empty()).doing(what)?;
-        }
+        let name = path.trim_start_matches('/');
+        let made = match entry {
+            Entry::Anonymous => anonymous(root, path, owner),
+            _ => make(root, name, entry, locks),
+        };
+        made.doing(|| format!("{path} in the root"))?;
     }
     Ok(())
 }
 
+/// Makes a directory for the command. Nothing is taken from its mode: the process has umask 0 by now.
+fn anonymous(root: &OwnedFd, path: &str, (uid, gid): (u32, u32)) -> rustix::io::Result<()> {
+    let name = path.trim_start_matches('/');
+    mkdirat(root, name, Mode::from_raw_mode(anonymous_mode(path)))?;
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    chownat(root, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Makes one thing in a directory.
 pub(super) fn make(
     directory: impl AsFd,
     name: &str,
     entry: &Entry,
-    owner: (u32, u32),
     locks: &mut Vec<OwnedFd>,
 ) -> rustix::io::Result<()> {
     let directory = directory.as_fd();
@@ -41,11 +50,8 @@ pub(super) fn make(
             Err(Errno::EXIST) => Ok(()),
             other => other,
         },
-        Entry::Anonymous => {
-            mkdirat(directory, name, Mode::from_raw_mode(0o755))?;
-            let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
-            chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-        }
+        // It has an owner and a mode, see `anonymous`; no other place than the skeleton has one.
+        Entry::Anonymous => Err(Errno::INVAL),
         Entry::File => openat(directory, name, flags, Mode::from_raw_mode(0o444)).map(drop),
         Entry::Symlink { target } => symlinkat(target.as_str(), directory, name),
         Entry::Lock => {

@@ -89,11 +89,8 @@ pub(super) fn program(
     let mut program = vec![load(ARCHITECTURE)];
     for (audit, spaces) in parts {
         let split = own == Abi::X86_64 && audit == AUDIT_X86_64;
-        let other = if split && !abis.iter().any(|abi| *abi == Abi::X32) {
-            Some(libc::SECCOMP_RET_KILL_THREAD)
-        } else {
-            None
-        };
+        let other =
+            if split && !abis.contains(&Abi::X32) { Some(libc::SECCOMP_RET_KILL_THREAD) } else { None };
         let mut part = vec![load(NUMBER)];
         part.extend(search(&ranges(spaces, default, other), default));
         program.push(test(Test::Equal, audit, 0, 1));

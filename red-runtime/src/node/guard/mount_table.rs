@@ -210,7 +210,7 @@ fn split_lower(text: &str) -> Vec<String> {
 }
 
 /// Takes the octal escapes out (`\040` is a space).
-fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     if !text.contains('\\') {
         return text.to_owned();
     }

@@ -88,23 +88,3 @@ fn what_took_a_directorys_place_keeps_its_mode() {
     assert!(!place("dangling", |path| symlink("/nowhere", path).unwrap()).0);
     assert_eq!(mode(&dir.path().join("full")) & 0o777, 0o700);
 }
-
-/// Names beside a bundle cannot be made beforehand, and what is there is not taken.
-#[test]
-fn a_bundle_is_built_in_a_directory_of_its_own() {
-    let dir = tempfile::tempdir().unwrap();
-    let target = dir.path().join("bundle");
-    let first = Building::new(dir.path(), &target).unwrap();
-    let second = Building::new(dir.path(), &target).unwrap();
-    assert_ne!(first.path, second.path);
-    // Whoever may write to the directory above moves something else there: it is not written to, and
-    // not taken for the bundle.
-    let other = tempfile::tempdir().unwrap();
-    fs::rename(&first.path, dir.path().join("away")).unwrap();
-    symlink(other.path(), &first.path).unwrap();
-    fs::write(first.inside().join("config.json"), "{}").unwrap();
-    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
-    assert!(first.finish(&target).is_err());
-    assert!(dir.path().join("away/config.json").exists());
-    assert!(second.finish(&dir.path().join("other")).is_ok());
-}

@@ -21,8 +21,19 @@ pub struct NamedNamespace {
     pub id: (u64, u64),
     /// Whether it is the namespace of the runtime itself, or of PID 1.
     pub hosts: bool,
-    /// Whether another user namespace than the runtime's owns it.
-    pub foreign: bool,
+    /// The user namespace that owns it.
+    pub owner: Owner,
+}
+
+/// The user namespace that owns a namespace (ioctl_nsfs(2), NS_GET_USERNS).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Owner {
+    /// The runtime's own.
+    Runtime,
+    /// Another one: device and inode.
+    Other((u64, u64)),
+    /// One that the runtime may not look at: it lies outside of its own.
+    Hidden,
 }
 
 /// File systems that show the kernel instead of holding files.

@@ -19,8 +19,11 @@ mod tests;
 use oci_spec::runtime::{Mount, Spec};
 
 pub use facts::{
-    BindSource, EngineFacts, EngineFile, KernelFs, NamedNamespace, freeze, is_bind, is_frozen, is_read_only,
+    BindSource, EngineFacts, EngineFile, KernelFs, NamedNamespace, Owner, freeze, is_bind, is_frozen,
+    is_read_only,
 };
+
+pub use namespaces::joined;
 
 use super::plan::Plan;
 use crate::node::diagnostic::{Code, Diagnostic, Report};

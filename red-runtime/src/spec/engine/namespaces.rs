@@ -8,7 +8,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, Spec};
 
-use super::facts::EngineFacts;
+use super::facts::{EngineFacts, NamedNamespace, Owner};
 use super::refused;
 use crate::node::config::Namespace;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
@@ -24,6 +24,17 @@ fn kind(namespace: Namespace) -> LinuxNamespaceType {
         Namespace::Ipc => LinuxNamespaceType::Ipc,
         Namespace::Time => LinuxNamespaceType::Time,
     }
+}
+
+/// The namespaces that a node joins by path.
+pub fn joined(plan: &Plan) -> impl Iterator<Item = (LinuxNamespaceType, &Path)> {
+    plan.merged.shares.iter().filter_map(|(namespace, share)| {
+        let value = if namespace == Namespace::User { &plan.inside.user_namespace } else { &share.value };
+        match value {
+            Sharing::Join(path) => Some((kind(namespace), Path::new(&path.actual))),
+            _ => None,
+        }
+    })
 }
 
 /// How engines call their option.
@@ -60,7 +71,6 @@ pub(super) fn combine(spec: &mut Spec, facts: &EngineFacts, plan: &Plan, report:
             // another one its /sys, queues and processes could not be shown.
             (Sharing::New, None) if namespace == Namespace::User && handed(&all).is_some() => {
                 insists(handed(&all), plan, report);
-                foreign(&all, facts, report);
             }
             (Sharing::New, None) if implied(namespace) => all.extend(new(typ, None)),
             (Sharing::New, None) => disabled(option(namespace), plan, namespace, report),
@@ -79,6 +89,7 @@ pub(super) fn combine(spec: &mut Spec, facts: &EngineFacts, plan: &Plan, report:
         }
     }
     of_node(&mut all, facts, plan, report);
+    check_owners(&all, facts, report);
     let user = all.iter().find(|one| one.typ() == LinuxNamespaceType::User);
     let made = user.is_some_and(|one| one.path().as_ref().is_none_or(|path| path.as_os_str().is_empty()));
     if made && !maps {
@@ -149,23 +160,41 @@ fn insists(handed: Option<(LinuxNamespaceType, &Path)>, plan: &Plan, report: &mu
     report.push(placed(refused(message), share.origin).help(help));
 }
 
-/// Says that a namespace is of a user namespace that the engine has not named: in the launcher's own, the
-/// process would be the host's root beside those of the pod.
-fn foreign(all: &[LinuxNamespace], facts: &EngineFacts, report: &mut Report) {
-    let named = |one: &&LinuxNamespace| {
-        use LinuxNamespaceType::{Ipc, Network, Pid};
-        matches!(one.typ(), Network | Ipc | Pid)
-            && facts.namespaces.iter().any(|found| {
-                found.foreign && found.typ == one.typ() && one.path().as_ref() == Some(&found.path)
-            })
-    };
-    let Some(one) = all.iter().find(named) else { return };
-    let message = format!(
-        "the engine hands over {} namespace {}, which another user namespace owns, and does not name that one",
-        one.typ(),
-        one.path().as_deref().unwrap_or(Path::new("")).display()
-    );
-    report.push(refused(message).help("let the engine join that user namespace too"));
+/// Refuses a namespace of another user namespace than the one that is used: in the launcher's own, the process would
+/// be the host's root beside those of the pod; in a third one it could do nothing there.
+fn check_owners(all: &[LinuxNamespace], facts: &EngineFacts, report: &mut Report) {
+    let user = all.iter().find(|one| one.typ() == LinuxNamespaceType::User);
+    let user = user.and_then(|user| named(facts, user)?.1);
+    for one in all {
+        let Some((path, found)) = named(facts, one) else { continue };
+        let owner = match found {
+            // Nobody leaves what he is in already, whoever owns it.
+            Some(found) if found.hosts => continue,
+            // A mount namespace by path is refused as such.
+            _ if matches!(one.typ(), LinuxNamespaceType::User | LinuxNamespaceType::Mount) => continue,
+            Some(found) => found.owner,
+            None => Owner::Hidden,
+        };
+        let what = match (owner, user) {
+            (Owner::Runtime, _) => continue,
+            (Owner::Other(owner), Some(user)) if owner == user.id => continue,
+            (_, None) => "which another user namespace owns, and does not name that one".to_owned(),
+            (_, Some(user)) => {
+                format!("which another user namespace owns than {}, which it names too", user.path.display())
+            }
+        };
+        let message = format!("the engine hands over {} namespace {}, {what}", one.typ(), path.display());
+        report.push(refused(message).help("let the engine join the user namespace that owns it"));
+    }
+}
+
+/// The path of a namespace, and what was found there.
+fn named<'s>(
+    facts: &'s EngineFacts,
+    one: &'s LinuxNamespace,
+) -> Option<(&'s Path, Option<&'s NamedNamespace>)> {
+    let path = one.path().as_deref().filter(|path| !path.as_os_str().is_empty())?;
+    Some((path, facts.namespaces.iter().find(|found| found.typ == one.typ() && found.path == path)))
 }
 
 /// Says that the node does not share what the engine demands.
@@ -181,9 +210,8 @@ fn disabled(demand: &str, plan: &Plan, namespace: Namespace, report: &mut Report
 }
 
 /// The path of a namespace that is the host's. One that nobody looked at could be.
-fn hosts<'s>(facts: &EngineFacts, one: &'s LinuxNamespace) -> Option<&'s Path> {
-    let path = one.path().as_deref().filter(|path| !path.as_os_str().is_empty())?;
-    let found = facts.namespaces.iter().find(|found| found.typ == one.typ() && found.path == path);
+fn hosts<'s>(facts: &'s EngineFacts, one: &'s LinuxNamespace) -> Option<&'s Path> {
+    let (path, found) = named(facts, one)?;
     found.is_none_or(|found| found.hosts).then_some(path)
 }
 

@@ -1,7 +1,7 @@
-//! What an engine's mounts stand on in what a node exports.
+//! Mount points of an engine's mounts in exports of a node.
 //!
-//! Nothing is made in a node. Where an export is read-only, a mount point that is missing can stand in a layer
-//! of the launch over it; where it is writable, a layer would keep from the node what is written there.
+//! Nothing is made in a node. Where an export is read-only, a missing mount point can be in a layer of the launch
+//! over it; where it is writable, what is written to a layer would not reach the node.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::spec::plan::Plan;
 
 /// A mount point that is missing in a read-only export.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Hole {
+pub struct MissingPoint {
     /// Path below the export's mount point.
     pub path: String,
     /// Whether it is a directory.
@@ -33,15 +33,15 @@ struct Missing<'p> {
     writable: bool,
 }
 
-/// Missing mount points of the engine's mounts by position of the export's mount in the layout. One that
-/// cannot be made up for goes to `report`.
+/// Missing mount points of the engine's mounts, by the index of the export's mount in the layout. One in a writable
+/// export is an error in `report`.
 pub fn room(
     combined: &Combined,
     (plan, family): (&Plan, &Family),
     host: &mut dyn Host,
     report: &mut Report,
-) -> BTreeMap<usize, Vec<Hole>> {
-    let mut holes: BTreeMap<usize, Vec<Hole>> = BTreeMap::new();
+) -> BTreeMap<usize, Vec<MissingPoint>> {
+    let mut missing_points: BTreeMap<usize, Vec<MissingPoint>> = BTreeMap::new();
     for (index, placed) in combined.mounts.iter().enumerate() {
         let Placed::Engine { mount, need, source } = placed else { continue };
         let otherwise = match need {
@@ -59,23 +59,25 @@ pub fn room(
             let what = entry(mount, &destination);
             report.push(no_room(&what, &missing, (dir, otherwise), (plan, family)));
         } else {
-            holes.entry(*cover).or_default().push(Hole { path: missing.rest, dir });
+            missing_points.entry(*cover).or_default().push(MissingPoint { path: missing.rest, dir });
         }
     }
-    holes
+    missing_points
 }
 
 /// Places at which engines mount files and directories of their own: podman, containerd and kubelets.
-const USUAL: [(&str, bool); 6] = [
+const USUAL: [(&str, bool); 8] = [
     ("/dev/mqueue", true),
     ("/dev/pts", true),
     ("/dev/shm", true),
+    ("/dev/termination-log", false),
     ("/etc/hostname", false),
     ("/etc/hosts", false),
     ("/etc/resolv.conf", false),
+    ("/var/run/secrets/kubernetes.io/serviceaccount", true),
 ];
 
-/// Warns of places where containers of engines will not start.
+/// Warns of missing mount points that keep engines' containers from starting.
 pub fn check(plan: &Plan, family: &Family, host: &mut dyn Host, report: &mut Report) {
     for (place, dir) in USUAL {
         let destination = plan.layout.resolve(place);

@@ -1,8 +1,11 @@
+use std::path::Path;
+
+use oci_spec::runtime::LinuxNamespaceType;
 use serde_json::{Value, json};
 
 use super::{
-    BindSource, Combined, EngineFacts, EngineFile, KernelFs, NamedNamespace, Need, Placed, combine, is_bind,
-    is_read_only,
+    BindSource, Combined, EngineFacts, EngineFile, KernelFs, NamedNamespace, Need, Owner, Placed, combine,
+    is_bind, is_read_only, joined,
 };
 use crate::node::diagnostic::Report;
 use crate::node::guard::Opened;
@@ -51,7 +54,26 @@ fn combined(node: &str, change: impl FnOnce(&mut Value)) -> (Option<Combined>, R
     let planned = plan(&family, &request, launch(), &mut FakeHost::default(), None);
     let plan = planned.plan.unwrap_or_else(|| panic!("{:?}", planned.report.diagnostics()));
     let engine = engine(change);
-    combine(&engine, &facts(&engine), &plan, &family)
+    let mut facts = facts(&engine);
+    facts.namespaces.extend(joined(&plan).map(|(typ, path)| namespace(typ, path)));
+    combine(&engine, &facts, &plan, &family)
+}
+
+/// A namespace, whose owner is told by its path: that of `/foreign/a/net` is `/foreign/a/user`.
+fn namespace(typ: LinuxNamespaceType, path: &Path) -> NamedNamespace {
+    let number = path.strip_prefix("/foreign").ok().map(|rest| rest.iter().next().unwrap().len() as u64);
+    let user = typ == LinuxNamespaceType::User;
+    NamedNamespace {
+        typ,
+        path: path.to_owned(),
+        id: (4, number.filter(|_| user).unwrap_or(0)),
+        hosts: path.starts_with("/proc/1"),
+        owner: match number.filter(|_| !user) {
+            Some(number) => Owner::Other((4, number)),
+            None if path.starts_with("/above") => Owner::Hidden,
+            None => Owner::Runtime,
+        },
+    }
 }
 
 /// What would be found on a host where the engine keeps its own below `/engine`, where `/host` holds
@@ -61,14 +83,7 @@ fn facts(engine: &oci_spec::runtime::Spec) -> EngineFacts {
     let listed = engine.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
     for one in listed.into_iter().flatten() {
         if let Some(path) = one.path() {
-            let hosts = path.starts_with("/proc/1");
-            facts.namespaces.push(NamedNamespace {
-                typ: one.typ(),
-                path: path.clone(),
-                id: (4, 1),
-                hosts,
-                foreign: path.starts_with("/foreign"),
-            });
+            facts.namespaces.push(namespace(one.typ(), path));
         }
     }
     for mount in engine.mounts().iter().flatten() {
@@ -689,8 +704,46 @@ fn a_node_uses_the_user_namespace_of_what_it_is_handed() {
     }
     let said = refusal(&with("share_user: Disabled"), handed("/pods/net"));
     assert!(said.contains("would have with `share_user: Disabled`"), "{said}");
-    let said = refusal(NODE, handed("/foreign/net"));
-    assert!(said.contains("net namespace /foreign/net, which another user namespace owns"), "{said}");
-    // One that shares the host's says what it wants.
-    assert!(combined(&with("share_user: Enabled"), handed("/foreign/net")).0.is_some());
+}
+
+/// Every namespace that is handed over is of the user namespace that is used, or of the runtime's own.
+#[test]
+fn a_namespace_is_used_with_the_user_namespace_that_owns_it() {
+    let handed = |all: &'static [(&'static str, &'static str)]| {
+        move |spec: &mut Value| {
+            let namespaces = spec["linux"]["namespaces"].as_array_mut().expect("a list");
+            for (kind, path) in all {
+                namespaces.retain(|one| one["type"] != *kind);
+                namespaces.push(json!({"type": kind, "path": path}));
+            }
+        }
+    };
+    let with = |tags: &str| NODE.replace("config: {", &format!("config: {{{tags}, "));
+    let own = ("user", "/foreign/a/user");
+    for node in [NODE.to_owned(), with("share_user: Enabled"), with("share_all: Disabled")] {
+        for kind in ["network", "ipc", "uts", "cgroup", "pid", "time"] {
+            let all: &'static [_] = Box::leak(Box::new([(kind, "/foreign/a/ns"), own]));
+            let node = if kind == "time" { format!("{node}\n") } else { node.clone() };
+            let said = refusal(&node, handed(&all[..1]));
+            assert!(said.contains("namespace /foreign/a/ns, which another user namespace owns"), "{said}");
+            assert!(combined(&node, handed(all)).0.is_some(), "{kind}");
+            // The engine names a third one.
+            let all: &'static [_] = Box::leak(Box::new([(kind, "/foreign/bb/ns"), own]));
+            let said = refusal(&node, handed(all));
+            assert!(said.contains("another user namespace owns than /foreign/a/user"), "{said}");
+            let all: &'static [_] = Box::leak(Box::new([(kind, "/above/ns"), own]));
+            assert!(refusal(&node, handed(all)).contains("/above/ns"), "{kind}");
+        }
+    }
+    // A node that joins one itself, or the user namespace.
+    let joins = with("share_net: /foreign/a/net");
+    let without = |spec: &mut Value| {
+        spec["linux"]["namespaces"].as_array_mut().expect("a list").retain(|one| one["type"] != "network");
+    };
+    assert!(refusal(&joins, without).contains("/foreign/a/net, which another user namespace owns"));
+    let both = with("share_net: /foreign/a/net, share_user: /foreign/a/user");
+    assert!(combined(&both, without).0.is_some());
+    assert!(
+        refusal(&with("share_net: /foreign/bb/net, share_user: /foreign/a/user"), without).contains("bb")
+    );
 }

@@ -1,8 +1,8 @@
 //! What `red-init` does, from its first moment to its last, in system calls alone.
 //!
 //! Compiled twice: into a program of its own (`main.rs`), which the C library is no part of, and into this
-//! crate, for machines where that program cannot be had. Whatever goes wrong is told to the launcher as a
-//! step and an error number; the words are the launcher's.
+//! crate, for machines where that program cannot be had. Failures are reported to the launcher as a
+//! step and an error number; the messages are the launcher's.
 
 use core::convert::Infallible;
 use core::ffi::c_char;
@@ -25,7 +25,7 @@ pub(super) const FAILED: u8 = b'x';
 /// The message that everything is done but to start the command.
 const READY: &[u8] = b"r";
 
-/// What a failure was met at.
+/// The step at which something failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(crate) enum Step {
@@ -33,7 +33,7 @@ pub(crate) enum Step {
     Descriptors,
     /// Talking to the launcher.
     Launcher,
-    /// The launcher ended before it said that the command may start.
+    /// The launcher ended before it sent GO.
     Unrecorded,
     /// Waiting for that.
     Waiting,
@@ -54,7 +54,7 @@ pub(crate) enum Step {
 /// Why the command does not run: the step and its error number, zero where there is none.
 struct Failure(Step, i32);
 
-/// Says at which step a system call failed.
+/// Adds the step to the error of a system call.
 trait At<T> {
     fn at(self, step: Step) -> Result<T, Failure>;
 }
@@ -65,18 +65,18 @@ impl<T> At<T> for kernel::Result<T> {
     }
 }
 
-/// What it is told on its command line.
+/// Arguments of red-init.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Arguments {
-    /// Descriptor of the conversation with the launcher.
+    /// Descriptor of the socket to the launcher.
     socket: i32,
     /// The command is its child.
     reap: bool,
-    /// It ends with the launcher.
+    /// Be killed when the launcher ends.
     die_with_parent: bool,
-    /// Descriptors after the standard streams that are the command's.
+    /// Number of descriptors after the standard streams that the command gets.
     preserve: u32,
-    /// The launcher says when the command may start.
+    /// Wait for GO before the command is started.
     waits: bool,
 }
 
@@ -113,7 +113,7 @@ struct Command {
     envp: *const *const c_char,
 }
 
-/// Lives through it all. Never returns.
+/// Starts the command and, where it reaps, waits for it. Never returns.
 ///
 /// # Safety
 /// `argv` points to `argc` pointers to strings and a null pointer after them, `envp` to pointers to strings
@@ -168,9 +168,9 @@ unsafe fn begin(arguments: Arguments, command: Command) -> Result<Infallible, Fa
     }
     // It may lie in the range that is passed, where fewer were passed than announced.
     kernel::close_on_exec(socket).at(Step::Launcher)?;
-    let told = || kernel::send(socket, READY, &[]).at(Step::Launcher);
+    let ready = || kernel::send(socket, READY, &[]).at(Step::Launcher);
     if arguments.waits {
-        told()?;
+        ready()?;
         // Of a launcher that was killed before it wrote the record nothing is left.
         wait_go(socket)?;
     }
@@ -181,7 +181,7 @@ unsafe fn begin(arguments: Arguments, command: Command) -> Result<Infallible, Fa
         return Err(Failure(Step::Orphaned, 0));
     }
     if !arguments.waits {
-        told()?;
+        ready()?;
     }
     let Command { program, argv, envp } = command;
     if !arguments.reap {
@@ -199,7 +199,7 @@ unsafe fn begin(arguments: Arguments, command: Command) -> Result<Infallible, Fa
     reap(socket, arguments.preserve, command)
 }
 
-/// Waits to be told to go on.
+/// Blocks until the launcher sends GO.
 fn wait_go(socket: i32) -> Result<(), Failure> {
     let mut message = [0];
     match kernel::receive(socket, &mut message).at(Step::Waiting)? {
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_told_as_a_shell_does() {
+    fn the_exit_status_is_that_of_a_shell() {
         for (status, told) in [(0, 0), (0x0300, 3), (0xff00, 255), (9, 137), (11 | 0x80, 139)] {
             assert_eq!(code(status), told, "{status:#x}");
         }
