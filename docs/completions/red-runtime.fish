@@ -38,7 +38,7 @@ disabled\t'Nobody: a container stays in its launcher\'s cgroup'"
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -l log-level -d 'Accepted for crun compatibility; only errors are logged' -r
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -l criu -d 'Accepted for runc compatibility; checkpoints are not supported' -r -F
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -l rootless -d 'Accepted for the sake of engines; whether the caller is root is seen' -r
-complete -c red-runtime -n "__fish_red_runtime_needs_command" -s v -l version -d 'Print the version, with that of the specification and of libseccomp'
+complete -c red-runtime -n "__fish_red_runtime_needs_command" -s v -l version -d 'Print the version, with that of the specification'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -l no-pivot -d 'Change roots without pivot_root, as with `create --no-pivot`'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c red-runtime -n "__fish_red_runtime_needs_command" -f -a "create" -d 'Make a container from a bundle; it waits to be started'

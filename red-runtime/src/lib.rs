@@ -10,5 +10,7 @@ pub mod node;
 pub mod policy;
 pub mod spec;
 mod sys;
+#[cfg(feature = "launch")]
+pub use sys::heap::Heap;
 #[cfg(test)]
 mod testing;

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static HEAP: red_runtime::Heap = red_runtime::Heap::new();
+
 fn main() -> ExitCode {
     red_runtime::cli::main(std::env::args_os())
 }

@@ -105,7 +105,7 @@ fn every_probe_asks_for_what_is_used() {
     // In the order of the script. libsolvext needs libsolv, and is tried alone.
     let each = [
         (vec![of_cc("libc.a")], "libc6-dev"),
-        (vec![of_cc("libseccomp.a")], "libseccomp-dev"),
+        (vec![of_pkg_config("libseccomp")], "libseccomp-dev"),
         (vec!["/etc/ssl/certs/ca-certificates.crt".into()], "ca-certificates"),
         (vec![found("rpmsign")], "rpm"),
         (vec!["/usr/lib/rpm/elfdeps".into()], "rpm"),

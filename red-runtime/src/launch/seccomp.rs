@@ -4,6 +4,7 @@
 //! of what is allowed then need not name calls that only we make. Only a filter that asks an agent is loaded
 //! before `create` returns, for the agent is told by then.
 
+mod abi;
 mod program;
 mod table;
 

@@ -399,7 +399,9 @@ fn streams(outputs: [RawFd; 2]) -> c_int {
                 return -1;
             }
         }
-        libc::close_range(3, c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as c_int)
+        // Not every C library has a function for it.
+        libc::syscall(libc::SYS_close_range, 3 as c_uint, c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as c_uint)
+            as c_int
     }
 }
 

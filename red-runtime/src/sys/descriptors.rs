@@ -9,9 +9,7 @@ use super::last;
 /// # Errors
 /// What close_range(2) says.
 pub(crate) fn close_from_on_exec(first: u32) -> rustix::io::Result<()> {
-    // SAFETY: plain numbers; nothing is closed now.
-    let result = unsafe { libc::close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
-    if result == 0 { Ok(()) } else { Err(last()) }
+    close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
 }
 
 /// Closes every descriptor from `first` on but those in `keep`. The caller sees to it that nothing that
@@ -27,11 +25,11 @@ pub(super) fn close_from(first: u32, keep: &[RawFd]) -> rustix::io::Result<()> {
     let mut from = first;
     for number in keep {
         if from < number {
-            close_range(from, number - 1)?;
+            close_range(from, number - 1, 0)?;
         }
         from = number + 1;
     }
-    close_range(from, u32::MAX)
+    close_range(from, u32::MAX, 0)
 }
 
 /// Closes the descriptors that this process was handed after its standard streams, so many at most. They are told by
@@ -56,8 +54,9 @@ pub(crate) fn close_others(keep: &[RawFd]) -> rustix::io::Result<()> {
     close_from(3, keep)
 }
 
-fn close_range(first: u32, last_one: u32) -> rustix::io::Result<()> {
+fn close_range(first: u32, last_one: u32, flags: u32) -> rustix::io::Result<()> {
+    // Not every C library has a function for it.
     // SAFETY: the callers see to it that whatever owns one of them never runs again.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last_one, 0) };
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last_one, flags) };
     if result == 0 { Ok(()) } else { Err(last()) }
 }

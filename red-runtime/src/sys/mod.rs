@@ -19,6 +19,8 @@ pub(crate) mod bpf;
 #[cfg(feature = "launch")]
 pub(crate) mod exec;
 #[cfg(feature = "launch")]
+pub(crate) mod heap;
+#[cfg(feature = "launch")]
 pub(crate) mod init;
 #[cfg(feature = "launch")]
 pub(crate) mod namespace;

@@ -111,7 +111,6 @@ pub(super) fn run(out: &mut Output) -> Result<Exit, RunError> {
             (annotation::full("version")): env!("CARGO_PKG_VERSION"),
             (annotation::full("commit")): version::commit(),
             (annotation::full("checkpoint.enabled")): "false",
-            "io.github.seccomp.libseccomp.version": version::libseccomp(),
         },
         "potentiallyUnsafeConfigAnnotations": unsafe_annotations(),
     }))?;

@@ -39,7 +39,7 @@ use crate::launch::record::Store;
     disable_help_subcommand = true
 )]
 pub(super) struct Runtime {
-    /// Print the version, with that of the specification and of libseccomp
+    /// Print the version, with that of the specification
     #[arg(short = 'v', short_alias = 'V', long, action = clap::ArgAction::Version)]
     version: Option<bool>,
     #[command(flatten)]

@@ -8,21 +8,7 @@ pub(super) fn commit() -> &'static str {
     option_env!("RED_COMMIT").unwrap_or("unknown")
 }
 
-/// The version of libseccomp that filters are made with.
-pub(super) fn libseccomp() -> String {
-    libseccomp::ScmpVersion::current().map_or_else(
-        |_error| "unknown".to_owned(),
-        |version| format!("{}.{}.{}", version.major, version.minor, version.micro),
-    )
-}
-
 /// The text behind the program's name.
 pub(super) fn text() -> String {
-    format!(
-        "version {}\ncommit: {}\nspec: {}\nlibseccomp: {}",
-        env!("CARGO_PKG_VERSION"),
-        commit(),
-        SPEC.1,
-        libseccomp()
-    )
+    format!("version {}\ncommit: {}\nspec: {}", env!("CARGO_PKG_VERSION"), commit(), SPEC.1)
 }

@@ -1,13 +1,13 @@
 //! A filter as a program of the kernel's (seccomp(2)): by ABI, by the number of the call, by its arguments.
 //!
-//! libseccomp knows the numbers; the program is ours. Where rules about one call overlap, libseccomp 2.5
-//! leaves some of them out, and a rule that denies something is not to be lost.
+//! The program is ours: where rules about one call overlap, libseccomp 2.5 leaves some of them out, and a rule
+//! that denies something is not to be lost.
 
 use std::collections::BTreeMap;
 
-use libseccomp::{ScmpArch, ScmpSyscall};
 use oci_spec::runtime::{Arch, LinuxSeccompOperator};
 
+use super::abi::{AUDIT_X86_64, Abi, X32_BIT};
 use super::table::Table;
 use crate::sys::seccomp::{ARCHITECTURE, NUMBER};
 use crate::sys::seccomp::{Instruction, Test, and, argument, finish, jump, load, test};
@@ -45,50 +45,9 @@ pub(super) struct Newer<'a> {
 
 impl Newer<'_> {
     /// The last call of an ABI that is named.
-    fn last(&self, abi: &Abi) -> Option<u32> {
-        let known = self.names.iter().filter_map(|name| ScmpSyscall::from_name_by_arch(name, abi.arch).ok());
-        known.filter_map(|call| u32::try_from(call.as_raw_syscall()).ok()).max()
+    fn last(&self, abi: Abi) -> Option<u32> {
+        self.names.iter().filter_map(|name| abi.number(name)).max()
     }
-}
-
-/// Numbers of calls that have an ABI of 32 bits on a machine of 64 (asm/unistd_x32.h).
-const X32: u32 = 0x4000_0000;
-
-/// An ABI: what libseccomp calls it, what the kernel does (linux/audit.h), and whether its arguments have
-/// 32 bits.
-struct Abi {
-    arch: ScmpArch,
-    audit: u32,
-    narrow: bool,
-}
-
-/// The ABI of a name, if it is one of a machine that this runs on.
-fn abi(arch: ScmpArch) -> Option<Abi> {
-    let (audit, narrow) = match arch {
-        ScmpArch::X8664 => (0xc000_003e, false),
-        ScmpArch::X32 => (0xc000_003e, true),
-        ScmpArch::X86 => (0x4000_0003, true),
-        ScmpArch::Aarch64 => (0xc000_00b7, false),
-        ScmpArch::Arm => (0x4000_0028, true),
-        ScmpArch::Riscv64 => (0xc000_00f3, false),
-        ScmpArch::Loongarch64 => (0xc000_0102, false),
-        _ => return None,
-    };
-    Some(Abi { arch, audit, narrow })
-}
-
-fn named(arch: Arch) -> Option<ScmpArch> {
-    Some(match arch {
-        Arch::ScmpArchNative => ScmpArch::native(),
-        Arch::ScmpArchX86 => ScmpArch::X86,
-        Arch::ScmpArchX86_64 => ScmpArch::X8664,
-        Arch::ScmpArchX32 => ScmpArch::X32,
-        Arch::ScmpArchArm => ScmpArch::Arm,
-        Arch::ScmpArchAarch64 => ScmpArch::Aarch64,
-        Arch::ScmpArchRiscv64 => ScmpArch::Riscv64,
-        Arch::ScmpArchLoongarch64 => ScmpArch::Loongarch64,
-        _ => return None,
-    })
 }
 
 /// What happens to a call.
@@ -108,34 +67,30 @@ pub(super) fn program(
     default: u32,
     newer: Option<&Newer<'_>>,
 ) -> Option<Vec<Instruction>> {
-    let own = ScmpArch::native();
-    abi(own)?;
+    let own = Abi::native()?;
     // An ABI of another machine is never seen on this one.
-    let mut abis: Vec<Abi> = vec![abi(own)?];
-    for abi in archs.iter().copied().filter_map(named).filter_map(abi) {
-        if abis.iter().all(|known| known.arch != abi.arch) {
+    let mut abis = vec![own];
+    for abi in archs.iter().copied().filter_map(Abi::of) {
+        if !abis.contains(&abi) {
             abis.push(abi);
         }
     }
     let mut parts: BTreeMap<u32, Vec<Space>> = BTreeMap::new();
     // This machine's own comes first, and its numbers are the smaller ones.
-    for abi in &abis {
+    for abi in abis.iter().copied() {
         let calls = calls_of(abi, rules).into_iter();
         let calls: BTreeMap<u32, Fate> =
-            calls.map(|(number, rules)| (number, fate(rules, abi.narrow))).collect();
-        let begin = if abi.arch == ScmpArch::X32 { X32 } else { 0 };
+            calls.map(|(number, rules)| (number, fate(rules, abi.narrow()))).collect();
+        let begin = if abi == Abi::X32 { X32_BIT } else { 0 };
         let last = newer.and_then(|newer| newer.last(abi)).max(calls.keys().max().copied());
         let missing = newer.and_then(|newer| Some((last? + 1, newer.missing)));
-        parts.entry(abi.audit).or_default().push(Space { begin, calls, missing });
+        parts.entry(abi.audit()).or_default().push(Space { begin, calls, missing });
     }
     let mut program = vec![load(ARCHITECTURE)];
     for (audit, spaces) in parts {
-        let split = own == ScmpArch::X8664 && audit == 0xc000_003e;
-        let other = if split && !abis.iter().any(|abi| abi.arch == ScmpArch::X32) {
-            Some(libc::SECCOMP_RET_KILL_THREAD)
-        } else {
-            None
-        };
+        let split = own == Abi::X86_64 && audit == AUDIT_X86_64;
+        let other =
+            if split && !abis.contains(&Abi::X32) { Some(libc::SECCOMP_RET_KILL_THREAD) } else { None };
         let mut part = vec![load(NUMBER)];
         part.extend(search(&ranges(spaces, default, other), default));
         program.push(test(Test::Equal, audit, 0, 1));
@@ -149,73 +104,29 @@ pub(super) fn program(
 }
 
 /// Rules by the number of the call in an ABI.
-fn calls_of(abi: &Abi, rules: &[(&[String], Vec<Rule>)]) -> BTreeMap<u32, Vec<Rule>> {
+fn calls_of(abi: Abi, rules: &[(&[String], Vec<Rule>)]) -> BTreeMap<u32, Vec<Rule>> {
     let mut calls: BTreeMap<u32, Vec<Rule>> = BTreeMap::new();
     for (names, rules) in rules {
         // A name that is not known is of another architecture, or of a newer kernel.
-        let known = |name: &String| ScmpSyscall::from_name_by_arch(name, abi.arch).ok();
-        for number in names.iter().filter_map(known).map(ScmpSyscall::as_raw_syscall) {
-            if let Ok(number) = u32::try_from(number) {
+        for name in names.iter() {
+            if let Some(number) = abi.number(name) {
                 calls.entry(number).or_default().extend_from_slice(rules);
-            } else if abi.arch == ScmpArch::X86 {
-                if let Some((_, direct)) = DIRECT.iter().find(|(multiplexed, _)| *multiplexed == number) {
-                    calls.entry(*direct).or_default().extend_from_slice(rules);
-                }
-                if let Some((call, which)) = multiplexed(number) {
-                    // Its own arguments are in memory, where no filter looks.
-                    let actions = rules.iter().map(|rule| Rule { action: rule.action, all: vec![which] });
-                    calls.entry(call).or_default().extend(actions);
-                }
+            }
+            if let Some((call, part)) = abi.part(name) {
+                // Its own arguments are in memory, where no filter looks.
+                let which = Condition {
+                    index: 0,
+                    op: LinuxSeccompOperator::ScmpCmpMaskedEq,
+                    value: call.mask(),
+                    second: part,
+                };
+                let actions = rules.iter().map(|rule| Rule { action: rule.action, all: vec![which] });
+                calls.entry(call.number()).or_default().extend(actions);
             }
         }
     }
     calls
 }
-
-/// The call that one is part of, and the condition that says which part. libseccomp numbers them by that
-/// (seccomp_syscall_resolve_name(3), "pseudo syscall numbers").
-fn multiplexed(number: i32) -> Option<(u32, Condition)> {
-    // socketcall(2), and ipc(2), of whose first argument the upper half is a version.
-    let (call, mask, part) = match number {
-        -120..=-101 => (102, u64::from(u32::MAX), -100 - number),
-        -224..=-201 => (117, 0xffff, -200 - number),
-        _ => return None,
-    };
-    let second = u64::from(part.unsigned_abs());
-    Some((call, Condition { index: 0, op: LinuxSeccompOperator::ScmpCmpMaskedEq, value: mask, second }))
-}
-
-/// Numbers of the i386 ABI of calls that were part of another one before Linux 4.3 and 5.1
-/// (arch/x86/entry/syscalls/syscall_32.tbl), by those that libseccomp gives them.
-const DIRECT: [(i32, u32); 27] = [
-    (-101, 359),
-    (-108, 360),
-    (-102, 361),
-    (-103, 362),
-    (-104, 363),
-    (-118, 364),
-    (-115, 365),
-    (-114, 366),
-    (-106, 367),
-    (-107, 368),
-    (-111, 369),
-    (-116, 370),
-    (-112, 371),
-    (-117, 372),
-    (-113, 373),
-    (-119, 337),
-    (-120, 345),
-    (-202, 393),
-    (-203, 394),
-    (-223, 395),
-    (-224, 396),
-    (-221, 397),
-    (-222, 398),
-    (-213, 399),
-    (-211, 400),
-    (-212, 401),
-    (-214, 402),
-];
 
 /// What rules say of a call. One without conditions decides for all of it, as every runtime has it.
 fn fate(rules: Vec<Rule>, narrow: bool) -> Fate {
@@ -254,7 +165,7 @@ fn ranges(spaces: Vec<Space>, default: u32, other: Option<u32>) -> Vec<(u32, Fat
         }
     }
     if let Some(action) = other {
-        add(X32, Fate::Always(action));
+        add(X32_BIT, Fate::Always(action));
         // A tracer has a call left out by this number (seccomp(2), SECCOMP_RET_TRACE).
         add(u32::MAX, Fate::Always(default));
     }
