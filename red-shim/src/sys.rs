@@ -96,7 +96,7 @@ pub(crate) fn close_fds_except(kept: &impl AsRawFd) -> io::Result<()> {
     let kept = libc::c_uint::try_from(kept.as_raw_fd()).unwrap_or(libc::c_uint::MAX - 1);
     for (first, last) in [(3, kept.saturating_sub(1)), (kept.saturating_add(1).max(3), libc::c_uint::MAX)] {
         // SAFETY: called right after fork, when the child owns no descriptor but `kept` and the standard streams.
-        if first <= last && unsafe { libc::close_range(first, last, 0) } < 0 {
+        if first <= last && unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } < 0 {
             return Err(io::Error::last_os_error());
         }
     }

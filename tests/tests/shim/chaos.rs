@@ -46,10 +46,10 @@ impl Random {
     }
 }
 
-/// A client that is given up after a minute.
+/// A client that is given up after a while.
 fn bounded(command: &Command) -> Command {
     let mut bounded = Command::new("timeout");
-    bounded.args(["--kill-after=5", "60"]).arg(command.get_program()).args(command.get_args());
+    bounded.args(["--kill-after=5", "20"]).arg(command.get_program()).args(command.get_args());
     bounded.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     bounded
 }
@@ -93,7 +93,10 @@ fn whatever_is_killed_nothing_is_left() {
         if daemon {
             containerd.start_daemon();
         }
-        assert!(life.join().expect("no panic"), "{what}: a client hangs\n{}", containerd.log());
+        let ended = life.join().expect("no panic");
+        // `ctr task exec -d` waits for the process's output where containerd dies before it has answered
+        // (containerd, process.go, `Start`).
+        assert!(ended || daemon, "{what}: a client hangs\n{}", containerd.log());
         // Whoever operates it tidies up, and is obeyed in the end.
         let end = Instant::now() + Duration::from_secs(30);
         loop {
