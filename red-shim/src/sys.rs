@@ -50,6 +50,19 @@ pub(crate) fn pass_fds<const N: usize>(command: &mut Command, fds: [OwnedFd; N])
     unsafe { command.pre_exec(duplicate) };
 }
 
+/// Kills the command when this process dies: what it has not finished then is cleaned up by `delete`, which must not be
+/// followed by the rest of it.
+pub(crate) fn kill_with_parent(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    let request = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have died before the signal was requested (PR_SET_PDEATHSIG(2const)).
+        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(Errno::SRCH.into()) }
+    };
+    // SAFETY: the closure only makes async-signal-safe system calls, and does not allocate.
+    unsafe { command.pre_exec(request) };
+}
+
 fn duplicate_to(from: RawFd, number: RawFd) -> io::Result<()> {
     // SAFETY: dup2(2) on integers; the child uses no other descriptor of this number.
     if unsafe { libc::dup2(from, number) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }

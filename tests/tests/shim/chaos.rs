@@ -114,9 +114,9 @@ fn whatever_is_killed_nothing_is_left() {
                 containerd.log()
             );
         }
-        // A shim that was started by a daemon killed before `Create` waits half a minute for it.
+        // A shim whose `start` command or daemon was killed before `Create` waits half a minute for it.
         let end = Instant::now() + Duration::from_secs(60);
-        while daemon && !containerd.shim_pids().is_empty() && Instant::now() < end {
+        while !containerd.shim_pids().is_empty() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(50));
         }
         assert_eq!(containerd.leftovers(), Vec::<String>::new(), "{what}\n{}", containerd.log());
