@@ -44,15 +44,8 @@ fn peers() -> [Peer; 3] {
     ]
 }
 
-/// `ctr run` of a command in a root, by a peer.
-fn ctr(
-    containerd: &Containerd,
-    peer: &Peer,
-    root: &Rootfs,
-    more: &[&str],
-    id: &str,
-    command: &[&str],
-) -> Command {
+/// `ctr run` in a root, by a peer; `call` is the container ID and the command.
+fn ctr(containerd: &Containerd, peer: &Peer, root: &Rootfs, more: &[&str], call: &[&str]) -> Command {
     let mut args = vec!["run", "--null-io"];
     if !has_controller("cpu") {
         args.extend(["--cpu-shares", "0"]);
