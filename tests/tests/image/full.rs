@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -69,9 +70,12 @@ fn family() -> Stage {
     fs::hard_link(&data, stage.pool.join("core/mid/app/data/again")).expect("it is ours");
     symlink("/usr/bin/sh", stage.pool.join("core/mid/app/data/link")).expect("it is ours");
     stage.pool.write(format!("core/mid/app/data/{}/deep", "long".repeat(40)), "deep\n");
+    let odd = std::ffi::OsStr::from_bytes(b"core/mid/app/data/not \xff text\n");
+    stage.pool.write(Path::new(odd), "odd\n");
+    run(Command::new("mkfifo").arg(stage.pool.join("core/mid/app/data/fifo"))).good();
     let capable = stage.pool.write("core/mid/app/data/capable", "");
-    setxattr(&capable, "security.capability", &CAPABILITY, XattrFlags::empty()).expect("root may");
-    std::os::unix::fs::chown(&capable, Some(0), Some(12)).expect("root may");
+    // An owner that a tar header has no room for. A change of owner takes capabilities away.
+    std::os::unix::fs::chown(&capable, Some(3_000_000), Some(12)).expect("root may");
     setxattr(&capable, "security.capability", &CAPABILITY, XattrFlags::empty()).expect("root may");
     stage.pool.node("core/mid/app", app);
     stage
@@ -114,7 +118,7 @@ fn layers(dir: &Path) -> Vec<Vec<String>> {
 
 /// What a process of the node sees: its files with types, modes, owners and targets, and what it runs.
 const LOOK: &str = "find /usr /nodes /bin /lib /etc/issue /tmp /var/lib -printf '%p %y %m %U:%G %l\\n'; \
-    cat /nodes/mid/text /nodes/mid/sealed/seal /etc/issue; ./greet you; ./again me; pwd";
+    find /usr /nodes -type f -printf '%p %Ts %n\\n'; cat /nodes/mid/text /nodes/mid/sealed/seal /etc/issue; ./greet you; ./again me; pwd";
 
 /// The same without what file systems and engines make of it.
 fn seen(said: Said) -> BTreeSet<String> {
@@ -217,6 +221,12 @@ fn podman_runs_it_with_runc_as_the_node_is() {
     let mut pull = podman.command();
     pull.args(["pull", "--quiet", "oci:image"]).current_dir(dir.parent().expect("it has one"));
     let id = through_files(stage.pool.path(), pull).good().out.trim().to_owned();
+    // Where the node is there too it is not what runs.
+    let text = stage.pool.write("core/mid/shared/text", "later\n");
+    let said = podman.call(["run", "--rm", "--network", "none", &id, "cat", "/nodes/mid/text"]);
+    assert_eq!((said.code, said.out.as_str()), (0, "of mid\n"), "{}", said.err);
+    assert_eq!(stage.wrap(&["cat", "/nodes/mid/text"]).good().out, "later\n");
+    fs::write(text, "of mid\n").expect("it is ours");
     // The image does not need the node, nor a runtime that knows nodes.
     fs::rename(stage.pool.join("core"), stage.pool.join("away")).expect("it is ours");
     let call = |options: &[&str], command: &[&str]| {
@@ -245,7 +255,7 @@ fn podman_runs_it_with_runc_as_the_node_is() {
     let facts = fs::metadata(&capable).expect("it is there");
     let links = fs::metadata(Path::new(&root).join("nodes/app/again")).expect("it is there").nlink();
     podman.call(["image", "unmount", &id]).good();
-    assert_eq!((&value[..length], facts.gid(), links), (&CAPABILITY[..], 12, 2));
+    assert_eq!((&value[..length], facts.uid(), facts.gid(), links), (&CAPABILITY[..], 3_000_000, 12, 2));
 }
 
 #[test]
@@ -405,7 +415,7 @@ fn what_the_launch_makes_is_in_the_image() {
     said.good();
     let leaf = layers(&dir).pop().expect("it has one");
     for path in ["made/", "made/deep/", "made/deep/tmp/", "run/lock", "etc/issue", "etc/passwd"] {
-        assert!(leaf.contains(&path.to_owned()), "{path}: {leaf:?}");
+        assert_eq!(leaf.iter().filter(|one| *one == path).count(), 1, "{path}: {leaf:?}");
     }
     assert!(!stage.pool.join("core/mid/app/made").exists(), "nothing is made in the node");
     let mut wrap = red_wrap(&stage.root);

@@ -186,8 +186,8 @@ impl<'s> Sorter<'s> {
             }
             (true, _) => self.lost.push((mount, "is missing: what is writable on the host is its state")),
             (false, None) => self.refused.push(mount),
-            (false, _) if dir => self.lost.push((mount, "is empty, as `--host-exports omit` has it")),
-            (false, _) => self.lost.push((mount, "is missing, as `--host-exports omit` has it")),
+            // The caller has said so.
+            (false, Some(_)) => {}
         }
     }
 

@@ -264,7 +264,10 @@ impl<W: Write> LayerWriter<'_, W> {
             self.above(&path[..slash])?;
         }
         match item {
-            Item::Tree(source) => self.reader.tree(source, path),
+            Item::Tree(source) => {
+                self.done.insert(path.to_owned());
+                self.reader.tree(source, path)
+            }
             Item::File(mode, contents) => self.reader.file(path, *mode, contents),
             Item::Directory(attributes) => {
                 if self.done.insert(path.to_owned()) {
