@@ -96,6 +96,14 @@ pub enum ImageError {
         /// Why, and what to do.
         why: &'static str,
     },
+    /// The image would hold a part of itself.
+    #[error("{path} is in {export}, which is copied into the image: write it elsewhere")]
+    Within {
+        /// Where the image was to be written.
+        path: String,
+        /// What is copied.
+        export: String,
+    },
     /// `SOURCE_DATE_EPOCH` is no time.
     #[error("invalid SOURCE_DATE_EPOCH: {value}: expected seconds since 1970, before the year 10000")]
     Epoch {

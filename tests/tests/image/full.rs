@@ -317,6 +317,14 @@ fn exports_of_the_host_are_for_the_caller_to_decide() {
     let all = layers(&dir).concat();
     assert!(all.contains(&"tool/".to_owned()) && !all.contains(&"tool/bin/".to_owned()), "{all:?}");
     assert!(!all.contains(&"etc/one".to_owned()), "{all:?}");
+    // A link of a node leads to no file of the host.
+    let core = format!("{core}  - {{mode: Restricted, mount: /linked, path: $NODE_PATH/link}}\n");
+    stage.pool.node("core", &core);
+    symlink(stage.pool.join("tool"), stage.pool.join("core/link")).expect("it is ours");
+    let (_, said) = image(&stage, "linked", &["--host-exports", "include"]);
+    let link = stage.pool.join("core/link").display().to_string();
+    assert!(said.code == 1 && said.err.contains(&link) && said.err.contains("symbolic link"), "{}", said.err);
+    assert_nothing(&stage, "linked");
     let said = super::image(&stage, "usage", &["--host-exports", "omit"]).1;
     assert!(said.code == 2 && said.err.contains("--full"), "{}", said.err);
 }
@@ -357,6 +365,9 @@ fn what_cannot_be_in_an_image_is_refused() {
     run(Command::new("mknod").arg(data.join("device")).args(["c", "1", "3"])).good();
     refuse(&[&data.join("device").display().to_string(), "a device cannot be in an image"]);
     fs::remove_file(data.join("device")).expect("it is ours");
+    // An image does not hold itself.
+    let (dir, said) = image(&stage, "core/mid/app/data/refused", &[]);
+    assert!(said.code == 1 && said.err.contains("write it elsewhere") && !dir.exists(), "{}", said.err);
     // An image that is a copy is no reference to what it is a copy of.
     let own = "exports: [{mode: RestrictedFile, mount: /.redpath.yaml, path: $NODE_PATH/data/greet}]\n";
     stage.pool.node("core/mid/app", own);

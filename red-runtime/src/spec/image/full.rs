@@ -159,7 +159,23 @@ impl Prepared<'_> {
     /// Something cannot be read, changes meanwhile, or cannot be in an image; the directory cannot be written; the
     /// caller stops it. Then `dir` is as it was.
     pub fn write(&self, dir: &Path) -> Result<Vec<Layer>, ImageError> {
-        NewDir::at(dir)?.fill(|at| self.fill(at))
+        let new = NewDir::at(dir)?;
+        self.refuse_within(new.path())?;
+        new.fill(|at| self.fill(at))
+    }
+
+    /// An image in what it is made from would hold a part of itself.
+    fn refuse_within(&self, place: &Path) -> Result<(), ImageError> {
+        for (_, item) in self.contents.items.values() {
+            match item {
+                Item::Tree(source) if place.starts_with(&source.path) => {
+                    let (path, export) = (place.display().to_string(), source.path.clone());
+                    return Err(ImageError::Within { path, export });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn fill(&self, at: &Path) -> Result<Vec<Layer>, ImageError> {

@@ -280,6 +280,11 @@ fn open(source: &Source) -> Result<Option<(OwnedFd, Facts)>, ImageError> {
         fd => fd.read(path)?,
     };
     let facts = Facts::of(&fd).read(path)?;
+    if facts.is_link() && source.created.is_some() {
+        let why =
+            "a symbolic link that leads to nothing in the node: make its target there, or remove the link";
+        return Err(ImageError::Unfit { path: source.path.clone(), why });
+    }
     let is_other = source.id.is_some_and(|id| id != (facts.dev, facts.ino));
     if is_other || facts.is_link() {
         return Err(changed(path));
