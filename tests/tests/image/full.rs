@@ -306,9 +306,9 @@ fn exports_of_the_host_are_for_the_caller_to_decide() {
     assert_nothing(&stage, "refused");
     let (dir, said) = image(&stage, "with", &["--host-exports", "include"]);
     assert!(said.clone().good().err.contains("/data is empty"), "{}", said.err);
-    let [host, core, .., leaf] = &layers(&dir)[..] else { panic!("too few layers") };
+    let [host, oldest, .., leaf] = &layers(&dir)[..] else { panic!("too few layers") };
     assert_eq!(host, &["etc/", "etc/one", "tool/", "tool/bin/", "tool/bin/run"]);
-    assert_eq!(core, &["nodes/", "nodes/core/", "nodes/core/file"]);
+    assert_eq!(oldest, &["nodes/", "nodes/core/", "nodes/core/file"]);
     assert!(leaf.contains(&"data/".to_owned()) && !leaf.contains(&"data/file".to_owned()), "{leaf:?}");
     assert!(!layers(&dir).concat().contains(&"etc/hosts".to_owned()), "engines make it");
     assert_eq!(documents(&dir).1["history"][0]["created_by"], "red-conf image --full: exports of the host");
