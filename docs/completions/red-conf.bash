@@ -305,7 +305,7 @@ _red__conf() {
             return 0
             ;;
         red__subcmd__conf__subcmd__image)
-            opts="-o -v -h -V --output --admin --rmain --cmd --name --arch --strict --json --color --verbose --help --version"
+            opts="-o -v -h -V --output --full --host-exports --admin --rmain --cmd --name --arch --strict --json --color --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -317,6 +317,10 @@ _red__conf() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host-exports)
+                    COMPREPLY=($(compgen -W "include omit" -- "${cur}"))
                     return 0
                     ;;
                 --admin)

@@ -39,7 +39,7 @@ complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "plan" -d 'Show th
 complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "diff" -d 'Show what one node may touch that another may not'
 complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "access" -d 'Say whether a path may be read or written inside, and through which entry'
 complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "bundle" -d 'Write a bundle that any OCI runtime runs'
-complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "image" -d 'Write an OCI image that references a node'
+complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "image" -d 'Write an OCI image that references a node, or has its contents'
 complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "quadlet" -d 'Print a podman unit (quadlet) that runs a node'
 complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "schema" -d 'Print the JSON Schema of a file'
 complete -c red-conf -n "__fish_red_conf_using_subcommand tree" -s r -l redroot -d 'Where to start, as an option' -r -F
@@ -152,6 +152,8 @@ complete -c red-conf -n "__fish_red_conf_using_subcommand bundle" -s v -l verbos
 complete -c red-conf -n "__fish_red_conf_using_subcommand bundle" -s h -l help -d 'Print help'
 complete -c red-conf -n "__fish_red_conf_using_subcommand bundle" -s V -l version -d 'Print version'
 complete -c red-conf -n "__fish_red_conf_using_subcommand image" -s o -l output -d 'Directory to write the OCI image layout to; it must not exist, or be empty' -r -F
+complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l host-exports -d 'What to do with read-only exports of the host, such as /usr' -r -f -a "include\t'Copy them into a layer of their own'
+omit\t'Leave their directories empty'"
 complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
 complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l rmain -d 'Replaces main.yaml' -r -F
 complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l cmd -d 'Word of the command to run by default; repeat for each argument [default: sh]' -r
@@ -160,10 +162,11 @@ complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l arch -d 'Arc
 complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l color -d 'Controls when to use color' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l full -d 'Write the contents of the node, a layer for each node of the family, for machines without it'
 complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l strict -d 'Fail if a source path or variable is missing, now and when the image is started'
 complete -c red-conf -n "__fish_red_conf_using_subcommand image" -l json -d 'Print one JSON document'
 complete -c red-conf -n "__fish_red_conf_using_subcommand image" -s v -l verbose -d 'Say more: notes too'
-complete -c red-conf -n "__fish_red_conf_using_subcommand image" -s h -l help -d 'Print help'
+complete -c red-conf -n "__fish_red_conf_using_subcommand image" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c red-conf -n "__fish_red_conf_using_subcommand image" -s V -l version -d 'Print version'
 complete -c red-conf -n "__fish_red_conf_using_subcommand quadlet" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
 complete -c red-conf -n "__fish_red_conf_using_subcommand quadlet" -l rmain -d 'Replaces main.yaml' -r -F

@@ -435,7 +435,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__conf__subcmd__image)
-            opts="-o -v -h --output --admin --rmain --cmd --name --arch --strict --json --color --verbose --help"
+            opts="-o -v -h --output --full --host-exports --admin --rmain --cmd --name --arch --strict --json --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -447,6 +447,10 @@ _red__runtime() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host-exports)
+                    COMPREPLY=($(compgen -W "include omit" -- "${cur}"))
                     return 0
                     ;;
                 --admin)

@@ -186,7 +186,7 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "diff" -d 'Show what one node may touch that another may not'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "access" -d 'Say whether a path may be read or written inside, and through which entry'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "bundle" -d 'Write a bundle that any OCI runtime runs'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "image" -d 'Write an OCI image that references a node'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "image" -d 'Write an OCI image that references a node, or has its contents'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "quadlet" -d 'Print a podman unit (quadlet) that runs a node'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and not __fish_seen_subcommand_from tree config mergeconfig create check plan diff access bundle image quadlet schema" -f -a "schema" -d 'Print the JSON Schema of a file'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from tree" -s r -l redroot -d 'Where to start, as an option' -r -F
@@ -290,6 +290,8 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from bundle" -s v -l verbose -d 'Say more: notes too'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from bundle" -s h -l help -d 'Print help'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -s o -l output -d 'Directory to write the OCI image layout to; it must not exist, or be empty' -r -F
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l host-exports -d 'What to do with read-only exports of the host, such as /usr' -r -f -a "include\t'Copy them into a layer of their own'
+omit\t'Leave their directories empty'"
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l rmain -d 'Replaces main.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l cmd -d 'Word of the command to run by default; repeat for each argument [default: sh]' -r
@@ -298,10 +300,11 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l color -d 'Controls when to use color' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l full -d 'Write the contents of the node, a layer for each node of the family, for machines without it'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l strict -d 'Fail if a source path or variable is missing, now and when the image is started'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -l json -d 'Print one JSON document'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -s v -l verbose -d 'Say more: notes too'
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -s h -l help -d 'Print help'
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from image" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from quadlet" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from quadlet" -l rmain -d 'Replaces main.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from quadlet" -l cmd -d 'Word of the command to run; repeat for each argument [default: sh]' -r

@@ -1,4 +1,4 @@
-//! `red-conf image`: an image that stands for a node, and what engines make of it.
+//! `red-conf image`: an image that stands for a node or has its contents, and what engines make of it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,6 +10,9 @@ use red_tests::podman::{Podman, through_files};
 use red_tests::skip;
 use red_tests::stage::Stage;
 use serde_json::{Value, json};
+
+#[path = "image/full.rs"]
+mod full;
 
 /// A leaf with accounts of its own, in which a user has a name.
 fn with_accounts() -> Stage {

@@ -63,6 +63,8 @@ codes! {
     Failed = "failed",
     /// A key of older releases, without effect.
     IgnoredKey = "ignored-key",
+    /// What a node shows cannot be in an image, or is not in it.
+    ImageContents = "image-contents",
     /// The plan cannot be put into OCI words. Please report it.
     Internal = "internal",
     /// A key that must be there is not.

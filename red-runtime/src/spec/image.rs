@@ -1,9 +1,19 @@
-//! An OCI image that references a node: the reference and the accounts of the node, in one small layer.
+//! OCI images of nodes: one that references a node, and one with the contents of a node ([`full`]).
 //!
-//! It holds nothing of the node. Engines get from it what they look for in an image before a runtime is called:
-//! a command, and who a user's name is. The same plan gives the same bytes.
+//! A reference is the name and the accounts of the node, in one small layer. It holds nothing of the node. Engines get
+//! from it what they look for in an image before a runtime is called: a command, and who a user's name is. The same
+//! plan gives the same bytes.
+//!
+//! Layouts are written with the documents of `oci-spec` and the headers of `tar`. The crate `ocidir` could file the
+//! blobs too, but brings OpenSSL (for SHA-256), chrono and cap-std into a small static program, and leaves to its
+//! caller what is most of the work here: the archive, and a directory that appears at once and whole.
 
+mod archive;
+mod blob;
+mod contents;
+pub mod full;
 mod name;
+mod tree;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -13,16 +23,17 @@ use std::path::Path;
 use flate2::{Compression, GzBuilder};
 use oci_spec::OciSpecError;
 use oci_spec::image::{
-    Arch, ConfigBuilder, DescriptorBuilder, ImageConfigurationBuilder, ImageIndexBuilder,
-    ImageManifestBuilder, MediaType, OciLayoutBuilder, Os, RootFsBuilder, Sha256Digest,
+    Arch, Config, ConfigBuilder, Descriptor, DescriptorBuilder, History, ImageConfigurationBuilder,
+    ImageIndexBuilder, ImageManifestBuilder, MediaType, OciLayoutBuilder, Os, RootFsBuilder, Sha256Digest,
 };
 use serde::Serialize;
 
+pub use contents::HostExports;
 pub use name::{ImageName, NameError};
 
 use super::annotation::{self, ORIGIN_REDPATH, PLAN_DIGEST};
 use super::digest::sha256;
-use super::new_dir::{At, DirError, NewDir};
+use super::new_dir::{At, DirError, Moved, NewDir};
 
 /// What an image is made from.
 #[derive(Clone, Debug)]
@@ -62,6 +73,55 @@ pub enum ImageError {
     /// It cannot be put there.
     #[error(transparent)]
     Dir(#[from] DirError),
+    /// Contents of a node cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// What was read.
+        path: String,
+        /// The error of the call.
+        #[source]
+        source: io::Error,
+    },
+    /// Contents of a node are others than they were.
+    #[error("{path} changed while it was read: stop what writes there, and try again")]
+    Changed {
+        /// What was read.
+        path: String,
+    },
+    /// Contents of a node that no layer can hold.
+    #[error("{path}: {why}")]
+    Unfit {
+        /// What was read.
+        path: String,
+        /// Why, and what to do.
+        why: &'static str,
+    },
+    /// The image would hold a part of itself.
+    #[error("{path} is in {export}, which is copied into the image: write it elsewhere")]
+    Within {
+        /// Where the image was to be written.
+        path: String,
+        /// What is copied.
+        export: String,
+    },
+    /// `SOURCE_DATE_EPOCH` is no time.
+    #[error("invalid SOURCE_DATE_EPOCH: {value}: expected seconds since 1970, before the year 10000")]
+    Epoch {
+        /// Its value.
+        value: String,
+    },
+    /// A signal arrived.
+    #[error("interrupted, and nothing was written")]
+    Interrupted,
+}
+
+impl Moved for ImageError {
+    fn moved(self, from: &Path, to: &Path) -> Self {
+        match self {
+            Self::Dir(error) => Self::Dir(error.moved(from, to)),
+            other => other,
+        }
+    }
 }
 
 /// Files of an image layout (image-layout.md), by path.
@@ -76,41 +136,17 @@ pub fn layout(reference: &Reference<'_>) -> Result<Files, ImageError> {
     let tar = layer(reference)?;
     let diff = format!("sha256:{}", sha256(&tar));
     let layer = blob(&mut files, MediaType::ImageLayerGzip, &compressed(&tar)?)?.build()?;
-    let config = ConfigBuilder::default().cmd(reference.command.clone()).working_dir("/").build()?;
-    let rootfs = RootFsBuilder::default().typ("layers").diff_ids(vec![diff]).build()?;
-    let config = ImageConfigurationBuilder::default()
-        .architecture(Arch::from(reference.arch.as_str()))
-        .os(Os::Linux)
-        .config(config)
-        .rootfs(rootfs)
-        .history(Vec::new())
-        .build()?;
-    let config = blob(&mut files, MediaType::ImageConfig, &json(&config)?)?.build()?;
-    let [plan_digest, origin] = [PLAN_DIGEST, ORIGIN_REDPATH].map(annotation::full);
-    let node = [(plan_digest.as_str(), reference.digest.as_str()), (origin.as_str(), reference.redpath)];
-    let manifest = ImageManifestBuilder::default()
-        .schema_version(2_u32)
-        .media_type(MediaType::ImageManifest)
-        .config(config)
-        .layers(vec![layer])
-        .annotations(annotations(&node))
-        .build()?;
-    let name = reference.name.to_string();
-    let names = [
-        ("org.opencontainers.image.ref.name", reference.name.tag()),
-        ("io.containerd.image.name", name.as_str()),
-    ];
-    let manifest = blob(&mut files, MediaType::ImageManifest, &json(&manifest)?)?
-        .annotations(annotations(&names))
-        .build()?;
-    let index = ImageIndexBuilder::default()
-        .schema_version(2_u32)
-        .media_type(MediaType::ImageIndex)
-        .manifests(vec![manifest])
-        .build()?;
-    files.insert("index.json".to_owned(), json(&index)?);
-    let version = OciLayoutBuilder::default().image_layout_version("1.0.0").build()?;
-    files.insert("oci-layout".to_owned(), json(&version)?);
+    let image = Image {
+        arch: &reference.arch,
+        name: &reference.name,
+        annotations: [(PLAN_DIGEST, &reference.digest), (ORIGIN_REDPATH, reference.redpath)],
+        config: ConfigBuilder::default().cmd(reference.command.clone()).working_dir("/").build()?,
+        created: None,
+        diff_ids: vec![diff],
+        layers: vec![layer],
+        history: Vec::new(),
+    };
+    image.documents(&mut files)?;
     Ok(files)
 }
 
@@ -125,8 +161,67 @@ pub fn write(reference: &Reference<'_>, dir: &Path) -> Result<(), ImageError> {
         let blobs = at.join("blobs/sha256");
         fs::create_dir_all(&blobs).at(&blobs)?;
         files.iter().try_for_each(|(name, contents)| fs::write(at.join(name), contents).at(&at.join(name)))
-    })?;
-    Ok(())
+    })
+    .map_err(|error: DirError| error.into())
+}
+
+/// What the documents of an image are made from.
+struct Image<'a> {
+    arch: &'a str,
+    name: &'a ImageName,
+    /// Annotations of the manifest: where it is from. podman hands them to the runtime.
+    annotations: [(&'a str, &'a str); 2],
+    config: Config,
+    /// When it was made.
+    created: Option<String>,
+    /// Digests of the layers' archives.
+    diff_ids: Vec<String>,
+    /// The layers as they are in the layout.
+    layers: Vec<Descriptor>,
+    history: Vec<History>,
+}
+
+impl Image<'_> {
+    /// Adds configuration, manifest, index and version of the layout.
+    fn documents(self, files: &mut Files) -> Result<(), ImageError> {
+        let rootfs = RootFsBuilder::default().typ("layers").diff_ids(self.diff_ids).build()?;
+        let mut config = ImageConfigurationBuilder::default()
+            .architecture(Arch::from(self.arch))
+            .os(Os::Linux)
+            .config(self.config)
+            .rootfs(rootfs)
+            .history(self.history);
+        if let Some(created) = self.created {
+            config = config.created(created);
+        }
+        let config = blob(files, MediaType::ImageConfig, &json(&config.build()?)?)?.build()?;
+        let node = self.annotations.map(|(key, value)| (annotation::full(key), value));
+        let node = node.each_ref().map(|(key, value)| (key.as_str(), *value));
+        let manifest = ImageManifestBuilder::default()
+            .schema_version(2_u32)
+            .media_type(MediaType::ImageManifest)
+            .config(config)
+            .layers(self.layers)
+            .annotations(annotations(&node))
+            .build()?;
+        let name = self.name.to_string();
+        let names = [
+            ("org.opencontainers.image.ref.name", self.name.tag()),
+            ("io.containerd.image.name", name.as_str()),
+        ];
+        let manifest = blob(files, MediaType::ImageManifest, &json(&manifest)?)?
+            .annotations(annotations(&names))
+            .build()?;
+        let index = ImageIndexBuilder::default()
+            .schema_version(2_u32)
+            .media_type(MediaType::ImageIndex)
+            .manifests(vec![manifest])
+            .build()?;
+        files.insert("index.json".to_owned(), json(&index)?);
+        let version = OciLayoutBuilder::default().image_layout_version("1.0.0").build()?;
+        files.insert("oci-layout".to_owned(), json(&version)?);
+        Ok(())
+    }
 }
 
 fn annotations(all: &[(&str, &str)]) -> HashMap<String, String> {

@@ -33,8 +33,15 @@ impl DirError {
     fn occupied(dir: &Path) -> Self {
         Self::Occupied { path: dir.display().to_string() }
     }
+}
 
+/// An error with a path that was given to a directory while it was built.
+pub(super) trait Moved {
     /// The same error, with a path below `from` shown as one below `to`.
+    fn moved(self, from: &Path, to: &Path) -> Self;
+}
+
+impl Moved for DirError {
     fn moved(self, from: &Path, to: &Path) -> Self {
         match self {
             Self::Io { path, source } => {
@@ -106,11 +113,15 @@ impl NewDir {
     ///
     /// # Errors
     /// Those of `fill`, and of making and renaming the directory. Then the place is as it was.
-    pub(super) fn fill(&self, fill: impl FnOnce(&Path) -> Result<(), DirError>) -> Result<(), DirError> {
+    pub(super) fn fill<T, E: From<DirError> + Moved>(
+        &self,
+        fill: impl FnOnce(&Path) -> Result<T, E>,
+    ) -> Result<T, E> {
         let building = Building::new(&self.parent, &self.path)?;
         let at = building.inside();
-        fill(&at).map_err(|error| error.moved(&at, &building.path))?;
-        building.finish(&self.path)
+        let filled = fill(&at).map_err(|error| error.moved(&at, &self.path))?;
+        building.finish(&self.path)?;
+        Ok(filled)
     }
 }
 

@@ -68,7 +68,7 @@ enum Command {
     Access(access::Args),
     /// Write a bundle that any OCI runtime runs
     Bundle(bundle::Args),
-    /// Write an OCI image that references a node
+    /// Write an OCI image that references a node, or has its contents
     Image(image::Args),
     /// Print a podman unit (quadlet) that runs a node
     Quadlet(quadlet::Args),
