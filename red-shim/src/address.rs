@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,9 @@ use crate::error::{Context, Error, best_effort};
 
 /// Default directory of shim sockets.
 pub(crate) const SOCKET_DIR: &str = "/run/containerd/s";
+
+/// Name of a console socket in its directory `pty-PID-NUMBER`.
+pub(crate) const CONSOLE_SOCKET: &str = "s";
 
 /// Socket path of a shim, which serves all containers of a group.
 ///
@@ -59,8 +62,12 @@ pub(crate) fn remove_stale(path: &Path) -> Result<(), Error> {
         let name = entry.file_name();
         let shim = name.to_str().and_then(|name| name.strip_prefix("pty-")?.split_once('-'));
         if shim.is_some_and(|(pid, _)| !Path::new("/proc").join(pid).exists()) {
+            let socket = entry.path().join(CONSOLE_SOCKET);
             // A concurrent `delete` may remove it first.
-            best_effort(std::fs::remove_dir_all(entry.path()));
+            if is_socket(&socket) {
+                best_effort(std::fs::remove_file(socket));
+            }
+            best_effort(std::fs::remove_dir(entry.path()));
         }
     }
     Ok(())
@@ -84,11 +91,19 @@ fn is_stale(path: &Path, dying: bool) -> Result<bool, Error> {
             Ok(_) => return Ok(false),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                // connect(2) refuses files other than sockets too.
+                if !is_socket(path) {
+                    return Err(Error::Invalid(format!("{}: not a socket", path.display())));
+                }
                 return std::fs::remove_file(path).path_context("cannot remove", path).map(|()| true);
             }
             Err(error) => return Err(error).path_context("cannot connect to", path),
         }
     }
+}
+
+fn is_socket(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
 fn wait_hangup(stream: &UnixStream) -> bool {
@@ -134,8 +149,15 @@ mod tests {
         assert!(listen(&path).expect("a stale socket").is_some());
         let console_dir = dir.path().join("s/pty-99999999-0");
         std::fs::create_dir(&console_dir).expect("mkdir");
+        drop(UnixListener::bind(console_dir.join(CONSOLE_SOCKET)).expect("bind"));
+        let other_dir = dir.path().join("s/pty-99999999-1");
+        std::fs::create_dir(&other_dir).expect("mkdir");
+        std::fs::write(other_dir.join(CONSOLE_SOCKET), "").expect("write");
         remove_stale(&path).expect("a stale socket");
-        assert!(!path.exists() && !console_dir.exists());
+        assert!(!path.exists() && !console_dir.exists() && other_dir.join(CONSOLE_SOCKET).exists());
+        let file = dir.path().join("s/file");
+        std::fs::write(&file, "").expect("write");
+        assert!(remove_stale(&file).is_err() && listen(&file).is_err() && file.exists());
         remove_stale(Path::new("/no/such/socket")).expect("no socket");
     }
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::error::{Error, read_bounded};
+use crate::error::{Error, decode_json};
+use crate::files::read_bounded;
 
 /// Maximum size of `config.json` in bytes.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
@@ -48,8 +49,7 @@ impl Config {
     pub(crate) fn load(bundle: &Path) -> Result<Self, Error> {
         let path = bundle.join("config.json");
         let bytes = read_bounded(&path, MAX_CONFIG_BYTES)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|source| Error::Json { context: path.display().to_string(), source })
+        decode_json(&bytes, path.display())
     }
 
     /// Group of the container; containers of a group share a shim.

@@ -92,10 +92,21 @@ impl Args {
             };
         }
         if matches!(args.action, Action::Start | Action::Delete) {
-            validate_id("namespace", &args.namespace)?;
-            validate_id("container ID", &args.id)?;
+            args.validate()?;
         }
         Ok(args)
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        for (flag, kind, value) in
+            [("namespace", "namespace", &self.namespace), ("id", "container ID", &self.id)]
+        {
+            if value.is_empty() {
+                return Err(Error::Usage(format!("missing flag: -{flag} is required")));
+            }
+            validate_id(kind, value)?;
+        }
+        Ok(())
     }
 
     fn set(&mut self, name: &str, value: String) {

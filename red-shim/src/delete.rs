@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use containerd_shim_protos::protobuf::{Message, MessageField};
+use containerd_shim_protos::protobuf::MessageField;
 use containerd_shim_protos::shim::shim::DeleteResponse;
 
 use crate::address;
 use crate::args::Args;
-use crate::error::{Context, Error, read_bounded};
-use crate::events::timestamp;
+use crate::error::{Context, Error, encode};
+use crate::files::read_bounded;
 use crate::rootfs;
 use crate::runtime::Runtime;
 
@@ -22,7 +22,7 @@ const MAX_ADDRESS_BYTES: u64 = 4096;
 /// Removes a container's processes, cgroups, state and mounts, and prints a `DeleteResponse`.
 ///
 /// # Errors
-/// The runtime's configuration cannot be read, `delete --force` fails, or stdout cannot be written.
+/// `delete --force` fails, or stdout cannot be written.
 pub(crate) fn delete(args: &Args) -> Result<(), Error> {
     let bundle = match &args.bundle {
         Some(bundle) => bundle.clone(),
@@ -35,16 +35,15 @@ pub(crate) fn delete(args: &Args) -> Result<(), Error> {
     {
         crate::sys::log(&error.to_string());
     }
-    let deleted = Runtime::load(&bundle, &args.namespace)?.force_delete(&args.id);
+    let deleted = Runtime::load(&bundle, &args.namespace).force_delete(&args.id);
     rootfs::unmount_all(&bundle.join("rootfs"));
     deleted?;
     let response = DeleteResponse {
         exit_status: SIGKILL_STATUS,
-        exited_at: MessageField::some(timestamp(SystemTime::now())),
+        exited_at: MessageField::some(SystemTime::now().into()),
         ..DeleteResponse::default()
     };
-    let bytes =
-        response.write_to_bytes().map_err(|source| Error::Protobuf { context: "DeleteResponse", source })?;
+    let bytes = encode(&response, "DeleteResponse")?;
     let mut out = std::io::stdout().lock();
     out.write_all(&bytes).and_then(|()| out.flush()).context(|| "cannot write to stdout".into())
 }

@@ -1,10 +1,13 @@
 //! Errors of the shim, and the gRPC status codes that they map to.
 
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use containerd_shim_protos::protobuf::Message;
 use containerd_shim_protos::ttrpc;
 use rustix::io::Errno;
+use serde::de::DeserializeOwned;
 use ttrpc::Code;
 
 /// An error of the shim.
@@ -116,23 +119,32 @@ impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
     }
 }
 
-/// Ignores the result of a best-effort operation; the caller's comment says why that is safe.
-pub(crate) fn best_effort<T, E>(_result: Result<T, E>) {}
-
-/// Reads a file of at most `limit` bytes.
+/// Encodes a protobuf message; `name` is its name in errors.
 ///
 /// # Errors
-/// open(2) or read(2) fails, or the file is larger than `limit`.
-pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).path_context("cannot read", path)?;
-    file.take(limit + 1).read_to_end(&mut bytes).path_context("cannot read", path)?;
-    if bytes.len() as u64 > limit {
-        return Err(Error::Invalid(format!("{}: larger than {limit} bytes", path.display())));
-    }
-    Ok(bytes)
+/// A required field is missing, or the message is too large.
+pub(crate) fn encode(message: &impl Message, name: &'static str) -> Result<Vec<u8>, Error> {
+    message.write_to_bytes().map_err(|source| Error::Protobuf { context: name, source })
 }
+
+/// Decodes a protobuf message; `name` is its name in errors.
+///
+/// # Errors
+/// The bytes are not a valid message.
+pub(crate) fn decode<M: Message>(bytes: &[u8], name: &'static str) -> Result<M, Error> {
+    M::parse_from_bytes(bytes).map_err(|source| Error::Protobuf { context: name, source })
+}
+
+/// Decodes JSON; `context` is the path of its file or its name in errors.
+///
+/// # Errors
+/// The bytes are not valid JSON, or not of this type.
+pub(crate) fn decode_json<T: DeserializeOwned>(bytes: &[u8], context: impl Display) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|source| Error::Json { context: context.to_string(), source })
+}
+
+/// Ignores the result of a best-effort operation; the caller's comment says why that is safe.
+pub(crate) fn best_effort<T, E>(_result: Result<T, E>) {}
 
 /// Bundle directory from a request.
 ///

@@ -2,17 +2,18 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use containerd_shim_protos::protobuf::Message;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
-use containerd_shim_protos::protobuf::well_known_types::timestamp::Timestamp;
 use containerd_shim_protos::protobuf::{EnumOrUnknown, MessageField};
 use containerd_shim_protos::shim::event::Envelope;
 use containerd_shim_protos::shim::events::ForwardRequest;
 use containerd_shim_protos::shim_async::{Client, EventsClient};
 use containerd_shim_protos::ttrpc;
 use tokio::sync::Notify;
+
+use crate::error::encode;
 
 /// Maximum number of queued events; the oldest are dropped first.
 const QUEUE_LIMIT: usize = 2048;
@@ -63,12 +64,12 @@ impl Publisher {
     pub(crate) fn publish(&self, topic: &str, message_type: &str, event: &impl Message) {
         let Some(queue) = &self.queue else { return };
         let message_type = format!("containerd.events.{message_type}");
-        let value = match event.write_to_bytes() {
+        let value = match encode(event, "event") {
             Ok(value) => value,
             Err(error) => return crate::sys::log(&format!("event {topic}: {error}")),
         };
         let envelope = Envelope {
-            timestamp: MessageField::some(timestamp(SystemTime::now())),
+            timestamp: MessageField::some(SystemTime::now().into()),
             namespace: self.namespace.to_string(),
             topic: topic.to_owned(),
             event: MessageField::some(Any { type_url: message_type, value, ..Any::default() }),
@@ -144,17 +145,6 @@ async fn forward(client: &mut Option<EventsClient>, address: &str, envelope: Env
             Ok(())
         }
         Err(error) => Err(error),
-    }
-}
-
-/// Protobuf timestamp of a point in time.
-#[must_use]
-pub(crate) fn timestamp(at: SystemTime) -> Timestamp {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp {
-        seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-        nanos: i32::try_from(since.subsec_nanos()).unwrap_or(0),
-        ..Timestamp::default()
     }
 }
 

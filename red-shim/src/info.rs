@@ -2,11 +2,11 @@
 
 use std::io::{IsTerminal, Read, Write};
 
+use containerd_shim_protos::protobuf::MessageField;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
-use containerd_shim_protos::protobuf::{Message, MessageField};
 use containerd_shim_protos::types::introspection::{RuntimeInfo, RuntimeVersion};
 
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, decode, encode};
 use crate::options::Options;
 use crate::runtime::Runtime;
 
@@ -37,8 +37,7 @@ pub(crate) fn info() -> Result<(), Error> {
             .read_to_end(&mut bytes)
             .context(|| "cannot read options from stdin".into())?;
     }
-    let options =
-        Any::parse_from_bytes(&bytes).map_err(|source| Error::Protobuf { context: "options", source })?;
+    let options: Any = decode(&bytes, "options")?;
     let runtime = Runtime::from_options(&Options::from_any(Some(&options))?, "", false);
     let features = Any { type_url: FEATURES_TYPE_URL.into(), value: runtime.features()?, ..Any::default() };
     let version = RuntimeVersion { version: crate::VERSION.into(), ..RuntimeVersion::default() };
@@ -49,6 +48,5 @@ pub(crate) fn info() -> Result<(), Error> {
         features: MessageField::some(features),
         ..RuntimeInfo::default()
     };
-    let bytes = info.write_to_bytes().map_err(|source| Error::Protobuf { context: "RuntimeInfo", source })?;
-    std::io::stdout().write_all(&bytes).context(|| "cannot write to stdout".into())
+    std::io::stdout().write_all(&encode(&info, "RuntimeInfo")?).context(|| "cannot write to stdout".into())
 }

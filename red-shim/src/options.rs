@@ -10,7 +10,8 @@ use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::shim::oci::Options as RuncOptions;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, read_bounded};
+use crate::error::{Error, decode};
+use crate::files::read_bounded;
 
 mod proto {
     #![allow(
@@ -25,6 +26,9 @@ mod proto {
 }
 
 use proto::runtimeoptions::Options as TableOptions;
+
+/// Name of the options in errors.
+const CONTEXT: &str = "runtime options";
 
 /// Maximum size of an options file in bytes.
 const MAX_OPTIONS_BYTES: u64 = 1 << 20;
@@ -65,13 +69,17 @@ impl Options {
         let Some(any) = any.filter(|any| !any.type_url.is_empty()) else { return Ok(Self::default()) };
         // A type URL may have a host prefix (google/protobuf/any.proto).
         let message_type = any.type_url.rsplit('/').next().unwrap_or_default();
-        let decode_error = |source| Error::Protobuf { context: "runtime options", source };
         let options = match message_type {
             "containerd.runc.v1.Options" => {
-                Self::from(RuncOptions::parse_from_bytes(&any.value).map_err(decode_error)?)
+                let runc: RuncOptions = decode(&any.value, CONTEXT)?;
+                // Field 8 is the former criu_path, which has no effect.
+                refuse_unknown_fields(&runc, &[8])?;
+                Self::from(runc)
             }
             "runtimeoptions.v1.Options" => {
-                Self::from_table(&TableOptions::parse_from_bytes(&any.value).map_err(decode_error)?)?
+                let table: TableOptions = decode(&any.value, CONTEXT)?;
+                refuse_unknown_fields(&table, &[])?;
+                Self::from_table(&table)?
             }
             other => return Err(Error::Invalid(format!("unknown type of runtime options: {other}"))),
         };
@@ -84,9 +92,7 @@ impl Options {
             (true, false) => read_bounded(Path::new(&table.config_path), MAX_OPTIONS_BYTES)?,
             (true, true) => return Ok(Self::default()),
         };
-        let text =
-            String::from_utf8(body).map_err(|error| Error::Invalid(format!("runtime options: {error}")))?;
-        toml::from_str(&text).map_err(|error| Error::Invalid(format!("runtime options: {error}")))
+        toml::from_slice(&body).map_err(|error| Error::Invalid(format!("{CONTEXT}: {error}")))
     }
 
     fn validate(self) -> Result<Self, Error> {
@@ -108,6 +114,15 @@ impl Options {
     pub(crate) fn state_dir(&self, namespace: &str) -> PathBuf {
         let root = if self.root.is_empty() { "/run/containerd/red" } else { &self.root };
         Path::new(root).join(namespace)
+    }
+}
+
+/// Refuses fields of a newer message definition.
+fn refuse_unknown_fields(message: &impl Message, ignored: &[u32]) -> Result<(), Error> {
+    let mut unknown = message.special_fields().unknown_fields().iter().map(|(number, _)| number);
+    match unknown.find(|number| !ignored.contains(number)) {
+        Some(number) => Err(Error::Invalid(format!("runtime options: unknown field {number}"))),
+        None => Ok(()),
     }
 }
 
@@ -157,6 +172,8 @@ mod tests {
             Options::from_any(Some(&table(""))).expect("the empty message of 1.6"),
             Options::default()
         );
+        let criu_path = any("containerd.runc.v1.Options", vec![0x42, 1, b'/']);
+        assert_eq!(Options::from_any(Some(&criu_path)).expect("without effect"), Options::default());
         assert_eq!(Options::from_any(None).expect("no message"), Options::default());
     }
 
@@ -168,6 +185,9 @@ mod tests {
             table("ShimCgroup = \"/x\"\n"),
             table("[[["),
             any("containerd.runc.v1.Options", vec![0xff; 3]),
+            // Field 99, a varint.
+            any("containerd.runc.v1.Options", vec![0x98, 0x06, 1]),
+            any("runtimeoptions.v1.Options", vec![0x98, 0x06, 1]),
             any("google.protobuf.Empty", Vec::new()),
         ] {
             assert!(Options::from_any(Some(&message)).is_err(), "{message}");

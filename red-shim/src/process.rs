@@ -1,7 +1,7 @@
 //! A process of a container: the init process or an exec process.
 
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use tokio::sync::watch;
@@ -9,6 +9,9 @@ use tokio::sync::watch;
 use crate::error::{Context, Error};
 use crate::reaper::Exit;
 use crate::stdio::{StdioConfig, Streams};
+
+/// Exit status of a process that was never started.
+const NEVER_STARTED_STATUS: u32 = 255;
 
 /// State of a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,7 +37,7 @@ pub(crate) struct Process {
     /// Exit of the process, `None` until then.
     exit: watch::Sender<Option<Exit>>,
     /// Serializes state changes, so that an exit event never precedes its start event.
-    pub(crate) state_lock: tokio::sync::Mutex<()>,
+    pub(crate) state_lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +59,7 @@ impl Process {
             stdio,
             live: Mutex::default(),
             exit: watch::Sender::new(None),
-            state_lock: tokio::sync::Mutex::new(()),
+            state_lock: Arc::default(),
         }
     }
 
@@ -118,6 +121,13 @@ impl Process {
     pub(crate) fn set_exited(&self, exit: Exit) {
         self.live().pidfd = None;
         self.exit.send_replace(Some(exit));
+    }
+
+    /// Marks a process as exited that has no PID and will never be started, so that nobody waits for it forever.
+    pub(crate) fn set_never_started(&self) {
+        if self.pid() == 0 && self.exit().is_none() {
+            self.set_exited(Exit::now(NEVER_STARTED_STATUS));
+        }
     }
 
     /// PID; 0 before the process is created.

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use crate::error::best_effort;
-use rustix::process::{WaitOptions, WaitStatus, wait};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait, waitid};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -137,11 +137,13 @@ impl Future for ExitFuture {
 pub(crate) struct ExitGuard(Reaper);
 
 impl ExitGuard {
-    /// Exit of a child process, and whether the child has been reaped already.
+    /// Exit of a child process, and whether the child has been reaped already. The exit of an earlier process with the
+    /// same PID is discarded: the child, which is unknown to [`Exits::waiters`], still exists then.
     pub(crate) fn claim(&self, pid: i32) -> (ExitFuture, bool) {
         let (sender, receiver) = oneshot::channel();
         let mut exits = self.0.exits();
-        let unclaimed = exits.unclaimed.remove(&pid);
+        let unclaimed =
+            exits.unclaimed.remove(&pid).filter(|_| exits.waiters.contains_key(&pid) || !is_child(pid));
         let reaped = unclaimed.is_some();
         match unclaimed {
             Some(exit) => best_effort(sender.send(exit)),
@@ -152,6 +154,12 @@ impl ExitGuard {
         drop(exits);
         (ExitFuture(receiver), reaped)
     }
+}
+
+/// Whether the shim has a child process with this PID that has not been reaped.
+fn is_child(pid: i32) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    Pid::from_raw(pid).is_some_and(|pid| waitid(WaitId::Pid(pid), options).is_ok())
 }
 
 impl Drop for ExitGuard {
@@ -189,6 +197,13 @@ mod tests {
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             let (exit, reaped) = guard.claim(i32::try_from(child.id()).expect("a PID fits into i32"));
             assert_eq!((exit.await.status, reaped), (3, true));
+            // The PID was reused.
+            #[allow(clippy::zombie_processes, reason = "the reaper waits for it")]
+            let child = Command::new("sh").args(["-c", "sleep 0.3; exit 4"]).spawn().expect("spawn sh");
+            let pid = i32::try_from(child.id()).expect("a PID fits into i32");
+            reaper.exits().unclaimed.insert(pid, Exit::now(9));
+            let (exit, reaped) = guard.claim(pid);
+            assert_eq!((exit.await.status, reaped), (4, false));
             drop(guard);
             assert!(reaper.exits().unclaimed.is_empty());
         });

@@ -6,13 +6,14 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Context, Error};
+use crate::annotations::Config;
+use crate::error::{Context, Error, decode_json};
+use crate::files;
 use crate::options::Options;
 use crate::reaper::Reaper;
 
 /// Runtime of a container: binary and global options. Saved in the bundle for `delete` after the shim has died.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Runtime {
     program: PathBuf,
     state_dir: PathBuf,
@@ -53,30 +54,45 @@ impl Runtime {
         let path = bundle.join(CONFIG_FILE);
         let text = serde_json::to_vec(self)
             .map_err(|source| Error::Json { context: path.display().to_string(), source })?;
-        std::fs::write(&path, text).path_context("cannot write", &path)
+        files::replace(&path, &text)
     }
 
-    /// Loads the configuration from the bundle; the default if the shim was killed before it was saved.
-    ///
-    /// # Errors
-    /// The file cannot be read, or is not valid.
-    pub(crate) fn load(bundle: &Path, namespace: &str) -> Result<Self, Error> {
+    /// Loads the configuration from the bundle; the default if the shim was killed before it was saved, or if the file
+    /// is damaged, so that cleanup is tried in any case.
+    #[must_use]
+    pub(crate) fn load(bundle: &Path, namespace: &str) -> Self {
         let path = bundle.join(CONFIG_FILE);
-        if !path.exists() {
-            return Ok(Self::from_options(&Options::default(), namespace, false));
-        }
-        let bytes = crate::error::read_bounded(&path, MAX_CONFIG_BYTES)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|source| Error::Json { context: path.display().to_string(), source })
+        let saved = files::read_bounded(&path, MAX_CONFIG_BYTES)
+            .and_then(|bytes| decode_json(&bytes, path.display()));
+        saved.unwrap_or_else(|error| {
+            if path.exists() {
+                crate::sys::log(&format!("{error}; using the default runtime"));
+            }
+            let systemd = Config::load(bundle).is_ok_and(|config| config.is_systemd_cgroup());
+            Self::from_options(&Options::default(), namespace, systemd)
+        })
     }
 
     /// The runtime with its global options, which logs to a file.
     fn base_command(&self, log: &Path) -> Command {
-        let mut command = Command::new(&self.program);
-        command.arg("--root").arg(&self.state_dir).arg("--log").arg(log).args(["--log-format", "json"]);
+        let mut command = self.stateful_command();
+        command.arg("--log").arg(log).args(["--log-format", "json"]);
+        command
+    }
+
+    /// The runtime with its state directory and cgroup manager.
+    fn stateful_command(&self) -> Command {
+        let mut command = self.clean_command();
+        command.arg("--root").arg(&self.state_dir);
         if self.systemd {
             command.arg("--systemd-cgroup");
         }
+        command
+    }
+
+    /// The runtime without stdio, in an environment without variables of the daemon.
+    fn clean_command(&self) -> Command {
+        let mut command = Command::new(&self.program);
         command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // OCI hooks inherit the environment, which may hold secrets of the daemon.
         command.env_clear();
@@ -142,16 +158,7 @@ impl Runtime {
     /// # Errors
     /// The runtime cannot be executed, or fails.
     pub(crate) fn features(&self) -> Result<Vec<u8>, Error> {
-        let output = Command::new(&self.program)
-            .arg("features")
-            .stdin(Stdio::null())
-            .output()
-            .path_context("cannot execute", &self.program)?;
-        if output.status.success() {
-            return Ok(output.stdout);
-        }
-        let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(Error::Runtime { subcommand: "features", message })
+        self.run_blocking("features", self.clean_command().arg("features"))
     }
 
     /// Runs `delete --force`, without a reaper.
@@ -159,21 +166,21 @@ impl Runtime {
     /// # Errors
     /// The runtime cannot be executed, or fails.
     pub(crate) fn force_delete(&self, id: &str) -> Result<(), Error> {
-        let mut command = Command::new(&self.program);
-        command.arg("--root").arg(&self.state_dir);
-        if self.systemd {
-            command.arg("--systemd-cgroup");
-        }
+        self.run_blocking("delete", self.stateful_command().args(["delete", "--force", id])).map(drop)
+    }
+
+    /// Runs a subcommand without a reaper, and returns its stdout.
+    fn run_blocking(&self, subcommand: &'static str, command: &mut Command) -> Result<Vec<u8>, Error> {
         let output = command
-            .args(["delete", "--force", id])
-            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .output()
             .path_context("cannot execute", &self.program)?;
         if output.status.success() {
-            return Ok(());
+            return Ok(output.stdout);
         }
         let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(Error::Runtime { subcommand: "delete", message })
+        Err(Error::Runtime { subcommand, message })
     }
 }
 
@@ -183,11 +190,12 @@ fn default_binary() -> PathBuf {
     sibling.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from("red-runtime"))
 }
 
-/// Log and PID file of one runtime call, removed on drop.
+/// Files of one runtime call, removed on drop.
 #[derive(Debug)]
 pub(crate) struct CallFiles {
     log: PathBuf,
     pid: PathBuf,
+    input: PathBuf,
 }
 
 impl CallFiles {
@@ -197,7 +205,17 @@ impl CallFiles {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { log: bundle.join(format!("red-log.{number}")), pid: bundle.join(format!("red-pid.{number}")) }
+        let path = |name: &str| bundle.join(format!("{name}.{number}"));
+        Self { log: path("red-log"), pid: path("red-pid"), input: path("red-input") }
+    }
+
+    /// Writes an input file of the call, and returns its path.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn write_input(&self, bytes: &[u8]) -> Result<&Path, Error> {
+        files::write_private(&self.input, bytes)?;
+        Ok(&self.input)
     }
 
     /// Reads the PID of the process that `create` or `exec` has created.
@@ -227,8 +245,8 @@ impl CallFiles {
 
 impl Drop for CallFiles {
     fn drop(&mut self) {
-        for path in [&self.log, &self.pid] {
-            // Most calls create neither file.
+        for path in [&self.log, &self.pid, &self.input] {
+            // Most calls create none of them.
             drop(std::fs::remove_file(path));
         }
     }
@@ -291,12 +309,12 @@ mod tests {
         options.no_pivot_root = true;
         let runtime = Runtime::from_options(&options, "default", true);
         let bundle = Path::new("/b");
-        let files = CallFiles { log: "/b/log".into(), pid: "/b/pid".into() };
+        let files = CallFiles { log: "/b/log".into(), pid: "/b/pid".into(), input: "/b/input".into() };
         let command = runtime.create("c", bundle, &files, Some(Path::new("/s")));
         let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
         assert_eq!(
             args.join(" "),
-            "--root /run/containerd/red/default --log /b/log --log-format json --systemd-cgroup \
+            "--root /run/containerd/red/default --systemd-cgroup --log /b/log --log-format json \
              create --bundle /b --pid-file /b/pid --no-pivot --console-socket /s c"
         );
     }
@@ -306,6 +324,18 @@ mod tests {
         let bundle = tempfile::tempdir().expect("temporary directory");
         let runtime = Runtime::from_options(&Options::default(), "k8s.io", true);
         runtime.save(bundle.path()).expect("save");
-        assert_eq!(Runtime::load(bundle.path(), "k8s.io").expect("load"), runtime);
+        assert_eq!(Runtime::load(bundle.path(), "k8s.io"), runtime);
+    }
+
+    #[test]
+    fn damaged_configuration_is_replaced_by_the_default() {
+        let bundle = tempfile::tempdir().expect("temporary directory");
+        let write = |name: &str, text: &str| std::fs::write(bundle.path().join(name), text).expect("write");
+        let default = |systemd| Runtime::from_options(&Options::default(), "k8s.io", systemd);
+        assert_eq!(Runtime::load(bundle.path(), "k8s.io"), default(false));
+        write(CONFIG_FILE, r#"{"program": "/opt/r"#);
+        assert_eq!(Runtime::load(bundle.path(), "k8s.io"), default(false));
+        write("config.json", r#"{"linux": {"cgroupsPath": "a.slice:red:c"}}"#);
+        assert_eq!(Runtime::load(bundle.path(), "k8s.io"), default(true));
     }
 }

@@ -3,16 +3,22 @@
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use containerd_shim_protos::ttrpc::asynchronous::Server;
 use containerd_shim_protos::ttrpc::asynchronous::transport::Listener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::context::ShimContext;
 use crate::error::{Context, Error};
 use crate::events::Publisher;
-use crate::reaper::{Reaper, sigchld};
+use crate::reaper::sigchld;
 use crate::service::services;
+use crate::sys;
 use crate::tasks::TaskManager;
+
+/// Timeout of open connections at the exit of the shim.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Configuration of the server.
 #[derive(Debug)]
@@ -42,30 +48,31 @@ pub(crate) fn serve(config: ServerConfig<'_>) -> Result<(), Error> {
 
 async fn run(config: &ServerConfig<'_>) -> Result<(), Error> {
     let context = || "cannot start the shim".to_owned();
-    let mut terminated = signal(SignalKind::terminate()).context(context)?;
-    let reaper = Reaper::default();
-    tokio::spawn(reaper.clone().run(sigchld().context(context)?));
+    let mut terminate = signal(SignalKind::terminate()).context(context)?;
+    let mut interrupt = signal(SignalKind::interrupt()).context(context)?;
+    let shim = Arc::new(ShimContext::new(config.namespace, config.ttrpc_address));
+    tokio::spawn(shim.reaper.clone().run(sigchld().context(context)?));
     let publisher = Publisher::new(config.ttrpc_address, config.namespace);
-    let tasks =
-        Arc::new(TaskManager::new(config.namespace.to_owned(), config.ttrpc_address, reaper, publisher));
+    let tasks = Arc::new(TaskManager::new(shim, publisher));
     let listener = Listener::try_from(config.listener.try_clone().context(context)?).context(context)?;
     let mut server = Server::new().add_listener(listener).register_service(services(tasks.clone()));
     server
         .start()
         .await
         .map_err(|error| Error::FailedPrecondition(format!("cannot start the ttrpc server: {error}")))?;
-    loop {
-        tokio::select! {
-            () = tasks.shutdown.notified() => break,
-            // SIGTERM must not orphan containers: containerd stops them first.
-            _ = terminated.recv() => if tasks.is_empty() { break },
-        }
+    tokio::select! {
+        () = tasks.closed() => {}
+        // As in containerd's runc shim: containerd sees the closed connection, and calls `delete` for each container.
+        // At the shutdown of the machine, which signals the containers too, the shim delays nothing.
+        _ = terminate.recv() => sys::log("exiting after SIGTERM"),
+        _ = interrupt.recv() => sys::log("exiting after SIGINT"),
     }
     // A new shim of the group binds the same path, so the socket is removed while this shim still responds.
     drop(std::fs::remove_file(config.socket));
     tasks.flush().await;
-    server
-        .shutdown()
-        .await
-        .map_err(|error| Error::FailedPrecondition(format!("cannot stop the ttrpc server: {error}")))
+    // Responses are sent; clients that still wait for a process get none.
+    match tokio::time::timeout(SHUTDOWN_TIMEOUT, server.shutdown()).await {
+        Ok(Err(error)) => Err(Error::FailedPrecondition(format!("cannot stop the ttrpc server: {error}"))),
+        Ok(Ok(())) | Err(_) => Ok(()),
+    }
 }

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use containerd_shim_protos::events::task as event;
+use containerd_shim_protos::protobuf::MessageField;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
-use containerd_shim_protos::protobuf::{Message, MessageField};
 use containerd_shim_protos::shim::oci::ProcessDetails;
 use containerd_shim_protos::shim::shim as api;
 use containerd_shim_protos::shim_async::{Task, create_task};
@@ -20,9 +20,8 @@ use containerd_shim_protos::types::task as state;
 use crate::annotations::Config;
 use crate::args::validate_id;
 use crate::container::CreateRequest;
-use crate::error::{Error, bundle_path};
-use crate::events::{enum_value, timestamp};
-use crate::metrics;
+use crate::error::{Error, bundle_path, encode};
+use crate::events::enum_value;
 use crate::options::Options;
 use crate::process::Status;
 use crate::rootfs::Mount;
@@ -89,7 +88,7 @@ impl Task for TaskService {
         Ok(api::DeleteResponse {
             pid,
             exit_status: exit.status,
-            exited_at: MessageField::some(timestamp(exit.at)),
+            exited_at: MessageField::some(exit.at.into()),
             ..Default::default()
         })
     }
@@ -127,7 +126,7 @@ impl Task for TaskService {
             stderr: process.stdio.stderr.clone(),
             terminal: process.stdio.terminal,
             exit_status: exit.map_or(0, |exit| exit.status),
-            exited_at: exit.map(|exit| timestamp(exit.at)).into(),
+            exited_at: exit.map(|exit| exit.at.into()).into(),
             exec_id: request.exec_id,
             ..Default::default()
         })
@@ -138,7 +137,7 @@ impl Task for TaskService {
         let exit = process.wait().await;
         Ok(api::WaitResponse {
             exit_status: exit.status,
-            exited_at: MessageField::some(timestamp(exit.at)),
+            exited_at: MessageField::some(exit.at.into()),
             ..Default::default()
         })
     }
@@ -159,9 +158,7 @@ impl Task for TaskService {
             let mut info = state::ProcessInfo { pid, ..Default::default() };
             if let Some(exec_id) = container.exec_id_of(pid) {
                 let details = ProcessDetails { exec_id, ..Default::default() };
-                let value = details
-                    .write_to_bytes()
-                    .map_err(|source| Error::Protobuf { context: "ProcessDetails", source })?;
+                let value = encode(&details, "ProcessDetails")?;
                 let type_url = "containerd.runc.v1.ProcessDetails".into();
                 info.info = MessageField::some(Any { type_url, value, ..Default::default() });
             }
@@ -195,15 +192,14 @@ impl Task for TaskService {
     }
 
     async fn update(&self, _: &TtrpcContext, request: api::UpdateTaskRequest) -> ttrpc::Result<Empty> {
-        let container = self.0.get(&request.id)?;
+        self.0.get(&request.id)?;
         let resources = json_body(&request.resources, "/LinuxResources", "resources")?;
-        run_to_completion(async move { container.update(&resources).await }).await?;
+        run_to_completion(self.0.clone().update(request.id, resources)).await?;
         Ok(Empty::new())
     }
 
     async fn stats(&self, _: &TtrpcContext, request: api::StatsRequest) -> ttrpc::Result<api::StatsResponse> {
-        let container = self.0.get(&request.id)?;
-        let stats = metrics::collect(container.init.pid())?;
+        let stats = self.0.get(&request.id)?.metrics()?;
         Ok(api::StatsResponse { stats: MessageField::some(stats), ..Default::default() })
     }
 
@@ -247,7 +243,7 @@ impl TaskService {
         }
         let config = Config::load(&bundle)?;
         let options = Options::from_any(request.options.as_ref())?;
-        let runtime = Runtime::from_options(&options, &self.0.namespace, config.is_systemd_cgroup());
+        let runtime = Runtime::from_options(&options, &self.0.shim.namespace, config.is_systemd_cgroup());
         let mounts = request.rootfs.iter().map(Mount::try_from).collect::<Result<_, _>>()?;
         let io = event::TaskIO {
             stdin: request.stdin.clone(),
@@ -265,8 +261,6 @@ impl TaskService {
         };
         let create = CreateRequest {
             id: request.id,
-            namespace: self.0.namespace.clone(),
-            ttrpc_address: self.0.ttrpc_address.clone(),
             bundle,
             runtime,
             own_pid_namespace: config.has_own_pid_namespace(),

@@ -10,7 +10,8 @@ use rustix::process::{getppid, set_child_subreaper, setsid};
 
 use crate::annotations::Config;
 use crate::args::Args;
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, encode};
+use crate::files::replace;
 use crate::serve::{ServerConfig, serve};
 use crate::{address, sys};
 
@@ -68,10 +69,7 @@ pub(crate) fn start(args: &Args) -> Result<(), Error> {
 /// a restart. containerd reads stderr as part of the response, so nothing is logged here.
 fn print_address(bundle: &Path, socket: &Path, bootstrap: bool) -> Result<(), Error> {
     let address = address::format(socket);
-    let file = bundle.join("address");
-    let temporary = bundle.join(".address");
-    std::fs::write(&temporary, &address).path_context("cannot write", &temporary)?;
-    std::fs::rename(&temporary, &file).path_context("cannot write", &file)?;
+    replace(&bundle.join("address"), address.as_bytes())?;
     let bytes = if bootstrap {
         let result = BootstrapResult {
             version: TASK_API_VERSION,
@@ -79,7 +77,7 @@ fn print_address(bundle: &Path, socket: &Path, bootstrap: bool) -> Result<(), Er
             protocol: "ttrpc".into(),
             ..BootstrapResult::default()
         };
-        result.write_to_bytes().map_err(|source| Error::Protobuf { context: "BootstrapResult", source })?
+        encode(&result, "BootstrapResult")?
     } else {
         address.into_bytes()
     };

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use tokio::io::unix::AsyncFd;
 
@@ -27,19 +28,20 @@ pub(crate) fn fork() -> io::Result<Option<Pid>> {
 }
 
 /// Passes file descriptors to a command as 3, 4 and so on.
-pub(crate) fn pass_fds(command: &mut Command, fds: Vec<OwnedFd>) {
+pub(crate) fn pass_fds<const N: usize>(command: &mut Command, fds: [OwnedFd; N]) {
     let duplicate = move || {
         let first = 3;
+        let end = first + RawFd::try_from(N).map_err(|_overflow| io::Error::from(Errno::MFILE))?;
         // Moved above the target range first, so that no descriptor is overwritten before it is duplicated.
-        let mut moved = [-1; 8];
+        let mut moved = [-1; N];
         for (slot, fd) in moved.iter_mut().zip(&fds) {
             // SAFETY: fcntl(2) on an open descriptor.
-            *slot = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, first + 16) };
+            *slot = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, end) };
             if *slot < 0 {
                 return Err(io::Error::last_os_error());
             }
         }
-        for (number, from) in (first..).zip(moved.iter().copied().filter(|fd| *fd >= 0)) {
+        for (number, from) in (first..end).zip(moved) {
             duplicate_to(from, number)?;
         }
         Ok(())
@@ -68,6 +70,21 @@ pub(crate) fn signal(number: u32) -> Option<Signal> {
 pub(crate) fn async_fd(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd stays open and unchanged while it lives, and AsyncFd owns it.
     unsafe { AsyncFd::register(fd) }.map_err(Into::into)
+}
+
+/// Reads from a non-blocking descriptor once it is readable. Returns the number of bytes, 0 at EOF.
+///
+/// # Errors
+/// read(2) fails.
+pub(crate) async fn read(fd: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let mut ready = fd.readable().await?;
+        match ready.try_io(|fd| Ok(rustix::io::read(fd, &mut *buffer)?)) {
+            Err(_would_block) => {}
+            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(result) => return result,
+        }
+    }
 }
 
 /// Closes all descriptors from 3 on except `kept`: a leaked pipe would keep its reader waiting for EOF as long as

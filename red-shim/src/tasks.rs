@@ -1,20 +1,22 @@
 //! The containers of a shim, their lifecycle and events.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use containerd_shim_protos::events::task as event;
 use containerd_shim_protos::protobuf::MessageField;
 use containerd_shim_protos::topics;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 use crate::container::{Container, CreateRequest, ExecProcess};
+use crate::context::ShimContext;
 use crate::error::Error;
-use crate::events::{Publisher, timestamp};
-use crate::oom;
-use crate::process::{Process, Status};
-use crate::reaper::{Exit, ExitFuture, Reaper};
+use crate::events::Publisher;
+use crate::oom::OomWatch;
+use crate::process::Process;
+use crate::reaper::{Exit, ExitFuture};
 use crate::stdio::StdioConfig;
 
 /// Timeout of waiting for exec processes after init has exited; the kernel kills them with it.
@@ -23,15 +25,14 @@ const EXEC_EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// All containers of the shim.
 #[derive(Debug)]
 pub(crate) struct TaskManager {
-    /// containerd namespace.
-    pub(crate) namespace: String,
-    /// Address of containerd's ttrpc socket; empty if none.
-    pub(crate) ttrpc_address: Arc<str>,
+    /// State shared with the containers.
+    pub(crate) shim: Arc<ShimContext>,
     containers: Mutex<HashMap<String, Slot>>,
-    reaper: Reaper,
     publisher: Publisher,
     /// Notified when the shim may shut down.
-    pub(crate) shutdown: Notify,
+    shutdown: Notify,
+    /// The shim shuts down: no container is created any more.
+    is_closed: AtomicBool,
 }
 
 /// Entry of a container ID, which is reserved while the container is being created.
@@ -41,17 +42,23 @@ enum Slot {
     Created(Arc<Container>),
 }
 
+/// A process of a container whose state does not change while this exists.
+struct LockedProcess {
+    container: Arc<Container>,
+    process: Arc<Process>,
+    _guard: OwnedMutexGuard<()>,
+}
+
 impl TaskManager {
     /// An empty task manager.
     #[must_use]
-    pub(crate) fn new(namespace: String, ttrpc_address: &str, reaper: Reaper, publisher: Publisher) -> Self {
+    pub(crate) fn new(shim: Arc<ShimContext>, publisher: Publisher) -> Self {
         Self {
-            namespace,
-            ttrpc_address: ttrpc_address.into(),
+            shim,
             containers: Mutex::default(),
-            reaper,
             publisher,
             shutdown: Notify::new(),
+            is_closed: AtomicBool::new(false),
         }
     }
 
@@ -59,9 +66,7 @@ impl TaskManager {
         self.containers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the shim has no containers.
-    #[must_use]
-    pub(crate) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.containers().is_empty()
     }
 
@@ -79,6 +84,21 @@ impl TaskManager {
         }
     }
 
+    /// Locks the state of a process. After waiting for the lock it is checked that the container and the process were
+    /// not deleted meanwhile: their IDs may belong to others then.
+    async fn lock(&self, id: &str, exec_id: &str) -> Result<LockedProcess, Error> {
+        let container = self.get(id)?;
+        let process = container.process(exec_id)?;
+        let guard = process.state_lock.clone().lock_owned().await;
+        if !self.get(id).is_ok_and(|current| Arc::ptr_eq(&current, &container)) {
+            return Err(Error::NotFound(format!("container `{id}` was deleted")));
+        }
+        if !container.is_current(&process) {
+            return Err(Error::NotFound(format!("{} was deleted", describe(id, exec_id))));
+        }
+        Ok(LockedProcess { container, process, _guard: guard })
+    }
+
     /// Creates a container. Returns the PID of its init process.
     ///
     /// # Errors
@@ -89,11 +109,14 @@ impl TaskManager {
         created_event: event::TaskCreate,
     ) -> Result<u32, Error> {
         let id = request.id.clone();
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Err(Error::FailedPrecondition("the shim is shutting down".into()));
+        }
         if self.containers().contains_key(&id) {
             return Err(Error::AlreadyExists(format!("container `{id}` already exists")));
         }
         self.containers().insert(id.clone(), Slot::Creating);
-        let result = Container::create(request, &self.reaper).await;
+        let result = Container::create(request, self.shim.clone()).await;
         let (container, exit) = match result {
             Ok(created) => created,
             Err(error) => {
@@ -102,6 +125,7 @@ impl TaskManager {
             }
         };
         let container = Arc::new(container);
+        let oom_watch = container.watch_oom();
         let pid = container.init.pid();
         self.containers().insert(id, Slot::Created(container.clone()));
         self.publisher.publish(
@@ -109,12 +133,7 @@ impl TaskManager {
             "TaskCreate",
             &event::TaskCreate { pid, ..created_event },
         );
-        tokio::spawn(self.clone().watch_init(container.clone(), exit));
-        let publisher = self.publisher.clone();
-        tokio::spawn(oom::watch(pid, container.init.clone(), move || {
-            let event = event::TaskOOM { container_id: container.id.clone(), ..event::TaskOOM::default() };
-            publisher.publish(topics::TASK_OOM_EVENT_TOPIC, "TaskOOM", &event);
-        }));
+        tokio::spawn(self.clone().watch_init(container, exit, oom_watch));
         Ok(pid)
     }
 
@@ -123,10 +142,9 @@ impl TaskManager {
     /// # Errors
     /// The process does not exist, was started before, or cannot be started.
     pub(crate) async fn start(self: Arc<Self>, id: String, exec_id: String) -> Result<u32, Error> {
-        let container = self.get(&id)?;
+        let locked = self.lock(&id, &exec_id).await?;
+        let (container, process) = (&locked.container, &locked.process);
         if exec_id.is_empty() {
-            let process = container.init.clone();
-            let _lock = process.state_lock.lock().await;
             container.start().await?;
             let event =
                 event::TaskStart { container_id: id, pid: process.pid(), ..event::TaskStart::default() };
@@ -134,9 +152,7 @@ impl TaskManager {
             return Ok(process.pid());
         }
         let exec = container.exec_process(&exec_id)?;
-        let process = exec.process.clone();
-        let _lock = process.state_lock.lock().await;
-        self.start_exec(&container, &exec).await?;
+        self.start_exec(container, &exec).await?;
         let event = event::TaskExecStarted {
             container_id: id,
             exec_id,
@@ -183,16 +199,20 @@ impl TaskManager {
         Ok(())
     }
 
-    async fn watch_init(self: Arc<Self>, container: Arc<Container>, exit: ExitFuture) {
-        let exit = exit.await;
-        container.kill_remaining().await;
-        // The exit event of init comes after those of the exec processes.
-        let exec_exits = async {
-            for process in container.running_execs() {
-                process.wait().await;
+    async fn watch_init(
+        self: Arc<Self>,
+        container: Arc<Container>,
+        mut exit: ExitFuture,
+        mut oom_watch: OomWatch,
+    ) {
+        let exit = loop {
+            tokio::select! {
+                () = oom_watch.next() => self.publish_oom(&container),
+                exit = &mut exit => break exit,
             }
         };
-        if tokio::time::timeout(EXEC_EXIT_TIMEOUT, exec_exits).await.is_err() {
+        // The exit event of init comes after those of the exec processes.
+        if tokio::time::timeout(EXEC_EXIT_TIMEOUT, container.end_execs()).await.is_err() {
             crate::sys::log(&format!(
                 "timed out waiting for the exec processes of container `{}`",
                 container.id
@@ -200,7 +220,16 @@ impl TaskManager {
         }
         let process = container.init.clone();
         let _lock = process.state_lock.lock().await;
+        // An OOM kill is often the cause of the exit, so it is reported first.
+        if oom_watch.take_pending() {
+            self.publish_oom(&container);
+        }
         self.publish_exit(&container, &process, exit);
+    }
+
+    fn publish_oom(&self, container: &Container) {
+        let event = event::TaskOOM { container_id: container.id.clone(), ..event::TaskOOM::default() };
+        self.publisher.publish(topics::TASK_OOM_EVENT_TOPIC, "TaskOOM", &event);
     }
 
     fn publish_exit(&self, container: &Container, process: &Process, exit: Exit) {
@@ -211,7 +240,7 @@ impl TaskManager {
             id: id.clone(),
             pid: process.pid(),
             exit_status: exit.status,
-            exited_at: MessageField::some(timestamp(exit.at)),
+            exited_at: MessageField::some(exit.at.into()),
             ..event::TaskExit::default()
         };
         self.publisher.publish(topics::TASK_EXIT_EVENT_TOPIC, "TaskExit", &event);
@@ -222,19 +251,16 @@ impl TaskManager {
     /// # Errors
     /// The process does not exist or has not stopped, or the runtime's `delete` fails.
     pub(crate) async fn delete(self: Arc<Self>, id: String, exec_id: String) -> Result<(u32, Exit), Error> {
-        let container = self.get(&id)?;
-        let process = container.process(&exec_id)?;
-        let _lock = process.state_lock.lock().await;
-        let exit = match process.status() {
-            Status::Stopped => process.exit().unwrap_or_else(|| Exit::now(255)),
-            // An exec process that was never started.
-            Status::Created if !exec_id.is_empty() && process.pid() == 0 => Exit::now(0),
-            _ => {
-                return Err(Error::FailedPrecondition(format!("{} is not stopped", describe(&id, &exec_id))));
-            }
+        let locked = self.lock(&id, &exec_id).await?;
+        let (container, process) = (&locked.container, &locked.process);
+        if !exec_id.is_empty() {
+            process.set_never_started();
+        }
+        let Some(exit) = process.exit() else {
+            return Err(Error::FailedPrecondition(format!("{} is not stopped", describe(&id, &exec_id))));
         };
         if let Some(streams) = process.take_streams() {
-            streams.finish().await;
+            self.shim.finish(streams).await;
         }
         if exec_id.is_empty() {
             container.delete().await?;
@@ -243,7 +269,7 @@ impl TaskManager {
                 container_id: id,
                 pid: process.pid(),
                 exit_status: exit.status,
-                exited_at: MessageField::some(timestamp(exit.at)),
+                exited_at: MessageField::some(exit.at.into()),
                 ..event::TaskDelete::default()
             };
             self.publisher.publish(topics::TASK_DELETE_EVENT_TOPIC, "TaskDelete", &event);
@@ -258,9 +284,8 @@ impl TaskManager {
     /// # Errors
     /// The container does not exist, or the runtime's `pause` or `resume` fails.
     pub(crate) async fn pause(self: Arc<Self>, id: String, paused: bool) -> Result<(), Error> {
-        let container = self.get(&id)?;
-        let _lock = container.init.state_lock.lock().await;
-        container.pause(paused).await?;
+        let locked = self.lock(&id, "").await?;
+        locked.container.pause(paused).await?;
         if paused {
             let event = event::TaskPaused { container_id: id, ..event::TaskPaused::default() };
             self.publisher.publish(topics::TASK_PAUSED_EVENT_TOPIC, "TaskPaused", &event);
@@ -271,6 +296,14 @@ impl TaskManager {
         Ok(())
     }
 
+    /// Updates the resource limits of a container.
+    ///
+    /// # Errors
+    /// The container does not exist, or the runtime's `update` fails.
+    pub(crate) async fn update(self: Arc<Self>, id: String, resources: Vec<u8>) -> Result<(), Error> {
+        self.lock(&id, "").await?.container.update(&resources).await
+    }
+
     /// Shuts the shim down if it has no containers.
     pub(crate) fn request_shutdown(&self) {
         if self.is_empty() {
@@ -278,7 +311,21 @@ impl TaskManager {
         }
     }
 
-    /// Waits until all events are forwarded.
+    /// Waits for a shutdown request, and until all events are forwarded and all output is read. No container is left or
+    /// created then.
+    pub(crate) async fn closed(&self) {
+        loop {
+            self.shutdown.notified().await;
+            self.flush().await;
+            self.shim.drained().await;
+            // A container may have been created meanwhile.
+            if self.is_empty() {
+                return self.is_closed.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Waits until all events are forwarded, with a timeout.
     pub(crate) async fn flush(&self) {
         self.publisher.flush().await;
     }

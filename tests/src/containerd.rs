@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use crate::call::{Said, built, run};
+use crate::daemon;
 use crate::podman::through_files;
 use crate::stage::{Stage, eventually};
 
@@ -67,7 +65,7 @@ impl Containerd {
         fs::write(dir.join("config.toml"), config).expect("test directory is writable");
         let namespace = format!("red-test-{}-{number}", std::process::id());
         let (programs, prefix) = (programs.to_owned(), stage.pool.join("prefix"));
-        let daemon = spawn(&dir, &programs, &prefix);
+        let daemon = daemon::spawn(&dir, &programs, &prefix);
         let this = Self { dir, namespace, programs, prefix, daemon, ids: Mutex::default() };
         this.wait_ready();
         Some(this)
@@ -79,13 +77,12 @@ impl Containerd {
 
     /// Kills the daemon; its shims and containers keep running.
     pub fn kill_daemon(&mut self) {
-        drop(self.daemon.kill());
-        drop(self.daemon.wait());
+        daemon::kill_daemon(&mut self.daemon);
     }
 
     /// Starts the daemon again.
     pub fn start_daemon(&mut self) {
-        self.daemon = spawn(&self.dir, &self.programs, &self.prefix);
+        self.daemon = daemon::spawn(&self.dir, &self.programs, &self.prefix);
         self.wait_ready();
     }
 
@@ -141,7 +138,8 @@ impl Containerd {
     pub fn run_command(&self, options: &[&str], root: &Rootfs, id: &str, command: &[&str]) -> Command {
         let fifos = self.dir.join("fifo").display().to_string();
         let mut args = vec!["run", "--runtime", RED, "--fifo-dir", &fifos];
-        if !has_shares() {
+        // `ctr run` sets CPU shares by default.
+        if !daemon::has_controller("cpu") {
             args.extend(["--cpu-shares", "0"]);
         }
         args.extend(options);
@@ -235,49 +233,31 @@ impl Containerd {
     /// sha256sum(1) is not installed.
     #[must_use]
     pub fn shim_socket(&self, group: &str) -> PathBuf {
-        let format = r#"printf '%s\0%s\0%s' "$@" | sha256sum"#;
-        let sock = self.dir.join("sock");
-        let mut sum = Command::new("sh");
-        sum.args(["-c", format, "sh"]).arg(sock).args([&self.namespace, group]);
-        let output = run(&mut sum).good().out;
-        Path::new("/run/containerd/s").join(output.split(' ').next().unwrap_or_default())
+        let [red, _stock] = self.shim_sockets(group);
+        red
     }
 
-    /// PIDs of the running shims, found by the daemon's address on their command line.
+    fn shim_sockets(&self, group: &str) -> [PathBuf; 2] {
+        daemon::shim_sockets(&self.dir.join("sock"), &self.namespace, group)
+    }
+
+    /// PIDs of the running shims.
     #[must_use]
     pub fn shim_pids(&self) -> Vec<i32> {
-        let all = processes_matching(&self.dir.display().to_string());
-        all.into_iter().filter(|(_, line)| line.contains("containerd-shim")).map(|(pid, _)| pid).collect()
+        daemon::shim_pids(&self.dir)
     }
 
-    /// State directories of the runtime under red-runtime's shim and under the runc shim.
-    fn state_dirs(&self) -> [PathBuf; 2] {
-        ["red", "runc"].map(|shim| Path::new("/run/containerd").join(shim).join(&self.namespace))
-    }
-
-    /// Processes, mounts, cgroups and files left by containers, after waiting up to five seconds for their cleanup.
+    /// Processes, mounts, cgroups and files left by containers, after waiting for their cleanup.
     #[must_use]
     pub fn leftovers(&self) -> Vec<String> {
-        for _ in 0..250 {
-            if self.find_leftovers().is_empty() {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        self.find_leftovers()
+        daemon::wait_for_cleanup(|| self.find_leftovers())
     }
 
     fn find_leftovers(&self) -> Vec<String> {
-        let dir = self.dir.display().to_string();
-        let mut found: Vec<String> = processes_matching(&dir)
-            .into_iter()
-            .filter(|(_, line)| !line.starts_with("containerd ") && !line.starts_with("ctr "))
-            .map(|(pid, line)| format!("process {pid}: {line}"))
-            .collect();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        found.extend(mounts.lines().filter(|line| line.contains(&dir)).map(str::to_owned));
+        let mut found = daemon::processes_and_mounts(&self.dir);
         let bundles = self.dir.join("state/io.containerd.runtime.v2.task").join(&self.namespace);
-        for dir in self.state_dirs().into_iter().chain([bundles]).chain(self.cgroups()) {
+        let state_dirs = daemon::state_dirs(&self.namespace);
+        for dir in state_dirs.into_iter().chain([bundles]).chain(daemon::cgroups(&self.namespace)) {
             found.extend(
                 dir_entries(&dir)
                     .map(|path| path.display().to_string())
@@ -285,55 +265,9 @@ impl Containerd {
             );
         }
         let ids = self.ids.lock().expect("lock is not poisoned").clone();
-        let sockets = ids.iter().map(|id| self.shim_socket(id)).filter(|path| path.exists());
+        let sockets = ids.iter().flat_map(|id| self.shim_sockets(id)).filter(|path| path.exists());
         found.extend(sockets.map(|path| path.display().to_string()));
         found
-    }
-
-    /// Cgroups of the namespace, in every hierarchy.
-    fn cgroups(&self) -> Vec<PathBuf> {
-        let all = run(Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", &self.namespace]));
-        all.out.lines().map(PathBuf::from).collect()
-    }
-}
-
-/// Whether there is a cpu controller for the CPU shares that `ctr run` sets by default.
-fn has_shares() -> bool {
-    let unified = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
-    unified.map_or(true, |names| names.split_whitespace().any(|name| name == "cpu"))
-}
-
-fn spawn(dir: &Path, programs: &Path, prefix: &Path) -> Child {
-    let log = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(dir.join("log"))
-        .expect("test directory is writable");
-    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", programs.display());
-    let mut command = Command::new("containerd");
-    command.arg("--config").arg(dir.join("config.toml")).env("PATH", path).env("NODE_PREFIX", prefix);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
-    command.spawn().expect("containerd is installed")
-}
-
-/// PIDs and command lines of processes whose command line contains a string, except the test itself.
-fn processes_matching(needle: &str) -> Vec<(i32, String)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if pid != std::process::id() && line.contains(needle) {
-            found.push((i32::try_from(pid).unwrap_or(i32::MAX), line));
-        }
-    }
-    found
-}
-
-/// Sends SIGKILL to a process, which may have exited already.
-pub fn kill(pid: i32) {
-    if let Some(pid) = Pid::from_raw(pid) {
-        kill_process(pid, Signal::KILL).unwrap_or(());
     }
 }
 
@@ -350,29 +284,20 @@ impl Drop for Containerd {
             self.remove(id);
         }
         self.kill_daemon();
-        let dir = self.dir.display().to_string();
-        for (pid, _) in processes_matching(&dir) {
-            kill(pid);
-        }
-        for state_dir in self.state_dirs().into_iter().filter(|state_dir| state_dir.exists()) {
-            let runtime = |args: &[&str]| {
-                run(Command::new(built("red-runtime")).arg("--root").arg(&state_dir).args(args))
-            };
-            for id in runtime(&["list", "-q"]).out.lines() {
-                runtime(&["delete", "--force", id]);
+        daemon::kill_processes(&self.dir);
+        for state_dir in daemon::state_dirs(&self.namespace).iter().filter(|state_dir| state_dir.exists()) {
+            for state in dir_entries(state_dir) {
+                daemon::delete_state(state_dir, &state.file_name().unwrap_or_default().to_string_lossy());
             }
             drop(fs::remove_dir_all(state_dir));
         }
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        for line in mounts.lines().rev().filter(|line| line.contains(&dir)) {
-            run(Command::new("umount").arg("--lazy").args(line.split(' ').nth(1)));
-        }
+        daemon::unmount_all(&self.dir);
         for id in self.ids.lock().expect("lock is not poisoned").iter() {
-            drop(fs::remove_file(self.shim_socket(id)));
+            for socket in self.shim_sockets(id) {
+                drop(fs::remove_file(socket));
+            }
         }
-        for cgroup in self.cgroups() {
-            drop(run(Command::new("find").arg(cgroup).args(["-depth", "-type", "d", "-delete"])));
-        }
+        daemon::remove_cgroups(&self.namespace);
     }
 }
 

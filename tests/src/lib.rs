@@ -3,6 +3,7 @@
 pub mod broom;
 pub mod call;
 pub mod containerd;
+pub mod daemon;
 pub mod engine;
 pub mod killer;
 pub mod packages;

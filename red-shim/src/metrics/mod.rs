@@ -6,12 +6,11 @@ mod unified;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use containerd_shim_protos::protobuf::Message;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, encode};
 
-/// Cgroup directories of a process.
+/// Cgroup directories of a container, as they were when it was created: its processes may move to others.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Cgroup {
     /// cgroup v2 directory.
@@ -32,6 +31,13 @@ impl Cgroup {
         let mounts = std::fs::read_to_string(mounts).path_context("cannot read", Path::new(mounts))?;
         Self::find(&memberships, &mounts)
             .ok_or_else(|| Error::FailedPrecondition(format!("cgroup of process {pid} not found")))
+    }
+
+    fn exists(&self) -> bool {
+        match self {
+            Self::Unified(dir) => dir.is_dir(),
+            Self::Legacy(controllers) => controllers.values().any(|dir| dir.is_dir()),
+        }
     }
 
     /// Parses `/proc/PID/cgroup` (cgroups(7)) and `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
@@ -86,16 +92,22 @@ fn find_mount<'a>(mounts: &'a str, fs_type: &str, controller: &str) -> Option<Cg
     })
 }
 
-/// Metrics of a container, by the PID of its init process.
+/// Metrics of a cgroup.
 ///
 /// # Errors
-/// The cgroup of the process is not found.
-pub(crate) fn collect(pid: u32) -> Result<Any, Error> {
-    let (type_url, value) = match Cgroup::of_process(pid)? {
-        Cgroup::Unified(dir) => ("io.containerd.cgroups.v2.Metrics", unified::metrics(&dir).write_to_bytes()),
-        Cgroup::Legacy(all) => ("io.containerd.cgroups.v1.Metrics", legacy::metrics(&all).write_to_bytes()),
+/// The cgroup does not exist any more.
+pub(crate) fn collect(cgroup: &Cgroup) -> Result<Any, Error> {
+    if !cgroup.exists() {
+        return Err(Error::FailedPrecondition("the container's cgroup does not exist any more".into()));
+    }
+    let (type_url, value) = match cgroup {
+        Cgroup::Unified(dir) => {
+            ("io.containerd.cgroups.v2.Metrics", encode(&unified::metrics(dir), "metrics")?)
+        }
+        Cgroup::Legacy(all) => {
+            ("io.containerd.cgroups.v1.Metrics", encode(&legacy::metrics(all), "metrics")?)
+        }
     };
-    let value = value.map_err(|source| Error::Protobuf { context: "metrics", source })?;
     Ok(Any { type_url: type_url.into(), value, ..Any::default() })
 }
 

@@ -9,11 +9,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::inotify;
+use rustix::fs::inotify::WatchFlags;
 use tokio::task::JoinHandle;
 
 use super::fifo;
+use crate::context::ShimContext;
 use crate::error::Error;
+use crate::inotify::Watch;
 
 /// Delay before the liveness check: a killed process may close its FIFOs before its sockets.
 const LIVENESS_DELAY: Duration = Duration::from_millis(50);
@@ -29,26 +31,23 @@ pub(super) struct StdinGuard {
 }
 
 impl StdinGuard {
-    /// Opens a FIFO, and returns the read end for the process. `ttrpc_address` is the address of containerd's ttrpc
-    /// socket; empty if none.
+    /// Opens a FIFO, and returns the read end for the process.
     ///
     /// # Errors
     /// The FIFO cannot be opened, or is not a FIFO.
-    pub(super) fn open(path: &Path, ttrpc_address: &str) -> Result<(OwnedFd, Self), Error> {
+    pub(super) fn open(path: &Path, shim: &ShimContext) -> Result<(OwnedFd, Self), Error> {
         // The watch must exist before the reader, because other writers block until there is one.
-        let watch = watch_close_write(path);
+        let watch = shim.inotify.watch(path, WatchFlags::CLOSE_WRITE);
         let (read, write) = fifo::open_both_ends(path)?;
         let write_end = Arc::new(Mutex::new(Some(write)));
-        let watch = match watch.and_then(crate::sys::async_fd) {
+        let watch = match watch {
             Ok(watch) => {
-                Some(tokio::spawn(close_after_writer(watch, write_end.clone(), ttrpc_address.to_owned())))
+                let address = shim.ttrpc_address.clone();
+                Some(tokio::spawn(close_after_writer(watch, write_end.clone(), address)))
             }
             Err(error) => {
-                // inotify instances are limited per user (inotify(7), max_user_instances).
-                crate::sys::log(&format!(
-                    "cannot watch {}: {error}; stdin ends with CloseIO only",
-                    path.display()
-                ));
+                let path = path.display();
+                crate::sys::log(&format!("cannot watch {path}: {error}; stdin ends with CloseIO only"));
                 None
             }
         };
@@ -78,25 +77,9 @@ fn close_write_end(write_end: &Mutex<Option<OwnedFd>>) {
     *write_end.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-fn watch_close_write(path: &Path) -> std::io::Result<OwnedFd> {
-    let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-    inotify::add_watch(&watch, path, inotify::WatchFlags::CLOSE_WRITE)?;
-    Ok(watch)
-}
-
-async fn close_after_writer(
-    watch: tokio::io::unix::AsyncFd<OwnedFd>,
-    write_end: Arc<Mutex<Option<OwnedFd>>>,
-    ttrpc_address: String,
-) {
+async fn close_after_writer(watch: Watch, write_end: Arc<Mutex<Option<OwnedFd>>>, ttrpc_address: String) {
     loop {
-        let Ok(mut ready) = watch.readable().await else { return };
-        match ready.try_io(|watch| Ok(rustix::io::read(watch, &mut [0_u8; 1024])?)) {
-            Err(_would_block) => continue,
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Ok(Err(_)) => return,
-            Ok(Ok(_)) => {}
-        }
+        watch.changed().await;
         if ttrpc_address.is_empty() || is_containerd_alive(&ttrpc_address).await {
             return close_write_end(&write_end);
         }
@@ -130,7 +113,8 @@ mod tests {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio runtime");
         runtime.block_on(async {
-            let (read, input) = StdinGuard::open(&path, ttrpc_address).expect("open FIFO");
+            let shim = ShimContext::new("default", ttrpc_address);
+            let (read, input) = StdinGuard::open(&path, &shim).expect("open FIFO");
             let mut writer = std::fs::OpenOptions::new().write(true).open(&path).expect("open for writing");
             writer.write_all(b"text").expect("write");
             drop(writer);

@@ -9,8 +9,9 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::ContainerRef;
+use super::copy::nonblocking_async_fd;
 use crate::error::{Context, Error, best_effort};
-use crate::reaper::{ExitFuture, Reaper};
+use crate::reaper::ExitFuture;
 
 /// Timeout of the log driver's readiness.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,7 +32,6 @@ pub(super) struct Logger {
 /// # Errors
 /// The program cannot be executed, or is not ready within [`READY_TIMEOUT`].
 pub(super) async fn start(
-    reaper: &Reaper,
     program: &Path,
     args: &[String],
     container: ContainerRef<'_>,
@@ -45,13 +45,13 @@ pub(super) async fn start(
         .args(args)
         .env_clear()
         .env("CONTAINER_ID", container.id)
-        .env("CONTAINER_NAMESPACE", container.namespace)
+        .env("CONTAINER_NAMESPACE", &container.shim.namespace)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    crate::sys::pass_fds(&mut command, vec![out_read, err_read, ready_write]);
-    let child = reaper.spawn(&mut command).path_context("cannot execute", program)?;
+    crate::sys::pass_fds(&mut command, [out_read, err_read, ready_write]);
+    let child = container.shim.reaper.spawn(&mut command).path_context("cannot execute", program)?;
     // The command owns the descriptors that were passed.
     drop(command);
     let pid = Pid::from_raw(child.pid)
@@ -69,16 +69,10 @@ pub(super) async fn start(
     Ok((logger, [out, err]))
 }
 
+/// Waits for data, EOF or an error.
 async fn wait_ready(ready: OwnedFd) {
-    let Ok(()) = rustix::io::ioctl_fionbio(&ready, true) else { return };
-    let Ok(ready) = crate::sys::async_fd(ready) else { return };
-    loop {
-        let Ok(mut guard) = ready.readable().await else { return };
-        match guard.try_io(|ready| Ok(rustix::io::read(ready, &mut [0_u8; 1])?)) {
-            Err(_would_block) => {}
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Ok(_) => return,
-        }
+    if let Ok(ready) = nonblocking_async_fd(ready) {
+        best_effort(crate::sys::read(&ready, &mut [0_u8; 1]).await);
     }
 }
 

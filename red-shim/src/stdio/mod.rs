@@ -1,24 +1,27 @@
 //! Standard streams of a process.
 //!
-//! Without a terminal nothing is copied: the process inherits one end of the FIFO and containerd reads the other. The
-//! shim keeps an end open too, so that the process gets no SIGPIPE or EOF while containerd is down (fifo(7)). Unread
-//! data stays in the FIFO until the process is deleted. `Delete` waits for the reader, because clients of containerd
-//! 1.7 and newer stop reading after its response.
+//! The shim copies data for terminals and log files only. Else the process inherits one end of the FIFO, and containerd
+//! reads the other. The shim keeps an end open too, so that the process gets no SIGPIPE or EOF while containerd is down
+//! (fifo(7)). Unread data stays in the FIFO until the process is deleted. `Delete` waits for the reader, because clients
+//! of containerd 1.7 and newer stop reading after its response.
 
+mod copy;
 mod fifo;
 mod input;
 mod logger;
 mod terminal;
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
+use std::time::Instant;
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::termios::Winsize;
 
+use crate::context::ShimContext;
 use crate::error::{Context, Error};
-use crate::reaper::Reaper;
+use copy::{CopyTask, Sink, nonblocking_async_fd};
 pub(crate) use terminal::{Console, ConsoleSocket};
 
 /// Standard streams of a create or exec request.
@@ -111,6 +114,8 @@ pub(crate) struct Streams {
     stdin: Option<input::StdinGuard>,
     /// Read ends of the output FIFOs, which prevent SIGPIPE.
     read_ends: Vec<OwnedFd>,
+    /// Copies into log files.
+    log_files: Vec<CopyTask>,
     logger: Option<logger::Logger>,
     console: Option<Console>,
 }
@@ -120,10 +125,8 @@ pub(crate) struct Streams {
 pub(crate) struct ContainerRef<'a> {
     /// Container ID.
     pub(crate) id: &'a str,
-    /// containerd namespace.
-    pub(crate) namespace: &'a str,
-    /// Address of containerd's ttrpc socket; empty if none.
-    pub(crate) ttrpc_address: &'a str,
+    /// Shim of the container.
+    pub(crate) shim: &'a ShimContext,
 }
 
 impl Streams {
@@ -133,7 +136,6 @@ impl Streams {
     /// # Errors
     /// A stream is invalid, a FIFO or file cannot be opened, or the log driver cannot be started.
     pub(crate) async fn attach(
-        reaper: &Reaper,
         config: &StdioConfig,
         container: ContainerRef<'_>,
         command: &mut Command,
@@ -142,7 +144,7 @@ impl Streams {
         match Target::parse(&config.stdin)? {
             Target::Null => {}
             Target::Fifo(path) => {
-                let (read, guard) = input::StdinGuard::open(&path, container.ttrpc_address)?;
+                let (read, guard) = input::StdinGuard::open(&path, container.shim)?;
                 command.stdin(read);
                 streams.stdin = Some(guard);
             }
@@ -152,7 +154,7 @@ impl Streams {
         }
         let (out, err) = (Target::parse(&config.stdout)?, Target::parse(&config.stderr)?);
         if let Target::Logger { program, args } = &out {
-            let (logger, [out, err]) = logger::start(reaper, program, args, container).await?;
+            let (logger, [out, err]) = logger::start(program, args, container).await?;
             command.stdout(out).stderr(err);
             streams.logger = Some(logger);
             return Ok(streams);
@@ -174,7 +176,14 @@ impl Streams {
                 self.read_ends.push(read);
                 Ok(Some(write))
             }
-            Target::File(path) => open_log_file(path).map(Some),
+            Target::File(path) => {
+                // The process gets a pipe: with a descriptor of the file it could read and truncate the log.
+                let sink = Sink::log_file(path)?;
+                let context = || format!("cannot create a pipe for {}", path.display());
+                let (read, write) = pipe_with(PipeFlags::CLOEXEC).context(context)?;
+                self.log_files.push(CopyTask::start(nonblocking_async_fd(read).context(context)?, sink));
+                Ok(Some(write))
+            }
             Target::Logger { .. } => {
                 Err(Error::Invalid(format!("invalid stderr `{text}`: only stdout can start a log driver")))
             }
@@ -186,11 +195,11 @@ impl Streams {
     /// # Errors
     /// See [`Streams::attach`].
     pub(crate) async fn attach_console(
-        reaper: &Reaper,
         config: &StdioConfig,
         container: ContainerRef<'_>,
         master: OwnedFd,
     ) -> Result<Self, Error> {
+        let sink = |fd| Sink::stream(fd).context(|| "cannot set up the terminal".into());
         let mut streams = Self::default();
         let input = match Target::parse(&config.stdin)? {
             Target::Null => None,
@@ -205,11 +214,15 @@ impl Streams {
         };
         let output = match Target::parse(&config.stdout)? {
             Target::Logger { program, args } => {
-                let (logger, [out, _err]) = logger::start(reaper, &program, &args, container).await?;
+                let (logger, [out, _err]) = logger::start(&program, &args, container).await?;
                 streams.logger = Some(logger);
-                Some(out)
+                sink(out)?
             }
-            other => streams.output(&other, &config.stdout)?,
+            Target::File(path) => Sink::log_file(&path)?,
+            other => match streams.output(&other, &config.stdout)? {
+                Some(out) => sink(out)?,
+                None => Sink::Null,
+            },
         };
         streams.console = Some(Console::new(master, input, output)?);
         Ok(streams)
@@ -233,11 +246,16 @@ impl Streams {
         console.resize(Winsize { ws_row: side(height), ws_col: side(width), ws_xpixel: 0, ws_ypixel: 0 })
     }
 
-    /// Waits until the output is drained, and closes all streams.
-    pub(crate) async fn finish(mut self) {
+    /// Waits until the output is drained, and closes all streams. Takes as long as a reader makes progress, see
+    /// [`ShimContext::finish`].
+    pub(crate) async fn drain(mut self) {
         self.stdin = None;
         if let Some(console) = self.console.take() {
-            console.finish().await;
+            console.drain().await;
+        }
+        let start = Instant::now();
+        for log_file in self.log_files.drain(..) {
+            log_file.drain(start).await;
         }
         fifo::wait_drained(&self.read_ends).await;
         self.read_ends.clear();
@@ -245,14 +263,6 @@ impl Streams {
             logger.finish().await;
         }
     }
-}
-
-fn open_log_file(path: &Path) -> Result<OwnedFd, Error> {
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).path_context("cannot create directory", dir)?;
-    }
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOCTTY;
-    open(path, flags, Mode::from_raw_mode(0o644)).path_context("cannot open", path)
 }
 
 #[cfg(test)]

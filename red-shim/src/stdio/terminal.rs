@@ -5,23 +5,15 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::io::{Errno, ioctl_fionbio, read, write};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
-use tokio::task::JoinHandle;
 
+use super::copy::{CopyTask, Sink, nonblocking_async_fd};
 use crate::error::{Context, Error};
-
-/// Size of the copy buffer in bytes.
-const BUFFER_BYTES: usize = 8192;
-
-/// Timeout of the remaining output while another process has the terminal open.
-const OUTPUT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Timeout of receiving the pty master after the runtime's `create` or `exec`.
 const CONSOLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,7 +41,7 @@ impl ConsoleSocket {
             .mode(0o700)
             .create(&dir)
             .path_context("cannot create directory", &dir)?;
-        let path = dir.join("s");
+        let path = dir.join(crate::address::CONSOLE_SOCKET);
         // Stale socket of a dead shim with the same PID.
         drop(std::fs::remove_file(&path));
         let listener = UnixListener::bind(&path).path_context("cannot listen on", &path)?;
@@ -104,12 +96,12 @@ fn receive(stream: impl AsFd) -> io::Result<OwnedFd> {
     Err(io::ErrorKind::InvalidData.into())
 }
 
-/// A pty master and its copy tasks.
+/// A pty master and its copies.
 #[derive(Debug)]
 pub(crate) struct Console {
     master: OwnedFd,
-    input: Option<JoinHandle<()>>,
-    output: JoinHandle<()>,
+    input: Option<CopyTask>,
+    output: CopyTask,
 }
 
 impl Console {
@@ -117,25 +109,18 @@ impl Console {
     ///
     /// # Errors
     /// A descriptor cannot be duplicated or registered with the reactor.
-    pub(super) fn new(
-        master: OwnedFd,
-        input: Option<OwnedFd>,
-        output: Option<OwnedFd>,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(master: OwnedFd, input: Option<OwnedFd>, output: Sink) -> Result<Self, Error> {
         let context = || "cannot set up the terminal".to_owned();
-        let duplicate = |fd: &OwnedFd| fd.try_clone().and_then(nonblocking_async_fd);
-        let from = duplicate(&master).context(context)?;
-        let output = output.map(nonblocking_async_fd).transpose().context(context)?;
-        let output = tokio::spawn(copy(from, output));
+        let from = master.try_clone().and_then(nonblocking_async_fd).context(context)?;
         let input = match input {
             Some(input) => {
-                let (from, to) =
-                    (nonblocking_async_fd(input).context(context)?, duplicate(&master).context(context)?);
-                Some(tokio::spawn(copy(from, Some(to))))
+                let input = nonblocking_async_fd(input).context(context)?;
+                let to = master.try_clone().and_then(Sink::stream).context(context)?;
+                Some(CopyTask::start(input, to))
             }
             None => None,
         };
-        Ok(Self { master, input, output })
+        Ok(Self { master, input, output: CopyTask::start(from, output) })
     }
 
     /// Resizes the terminal.
@@ -147,51 +132,10 @@ impl Console {
     }
 
     /// Waits for the remaining output, and stops copying.
-    pub(super) async fn finish(mut self) {
-        if tokio::time::timeout(OUTPUT_TIMEOUT, &mut self.output).await.is_err() {
-            self.output.abort();
-        }
+    pub(super) async fn drain(self) {
+        self.output.drain(Instant::now()).await;
         if let Some(input) = self.input {
             input.abort();
         }
     }
-}
-
-fn nonblocking_async_fd(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    ioctl_fionbio(&fd, true)?;
-    crate::sys::async_fd(fd)
-}
-
-/// Copies until EOF, or EIO from a pty master without slaves. After a write error the input is discarded, so that the
-/// writing process does not block.
-async fn copy(from: AsyncFd<OwnedFd>, mut to: Option<AsyncFd<OwnedFd>>) {
-    let mut buffer = [0; BUFFER_BYTES];
-    loop {
-        let Ok(mut ready) = from.readable().await else { return };
-        let count = match ready.try_io(|from| Ok(read(from, &mut buffer)?)) {
-            Err(_would_block) => continue,
-            Ok(Ok(0)) => return,
-            Ok(Ok(count)) => count,
-            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Ok(Err(_)) => return,
-        };
-        if let Some(target) = &to
-            && write_all(target, &buffer[..count]).await.is_err()
-        {
-            to = None;
-        }
-    }
-}
-
-async fn write_all(to: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let mut ready = to.writable().await?;
-        match ready.try_io(|to| Ok(write(to, bytes)?)) {
-            Err(_would_block) => {}
-            Ok(Ok(count)) => bytes = &bytes[count..],
-            Ok(Err(error)) if error.raw_os_error() == Some(Errno::INTR.raw_os_error()) => {}
-            Ok(Err(error)) => return Err(error),
-        }
-    }
-    Ok(())
 }

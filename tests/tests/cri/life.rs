@@ -12,9 +12,9 @@ use red_tests::remark;
 use red_tests::stage::eventually;
 
 use crate::configuration::{binary, release};
-use crate::daemon::has;
 use crate::pod::Pod;
 use crate::{assert_no_leftovers, setup};
+use red_tests::daemon::has_controller;
 
 /// Says who it is, waits, and ends in its own way when it is told to.
 const WAITS: &str = "trap 'echo told to end; exit 3' TERM
@@ -136,7 +136,7 @@ fn is_measured(pod: &Pod, id: &str, count: usize) {
     let output = pod.cri.cri().ask(|mut cri| async move { cri.container_stats(request).await });
     let stats = output.unwrap_or_else(|status| panic!("{status}")).stats.expect("running");
     assert_eq!(stats.attributes.as_ref().map(|one| one.id.as_str()), Some(id));
-    if has("memory") {
+    if has_controller("memory") {
         let memory = stats.memory.and_then(|memory| memory.working_set_bytes).map_or(0, |one| one.value);
         assert!(memory > 0, "{stats:?}");
     } else {
@@ -167,7 +167,7 @@ fn limit(pid: u32, controller: &str, files: [&str; 2]) -> String {
 }
 
 fn is_limited(pod: &Pod, id: &str) {
-    if !has("memory") || !has("cpu") {
+    if !has_controller("memory") || !has_controller("cpu") {
         return remark("there are no controllers of memory and cpu");
     }
     let resources = LinuxContainerResources {

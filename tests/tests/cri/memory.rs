@@ -3,9 +3,9 @@
 use k8s_cri::v1::{ContainerConfig, ContainerState};
 use red_tests::remark;
 
-use crate::daemon::has;
 use crate::pod::Pod;
 use crate::{assert_no_leftovers, setup};
+use red_tests::daemon::has_controller;
 
 const LIMIT: i64 = 48 << 20;
 
@@ -18,7 +18,7 @@ fn limited(mut config: ContainerConfig) -> ContainerConfig {
 
 #[test]
 fn out_of_memory_is_the_reason() {
-    if !has("memory") {
+    if !has_controller("memory") {
         return remark("there is no memory controller");
     }
     let Some((cri, _)) = setup() else { return };

@@ -70,7 +70,9 @@ fn version_and_info_need_no_privilege() {
 fn wrong_calls() {
     for (args, message) in [
         (&[][..], "start"),
-        (&["start"], "invalid namespace ``"),
+        (&["start"], "missing flag: -namespace is required"),
+        (&["-namespace", "n", "start"], "missing flag: -id is required"),
+        (&["-namespace", "", "-id", "a", "delete"], "missing flag: -namespace is required"),
         (&["-namespace", "n", "-id", "a/b", "start"], "`a/b`"),
         (&["-namespace", "n", "-id", "a", "-frobnicate", "start"], "unknown flag: -frobnicate"),
         (&["-namespace", "n", "-id", "a", "restart"], "unknown command: restart"),

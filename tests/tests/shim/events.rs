@@ -4,8 +4,9 @@ use std::fs;
 use std::process::{Child, Stdio};
 
 use red_tests::containerd::Containerd;
-use red_tests::stage::eventually;
+use red_tests::stage::{Stage, eventually};
 
+use crate::client::runtime_wrapper;
 use crate::{assert_no_leftovers, for_each_rootfs, setup};
 
 /// `ctr events`, with what it shows in a file.
@@ -123,6 +124,44 @@ fn memory_that_runs_out() {
         assert_eq!(output.code, 5, "{}", output.err);
         let seen = events.of(id);
         assert_eq!(topics(&seen), ["create", "start", "oom", "exit", "delete"], "{seen:?}");
+    });
+    drop(events);
+    assert_no_leftovers(&containerd);
+}
+
+#[test]
+fn an_exec_that_races_the_end_is_told_first() {
+    let stage = Stage::new();
+    // The shim learns of the exec process a moment after the init process has been killed.
+    let marker = stage.pool.join("exec-is-there");
+    let script = format!(
+        r#"case " $* " in *" exec "*) $runtime "$@"; status=$?; touch {}; sleep 1; exit $status ;; esac
+        exec $runtime "$@""#,
+        marker.display()
+    );
+    let programs = stage.pool.mkdir("slow");
+    stage.pool.install("containerd-shim-red-v2", "slow/containerd-shim-red-v2");
+    runtime_wrapper(&stage, "slow/red-runtime", &script);
+    let Some(containerd) = Containerd::with_programs(&stage, &programs) else {
+        return red_tests::skip("containerd is not installed");
+    };
+    let events = Events::new(&containerd);
+    for_each_rootfs(&stage, |root, id| {
+        containerd.run_detached(root, id, "sleep 1000");
+        let mut exec =
+            containerd.command(&["task", "exec", "-d", "--exec-id", "y", id, "/usr/bin/sleep", "1000"]);
+        let mut exec = exec.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("spawn");
+        eventually("the exec process is there", || marker.exists());
+        containerd.ctr(&["task", "kill", "--signal", "KILL", id]).good();
+        containerd.wait_status(id, "STOPPED");
+        drop(exec.wait());
+        containerd.ctr(&["task", "delete", id]);
+        containerd.ctr(&["container", "delete", id]).good();
+        let seen = events.of(id);
+        let expected = ["create", "start", "exec-added", "exec-started", "exit", "exit", "delete"];
+        assert_eq!(topics(&seen), expected, "{seen:?}");
+        assert_eq!((&seen[4].1["id"], &seen[5].1["id"]), (&"y".into(), &id.into()));
+        fs::remove_file(&marker).expect("exists");
     });
     drop(events);
     assert_no_leftovers(&containerd);

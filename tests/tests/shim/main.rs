@@ -1,9 +1,13 @@
 //! `containerd-shim-red-v2` under the containerd of this machine, with nodes and with plain roots.
 
 mod alone;
+mod cleanup;
+mod client;
 mod events;
 mod life;
 mod many;
+mod output;
+mod races;
 mod streams;
 mod survive;
 mod terminals;

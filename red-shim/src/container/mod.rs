@@ -1,25 +1,30 @@
 //! A container and its operations.
 
+mod launch;
+
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::{Context, Error, best_effort};
+use containerd_shim_protos::protobuf::well_known_types::any::Any;
+use tokio::sync::{RwLock, RwLockReadGuard};
+
+use crate::context::ShimContext;
+use crate::error::{Error, decode_json};
+use crate::metrics::{self, Cgroup};
+use crate::oom::OomWatch;
 use crate::process::{Process, Status};
-use crate::reaper::{ExitFuture, ExitGuard, Reaper};
+use crate::reaper::ExitFuture;
 use crate::rootfs;
 use crate::runtime::{self, CallFiles, Runtime};
-use crate::stdio::{ConsoleSocket, ContainerRef, StdioConfig, Streams};
+use crate::stdio::StdioConfig;
 
 /// A container of the shim.
 #[derive(Debug)]
 pub(crate) struct Container {
     /// Container ID.
     pub(crate) id: String,
-    /// containerd namespace.
-    namespace: String,
-    /// Address of containerd's ttrpc socket; empty if none.
-    ttrpc_address: Arc<str>,
     /// Bundle directory.
     pub(crate) bundle: PathBuf,
     /// Runtime of the container.
@@ -28,8 +33,15 @@ pub(crate) struct Container {
     own_pid_namespace: bool,
     /// Init process.
     pub(crate) init: Arc<Process>,
+    /// Cgroup of the init process before its start; `None` if it was not found.
+    cgroup: Option<Cgroup>,
     execs: Mutex<HashMap<String, Arc<ExecProcess>>>,
-    reaper: Reaper,
+    /// The init process has exited, though its exit may not be published yet: no exec process is started any more.
+    init_exited: AtomicBool,
+    /// Whether the container was deleted. Locked by calls of the runtime that name the container without holding the
+    /// `state_lock` of init, so that they never reach a successor with the same ID.
+    is_deleted: RwLock<bool>,
+    shim: Arc<ShimContext>,
 }
 
 /// An exec process and its OCI process spec.
@@ -44,8 +56,6 @@ pub(crate) struct ExecProcess {
 #[derive(Debug)]
 pub(crate) struct CreateRequest {
     pub(crate) id: String,
-    pub(crate) namespace: String,
-    pub(crate) ttrpc_address: Arc<str>,
     pub(crate) bundle: PathBuf,
     pub(crate) runtime: Runtime,
     pub(crate) own_pid_namespace: bool,
@@ -53,35 +63,29 @@ pub(crate) struct CreateRequest {
     pub(crate) stdio: StdioConfig,
 }
 
-/// Kills a process that the runtime has created and that could not be attached.
-fn kill_unattached(exit_guard: &ExitGuard, files: &CallFiles) {
-    let Ok(pid) = files.read_pid() else { return };
-    // The PID of a reaped process may be reused.
-    let (_ended, reaped) = exit_guard.claim(pid);
-    if let Some(pid) = rustix::process::Pid::from_raw(pid).filter(|_| !reaped) {
-        best_effort(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
-    }
-}
-
 impl Container {
     /// Creates a container, and returns it with the exit of its init process.
     ///
     /// # Errors
     /// A mount, a stream or the runtime's `create` fails; everything is cleaned up then.
-    pub(crate) async fn create(request: CreateRequest, reaper: &Reaper) -> Result<(Self, ExitFuture), Error> {
+    pub(crate) async fn create(
+        request: CreateRequest,
+        shim: Arc<ShimContext>,
+    ) -> Result<(Self, ExitFuture), Error> {
         let root = request.bundle.join("rootfs");
         request.runtime.save(&request.bundle)?;
         rootfs::mount_all(&request.mounts, &root)?;
-        let this = Self {
+        let mut this = Self {
             id: request.id,
-            namespace: request.namespace,
-            ttrpc_address: request.ttrpc_address,
             bundle: request.bundle,
             runtime: request.runtime,
             own_pid_namespace: request.own_pid_namespace,
             init: Arc::new(Process::new(String::new(), request.stdio)),
+            cgroup: None,
             execs: Mutex::default(),
-            reaper: reaper.clone(),
+            init_exited: AtomicBool::new(false),
+            is_deleted: RwLock::new(false),
+            shim,
         };
         let files = CallFiles::new(&this.bundle);
         let result = this
@@ -93,7 +97,14 @@ impl Container {
             )
             .await;
         match result {
-            Ok(exit) => Ok((this, exit)),
+            Ok(exit) => {
+                // Before its start: later it may move itself, and its PID may be reused.
+                match Cgroup::of_process(this.init.pid()) {
+                    Ok(cgroup) => this.cgroup = Some(cgroup),
+                    Err(error) => crate::sys::log(&format!("container `{}`: {error}", this.id)),
+                }
+                Ok((this, exit))
+            }
             Err(error) => {
                 this.cleanup_failed_create().await;
                 rootfs::unmount_all(&root);
@@ -102,60 +113,11 @@ impl Container {
         }
     }
 
-    fn container_ref(&self) -> ContainerRef<'_> {
-        ContainerRef { id: &self.id, namespace: &self.namespace, ttrpc_address: &self.ttrpc_address }
-    }
-
-    /// Runs the runtime's `create` or `exec` with the process's streams attached.
-    async fn launch(
-        &self,
-        process: &Process,
-        files: &CallFiles,
-        command: impl FnOnce(Option<&std::path::Path>) -> std::process::Command,
-        subcommand: &'static str,
-    ) -> Result<ExitFuture, Error> {
-        let exit_guard = self.reaper.retain_exits();
-        let streams = if process.stdio.terminal {
-            let socket = ConsoleSocket::new(std::path::Path::new(crate::address::SOCKET_DIR))?;
-            let mut command = command(Some(socket.path()));
-            runtime::run(&self.reaper, subcommand, &mut command, files).await?;
-            let connected = async {
-                let master = socket.receive_master().await?;
-                Streams::attach_console(&self.reaper, &process.stdio, self.container_ref(), master).await
-            };
-            match connected.await {
-                Ok(streams) => streams,
-                Err(error) => {
-                    // The process exists, but no client will know of it.
-                    kill_unattached(&exit_guard, files);
-                    return Err(error);
-                }
-            }
-        } else {
-            let mut command = command(None);
-            let streams =
-                Streams::attach(&self.reaper, &process.stdio, self.container_ref(), &mut command).await?;
-            let result = runtime::run(&self.reaper, subcommand, &mut command, files).await;
-            // The command owns the process's ends of the streams.
-            drop(command);
-            if let Err(error) = result {
-                streams.finish().await;
-                return Err(error);
-            }
-            streams
-        };
-        process.set_streams(streams);
-        let pid = files.read_pid()?;
-        let (exit, reaped) = exit_guard.claim(pid);
-        process.set_pid(pid, reaped)?;
-        Ok(exit)
-    }
-
     /// Runs a subcommand of the runtime.
     async fn run_runtime(&self, subcommand: &'static str, args: &[&str]) -> Result<(), Error> {
         let files = CallFiles::new(&self.bundle);
         let mut command = self.runtime.command(&files, args);
-        runtime::run(&self.reaper, subcommand, &mut command, &files).await
+        runtime::run(&self.shim.reaper, subcommand, &mut command, &files).await
     }
 
     /// Starts the init process.
@@ -180,9 +142,7 @@ impl Container {
     /// # Errors
     /// The container has stopped, or the exec ID is in use.
     pub(crate) fn add_exec(&self, exec_id: &str, stdio: StdioConfig, spec: Vec<u8>) -> Result<(), Error> {
-        if self.init.status() == Status::Stopped {
-            return Err(Error::FailedPrecondition("the container has stopped".into()));
-        }
+        self.refuse_stopped()?;
         let mut execs = self.execs();
         if execs.contains_key(exec_id) {
             return Err(Error::AlreadyExists(format!(
@@ -195,6 +155,13 @@ impl Container {
         Ok(())
     }
 
+    fn refuse_stopped(&self) -> Result<(), Error> {
+        if self.init_exited.load(Ordering::Relaxed) || self.init.status() == Status::Stopped {
+            return Err(Error::FailedPrecondition("the container has stopped".into()));
+        }
+        Ok(())
+    }
+
     fn execs(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<ExecProcess>>> {
         self.execs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -202,24 +169,30 @@ impl Container {
     /// Starts an exec process, and returns its exit.
     ///
     /// # Errors
-    /// The process was started before, a stream cannot be opened, or the runtime's `exec` fails.
+    /// The process was started before, the container has stopped, a stream cannot be opened, or the runtime's `exec`
+    /// fails. The process counts as exited after a failed `exec`.
     pub(crate) async fn start_exec(&self, exec: &ExecProcess) -> Result<ExitFuture, Error> {
         let process = &exec.process;
-        if process.pid() != 0 {
+        if process.pid() != 0 || process.exit().is_some() {
             return Err(Error::FailedPrecondition(format!("exec `{}` was already started", process.exec_id)));
         }
+        self.refuse_stopped()?;
         let files = CallFiles::new(&self.bundle);
-        let path = self.bundle.join(format!("red-exec.{}.json", process.exec_id));
-        std::fs::write(&path, &exec.spec).path_context("cannot write", &path)?;
-        let result = self
-            .launch(process, &files, |console| self.runtime.exec(&self.id, &path, &files, console), "exec")
-            .await;
-        // Best effort: containerd removes the bundle with the container.
-        drop(std::fs::remove_file(&path));
-        // A process that failed to start stays in the created state, and can be deleted.
-        let exit = result?;
-        process.set_started();
-        Ok(exit)
+        let result = async {
+            let spec = files.write_input(&exec.spec)?;
+            let command = |console: Option<&Path>| self.runtime.exec(&self.id, spec, &files, console);
+            self.launch(process, &files, command, "exec").await
+        };
+        match result.await {
+            Ok(exit) => {
+                process.set_started();
+                Ok(exit)
+            }
+            Err(error) => {
+                process.set_never_started();
+                Err(error)
+            }
+        }
     }
 
     /// Process by exec ID; the init process for an empty one.
@@ -243,30 +216,50 @@ impl Container {
         self.execs().get(exec_id).cloned().ok_or_else(not_found)
     }
 
+    /// Whether this is the process of its exec ID, and not a deleted one.
+    #[must_use]
+    pub(crate) fn is_current(&self, process: &Arc<Process>) -> bool {
+        self.process(&process.exec_id).is_ok_and(|current| Arc::ptr_eq(&current, process))
+    }
+
     /// Removes an exec process.
     pub(crate) fn remove_exec(&self, exec_id: &str) {
         self.execs().remove(exec_id);
     }
 
-    /// Exec processes that are running.
-    #[must_use]
-    pub(crate) fn running_execs(&self) -> Vec<Arc<Process>> {
-        let execs = self.execs();
-        let all = execs.values().map(|exec| exec.process.clone());
-        all.filter(|process| process.pid() != 0 && process.exit().is_none()).collect()
+    fn exec_processes(&self) -> Vec<Arc<Process>> {
+        self.execs().values().map(|exec| exec.process.clone()).collect()
+    }
+
+    /// Ends all exec processes after the exit of init, and waits for their exits. No other is started any more.
+    pub(crate) async fn end_execs(&self) {
+        self.init_exited.store(true, Ordering::Relaxed);
+        let execs = self.exec_processes();
+        let is_starting = execs.iter().any(|process| process.state_lock.try_lock().is_err());
+        self.kill_remaining().await;
+        for process in &execs {
+            // A start in progress either fails, or publishes its start event first.
+            drop(process.state_lock.lock().await);
+        }
+        if is_starting {
+            self.kill_remaining().await;
+        }
+        for process in execs.iter().filter(|process| process.pid() != 0) {
+            process.wait().await;
+        }
     }
 
     /// Exec ID of the running exec process with this PID.
     #[must_use]
     pub(crate) fn exec_id_of(&self, pid: u32) -> Option<String> {
-        self.running_execs()
+        self.exec_processes()
             .into_iter()
-            .find(|process| process.pid() == pid)
+            .find(|process| process.pid() == pid && process.exit().is_none())
             .map(|process| process.exec_id.clone())
     }
 
     /// Kills the processes that outlive init in a shared PID namespace.
-    pub(crate) async fn kill_remaining(&self) {
+    async fn kill_remaining(&self) {
         if !self.own_pid_namespace
             && let Err(error) = self.run_runtime("kill", &["kill", "--all", &self.id, "KILL"]).await
         {
@@ -290,9 +283,19 @@ impl Container {
             } else {
                 vec!["kill", &self.id, &signal_number]
             };
+            let _deletion_lock = self.lock_deletion().await?;
             return self.run_runtime("kill", &args).await;
         }
         process.signal(signal)
+    }
+
+    /// Defers the deletion of the container.
+    async fn lock_deletion(&self) -> Result<RwLockReadGuard<'_, bool>, Error> {
+        let is_deleted = self.is_deleted.read().await;
+        if *is_deleted {
+            return Err(Error::NotFound(format!("container `{}` was deleted", self.id)));
+        }
+        Ok(is_deleted)
     }
 
     /// Pauses or resumes all processes.
@@ -312,13 +315,23 @@ impl Container {
     /// The runtime's `update` fails.
     pub(crate) async fn update(&self, resources: &[u8]) -> Result<(), Error> {
         let files = CallFiles::new(&self.bundle);
-        let path = self.bundle.join("red-resources.json");
-        std::fs::write(&path, resources).path_context("cannot write", &path)?;
-        let from = path.display().to_string();
-        let mut command = self.runtime.command(&files, &["update", "--resources", &from, &self.id]);
-        let result = runtime::run(&self.reaper, "update", &mut command, &files).await;
-        drop(std::fs::remove_file(&path));
-        result
+        let path = files.write_input(resources)?.display().to_string();
+        let mut command = self.runtime.command(&files, &["update", "--resources", &path, &self.id]);
+        runtime::run(&self.shim.reaper, "update", &mut command, &files).await
+    }
+
+    /// Metrics of the container's cgroup.
+    ///
+    /// # Errors
+    /// The cgroup was not found at creation, or does not exist any more.
+    pub(crate) fn metrics(&self) -> Result<Any, Error> {
+        let not_found = || Error::FailedPrecondition(format!("cgroup of container `{}` not found", self.id));
+        metrics::collect(self.cgroup.as_ref().ok_or_else(not_found)?)
+    }
+
+    /// Watches the container's cgroup for OOM kills.
+    pub(crate) fn watch_oom(&self) -> OomWatch {
+        self.cgroup.as_ref().map_or(OomWatch::Unavailable, |cgroup| OomWatch::new(cgroup, &self.shim.inotify))
     }
 
     /// PIDs of all processes.
@@ -330,11 +343,11 @@ impl Container {
         if self.init.exit().is_some() {
             return Ok(vec![self.init.pid()]);
         }
+        let _deletion_lock = self.lock_deletion().await?;
         let files = CallFiles::new(&self.bundle);
         let mut command = self.runtime.command(&files, &["ps", "--format", "json", &self.id]);
-        let out = runtime::output(&self.reaper, "ps", &mut command, &files).await?;
-        let pids: Option<Vec<u32>> = serde_json::from_slice(&out)
-            .map_err(|source| Error::Json { context: "output of `ps`".into(), source })?;
+        let out = runtime::output(&self.shim.reaper, "ps", &mut command, &files).await?;
+        let pids: Option<Vec<u32>> = decode_json(&out, "output of `ps`")?;
         Ok(pids.unwrap_or_default())
     }
 
@@ -346,17 +359,23 @@ impl Container {
         if self.init.exit().is_none() {
             return Err(Error::FailedPrecondition(format!("container `{}` is not stopped", self.id)));
         }
+        let mut is_deleted = self.is_deleted.write().await;
         if let Err(error) = self.run_runtime("delete", &["delete", &self.id]).await {
             crate::sys::log(&format!("container `{}`: {error}; retrying with --force", self.id));
             self.run_runtime("delete", &["delete", "--force", &self.id]).await?;
         }
+        *is_deleted = true;
         rootfs::unmount_all(&self.bundle.join("rootfs"));
+        // Clients may still wait for exec processes that were never started.
+        for process in self.exec_processes() {
+            process.set_never_started();
+        }
         Ok(())
     }
 
     async fn cleanup_failed_create(&self) {
         if let Some(streams) = self.init.take_streams() {
-            streams.finish().await;
+            self.shim.finish(streams).await;
         }
         // A runtime that was killed during `create` leaves state behind.
         if let Err(error) = self.run_runtime("delete", &["delete", "--force", &self.id]).await {
