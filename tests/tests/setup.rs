@@ -116,6 +116,7 @@ fn every_probe_asks_for_what_is_used() {
         (vec![of_pkg_config("sqlite3")], "libsqlite3-dev"),
         (headers, "libclang-dev"),
         (vec![found("ctr")], "containerd"),
+        (vec!["/usr/lib/cni/bridge".into()], "containernetworking-plugins"),
         (vec![found("newgidmap")], "uidmap"),
     ];
     for (hidden, package) in &each {

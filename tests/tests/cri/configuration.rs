@@ -54,7 +54,7 @@ fn own(dir: &Path, version: u32) -> String {
         )
     };
     format!(
-        "{images}[{table}.cni]\nconf_dir = \"{dir}/cni\"\nbin_dir = \"{dir}/cni-bin\"\n\
+        "{images}netns_mounts_under_state_dir = true\n[{table}.cni]\nconf_dir = \"{dir}/cni\"\nbin_dir = \"{dir}/cni-bin\"\n\
          [{table}.containerd.runtimes.stock]\nruntime_type = \"io.containerd.runc.v2\"\n\
          pod_annotations = [\"bzh.redpesk.redpak.*\"]\ncontainer_annotations = [\"bzh.redpesk.redpak.*\"]\n\
          [{table}.containerd.runtimes.stock.options]\nBinaryName = \"{}\"\n",

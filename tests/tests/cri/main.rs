@@ -8,10 +8,13 @@ mod killed;
 mod life;
 mod memory;
 mod mounts;
+mod network;
 mod pod;
 mod refused;
 mod security;
+mod selection;
 mod shared;
+mod streaming;
 
 use std::path::PathBuf;
 
