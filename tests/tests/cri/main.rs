@@ -3,6 +3,7 @@
 mod client;
 mod configuration;
 mod daemon;
+mod fields;
 mod images;
 mod killed;
 mod life;
