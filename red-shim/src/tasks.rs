@@ -1,7 +1,7 @@
 //! The containers of a shim, their lifecycle and events.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,11 @@ use crate::stdio::StdioConfig;
 /// Timeout of waiting for exec processes after init has exited; the kernel kills them with it.
 const EXEC_EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a shim without containers waits for a shutdown request. None comes after containerd was killed between the
+/// start of the shim and `Create`, or between the last `Delete` and `Shutdown`; containerd 1.6 does not even list such a
+/// shim.
+const UNUSED_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// All containers of the shim.
 #[derive(Debug)]
 pub(crate) struct TaskManager {
@@ -33,6 +38,10 @@ pub(crate) struct TaskManager {
     shutdown: Notify,
     /// The shim shuts down: no container is created any more.
     is_closed: AtomicBool,
+    /// Number of `Create` requests.
+    creations: AtomicU64,
+    /// Notified when the last container is deleted, or was not created.
+    emptied: Notify,
 }
 
 /// Entry of a container ID, which is reserved while the container is being created.
@@ -59,6 +68,8 @@ impl TaskManager {
             publisher,
             shutdown: Notify::new(),
             is_closed: AtomicBool::new(false),
+            creations: AtomicU64::new(0),
+            emptied: Notify::new(),
         }
     }
 
@@ -109,6 +120,7 @@ impl TaskManager {
         created_event: event::TaskCreate,
     ) -> Result<u32, Error> {
         let id = request.id.clone();
+        self.creations.fetch_add(1, Ordering::Relaxed);
         if self.is_closed.load(Ordering::Relaxed) {
             return Err(Error::FailedPrecondition("the shim is shutting down".into()));
         }
@@ -120,7 +132,7 @@ impl TaskManager {
         let (container, exit) = match result {
             Ok(created) => created,
             Err(error) => {
-                self.containers().remove(&id);
+                self.remove(&id);
                 return Err(error);
             }
         };
@@ -264,7 +276,7 @@ impl TaskManager {
         }
         if exec_id.is_empty() {
             container.delete().await?;
-            self.containers().remove(&id);
+            self.remove(&id);
             let event = event::TaskDelete {
                 container_id: id,
                 pid: process.pid(),
@@ -311,11 +323,38 @@ impl TaskManager {
         }
     }
 
-    /// Waits for a shutdown request, and until all events are forwarded and all output is read. No container is left or
+    /// Removes a container.
+    fn remove(&self, id: &str) {
+        let mut containers = self.containers();
+        containers.remove(id);
+        if containers.is_empty() {
+            self.emptied.notify_one();
+        }
+    }
+
+    /// Waits until there was no container for [`UNUSED_TIMEOUT`]. No timer runs while there are containers.
+    async fn unused(&self) {
+        loop {
+            if !self.is_empty() {
+                self.emptied.notified().await;
+                continue;
+            }
+            let creations = self.creations.load(Ordering::Relaxed);
+            tokio::time::sleep(UNUSED_TIMEOUT).await;
+            if self.is_empty() && creations == self.creations.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
+    /// Waits for a shutdown request or an unused shim, and until all events are forwarded and all output is read. No container is left or
     /// created then.
     pub(crate) async fn closed(&self) {
         loop {
-            self.shutdown.notified().await;
+            tokio::select! {
+                () = self.shutdown.notified() => {}
+                () = self.unused() => {}
+            }
             self.flush().await;
             self.shim.drained().await;
             // A container may have been created meanwhile.

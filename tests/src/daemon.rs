@@ -78,6 +78,16 @@ pub fn shim_pids(dir: &Path) -> Vec<i32> {
     all.into_iter().filter(|(_, line)| line.contains("containerd-shim")).map(|(pid, _)| pid).collect()
 }
 
+/// PIDs of the runtime's processes that work on a bundle of the daemon.
+#[must_use]
+pub fn runtime_pids(dir: &Path) -> Vec<i32> {
+    let all = processes_matching(&dir.display().to_string());
+    let runtimes = all.into_iter().filter(|(_, line)| {
+        line.split(' ').next().is_some_and(|program| program.rsplit('/').next() == Some("red-runtime"))
+    });
+    runtimes.map(|(pid, _)| pid).collect()
+}
+
 /// Processes of a daemon's directory, except the daemon and clients, and mounts of it.
 #[must_use]
 pub fn processes_and_mounts(dir: &Path) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! `containerd-shim-red-v2` under the containerd of this machine, with nodes and with plain roots.
 
 mod alone;
+mod chaos;
 mod cleanup;
 mod client;
 mod events;
