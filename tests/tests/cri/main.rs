@@ -3,10 +3,12 @@
 mod client;
 mod configuration;
 mod daemon;
+mod documented;
 mod fields;
 mod images;
 mod killed;
 mod life;
+mod manifest;
 mod memory;
 mod mounts;
 mod network;

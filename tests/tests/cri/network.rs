@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use k8s_cri::v1::{
     ListPodSandboxStatsRequest, PodSandboxStats, PodSandboxStatsRequest, StatusRequest, StopPodSandboxRequest,
@@ -24,6 +25,18 @@ const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 /// What libcni remembers of a network.
 const CACHE: &str = "/var/lib/cni/results";
 
+/// Directory of the CNI plugins. `None`, with the reason told, where they are missing.
+pub(crate) fn plugins() -> Option<&'static str> {
+    let complete = |dir: &&&str| {
+        ["bridge", "host-local", "loopback"].iter().all(|name| Path::new(dir).join(name).is_file())
+    };
+    let found = PLUGINS.iter().find(complete).copied();
+    if found.is_none() {
+        skip("the CNI plugins are not installed");
+    }
+    found
+}
+
 /// A bridge between pods; the host has no address on it, so that nothing of the host's network changes.
 #[derive(Debug)]
 pub(crate) struct Bridge {
@@ -31,27 +44,35 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    /// Configures it for a daemon. `None`, with the reason told, where this machine cannot have one.
+    /// Configures it for the daemon of a test.
     fn new(cri: &Cri) -> Option<Self> {
-        let here = |dir: &&&str| {
-            ["bridge", "host-local", "loopback"].iter().all(|name| Path::new(dir).join(name).is_file())
-        };
-        let Some(plugins) = PLUGINS.iter().find(here) else {
-            skip("the CNI plugins are not installed");
-            return None;
-        };
+        let plugins = plugins()?;
+        symlink(plugins, cri.dir.join("cni-bin")).expect("test directory is writable");
+        let this = Self::configured(&cri.dir.join("cni"), &cri.dir.join("addresses"))?;
+        eventually("CRI has read the network's configuration", || {
+            let output = cri.cri().ask(|mut cri| async move { cri.status(StatusRequest::default()).await });
+            let status = output.ok().and_then(|output| output.status);
+            status.is_some_and(|status| {
+                status.conditions.iter().any(|one| one.r#type == "NetworkReady" && one.status)
+            })
+        });
+        Some(this)
+    }
+
+    /// Configures it in a directory. `None`, with the reason told, where this machine cannot have one.
+    pub(crate) fn configured(dir: &Path, addresses: &Path) -> Option<Self> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
         // An interface has a name of at most 15 characters.
-        let this = Self { name: format!("redtest{}", std::process::id()) };
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let this = Self { name: format!("redt{}-{number}", std::process::id()) };
         let link = |args: &[&str]| run(Command::new("ip").args(args));
-        let probe = format!("redveth{}", std::process::id());
         for kind in ["bridge", "veth"] {
-            if link(&["link", "add", "name", &probe, "type", kind]).code != 0 {
+            if link(&["link", "add", "name", &this.name, "type", kind]).code != 0 {
                 remark(&format!("the kernel has no network devices of type {kind}"));
                 return None;
             }
-            link(&["link", "delete", &probe]).good();
+            link(&["link", "delete", &this.name]).good();
         }
-        symlink(plugins, cri.dir.join("cni-bin")).expect("test directory is writable");
         let network = json!({
             "cniVersion": "0.4.0",
             "name": this.name,
@@ -60,22 +81,14 @@ impl Bridge {
                 "bridge": this.name,
                 "ipam": {
                     "type": "host-local",
-                    "dataDir": cri.dir.join("addresses"),
+                    "dataDir": addresses,
                     "ranges": [[{"subnet": "10.213.97.0/24"}]],
                 },
             }],
         });
-        let dir = cri.dir.join("cni");
-        fs::create_dir_all(&dir).expect("test directory is writable");
+        fs::create_dir_all(dir).expect("test directory is writable");
         // containerd 1.6 takes no notice of a file that is renamed into the directory.
         fs::write(dir.join("10-test.conflist"), network.to_string()).expect("test directory is writable");
-        eventually("CRI has read the network's configuration", || {
-            let output = cri.cri().ask(|mut cri| async move { cri.status(StatusRequest::default()).await });
-            let status = output.ok().and_then(|output| output.status);
-            status.is_some_and(|status| {
-                status.conditions.iter().any(|one| one.r#type == "NetworkReady" && one.status)
-            })
-        });
         Some(this)
     }
 
