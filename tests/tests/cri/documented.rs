@@ -12,6 +12,7 @@ use red_tests::pool::Pool;
 use red_tests::skip;
 use red_tests::stage::{Stage, eventually};
 
+use crate::configuration::docs;
 use crate::daemon::{Cri, possible};
 use crate::images::{self, PAUSE};
 use crate::manifest::{Manifest, PodSpec, RuntimeClass, read};
@@ -32,8 +33,7 @@ fn blocks(page: &str) -> Vec<String> {
 /// A clone of the repository in which everything is built.
 fn clone(ground: &Pool) {
     let clone = ground.mkdir("clone");
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("repository root");
-    run(Command::new("cp").arg("-r").arg(repository.join("docs")).arg(&clone)).good();
+    run(Command::new("cp").arg("-r").arg(docs("")).arg(clone.join("docs"))).good();
     for name in ["setup", "static"] {
         program(&ground.write(format!("clone/.ci/{name}"), "#!/bin/sh\n"));
     }

@@ -6,6 +6,7 @@ mod daemon;
 mod documented;
 mod fields;
 mod images;
+mod installer;
 mod killed;
 mod life;
 mod manifest;

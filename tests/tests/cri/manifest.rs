@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::configuration::docs;
 use crate::pod::Pod;
 
 /// Fields that the manifests have; another one is a mistake of theirs, or missing here.
@@ -223,10 +224,6 @@ pub(crate) fn read<T: DeserializeOwned>(file: &Path, kind: &str) -> T {
     serde_json::from_value(document).unwrap_or_else(|error| panic!("{}: {kind}: {error}", file.display()))
 }
 
-fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/kubernetes")
-}
-
 /// A DNS label (RFC 1123), which names of objects, containers and volumes are.
 fn is_label(name: &str) -> bool {
     let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -268,7 +265,7 @@ fn assert_spec(spec: &PodSpec) {
 
 #[test]
 fn manifests_are_valid() {
-    let files = fs::read_dir(directory()).expect("exists").flatten().map(|entry| entry.path());
+    let files = fs::read_dir(docs("kubernetes")).expect("exists").flatten().map(|entry| entry.path());
     for file in files.filter(|file| file.extension().is_some_and(|extension| extension == "yaml")) {
         for document in documents(&file) {
             let kind = document["kind"].as_str().expect("a manifest has a kind").to_owned();
