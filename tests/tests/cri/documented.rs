@@ -156,8 +156,12 @@ fn runs(cri: &Cri, handler: &str, manifest: &Manifest<PodSpec>) {
 
 #[test]
 fn the_page_is_true() {
-    if !possible() || plugins().is_none() {
+    if !possible() {
         return;
+    }
+    // Debian's containerd looks for them there.
+    if plugins() != Some("/usr/lib/cni") {
+        return skip("Debian's package of the CNI plugins is not installed");
     }
     let ground = Pool::new();
     let Some(pause) = images::pause(&ground.mkdir("images")) else {
