@@ -10,6 +10,7 @@ mod installer;
 mod killed;
 mod life;
 mod manifest;
+mod many;
 mod memory;
 mod mounts;
 mod network;

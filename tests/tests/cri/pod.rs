@@ -111,13 +111,13 @@ impl<'c> Pod<'c> {
         Self::configured(cri, handler, name, own_network)
     }
 
-    /// Runs a sandbox whose configuration is changed by a function.
-    pub(crate) fn configured(
-        cri: &'c Cri,
+    /// The request for a sandbox whose configuration is changed by a function.
+    pub(crate) fn request(
+        cri: &Cri,
         handler: &str,
         name: &str,
         change: impl FnOnce(&mut PodSandboxConfig),
-    ) -> Self {
+    ) -> RunPodSandboxRequest {
         let uid = uid(name, handler);
         let security_context = LinuxSandboxSecurityContext {
             namespace_options: namespaces(),
@@ -144,7 +144,18 @@ impl<'c> Pod<'c> {
             ..PodSandboxConfig::default()
         };
         change(&mut config);
-        let request = RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: handler.into() };
+        RunPodSandboxRequest { config: Some(config), runtime_handler: handler.into() }
+    }
+
+    /// Runs a sandbox whose configuration is changed by a function.
+    pub(crate) fn configured(
+        cri: &'c Cri,
+        handler: &str,
+        name: &str,
+        change: impl FnOnce(&mut PodSandboxConfig),
+    ) -> Self {
+        let request = Self::request(cri, handler, name, change);
+        let config = request.config.clone().unwrap_or_default();
         let output = cri.cri().ask(|mut cri| async move { cri.run_pod_sandbox(request).await });
         let output = output.unwrap_or_else(|status| panic!("{status}\n{}", cri.log()));
         cri.note(&output.pod_sandbox_id);
@@ -235,13 +246,18 @@ impl<'c> Pod<'c> {
         }
     }
 
-    /// Creates a container.
-    pub(crate) fn create(&self, config: ContainerConfig) -> Result<String, Status> {
-        let request = CreateContainerRequest {
+    /// The request for a container.
+    pub(crate) fn create_request(&self, config: ContainerConfig) -> CreateContainerRequest {
+        CreateContainerRequest {
             pod_sandbox_id: self.id.clone(),
             config: Some(config),
             sandbox_config: Some(self.config.clone()),
-        };
+        }
+    }
+
+    /// Creates a container.
+    pub(crate) fn create(&self, config: ContainerConfig) -> Result<String, Status> {
+        let request = self.create_request(config);
         let output = self.cri.cri().ask(|mut cri| async move { cri.create_container(request).await })?;
         self.cri.note(&output.container_id);
         Ok(output.container_id)
