@@ -11,6 +11,7 @@ use crate::error::{Context, Error, decode_json};
 use crate::files;
 use crate::options::Options;
 use crate::reaper::Reaper;
+use crate::sys;
 
 /// Runtime of a container: binary and global options. Saved in the bundle for `delete` after the shim has died.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -90,7 +91,7 @@ impl Runtime {
         command
     }
 
-    /// The runtime without stdio, in an environment without variables of the daemon.
+    /// The runtime without stdio, in an environment without variables of the daemon. It dies with this process.
     fn clean_command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -101,6 +102,7 @@ impl Runtime {
                 command.env(name, value);
             }
         }
+        sys::kill_with_parent(&mut command);
         command
     }
 

@@ -50,6 +50,19 @@ pub(crate) fn pass_fds<const N: usize>(command: &mut Command, fds: [OwnedFd; N])
     unsafe { command.pre_exec(duplicate) };
 }
 
+/// Kills the command when this process dies: what it has not finished then is cleaned up by `delete`, which must not be
+/// followed by the rest of it.
+pub(crate) fn kill_with_parent(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    let request = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have died before the signal was requested (PR_SET_PDEATHSIG(2const)).
+        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(Errno::SRCH.into()) }
+    };
+    // SAFETY: the closure only makes async-signal-safe system calls, and does not allocate.
+    unsafe { command.pre_exec(request) };
+}
+
 fn duplicate_to(from: RawFd, number: RawFd) -> io::Result<()> {
     // SAFETY: dup2(2) on integers; the child uses no other descriptor of this number.
     if unsafe { libc::dup2(from, number) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
@@ -96,7 +109,7 @@ pub(crate) fn close_fds_except(kept: &impl AsRawFd) -> io::Result<()> {
     let kept = libc::c_uint::try_from(kept.as_raw_fd()).unwrap_or(libc::c_uint::MAX - 1);
     for (first, last) in [(3, kept.saturating_sub(1)), (kept.saturating_add(1).max(3), libc::c_uint::MAX)] {
         // SAFETY: called right after fork, when the child owns no descriptor but `kept` and the standard streams.
-        if first <= last && unsafe { libc::close_range(first, last, 0) } < 0 {
+        if first <= last && unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } < 0 {
             return Err(io::Error::last_os_error());
         }
     }

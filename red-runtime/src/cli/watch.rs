@@ -14,7 +14,7 @@ use rustix::process::{
 };
 
 use crate::launch::error::LaunchError;
-use crate::node::guard::mount_table;
+use crate::node::guard::MountTable;
 use crate::sys::clone::{Cloned, clone3};
 use crate::sys::exec::leave;
 
@@ -35,7 +35,7 @@ pub(super) struct Watch(Option<OwnedFd>);
 impl Watch {
     /// Begins to look on. `tell` says what happened, in the other process.
     pub(super) fn begin(tell: impl FnOnce(&LaunchError)) -> Self {
-        if !may_wait(&mount_table::text_at("/proc/self/mountinfo").unwrap_or_default()) {
+        if !MountTable::read_early(may_wait) {
             return Self(None);
         }
         // Without descriptors or processes to spare nobody looks on; what follows says so better.

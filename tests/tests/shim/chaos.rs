@@ -46,10 +46,10 @@ impl Random {
     }
 }
 
-/// A client that is given up after a minute.
+/// A client that is given up after a while.
 fn bounded(command: &Command) -> Command {
     let mut bounded = Command::new("timeout");
-    bounded.args(["--kill-after=5", "60"]).arg(command.get_program()).args(command.get_args());
+    bounded.args(["--kill-after=5", "20"]).arg(command.get_program()).args(command.get_args());
     bounded.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     bounded
 }
@@ -93,7 +93,10 @@ fn whatever_is_killed_nothing_is_left() {
         if daemon {
             containerd.start_daemon();
         }
-        assert!(life.join().expect("no panic"), "{what}: a client hangs\n{}", containerd.log());
+        let ended = life.join().expect("no panic");
+        // `ctr task exec -d` waits for the process's output where containerd dies before it has answered
+        // (containerd, process.go, `Start`).
+        assert!(ended || daemon, "{what}: a client hangs\n{}", containerd.log());
         // Whoever operates it tidies up, and is obeyed in the end.
         let end = Instant::now() + Duration::from_secs(30);
         loop {
@@ -111,9 +114,9 @@ fn whatever_is_killed_nothing_is_left() {
                 containerd.log()
             );
         }
-        // A shim that was started by a daemon killed before `Create` waits half a minute for it.
+        // A shim whose `start` command or daemon was killed before `Create` waits half a minute for it.
         let end = Instant::now() + Duration::from_secs(60);
-        while daemon && !containerd.shim_pids().is_empty() && Instant::now() < end {
+        while !containerd.shim_pids().is_empty() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(50));
         }
         assert_eq!(containerd.leftovers(), Vec::<String>::new(), "{what}\n{}", containerd.log());

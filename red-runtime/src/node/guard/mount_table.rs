@@ -3,6 +3,9 @@
 //! The same directory can be reached under several names: a bind mount elsewhere, a view of the
 //! whole disk (`/sysroot`), a partition that is mounted twice. [`Location`] is one for all of them.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 /// File systems through which the kernel, not a disk, is read and written, with those of its modules
 /// (`fs/nfsd`, `net/sunrpc`, `drivers/android`, `drivers/xen`, `drivers/usb/gadget`, …). devtmpfs calls itself
 /// tmpfs to fstatfs(2), so they are told by the names that mountinfo has.
@@ -239,11 +242,29 @@ pub struct MountTable {
     by_point: Vec<usize>,
 }
 
+/// What [`MountTable::read_early`] has read, until it is used, and when.
+static EARLY: Mutex<Option<(String, Instant)>> = Mutex::new(None);
+
+/// How long that may be used: for what the same command does next, and not for its clean-up.
+const EARLY_VALID: Duration = Duration::from_millis(100);
+
 impl MountTable {
     /// The mounts this process sees. Without `/proc` there are none, and nothing can be located.
     #[must_use]
     pub fn read() -> Self {
-        Self::read_at("/proc/self/mountinfo").unwrap_or_default()
+        match EARLY.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some((text, read)) if read.elapsed() < EARLY_VALID => Self::parse(&text),
+            _ => Self::read_at("/proc/self/mountinfo").unwrap_or_default(),
+        }
+    }
+
+    /// Whether the text of the mounts that this process sees is such, read for the next [`MountTable::read`] too: the
+    /// kernel takes its time for each mount. `/proc` may be missing; then the text is empty.
+    pub fn read_early(is_such: impl FnOnce(&str) -> bool) -> bool {
+        let text = text_at("/proc/self/mountinfo").unwrap_or_default();
+        let result = is_such(&text);
+        *EARLY.lock().unwrap_or_else(PoisonError::into_inner) = Some((text, Instant::now()));
+        result
     }
 
     /// The mounts in a mountinfo file, which may be another process's.
@@ -355,7 +376,7 @@ impl MountTable {
 ///
 /// # Errors
 /// It cannot be read.
-pub fn text_at(path: impl AsRef<std::path::Path>) -> std::io::Result<String> {
+fn text_at(path: impl AsRef<std::path::Path>) -> std::io::Result<String> {
     let file = std::fs::File::open(path)?;
     let mut text = Vec::with_capacity(64 << 10);
     loop {
