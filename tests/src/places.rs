@@ -11,6 +11,7 @@ use rustix::mount::{
 };
 
 use crate::call::{built, run};
+use crate::pool::Pool;
 use crate::store::Ground;
 
 /// Mounts an overlay whose upper directory is in memory.
@@ -38,12 +39,20 @@ pub fn overlay(lower: &str, point: &str) {
 /// # Panics
 /// The caller may not.
 pub fn private_root(ground: &Ground, own: bool) {
+    private_root_below(&ground.pool, own);
+}
+
+/// The same, made in a directory of a test.
+///
+/// # Panics
+/// The caller may not.
+pub fn private_root_below(pool: &Pool, own: bool) {
     unshare(CloneFlags::CLONE_NEWNS).expect("root may");
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).expect("root may");
     if !own {
         return;
     }
-    let root = tempfile::tempdir_in(ground.pool.path()).expect("there is room").keep();
+    let root = tempfile::tempdir_in(pool.path()).expect("there is room").keep();
     fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).expect("it is ours");
     for dir in ["var/lib", "var/log", "var/cache", "opt", "srv", "home", "boot", "mnt", "run", "root"] {
         fs::create_dir_all(root.join(dir)).expect("there is room");
@@ -55,7 +64,7 @@ pub fn private_root(ground: &Ground, own: bool) {
         std::os::unix::fs::symlink(format!("usr/{link}"), root.join(link)).expect("there is room");
     }
     mount_bind(&root, &root).expect("root may");
-    let target = built("red-dnf");
+    let target = built("red-runtime");
     let mut places = vec!["/usr", "/tmp", "/dev", "/proc", "/sys"];
     places.push(target.parent().and_then(Path::to_str).expect("a directory"));
     for place in places {

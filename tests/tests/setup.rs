@@ -115,6 +115,7 @@ fn every_probe_asks_for_what_is_used() {
         (vec![of_pkg_config("libsolvext")], "libsolvext-dev"),
         (vec![of_pkg_config("sqlite3")], "libsqlite3-dev"),
         (headers, "libclang-dev"),
+        (vec!["/usr/lib/cni/bridge".into()], "containernetworking-plugins"),
         (vec![found("ctr")], "containerd"),
         (vec![found("newgidmap")], "uidmap"),
     ];

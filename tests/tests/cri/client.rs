@@ -10,14 +10,21 @@ use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
 use k8s_cri::v1::{ImageSpec, ImageStatusRequest, VersionRequest};
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Response, Status};
+use tonic::{Response, Status, Streaming};
+
+/// The runtime service, over a connection.
+pub(crate) type RuntimeClient = RuntimeServiceClient<Channel>;
+
+/// An answer that comes later.
+pub(crate) type Begun<T> = JoinHandle<Result<Response<T>, Status>>;
 
 /// Both services of a daemon, over one connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     tokio: Runtime,
-    runtime: RuntimeServiceClient<Channel>,
+    runtime: RuntimeClient,
     images: ImageServiceClient<Channel>,
 }
 
@@ -52,11 +59,56 @@ impl Client {
     }
 
     /// Asks the runtime service.
-    pub(crate) fn ask<T, F>(&self, ask: impl FnOnce(RuntimeServiceClient<Channel>) -> F) -> Result<T, Status>
+    pub(crate) fn ask<T, F>(&self, ask: impl FnOnce(RuntimeClient) -> F) -> Result<T, Status>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
         self.tokio.block_on(ask(self.runtime.clone())).map(Response::into_inner)
+    }
+
+    /// Asks the runtime service for many things at once.
+    pub(crate) fn ask_all<T, F>(
+        &self,
+        requests: impl IntoIterator<Item = impl FnOnce(RuntimeClient) -> F>,
+    ) -> Vec<Result<T, Status>>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<Response<T>, Status>> + Send + 'static,
+    {
+        self.tokio.block_on(async {
+            let asked: Vec<_> =
+                requests.into_iter().map(|request| tokio::spawn(request(self.runtime.clone()))).collect();
+            let mut answers = Vec::new();
+            for answer in asked {
+                let answer = answer.await.unwrap_or_else(|error| Err(Status::internal(error.to_string())));
+                answers.push(answer.map(Response::into_inner));
+            }
+            answers
+        })
+    }
+
+    /// Asks without waiting: the headers of a stream come with its first message.
+    pub(crate) fn begin<T, F>(&self, ask: impl FnOnce(RuntimeClient) -> F) -> Begun<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<Response<T>, Status>> + Send + 'static,
+    {
+        self.tokio.spawn(ask(self.runtime.clone()))
+    }
+
+    /// Waits for what was begun.
+    pub(crate) fn finish<T>(&self, begun: Begun<T>) -> Result<T, Status> {
+        let answer =
+            self.tokio.block_on(begun).unwrap_or_else(|error| Err(Status::internal(error.to_string())));
+        answer.map(Response::into_inner)
+    }
+
+    /// The next message of a stream, if one comes within a moment.
+    pub(crate) fn next<T>(&self, stream: &mut Streaming<T>) -> Option<T> {
+        self.tokio.block_on(async {
+            let next = tokio::time::timeout(Duration::from_millis(100), stream.message()).await;
+            next.ok()?.ok()?
+        })
     }
 
     /// Whether CRI knows an image: what is imported beside it is told by an event.

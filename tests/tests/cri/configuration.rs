@@ -12,7 +12,7 @@ use red_tests::skip;
 use crate::images::PAUSE;
 
 /// Version of the configuration's format: containerd 2.x writes 3, 1.6 and 1.7 know 2.
-fn version() -> u32 {
+pub(crate) fn version() -> u32 {
     if release().starts_with("1.") { 2 } else { 3 }
 }
 
@@ -22,17 +22,21 @@ pub(crate) fn release() -> String {
     output.split(' ').nth(2).unwrap_or_default().trim_start_matches('v').to_owned()
 }
 
+/// A file or directory of the repository's `docs`.
+pub(crate) fn docs(below: &str) -> PathBuf {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("repository root");
+    // A test that was copied to another machine finds them beside its programs.
+    let beside = built("red-runtime").with_file_name("docs");
+    if beside.is_dir() { beside } else { repository.join("docs") }.join(below)
+}
+
 /// The file that is shipped for a version of the format.
 fn shipped(version: u32) -> PathBuf {
-    let name = format!("docs/containerd/red-v{version}.toml");
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("repository root");
-    // A test that was copied to another machine finds it beside its programs.
-    let beside = built("red-runtime").with_file_name(&name);
-    if beside.is_file() { beside } else { repository.join(name) }
+    docs(&format!("containerd/red-v{version}.toml"))
 }
 
 /// Table of the runtimes.
-fn runtimes(version: u32) -> &'static str {
+pub(crate) fn runtimes(version: u32) -> &'static str {
     if version == 2 {
         r#"plugins."io.containerd.grpc.v1.cri""#
     } else {
@@ -54,7 +58,7 @@ fn own(dir: &Path, version: u32) -> String {
         )
     };
     format!(
-        "{images}[{table}.cni]\nconf_dir = \"{dir}/cni\"\nbin_dir = \"{dir}/cni-bin\"\n\
+        "{images}netns_mounts_under_state_dir = true\n[{table}.cni]\nconf_dir = \"{dir}/cni\"\nbin_dir = \"{dir}/cni-bin\"\n\
          [{table}.containerd.runtimes.stock]\nruntime_type = \"io.containerd.runc.v2\"\n\
          pod_annotations = [\"bzh.redpesk.redpak.*\"]\ncontainer_annotations = [\"bzh.redpesk.redpak.*\"]\n\
          [{table}.containerd.runtimes.stock.options]\nBinaryName = \"{}\"\n",

@@ -38,19 +38,9 @@ pub(crate) struct Cri {
 impl Cri {
     /// Starts one that may start nodes of a stage. `None`, with the reason told, where this machine cannot.
     pub(crate) fn start(stage: Stage) -> Option<Self> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        for program in ["containerd", "ctr", "containerd-shim-runc-v2", "runc"] {
-            if run(Command::new("which").arg(program)).code != 0 {
-                skip(&format!("{program} is not installed"));
-                return None;
-            }
-        }
-        // CRI gives each container a weight, which neither runc nor red-runtime takes where nothing counts it.
-        if !daemon::has_controller("cpu") {
-            remark("there is no cpu controller, without which CRI starts no pod");
+        if !possible() {
             return None;
         }
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = stage.pool.mkdir("containerd");
         let made = stage.pool.mkdir("images");
         let Some(pause) = images::pause(&made) else {
@@ -65,16 +55,34 @@ impl Cri {
         );
         configuration::write(&dir);
         let daemon = spawn(&dir, &stage.pool.join("prefix"));
-        let parent = format!("/red-test-{}-{number}", std::process::id());
-        let mut this = Self { stage, dir, parent, daemon, client: None, seen: RefCell::default() };
+        let mut this = Self::new(stage, dir, daemon);
         this.connect();
-        for archive in archives {
-            this.ctr(&["image", "import", &archive.display().to_string()]).good();
-        }
-        for image in [images::PAUSE, images::PLAIN, images::REFERENCE] {
-            eventually(&format!("CRI knows {image}"), || this.cri().has_image(image));
+        for (archive, image) in archives.iter().zip([images::PAUSE, images::PLAIN, images::REFERENCE]) {
+            this.import(archive, image);
         }
         Some(this)
+    }
+
+    /// Starts one of a configuration file, with the programs, nodes and policy that are installed where this thread is.
+    pub(crate) fn installed(stage: Stage, dir: PathBuf, config: &Path) -> Self {
+        std::os::unix::fs::symlink(config, dir.join("config.toml")).expect("test directory is writable");
+        let daemon = daemon::spawn(&dir, Path::new("/usr/bin"), Path::new(""));
+        let mut this = Self::new(stage, dir, daemon);
+        this.connect();
+        this
+    }
+
+    fn new(stage: Stage, dir: PathBuf, daemon: Child) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let parent = format!("/red-test-{}-{number}", std::process::id());
+        Self { stage, dir, parent, daemon, client: None, seen: RefCell::default() }
+    }
+
+    /// Imports an image.
+    pub(crate) fn import(&self, archive: &Path, name: &str) {
+        self.ctr(&["image", "import", &archive.display().to_string()]).good();
+        eventually(&format!("CRI knows {name}"), || self.cri().has_image(name));
     }
 
     /// Ends the daemon at once, and starts it again.
@@ -165,6 +173,22 @@ impl Cri {
             drop(client.ask(|mut cri| async move { cri.remove_pod_sandbox(remove).await }));
         }
     }
+}
+
+/// Whether pods can be started on this machine; the reason is told where they cannot.
+pub(crate) fn possible() -> bool {
+    for program in ["containerd", "ctr", "containerd-shim-runc-v2", "runc"] {
+        if run(Command::new("which").arg(program)).code != 0 {
+            skip(&format!("{program} is not installed"));
+            return false;
+        }
+    }
+    // CRI gives each container a weight, which neither runc nor red-runtime takes where nothing counts it.
+    if !daemon::has_controller("cpu") {
+        remark("there is no cpu controller, without which CRI starts no pod");
+        return false;
+    }
+    true
 }
 
 impl Drop for Cri {

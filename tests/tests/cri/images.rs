@@ -73,7 +73,7 @@ pub(crate) fn reference(dir: &Path, node: &Path) -> PathBuf {
 }
 
 /// Packs a directory as an image, in a file beside it.
-fn archive(layer: &Path, name: &str, command: &[&str]) -> PathBuf {
+pub(crate) fn archive(layer: &Path, name: &str, command: &[&str]) -> PathBuf {
     let dir = layer.with_extension("image");
     fs::create_dir(&dir).expect("test directory is writable");
     let tar = |from: &Path, to: &Path, what: &[&str]| {

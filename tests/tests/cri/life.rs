@@ -152,7 +152,7 @@ fn is_measured(pod: &Pod, id: &str, count: usize) {
 }
 
 /// The file of a controller, of the cgroup that a process is in.
-fn limit(pid: u32, controller: &str, files: [&str; 2]) -> String {
+pub(crate) fn limit(pid: u32, controller: &str, files: [&str; 2]) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("running");
     let path = |mark: &str| {
         let line = text

@@ -3,15 +3,23 @@
 mod client;
 mod configuration;
 mod daemon;
+mod documented;
+mod fields;
 mod images;
+mod installer;
 mod killed;
 mod life;
+mod manifest;
+mod many;
 mod memory;
 mod mounts;
+mod network;
 mod pod;
 mod refused;
 mod security;
+mod selection;
 mod shared;
+mod streaming;
 
 use std::path::PathBuf;
 

@@ -10,8 +10,9 @@ use k8s_cri::v1::{
     CreateContainerRequest, ExecSyncRequest, ExecSyncResponse, ImageSpec, LinuxContainerConfig,
     LinuxContainerResources, LinuxContainerSecurityContext, LinuxPodSandboxConfig,
     LinuxSandboxSecurityContext, Mount, NamespaceMode, NamespaceOption, PodSandboxConfig, PodSandboxMetadata,
-    PodSandboxStatusRequest, RemoveContainerRequest, RemovePodSandboxRequest, RunPodSandboxRequest,
-    SecurityProfile, StartContainerRequest, StopContainerRequest, StopPodSandboxRequest,
+    PodSandboxStatusRequest, PodSandboxStatusResponse, RemoveContainerRequest, RemovePodSandboxRequest,
+    RunPodSandboxRequest, SecurityProfile, StartContainerRequest, StopContainerRequest,
+    StopPodSandboxRequest,
 };
 use red_tests::stage::eventually;
 use tonic::Status;
@@ -40,6 +41,20 @@ fn namespaces() -> Option<NamespaceOption> {
         ipc: NamespaceMode::Pod.into(),
         ..NamespaceOption::default()
     })
+}
+
+/// The security context of a sandbox.
+fn security_context(config: &mut PodSandboxConfig) -> Option<&mut LinuxSandboxSecurityContext> {
+    config.linux.as_mut().and_then(|linux| linux.security_context.as_mut())
+}
+
+/// Gives a sandbox a network namespace and a host name.
+pub(crate) fn own_network(config: &mut PodSandboxConfig) {
+    config.hostname = "pod".into();
+    if let Some(context) = security_context(config) {
+        context.namespace_options =
+            namespaces().map(|all| NamespaceOption { network: NamespaceMode::Pod.into(), ..all });
+    }
 }
 
 fn seccomp() -> Option<SecurityProfile> {
@@ -86,16 +101,32 @@ impl<'c> Pod<'c> {
         name: &str,
         change: impl FnOnce(&mut LinuxSandboxSecurityContext),
     ) -> Self {
+        Self::configured(cri, handler, name, |config| {
+            change(security_context(config).expect("sent by a kubelet"));
+        })
+    }
+
+    /// Runs a sandbox with a network of its own.
+    pub(crate) fn networked(cri: &'c Cri, handler: &str, name: &str) -> Self {
+        Self::configured(cri, handler, name, own_network)
+    }
+
+    /// The request for a sandbox whose configuration is changed by a function.
+    pub(crate) fn request(
+        cri: &Cri,
+        handler: &str,
+        name: &str,
+        change: impl FnOnce(&mut PodSandboxConfig),
+    ) -> RunPodSandboxRequest {
         let uid = uid(name, handler);
-        let mut security_context = LinuxSandboxSecurityContext {
+        let security_context = LinuxSandboxSecurityContext {
             namespace_options: namespaces(),
             seccomp: seccomp(),
             ..LinuxSandboxSecurityContext::default()
         };
-        change(&mut security_context);
         let logs = cri.dir.join("logs").join(&uid);
         fs::create_dir_all(&logs).expect("test directory is writable");
-        let config = PodSandboxConfig {
+        let mut config = PodSandboxConfig {
             metadata: Some(PodSandboxMetadata {
                 name: name.into(),
                 uid,
@@ -112,7 +143,19 @@ impl<'c> Pod<'c> {
             }),
             ..PodSandboxConfig::default()
         };
-        let request = RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: handler.into() };
+        change(&mut config);
+        RunPodSandboxRequest { config: Some(config), runtime_handler: handler.into() }
+    }
+
+    /// Runs a sandbox whose configuration is changed by a function.
+    pub(crate) fn configured(
+        cri: &'c Cri,
+        handler: &str,
+        name: &str,
+        change: impl FnOnce(&mut PodSandboxConfig),
+    ) -> Self {
+        let request = Self::request(cri, handler, name, change);
+        let config = request.config.clone().unwrap_or_default();
         let output = cri.cri().ask(|mut cri| async move { cri.run_pod_sandbox(request).await });
         let output = output.unwrap_or_else(|status| panic!("{status}\n{}", cri.log()));
         cri.note(&output.pod_sandbox_id);
@@ -131,10 +174,14 @@ impl<'c> Pod<'c> {
 
     /// Number of the pause container's process.
     pub(crate) fn pause(&self) -> u32 {
+        pid(&self.sandbox_status().info)
+    }
+
+    /// Status of the sandbox.
+    pub(crate) fn sandbox_status(&self) -> PodSandboxStatusResponse {
         let request = PodSandboxStatusRequest { pod_sandbox_id: self.id.clone(), verbose: true };
         let output = self.cri.cri().ask(|mut cri| async move { cri.pod_sandbox_status(request).await });
-        let output = output.expect("sandbox status");
-        pid(&output.info)
+        output.expect("sandbox status")
     }
 
     /// A container of an image with the machine's programs.
@@ -155,7 +202,8 @@ impl<'c> Pod<'c> {
         self.container(name, REFERENCE, script)
     }
 
-    fn container(&self, name: &str, image: &str, script: &str) -> ContainerConfig {
+    /// A container of an image.
+    pub(crate) fn container(&self, name: &str, image: &str, script: &str) -> ContainerConfig {
         let pod = self.config.linux.as_ref().and_then(|linux| linux.security_context.as_ref());
         let paths = |all: &[&str]| all.iter().map(|path| (*path).to_owned()).collect();
         let security_context = LinuxContainerSecurityContext {
@@ -198,13 +246,18 @@ impl<'c> Pod<'c> {
         }
     }
 
-    /// Creates a container.
-    pub(crate) fn create(&self, config: ContainerConfig) -> Result<String, Status> {
-        let request = CreateContainerRequest {
+    /// The request for a container.
+    pub(crate) fn create_request(&self, config: ContainerConfig) -> CreateContainerRequest {
+        CreateContainerRequest {
             pod_sandbox_id: self.id.clone(),
             config: Some(config),
             sandbox_config: Some(self.config.clone()),
-        };
+        }
+    }
+
+    /// Creates a container.
+    pub(crate) fn create(&self, config: ContainerConfig) -> Result<String, Status> {
+        let request = self.create_request(config);
         let output = self.cri.cri().ask(|mut cri| async move { cri.create_container(request).await })?;
         self.cri.note(&output.container_id);
         Ok(output.container_id)
