@@ -74,6 +74,7 @@ impl Container {
     ) -> Result<(Self, ExitFuture), Error> {
         let root = request.bundle.join("rootfs");
         request.runtime.save(&request.bundle)?;
+        let files = CallFiles::new(&request.bundle)?;
         rootfs::mount_all(&request.mounts, &root)?;
         let mut this = Self {
             id: request.id,
@@ -87,7 +88,6 @@ impl Container {
             is_deleted: RwLock::new(false),
             shim,
         };
-        let files = CallFiles::new(&this.bundle);
         let result = this
             .launch(
                 &this.init,
@@ -115,7 +115,7 @@ impl Container {
 
     /// Runs a subcommand of the runtime.
     async fn run_runtime(&self, subcommand: &'static str, args: &[&str]) -> Result<(), Error> {
-        let files = CallFiles::new(&self.bundle);
+        let files = CallFiles::new(&self.bundle)?;
         let mut command = self.runtime.command(&files, args);
         runtime::run(&self.shim.reaper, subcommand, &mut command, &files).await
     }
@@ -177,8 +177,8 @@ impl Container {
             return Err(Error::FailedPrecondition(format!("exec `{}` was already started", process.exec_id)));
         }
         self.refuse_stopped()?;
-        let files = CallFiles::new(&self.bundle);
         let result = async {
+            let files = CallFiles::new(&self.bundle)?;
             let spec = files.write_input(&exec.spec)?;
             let command = |console: Option<&Path>| self.runtime.exec(&self.id, spec, &files, console);
             self.launch(process, &files, command, "exec").await
@@ -314,7 +314,7 @@ impl Container {
     /// # Errors
     /// The runtime's `update` fails.
     pub(crate) async fn update(&self, resources: &[u8]) -> Result<(), Error> {
-        let files = CallFiles::new(&self.bundle);
+        let files = CallFiles::new(&self.bundle)?;
         let path = files.write_input(resources)?.display().to_string();
         let mut command = self.runtime.command(&files, &["update", "--resources", &path, &self.id]);
         runtime::run(&self.shim.reaper, "update", &mut command, &files).await
@@ -344,7 +344,7 @@ impl Container {
             return Ok(vec![self.init.pid()]);
         }
         let _deletion_lock = self.lock_deletion().await?;
-        let files = CallFiles::new(&self.bundle);
+        let files = CallFiles::new(&self.bundle)?;
         let mut command = self.runtime.command(&files, &["ps", "--format", "json", &self.id]);
         let out = runtime::output(&self.shim.reaper, "ps", &mut command, &files).await?;
         let pids: Option<Vec<u32>> = decode_json(&out, "output of `ps`")?;

@@ -6,6 +6,7 @@ mod cleanup;
 mod client;
 mod events;
 mod life;
+mod limits;
 mod many;
 mod output;
 mod races;
