@@ -15,6 +15,8 @@ mod delete;
 mod error;
 mod events;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod info;
 mod inotify;
 mod metrics;

@@ -76,18 +76,7 @@ impl Container {
         request.runtime.save(&request.bundle)?;
         let files = CallFiles::new(&request.bundle)?;
         rootfs::mount_all(&request.mounts, &root)?;
-        let mut this = Self {
-            id: request.id,
-            bundle: request.bundle,
-            runtime: request.runtime,
-            own_pid_namespace: request.own_pid_namespace,
-            init: Arc::new(Process::new(String::new(), request.stdio)),
-            cgroup: None,
-            execs: Mutex::default(),
-            init_exited: AtomicBool::new(false),
-            is_deleted: RwLock::new(false),
-            shim,
-        };
+        let mut this = Self::without_process(request, shim);
         let result = this
             .launch(
                 &this.init,
@@ -110,6 +99,23 @@ impl Container {
                 rootfs::unmount_all(&root);
                 Err(error)
             }
+        }
+    }
+
+    /// A container whose init process does not exist yet.
+    #[must_use]
+    pub(crate) fn without_process(request: CreateRequest, shim: Arc<ShimContext>) -> Self {
+        Self {
+            id: request.id,
+            bundle: request.bundle,
+            runtime: request.runtime,
+            own_pid_namespace: request.own_pid_namespace,
+            init: Arc::new(Process::new(String::new(), request.stdio)),
+            cgroup: None,
+            execs: Mutex::default(),
+            init_exited: AtomicBool::new(false),
+            is_deleted: RwLock::new(false),
+            shim,
         }
     }
 

@@ -27,6 +27,16 @@ impl Connection {
 }
 
 fn call(client: &Client, version: &str, method: &str, payload: Vec<u8>) -> Answer<Vec<u8>> {
+    try_call(client, version, method, payload).unwrap_or_else(|error| panic!("{method}: {error}"))
+}
+
+/// Calls a method; an error if the connection ends before the response.
+fn try_call(
+    client: &Client,
+    version: &str,
+    method: &str,
+    payload: Vec<u8>,
+) -> Result<Answer<Vec<u8>>, ttrpc::Error> {
     let request = Request {
         service: format!("containerd.task.{version}.Task"),
         method: method.into(),
@@ -35,9 +45,9 @@ fn call(client: &Client, version: &str, method: &str, payload: Vec<u8>) -> Answe
         ..Default::default()
     };
     match client.request(request) {
-        Ok(response) => Ok(response.payload),
-        Err(ttrpc::Error::RpcStatus(status)) => Err((status.code(), status.message)),
-        Err(error) => panic!("{method}: {error}"),
+        Ok(response) => Ok(Ok(response.payload)),
+        Err(ttrpc::Error::RpcStatus(status)) => Ok(Err((status.code(), status.message))),
+        Err(error) => Err(error),
     }
 }
 
@@ -89,6 +99,11 @@ impl Shim {
     /// A further connection.
     pub(crate) fn connect(&self) -> Connection {
         Connection(Client::connect(&format!("unix://{}", self.socket.display())).expect("connect"))
+    }
+
+    /// Calls a method; `None` if the shim exits before it responds.
+    pub(crate) fn try_raw(&self, method: &str, payload: Vec<u8>) -> Option<Answer<Vec<u8>>> {
+        try_call(&self.client, "v3", method, payload).ok()
     }
 
     /// Calls a method.

@@ -14,6 +14,7 @@ use red_tests::remark;
 use red_tests::stage::{Stage, eventually};
 
 use crate::client::{Shim, any, exec, mounts};
+use crate::{assert_no_leftovers, for_each_rootfs, setup};
 
 /// More places at which a request may fail than there are.
 const PLACES: usize = 200;
@@ -291,12 +292,7 @@ fn the_disk_is_full() {
         api::CreateTaskRequest { options: root_option(&states), ..shim.create(run.other, &bundles[0]) };
     let _: api::CreateTaskResponse = shim.call("Create", &create).expect("there is space");
     disk.fill(0);
-    if let Err((code, message)) = shim.start_process(run.other, "") {
-        assert_eq!(code, Code::RESOURCE_EXHAUSTED, "{message}");
-        disk.empty();
-        shim.start_process(run.other, "").expect("there is space again");
-        disk.fill(0);
-    }
+    shim.start_process(run.other, "").expect("needs no space");
     shim.good("Exec", &exec(run.other, "x", exit_6(false)));
     let (code, message) = shim.start_process(run.other, "x").expect_err("no space");
     assert_eq!(code, Code::RESOURCE_EXHAUSTED, "{message}");
@@ -305,4 +301,131 @@ fn the_disk_is_full() {
     assert_eq!(shim.wait(run.other, ""), Ok(137));
     shim.delete(run.other, "").expect("a full disk does not keep it");
     disk.empty();
+}
+
+/// The kernel's OOM killer ends the runtime, or the shim as if it was killed.
+#[test]
+fn memory_runs_out() {
+    let stage = Stage::new();
+    let (bundle, id) = (sleeping(&stage, "a", false), "limit-e");
+    let other = sleeping(&stage, "b", false);
+    let shim = Shim::start(&stage, &bundle, id);
+    let pid = shim.run(&shim.create(id, &bundle));
+    let Some(cgroup) = LimitedCgroup::enter("memory", shim.pid) else {
+        return remark("no memory controller here");
+    };
+    let v1 = cgroup.read("memory.limit_in_bytes").is_some();
+    let (usage, max) = if v1 {
+        ("memory.usage_in_bytes", "memory.limit_in_bytes")
+    } else {
+        ("memory.current", "memory.max")
+    };
+    let request = shim.create("limit-e2", &other).write_to_bytes().expect("complete message");
+    let mut failures = 0;
+    for place in 0..PLACES {
+        let used: usize = cgroup.read(usage).and_then(|bytes| bytes.parse().ok()).expect("a number");
+        cgroup.write(max, &(used + place * (128 << 10)).to_string());
+        let answer = shim.try_raw("Create", request.clone());
+        let is_alive = Path::new(&format!("/proc/{}/exe", shim.pid)).read_link().is_ok();
+        if is_alive {
+            cgroup.write(max, if v1 { "-1" } else { "max" });
+        }
+        assert!(Path::new(&format!("/proc/{pid}")).exists(), "the container runs");
+        match answer {
+            Some(Ok(_)) => break,
+            Some(Err((code, message))) => {
+                assert_eq!(code, Code::RESOURCE_EXHAUSTED, "place {place}: {message}")
+            }
+            None => {
+                remark(&format!("the shim was killed at place {place}"));
+                assert!(!is_alive);
+                drop(run(&mut shim.delete_command(id)).good());
+                return;
+            }
+        }
+        failures += 1;
+        assert!(shim.status(id).is_ok());
+        assert_eq!(shim.status("limit-e2").expect_err("not created").0, Code::NOT_FOUND);
+    }
+    remark(&format!("`create` succeeds at place {failures}"));
+    assert!(failures > 0, "nothing was missing");
+    for id in [id, "limit-e2"] {
+        shim.kill(id, "");
+        assert_eq!(shim.wait(id, ""), Ok(137));
+        shim.delete(id, "").expect("stopped");
+    }
+}
+
+/// A file that the log of a container fills is no concern of the container's, and is written again when there is space.
+#[test]
+fn a_full_disk_of_logs_stops_no_container() {
+    let stage = Stage::new();
+    let id = "limit-f";
+    let script = "while :; do echo 0123456789012345678901234567890123456789; echo x >>/tmp/ticks; done";
+    let bundle = stage.plain("a", &["/usr/bin/sh", "-c", script], |spec| {
+        let mounts = spec["mounts"].as_array_mut().expect("mounts");
+        mounts.push(
+            serde_json::json!({"destination": "/tmp", "type": "bind", "source": stage.pool.mkdir("ticks"),
+            "options": ["bind"]}),
+        );
+    });
+    let disk = Tmpfs::sized(&stage.pool.mkdir("disk"), 256 << 10);
+    let log = stage.pool.join("disk/log");
+    let shim = Shim::start(&stage, &bundle, id);
+    let stdout = format!("file://{}", log.display());
+    shim.run(&api::CreateTaskRequest { stdout, ..shim.create(id, &bundle) });
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |about| about.len());
+    eventually("the disk is full", || length(&log) + 8192 > 256 << 10);
+    let ticks = stage.pool.join("ticks/ticks");
+    let before = length(&ticks);
+    eventually("the container goes on", || length(&ticks) > before + 1000);
+    assert!(shim.status(id).is_ok());
+    std::fs::File::options().write(true).open(&log).and_then(|file| file.set_len(0)).expect("root may");
+    eventually("the log is written again", || length(&log) > 1000);
+    shim.kill(id, "");
+    assert_eq!(shim.wait(id, ""), Ok(137));
+    shim.delete(id, "").expect("stopped");
+    disk.empty();
+}
+
+/// The same under containerd: clients see what is missing, and after that the same shim goes on.
+#[test]
+fn containerd_shows_what_has_run_out() {
+    let Some((stage, containerd)) = setup() else { return };
+    for_each_rootfs(&stage, |root, id| {
+        let annotation = format!("io.containerd.runc.v2.group={}-g", root.name);
+        let group = ["-d", "--annotation", &annotation];
+        let second = format!("{}-b", root.name);
+        containerd.run(&group, root, id, &["/usr/bin/sleep", "1000"]).good();
+        containerd.run(&group, root, &format!("{}-g", root.name), &["/usr/bin/sleep", "1000"]).good();
+        let shim = containerd.shim_pids();
+        let [pid] = shim[..] else { panic!("{shim:?}") };
+        let all_fail = |words: &str| {
+            let output = containerd.run(&group, root, &second, &["/usr/bin/sleep", "1000"]);
+            assert!(output.code != 0 && output.err.contains(words), "{words}: {}", output.err);
+            containerd.ctr(&["container", "delete", &second]).good();
+            let output = containerd.exec(id, "x", "exit 6");
+            assert!(output.code != 0 && output.err.contains(words), "{words}: {}", output.err);
+            assert_eq!(containerd.status(id), "RUNNING");
+        };
+        let used = open_fds(pid);
+        limit_fds(pid, (0..).find(|fd| !used.contains(fd)).expect("a number"));
+        all_fail("Too many open files");
+        limit_fds(pid, 1024);
+        if let Some(cgroup) = LimitedCgroup::enter("pids", pid) {
+            cgroup.write("pids.max", &cgroup.read("pids.current").expect("exists"));
+            all_fail("Resource temporarily unavailable");
+            cgroup.write("pids.max", "max");
+        } else {
+            remark("no pids controller here");
+        }
+        let output = containerd.exec(id, "y", "exit 6");
+        assert_eq!(output.code, 6, "{}", output.err);
+        containerd.run(&group, root, &second, &["/usr/bin/sleep", "1000"]).good();
+        assert_eq!(containerd.shim_pids(), [pid]);
+        for id in [id, &second, &format!("{}-g", root.name)] {
+            containerd.remove(id);
+        }
+    });
+    assert_no_leftovers(&containerd);
 }

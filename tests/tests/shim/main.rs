@@ -13,6 +13,7 @@ mod races;
 mod streams;
 mod survive;
 mod terminals;
+mod wire;
 mod wrong;
 
 use red_tests::containerd::{Containerd, Rootfs};
