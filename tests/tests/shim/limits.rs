@@ -13,7 +13,7 @@ use red_tests::call::run;
 use red_tests::remark;
 use red_tests::stage::{Stage, eventually};
 
-use crate::client::{Shim, any, exec, mounts};
+use crate::client::{Shim, any, binary_option, exec, mounts, runtime_wrapper};
 use crate::{assert_no_leftovers, for_each_rootfs, setup};
 
 /// More places at which a request may fail than there are.
@@ -324,7 +324,7 @@ fn memory_runs_out() {
     let mut failures = 0;
     for place in 0..PLACES {
         let used: usize = cgroup.read(usage).and_then(|bytes| bytes.parse().ok()).expect("a number");
-        cgroup.write(max, &(used + place * (128 << 10)).to_string());
+        cgroup.write(max, &(used + (place + 2) * (128 << 10)).to_string());
         let answer = shim.try_raw("Create", request.clone());
         let is_alive = Path::new(&format!("/proc/{}/exe", shim.pid)).read_link().is_ok();
         if is_alive {
@@ -339,8 +339,8 @@ fn memory_runs_out() {
             None => {
                 remark(&format!("the shim was killed at place {place}"));
                 assert!(!is_alive);
-                drop(run(&mut shim.delete_command(id)).good());
-                return;
+                run(&mut shim.delete_command(id)).good();
+                return eventually("the container is removed", || !Path::new(&format!("/proc/{pid}")).exists());
             }
         }
         failures += 1;
@@ -354,6 +354,24 @@ fn memory_runs_out() {
         assert_eq!(shim.wait(id, ""), Ok(137));
         shim.delete(id, "").expect("stopped");
     }
+}
+
+/// Without a message of the runtime, SIGKILL is the only sign of the OOM killer.
+#[test]
+fn a_runtime_that_the_oom_killer_ends() {
+    let stage = Stage::new();
+    let (bundle, id) = (sleeping(&stage, "a", false), "limit-g");
+    let killed = r#"case " $* " in *" create "*) kill -9 $$ ;; esac; exec $runtime "$@""#;
+    let options = binary_option(&runtime_wrapper(&stage, "killed", killed));
+    let shim = Shim::start(&stage, &bundle, id);
+    let (code, message) =
+        shim.wrong("Create", &api::CreateTaskRequest { options, ..shim.create(id, &bundle) });
+    assert_eq!(code, Code::RESOURCE_EXHAUSTED);
+    assert!(message.contains("OCI runtime create failed: killed was killed by SIGKILL"), "{message}");
+    shim.run(&shim.create(id, &bundle));
+    shim.kill(id, "");
+    assert_eq!(shim.wait(id, ""), Ok(137));
+    shim.delete(id, "").expect("stopped");
 }
 
 /// A file that the log of a container fills is no concern of the container's, and is written again when there is space.
