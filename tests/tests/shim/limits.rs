@@ -14,7 +14,6 @@ use red_tests::remark;
 use red_tests::stage::{Stage, eventually};
 
 use crate::client::{Shim, any, binary_option, exec, mounts, runtime_wrapper};
-use crate::{assert_no_leftovers, for_each_rootfs, setup};
 
 /// More places at which a request may fail than there are.
 const PLACES: usize = 200;
@@ -46,13 +45,13 @@ fn count_fds(pid: i32) -> usize {
 }
 
 /// Open file descriptors of a process.
-fn open_fds(pid: i32) -> Vec<usize> {
+pub(crate) fn open_fds(pid: i32) -> Vec<usize> {
     let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// Limits the file descriptors of a process to those below a number.
-fn limit_fds(pid: i32, limit: usize) {
+pub(crate) fn limit_fds(pid: i32, limit: usize) {
     run(Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--nofile={limit}:")])).good();
 }
 
@@ -340,7 +339,9 @@ fn memory_runs_out() {
                 remark(&format!("the shim was killed at place {place}"));
                 assert!(!is_alive);
                 run(&mut shim.delete_command(id)).good();
-                return eventually("the container is removed", || !Path::new(&format!("/proc/{pid}")).exists());
+                return eventually("the container is removed", || {
+                    !Path::new(&format!("/proc/{pid}")).exists()
+                });
             }
         }
         failures += 1;
@@ -404,46 +405,4 @@ fn a_full_disk_of_logs_stops_no_container() {
     assert_eq!(shim.wait(id, ""), Ok(137));
     shim.delete(id, "").expect("stopped");
     disk.empty();
-}
-
-/// The same under containerd: clients see what is missing, and after that the same shim goes on.
-#[test]
-fn containerd_shows_what_has_run_out() {
-    let Some((stage, containerd)) = setup() else { return };
-    for_each_rootfs(&stage, |root, id| {
-        let annotation = format!("io.containerd.runc.v2.group={}-g", root.name);
-        let group = ["-d", "--annotation", &annotation];
-        let second = format!("{}-b", root.name);
-        containerd.run(&group, root, id, &["/usr/bin/sleep", "1000"]).good();
-        containerd.run(&group, root, &format!("{}-g", root.name), &["/usr/bin/sleep", "1000"]).good();
-        let shim = containerd.shim_pids();
-        let [pid] = shim[..] else { panic!("{shim:?}") };
-        let all_fail = |words: &str| {
-            let output = containerd.run(&group, root, &second, &["/usr/bin/sleep", "1000"]);
-            assert!(output.code != 0 && output.err.contains(words), "{words}: {}", output.err);
-            containerd.ctr(&["container", "delete", &second]).good();
-            let output = containerd.exec(id, "x", "exit 6");
-            assert!(output.code != 0 && output.err.contains(words), "{words}: {}", output.err);
-            assert_eq!(containerd.status(id), "RUNNING");
-        };
-        let used = open_fds(pid);
-        limit_fds(pid, (0..).find(|fd| !used.contains(fd)).expect("a number"));
-        all_fail("Too many open files");
-        limit_fds(pid, 1024);
-        if let Some(cgroup) = LimitedCgroup::enter("pids", pid) {
-            cgroup.write("pids.max", &cgroup.read("pids.current").expect("exists"));
-            all_fail("Resource temporarily unavailable");
-            cgroup.write("pids.max", "max");
-        } else {
-            remark("no pids controller here");
-        }
-        let output = containerd.exec(id, "y", "exit 6");
-        assert_eq!(output.code, 6, "{}", output.err);
-        containerd.run(&group, root, &second, &["/usr/bin/sleep", "1000"]).good();
-        assert_eq!(containerd.shim_pids(), [pid]);
-        for id in [id, &second, &format!("{}-g", root.name)] {
-            containerd.remove(id);
-        }
-    });
-    assert_no_leftovers(&containerd);
 }

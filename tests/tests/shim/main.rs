@@ -5,6 +5,7 @@ mod chaos;
 mod cleanup;
 mod client;
 mod events;
+mod exhausted;
 mod life;
 mod limits;
 mod many;
