@@ -39,6 +39,17 @@ pub(crate) enum Error {
         /// Last error message of the runtime.
         message: String,
     },
+    /// The runtime was killed by SIGKILL, which it never sends to itself.
+    #[error(
+        "OCI runtime {subcommand} failed: {program} was killed by SIGKILL; the OOM killer is the usual reason: see \
+         the kernel log, and memory limits of the cgroup of containerd"
+    )]
+    Killed {
+        /// Subcommand of the runtime.
+        subcommand: &'static str,
+        /// Name of the runtime's binary.
+        program: String,
+    },
     /// A failed system call.
     #[error("{context}: {source}")]
     Io {
@@ -77,20 +88,39 @@ impl Error {
             Self::FailedPrecondition(_) => Code::FAILED_PRECONDITION,
             Self::Unsupported(_) => Code::UNIMPLEMENTED,
             Self::Runtime { message, .. } => runtime_code(message),
-            Self::Io { source, .. } => match Errno::from_io_error(source) {
-                Some(Errno::NOSPC | Errno::MFILE | Errno::NFILE | Errno::AGAIN | Errno::NOMEM) => {
-                    Code::RESOURCE_EXHAUSTED
-                }
-                _ => Code::UNKNOWN,
-            },
+            Self::Killed { .. } => Code::RESOURCE_EXHAUSTED,
+            Self::Io { source, .. } if is_exhausted(source) => Code::RESOURCE_EXHAUSTED,
+            Self::Io { .. } => Code::UNKNOWN,
         }
     }
 }
 
-/// Status code of a runtime error, whose message has the errno's name in parentheses.
-fn runtime_code(message: &str) -> Code {
-    let exhausted = ["(ENOSPC)", "(EMFILE)", "(ENFILE)", "(EAGAIN)", "(ENOMEM)"];
-    if exhausted.iter().any(|name| message.contains(name)) { Code::RESOURCE_EXHAUSTED } else { Code::UNKNOWN }
+/// Errors of a reached limit: disk space, quota, file descriptors, processes, memory.
+const EXHAUSTED: [Errno; 6] =
+    [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM];
+
+/// Whether the error is that of a reached limit.
+#[must_use]
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
+    Errno::from_io_error(error).is_some_and(|errno| EXHAUSTED.contains(&errno))
+}
+
+/// Status code of a runtime error. red-runtime's messages have the number of the errno, as Rust formats it; runc's have
+/// the words of Go.
+pub(crate) fn runtime_code(message: &str) -> Code {
+    let words = [
+        "no space left on device",
+        "disk quota exceeded",
+        "too many open files",
+        "resource temporarily unavailable",
+        "cannot allocate memory",
+    ];
+    let has_number = |errno: &Errno| message.contains(&format!("(os error {})", errno.raw_os_error()));
+    if EXHAUSTED.iter().any(has_number) || words.iter().any(|words| message.contains(words)) {
+        Code::RESOURCE_EXHAUSTED
+    } else {
+        Code::UNKNOWN
+    }
 }
 
 impl From<Error> for ttrpc::Error {
@@ -156,5 +186,27 @@ pub(crate) fn bundle_path(bundle: &str) -> Result<PathBuf, Error> {
         Ok(path)
     } else {
         Err(Error::Invalid(format!("invalid bundle path `{bundle}`: not absolute")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reached_limits_are_told_from_other_errors() {
+        for message in [
+            "lock of container `a`: No space left on device (os error 28)",
+            "new namespaces: Resource temporarily unavailable (os error 11) (the limit on processes is reached)",
+            "runc create failed: unable to start container process: fork/exec: resource temporarily unavailable",
+        ] {
+            assert_eq!(runtime_code(message), Code::RESOURCE_EXHAUSTED, "{message}");
+        }
+        for message in ["node: missing (ENOENT)", "x: File exists (os error 17)", "(os error 280)", ""] {
+            assert_eq!(runtime_code(message), Code::UNKNOWN, "{message}");
+        }
+        let code = |errno: Errno| Error::Io { context: "x".into(), source: errno.into() }.code();
+        assert_eq!(code(Errno::DQUOT), Code::RESOURCE_EXHAUSTED);
+        assert_eq!(code(Errno::PERM), Code::UNKNOWN);
     }
 }

@@ -5,15 +5,21 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use crate::error::{Context, Error};
+use rustix::fs::{Mode, OFlags, open};
 
-/// Reads a file of at most `limit` bytes.
+use crate::error::{Context, Error, best_effort};
+
+/// Reads a regular file of at most `limit` bytes. A FIFO would block the shim until somebody writes to it.
 ///
 /// # Errors
-/// open(2) or read(2) fails, or the file is larger than `limit`.
+/// open(2) or read(2) fails, or the file is not regular or larger than `limit`.
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    let file = File::open(path).path_context("cannot read", path)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(open(path, flags, Mode::empty()).path_context("cannot read", path)?);
+    if !file.metadata().path_context("cannot stat", path)?.is_file() {
+        return Err(Error::Invalid(format!("{}: not a regular file", path.display())));
+    }
     file.take(limit + 1).read_to_end(&mut bytes).path_context("cannot read", path)?;
     if bytes.len() as u64 > limit {
         return Err(Error::Invalid(format!("{}: larger than {limit} bytes", path.display())));
@@ -38,6 +44,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     let temporary = path.with_file_name(name);
-    write_private(&temporary, bytes)?;
-    std::fs::rename(&temporary, path).path_context("cannot write", path)
+    let replaced = write_private(&temporary, bytes)
+        .and_then(|()| std::fs::rename(&temporary, path).path_context("cannot write", path));
+    // On a full disk the file was created without its content.
+    replaced.inspect_err(|_| best_effort(std::fs::remove_file(&temporary)))
 }

@@ -5,6 +5,7 @@
 //! containerd executes `start` in the bundle directory, connects to the socket address that `start` prints, and
 //! calls the Task API over ttrpc (containerd, core/runtime/v2/README.md). The shim is single-threaded.
 
+mod accept;
 mod address;
 mod annotations;
 mod args;
@@ -14,6 +15,8 @@ mod delete;
 mod error;
 mod events;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod info;
 mod inotify;
 mod metrics;

@@ -48,6 +48,8 @@ struct Exits {
     unclaimed: HashMap<i32, Exit>,
     /// Number of live [`ExitGuard`]s.
     guards: usize,
+    /// No child is spawned.
+    is_refusing: bool,
 }
 
 /// Reaps all child processes.
@@ -59,11 +61,19 @@ impl Reaper {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Refuses to spawn any child from now on. Fuzzed requests must not execute what they name.
+    pub(crate) fn refuse(&self) {
+        self.exits().is_refusing = true;
+    }
+
     /// Spawns a child process.
     ///
     /// # Errors
     /// fork(2) or execve(2) fails.
     pub(crate) fn spawn(&self, command: &mut Command) -> std::io::Result<Child> {
+        if self.exits().is_refusing {
+            return Err(std::io::ErrorKind::PermissionDenied.into());
+        }
         // No race with `reap`: the shim is single-threaded.
         let child = command.spawn()?;
         let (sender, receiver) = oneshot::channel();

@@ -296,7 +296,7 @@ pub(crate) fn unmount_all(root: &Path) {
 }
 
 /// Mount points below a directory, in the order of mounting (proc_pid_mountinfo(5)).
-fn mount_points_below(dir: &Path, mounts: &str) -> Vec<PathBuf> {
+pub(crate) fn mount_points_below(dir: &Path, mounts: &str) -> Vec<PathBuf> {
     let fields = mounts.lines().filter_map(|line| line.split(' ').nth(4));
     let mount_points = fields.map(unescape).filter(|mount_point| mount_point.starts_with(dir));
     mount_points.collect()

@@ -1,6 +1,8 @@
 //! Execution of `red-runtime` subcommands.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -115,7 +117,7 @@ impl Runtime {
         files: &CallFiles,
         console: Option<&Path>,
     ) -> Command {
-        let mut command = self.base_command(&files.log);
+        let mut command = self.base_command(&files.log_path());
         command.arg("create").arg("--bundle").arg(bundle).arg("--pid-file").arg(&files.pid);
         for (enabled, option) in [(self.no_pivot, "--no-pivot"), (self.no_new_keyring, "--no-new-keyring")] {
             if enabled {
@@ -138,7 +140,7 @@ impl Runtime {
         files: &CallFiles,
         console: Option<&Path>,
     ) -> Command {
-        let mut command = self.base_command(&files.log);
+        let mut command = self.base_command(&files.log_path());
         command.args(["exec", "--detach", "--process"]).arg(process).arg("--pid-file").arg(&files.pid);
         if let Some(console) = console {
             command.arg("--console-socket").arg(console);
@@ -150,7 +152,7 @@ impl Runtime {
     /// Any other subcommand with its arguments.
     #[must_use]
     pub(crate) fn command(&self, files: &CallFiles, args: &[&str]) -> Command {
-        let mut command = self.base_command(&files.log);
+        let mut command = self.base_command(&files.log_path());
         command.args(args);
         command
     }
@@ -192,23 +194,38 @@ fn default_binary() -> PathBuf {
     sibling.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from("red-runtime"))
 }
 
+/// Maximum size of the part of a runtime's log that is read, in bytes.
+const MAX_LOG_BYTES: u64 = 64 << 10;
+
+/// Exit status of a process that SIGKILL has ended.
+const SIGKILL_STATUS: u32 = 128 + 9;
+
 /// Files of one runtime call, removed on drop.
 #[derive(Debug)]
 pub(crate) struct CallFiles {
-    log: PathBuf,
+    /// Log of the runtime, in memory: on a full disk it would have no place for its error message, and red-runtime
+    /// refuses every command, also `delete`, whose log it cannot create.
+    log: File,
     pid: PathBuf,
     input: PathBuf,
 }
 
 impl CallFiles {
-    /// Unique paths in the bundle.
-    #[must_use]
-    pub(crate) fn new(bundle: &Path) -> Self {
+    /// A log, and unique paths in the bundle.
+    ///
+    /// # Errors
+    /// memfd_create(2) fails.
+    pub(crate) fn new(bundle: &Path) -> Result<Self, Error> {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = |name: &str| bundle.join(format!("{name}.{number}"));
-        Self { log: path("red-log"), pid: path("red-pid"), input: path("red-input") }
+        Ok(Self { log: memory_file()?, pid: path("red-pid"), input: path("red-input") })
+    }
+
+    /// Path under which the runtime opens the log (proc_pid_fd(5)).
+    fn log_path(&self) -> PathBuf {
+        format!("/proc/{}/fd/{}", std::process::id(), self.log.as_raw_fd()).into()
     }
 
     /// Writes an input file of the call, and returns its path.
@@ -235,19 +252,37 @@ impl CallFiles {
 
     /// Last error message in the log.
     fn error_message(&self) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Line {
-            msg: String,
-        }
-        let text = std::fs::read_to_string(&self.log).ok()?;
-        let last = text.lines().rev().find(|line| !line.trim().is_empty())?;
-        Some(serde_json::from_str::<Line>(last).map_or_else(|_| last.to_owned(), |line| line.msg))
+        use std::io::{Read, Seek, SeekFrom};
+        let mut log = &self.log;
+        let length = log.metadata().ok()?.len();
+        log.seek(SeekFrom::Start(length.saturating_sub(MAX_LOG_BYTES))).ok()?;
+        let mut bytes = Vec::new();
+        log.take(MAX_LOG_BYTES).read_to_end(&mut bytes).ok()?;
+        last_message(&bytes)
     }
+}
+
+/// Message of the last line of a runtime's log.
+#[must_use]
+pub(crate) fn last_message(log: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Line {
+        msg: String,
+    }
+    let text = String::from_utf8_lossy(log);
+    let last = text.lines().rev().find(|line| !line.trim().is_empty())?;
+    Some(serde_json::from_str::<Line>(last).map_or_else(|_| last.to_owned(), |line| line.msg))
+}
+
+/// A file in memory, which unlike a pipe never blocks its writer.
+fn memory_file() -> Result<File, Error> {
+    let memory = rustix::fs::memfd_create(c"red-shim", rustix::fs::MemfdFlags::CLOEXEC);
+    memory.map(File::from).context(|| "cannot create a memfd".into())
 }
 
 impl Drop for CallFiles {
     fn drop(&mut self) {
-        for path in [&self.log, &self.pid, &self.input] {
+        for path in [&self.pid, &self.input] {
             // Most calls create none of them.
             drop(std::fs::remove_file(path));
         }
@@ -270,10 +305,14 @@ pub(crate) async fn run(
     if exit.status == 0 {
         return Ok(());
     }
-    let message = files.error_message().unwrap_or_else(|| {
-        let name = program.file_name().unwrap_or(OsStr::new("runtime"));
-        format!("{} exited with status {} without an error message", name.display(), exit.status)
-    });
+    if let Some(message) = files.error_message() {
+        return Err(Error::Runtime { subcommand, message });
+    }
+    let program = program.file_name().unwrap_or(OsStr::new("runtime")).display().to_string();
+    if exit.status == SIGKILL_STATUS {
+        return Err(Error::Killed { subcommand, program });
+    }
+    let message = format!("{program} exited with status {} without an error message", exit.status);
     Err(Error::Runtime { subcommand, message })
 }
 
@@ -288,10 +327,7 @@ pub(crate) async fn output(
     files: &CallFiles,
 ) -> Result<Vec<u8>, Error> {
     use std::io::{Read, Seek};
-    // Unlike a pipe, a memfd never blocks the writer.
-    let memory = rustix::fs::memfd_create(c"red-shim", rustix::fs::MemfdFlags::CLOEXEC)
-        .context(|| "cannot create a memfd".into())?;
-    let mut file = std::fs::File::from(memory);
+    let mut file = memory_file()?;
     command.stdout(file.try_clone().context(|| "cannot create a memfd".into())?);
     run(reaper, subcommand, command, files).await?;
     file.rewind().context(|| "cannot read the output of the runtime".into())?;
@@ -311,14 +347,20 @@ mod tests {
         options.no_pivot_root = true;
         let runtime = Runtime::from_options(&options, "default", true);
         let bundle = Path::new("/b");
-        let files = CallFiles { log: "/b/log".into(), pid: "/b/pid".into(), input: "/b/input".into() };
+        let files =
+            CallFiles { log: memory_file().expect("memfd"), pid: "/b/pid".into(), input: "/b/input".into() };
         let command = runtime.create("c", bundle, &files, Some(Path::new("/s")));
         let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
+        let log = files.log_path().display().to_string();
         assert_eq!(
             args.join(" "),
-            "--root /run/containerd/red/default --systemd-cgroup --log /b/log --log-format json \
-             create --bundle /b --pid-file /b/pid --no-pivot --console-socket /s c"
+            format!(
+                "--root /run/containerd/red/default --systemd-cgroup --log {log} --log-format json \
+                 create --bundle /b --pid-file /b/pid --no-pivot --console-socket /s c"
+            )
         );
+        std::fs::write(log, "{\"msg\": \"a\"}\n{\"msg\": \"last\"}\n\n").expect("open through procfs");
+        assert_eq!(files.error_message().as_deref(), Some("last"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use containerd_shim_protos::ttrpc::asynchronous::Server;
 use containerd_shim_protos::ttrpc::asynchronous::transport::Listener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::accept::Connections;
 use crate::context::ShimContext;
 use crate::error::{Context, Error};
 use crate::events::Publisher;
@@ -54,8 +55,9 @@ async fn run(config: &ServerConfig<'_>) -> Result<(), Error> {
     tokio::spawn(shim.reaper.clone().run(sigchld().context(context)?));
     let publisher = Publisher::new(config.ttrpc_address, config.namespace);
     let tasks = Arc::new(TaskManager::new(shim, publisher));
-    let listener = Listener::try_from(config.listener.try_clone().context(context)?).context(context)?;
-    let mut server = Server::new().add_listener(listener).register_service(services(tasks.clone()));
+    let connections = Connections::new(config.listener.try_clone().context(context)?).context(context)?;
+    let mut server =
+        Server::new().add_listener(Listener::new(connections)).register_service(services(tasks.clone()));
     server
         .start()
         .await

@@ -102,6 +102,7 @@ impl Task for TaskService {
             stderr: request.stderr,
             terminal: request.terminal,
         };
+        stdio.validate()?;
         self.0.add_exec(&request.id, &request.exec_id, stdio, spec)?;
         Ok(Empty::new())
     }
@@ -229,7 +230,10 @@ impl Task for TaskService {
 
 impl TaskService {
     /// Validates a create request; also returns its event.
-    fn create_request(
+    ///
+    /// # Errors
+    /// An invalid or unsupported field, or a bundle without a valid configuration.
+    pub(crate) fn create_request(
         &self,
         request: api::CreateTaskRequest,
     ) -> Result<(CreateRequest, event::TaskCreate), Error> {
@@ -252,6 +256,13 @@ impl TaskService {
             terminal: request.terminal,
             ..Default::default()
         };
+        let stdio = StdioConfig {
+            stdin: request.stdin,
+            stdout: request.stdout,
+            stderr: request.stderr,
+            terminal: request.terminal,
+        };
+        stdio.validate()?;
         let event = event::TaskCreate {
             container_id: request.id.clone(),
             bundle: request.bundle,
@@ -265,12 +276,7 @@ impl TaskService {
             runtime,
             own_pid_namespace: config.has_own_pid_namespace(),
             mounts,
-            stdio: StdioConfig {
-                stdin: request.stdin,
-                stdout: request.stdout,
-                stderr: request.stderr,
-                terminal: request.terminal,
-            },
+            stdio,
         };
         Ok((create, event))
     }

@@ -93,8 +93,13 @@ fn read_bootstrap_params(id: &str) -> Result<Option<BootstrapParams>, Error> {
         .take(MAX_PARAMS_BYTES)
         .read_to_end(&mut bytes)
         .context(|| "cannot read bootstrap parameters from stdin".into())?;
-    let params = BootstrapParams::parse_from_bytes(&bytes).ok();
-    Ok(params.filter(|params| params.instance_id == id))
+    Ok(parse_bootstrap_params(&bytes, id))
+}
+
+/// Bootstrap parameters for an instance ID; `None` if the bytes are something else.
+#[must_use]
+pub(crate) fn parse_bootstrap_params(bytes: &[u8], id: &str) -> Option<BootstrapParams> {
+    BootstrapParams::parse_from_bytes(bytes).ok().filter(|params| params.instance_id == id)
 }
 
 /// OOM score adjustment of the shim: one above the daemon's.

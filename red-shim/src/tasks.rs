@@ -95,6 +95,11 @@ impl TaskManager {
         }
     }
 
+    /// Adds a container.
+    pub(crate) fn insert(&self, container: Arc<Container>) {
+        self.containers().insert(container.id.clone(), Slot::Created(container));
+    }
+
     /// Locks the state of a process. After waiting for the lock it is checked that the container and the process were
     /// not deleted meanwhile: their IDs may belong to others then.
     async fn lock(&self, id: &str, exec_id: &str) -> Result<LockedProcess, Error> {
@@ -139,7 +144,7 @@ impl TaskManager {
         let container = Arc::new(container);
         let oom_watch = container.watch_oom();
         let pid = container.init.pid();
-        self.containers().insert(id, Slot::Created(container.clone()));
+        self.insert(container.clone());
         self.publisher.publish(
             topics::TASK_CREATE_EVENT_TOPIC,
             "TaskCreate",

@@ -1,5 +1,6 @@
 //! Clean-up that happens even when a test fails.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +24,34 @@ impl Tmpfs {
     pub fn mount(path: &Path) -> Self {
         mount("red-test", path, "tmpfs", MountFlags::empty(), None).expect("root may mount");
         Self { path: path.to_owned() }
+    }
+
+    /// Mounts one that takes so many bytes.
+    ///
+    /// # Panics
+    /// The caller may not.
+    #[must_use]
+    pub fn sized(path: &Path, bytes: u64) -> Self {
+        let size = std::ffi::CString::new(format!("size={bytes}")).expect("no NUL byte");
+        mount("red-test", path, "tmpfs", MountFlags::empty(), size.as_c_str()).expect("root may mount");
+        Self { path: path.to_owned() }
+    }
+
+    /// Fills it up, but for so many bytes. What filled it before is replaced.
+    ///
+    /// # Panics
+    /// It cannot be written for another reason than that it is full.
+    pub fn fill(&self, free: u64) {
+        let filler = std::fs::File::create(self.path.join("filler")).expect("root may write");
+        let block = [0_u8; 4096];
+        while let Ok(4096) = (&filler).write(&block) {}
+        let length = filler.metadata().expect("it is open").len();
+        filler.set_len(length.saturating_sub(free)).expect("root may write");
+    }
+
+    /// Removes what fills it.
+    pub fn empty(&self) {
+        drop(std::fs::remove_file(self.path.join("filler")));
     }
 }
 
@@ -98,5 +127,82 @@ impl User {
 impl Drop for User {
     fn drop(&mut self) {
         drop(Command::new("userdel").args(["--force", "--remove"]).arg(&self.name).output());
+    }
+}
+
+/// A cgroup of one controller that a limit is set in, removed in the end; its processes go back where they were.
+#[derive(Debug)]
+pub struct LimitedCgroup {
+    path: PathBuf,
+    before: PathBuf,
+}
+
+impl LimitedCgroup {
+    /// Makes one for a controller, on either version, and moves a process into it. `None` where there is no such
+    /// controller.
+    ///
+    /// # Panics
+    /// The caller may not.
+    #[must_use]
+    pub fn enter(controller: &str, pid: i32) -> Option<Self> {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let memberships = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("it runs");
+        let base = Path::new("/sys/fs/cgroup");
+        let of = |wanted: &str| {
+            let mut lines = memberships.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+            lines
+                .find(|(names, _)| names.split(',').any(|name| name == wanted))
+                .map(|(_, path)| path.to_owned())
+        };
+        let (root, before) = match of(controller) {
+            Some(path) => (base.join(controller), path),
+            None => (base.to_owned(), of("")?),
+        };
+        if root == base {
+            let all = std::fs::read_to_string(base.join("cgroup.controllers")).unwrap_or_default();
+            if !all.split_whitespace().any(|name| name == controller) {
+                return None;
+            }
+            std::fs::write(base.join("cgroup.subtree_control"), format!("+{controller}"))
+                .expect("root may delegate");
+        }
+        let path = root.join(format!(
+            "red-test-limit-{}-{}",
+            std::process::id(),
+            MADE.fetch_add(1, Ordering::Relaxed)
+        ));
+        std::fs::create_dir(&path).expect("root may make cgroups");
+        let this = Self { path, before: root.join(before.trim_start_matches('/')) };
+        std::fs::write(this.path.join("cgroup.procs"), pid.to_string()).expect("root may move it");
+        Some(this)
+    }
+
+    /// Reads one of its files.
+    #[must_use]
+    pub fn read(&self, name: &str) -> Option<String> {
+        std::fs::read_to_string(self.path.join(name)).ok().map(|text| text.trim().to_owned())
+    }
+
+    /// Writes one of its files.
+    ///
+    /// # Panics
+    /// It cannot be written.
+    pub fn write(&self, name: &str, value: &str) {
+        std::fs::write(self.path.join(name), value).expect("root may set limits");
+    }
+}
+
+impl Drop for LimitedCgroup {
+    fn drop(&mut self) {
+        for _ in 0..200 {
+            for pid in self.read("cgroup.procs").unwrap_or_default().lines() {
+                drop(std::fs::write(self.before.join("cgroup.procs"), pid));
+            }
+            // What has exited leaves a moment later.
+            if std::fs::remove_dir(&self.path).is_ok() || !self.path.exists() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use red_tests::broom::Tmpfs;
 use red_tests::call::{Said, red_runtime, run};
 use red_tests::pages;
 use red_tests::skip;
@@ -268,6 +269,43 @@ fn what_is_missing_is_not_taken_for_the_command() {
             assert!(!lower.contains(words), "{args:?}: {}", said.err);
         }
     }
+}
+
+/// A process of which nobody would know does not stay, and half a file neither.
+#[test]
+fn a_pid_file_that_cannot_be_written_ends_the_process() {
+    let stage = Stage::new();
+    let bundle = stage.plain("b", &["sleep", "1000"], |_| {}).display().to_string();
+    stage.start(Path::new(&bundle), "x");
+    let disk = Tmpfs::sized(&stage.pool.mkdir("disk"), 64 << 10);
+    disk.fill(0);
+    let taken = stage.pool.mkdir("pids/taken");
+    for (file, why) in [
+        (PathBuf::from("/nonexistent/pid"), "missing"),
+        (stage.pool.join("disk/pid"), "No space left on device"),
+        (taken, "Is a directory"),
+    ] {
+        let file = file.display().to_string();
+        for command in [
+            &["create", "--bundle", &bundle, "--pid-file", &file, "c"][..],
+            &["exec", "--detach", "--pid-file", &file, "x", "sleep", "999"],
+        ] {
+            let said = call(&stage, command);
+            assert_ne!(said.code, 0, "{command:?}");
+            assert!(said.err.contains("pid file") && said.err.contains(why), "{command:?}: {}", said.err);
+            let left = stage.runtime(["ps", "x"]).good().out;
+            assert!(left.contains("sleep 1000") && !left.contains("sleep 999"), "{command:?}: {left}");
+            assert_eq!(stage.runtime(["list", "-q"]).good().out.trim(), "x", "{command:?}");
+        }
+    }
+    for (dir, known) in [("disk", "filler"), ("pids", "taken")] {
+        let files = fs::read_dir(stage.pool.join(dir)).expect("it is ours").flatten();
+        let names: Vec<_> = files.map(|entry| entry.file_name()).collect();
+        assert_eq!(names, [known], "{dir}");
+    }
+    stage.runtime(["delete", "--force", "x"]).good();
+    drop(disk);
+    assert_eq!(stage.left("c"), Vec::<String>::new());
 }
 
 fn leaf(stage: &Stage, id: &str, controller: &str) -> Option<PathBuf> {

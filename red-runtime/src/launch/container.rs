@@ -303,7 +303,9 @@ pub(crate) fn start(store: &Store, id: &str) -> Result<(), LaunchError> {
         schedule.give(Pid::from_raw(first.pid).ok_or_else(gone)?)
     })?;
     record.stage = Stage::Started;
-    held.update(&directory, &record)?;
+    // The command runs. On a full disk an error would say that it does not, and to note it is not needed: a process
+    // that no longer waits is running (`Record::status`).
+    tried(held.update(&directory, &record));
     tried(rustix::fs::unlinkat(&directory, start::NAME, rustix::fs::AtFlags::empty()));
     let later = later(&record, store)?;
     if later.poststart().is_some() {

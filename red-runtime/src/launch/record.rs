@@ -19,7 +19,7 @@ use oci_spec::runtime::{Hooks, LinuxResources};
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::Cgroups;
-use super::error::{Doing, LaunchError};
+use super::error::{Doing, LaunchError, tried};
 
 pub(crate) use held::Held;
 pub(crate) use store::Store;
@@ -238,6 +238,8 @@ pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<(), LaunchError> {
     }
     let mut file =
         fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&aside).doing(what)?;
-    io::Write::write_all(&mut file, pid.to_string().as_bytes()).doing(what)?;
-    fs::rename(&aside, path).doing(what)
+    let written =
+        io::Write::write_all(&mut file, pid.to_string().as_bytes()).and_then(|()| fs::rename(&aside, path));
+    // On a full disk the file was made without its content.
+    written.inspect_err(|_| tried(fs::remove_file(&aside))).doing(what)
 }

@@ -74,20 +74,9 @@ impl Container {
     ) -> Result<(Self, ExitFuture), Error> {
         let root = request.bundle.join("rootfs");
         request.runtime.save(&request.bundle)?;
+        let files = CallFiles::new(&request.bundle)?;
         rootfs::mount_all(&request.mounts, &root)?;
-        let mut this = Self {
-            id: request.id,
-            bundle: request.bundle,
-            runtime: request.runtime,
-            own_pid_namespace: request.own_pid_namespace,
-            init: Arc::new(Process::new(String::new(), request.stdio)),
-            cgroup: None,
-            execs: Mutex::default(),
-            init_exited: AtomicBool::new(false),
-            is_deleted: RwLock::new(false),
-            shim,
-        };
-        let files = CallFiles::new(&this.bundle);
+        let mut this = Self::without_process(request, shim);
         let result = this
             .launch(
                 &this.init,
@@ -113,9 +102,26 @@ impl Container {
         }
     }
 
+    /// A container whose init process does not exist yet.
+    #[must_use]
+    pub(crate) fn without_process(request: CreateRequest, shim: Arc<ShimContext>) -> Self {
+        Self {
+            id: request.id,
+            bundle: request.bundle,
+            runtime: request.runtime,
+            own_pid_namespace: request.own_pid_namespace,
+            init: Arc::new(Process::new(String::new(), request.stdio)),
+            cgroup: None,
+            execs: Mutex::default(),
+            init_exited: AtomicBool::new(false),
+            is_deleted: RwLock::new(false),
+            shim,
+        }
+    }
+
     /// Runs a subcommand of the runtime.
     async fn run_runtime(&self, subcommand: &'static str, args: &[&str]) -> Result<(), Error> {
-        let files = CallFiles::new(&self.bundle);
+        let files = CallFiles::new(&self.bundle)?;
         let mut command = self.runtime.command(&files, args);
         runtime::run(&self.shim.reaper, subcommand, &mut command, &files).await
     }
@@ -177,8 +183,8 @@ impl Container {
             return Err(Error::FailedPrecondition(format!("exec `{}` was already started", process.exec_id)));
         }
         self.refuse_stopped()?;
-        let files = CallFiles::new(&self.bundle);
         let result = async {
+            let files = CallFiles::new(&self.bundle)?;
             let spec = files.write_input(&exec.spec)?;
             let command = |console: Option<&Path>| self.runtime.exec(&self.id, spec, &files, console);
             self.launch(process, &files, command, "exec").await
@@ -314,7 +320,7 @@ impl Container {
     /// # Errors
     /// The runtime's `update` fails.
     pub(crate) async fn update(&self, resources: &[u8]) -> Result<(), Error> {
-        let files = CallFiles::new(&self.bundle);
+        let files = CallFiles::new(&self.bundle)?;
         let path = files.write_input(resources)?.display().to_string();
         let mut command = self.runtime.command(&files, &["update", "--resources", &path, &self.id]);
         runtime::run(&self.shim.reaper, "update", &mut command, &files).await
@@ -344,7 +350,7 @@ impl Container {
             return Ok(vec![self.init.pid()]);
         }
         let _deletion_lock = self.lock_deletion().await?;
-        let files = CallFiles::new(&self.bundle);
+        let files = CallFiles::new(&self.bundle)?;
         let mut command = self.runtime.command(&files, &["ps", "--format", "json", &self.id]);
         let out = runtime::output(&self.shim.reaper, "ps", &mut command, &files).await?;
         let pids: Option<Vec<u32>> = decode_json(&out, "output of `ps`")?;

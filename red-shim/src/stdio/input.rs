@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::fifo;
 use crate::context::ShimContext;
-use crate::error::Error;
+use crate::error::{Error, is_exhausted};
 use crate::inotify::Watch;
 
 /// Delay before the liveness check: a killed process may close its FIFOs before its sockets.
@@ -89,8 +89,14 @@ async fn close_after_writer(watch: Watch, write_end: Arc<Mutex<Option<OwnedFd>>>
 async fn is_containerd_alive(ttrpc_address: &str) -> bool {
     tokio::time::sleep(LIVENESS_DELAY).await;
     let path = ttrpc_address.strip_prefix("unix://").unwrap_or(ttrpc_address);
-    let connected = tokio::net::UnixStream::connect(path);
-    tokio::time::timeout(CONNECT_TIMEOUT, connected).await.is_ok_and(|stream| stream.is_ok())
+    loop {
+        let connected = tokio::net::UnixStream::connect(path);
+        match tokio::time::timeout(CONNECT_TIMEOUT, connected).await {
+            // At the limit of file descriptors, or with a full backlog, nothing is known yet.
+            Ok(Err(error)) if is_exhausted(&error) => tokio::time::sleep(LIVENESS_DELAY).await,
+            connected => return connected.is_ok_and(|stream| stream.is_ok()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -46,6 +46,18 @@ enum Target {
     Logger { program: PathBuf, args: Vec<String> },
 }
 
+impl StdioConfig {
+    /// Checks that all streams can be parsed, without opening them.
+    ///
+    /// # Errors
+    /// Relative path, unknown scheme, or invalid escape.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        [&self.stdin, &self.stdout, &self.stderr]
+            .into_iter()
+            .try_for_each(|text| Target::parse(text).map(drop))
+    }
+}
+
 impl Target {
     /// Parses a path or logging URL (containerd, docs/logging.md).
     ///

@@ -13,6 +13,44 @@ use red_tests::call::{built, run};
 use red_tests::daemon::kill;
 use red_tests::stage::Stage;
 
+/// A further connection to a shim.
+pub(crate) struct Connection(Client);
+
+impl Connection {
+    /// State of a container's init process.
+    pub(crate) fn status(&self, id: &str) -> Answer<api::StateResponse> {
+        let request = api::StateRequest { id: id.into(), ..Default::default() };
+        let payload = request.write_to_bytes().expect("complete message");
+        let bytes = call(&self.0, "v3", "State", payload)?;
+        Ok(api::StateResponse::parse_from_bytes(&bytes).expect("valid message"))
+    }
+}
+
+fn call(client: &Client, version: &str, method: &str, payload: Vec<u8>) -> Answer<Vec<u8>> {
+    try_call(client, version, method, payload).unwrap_or_else(|error| panic!("{method}: {error}"))
+}
+
+/// Calls a method; an error if the connection ends before the response.
+fn try_call(
+    client: &Client,
+    version: &str,
+    method: &str,
+    payload: Vec<u8>,
+) -> Result<Answer<Vec<u8>>, ttrpc::Error> {
+    let request = Request {
+        service: format!("containerd.task.{version}.Task"),
+        method: method.into(),
+        timeout_nano: 30_000_000_000,
+        payload,
+        ..Default::default()
+    };
+    match client.request(request) {
+        Ok(response) => Ok(Ok(response.payload)),
+        Err(ttrpc::Error::RpcStatus(status)) => Ok(Err((status.code(), status.message))),
+        Err(error) => Err(error),
+    }
+}
+
 /// A shim that was started without containerd; killed on drop with all of its containers.
 pub(crate) struct Shim {
     client: Client,
@@ -55,18 +93,17 @@ impl Shim {
 
     /// Calls a method with an encoded request.
     pub(crate) fn raw(&self, version: &str, method: &str, payload: Vec<u8>) -> Answer<Vec<u8>> {
-        let request = Request {
-            service: format!("containerd.task.{version}.Task"),
-            method: method.into(),
-            timeout_nano: 30_000_000_000,
-            payload,
-            ..Default::default()
-        };
-        match self.client.request(request) {
-            Ok(response) => Ok(response.payload),
-            Err(ttrpc::Error::RpcStatus(status)) => Err((status.code(), status.message)),
-            Err(error) => panic!("{method}: {error}"),
-        }
+        call(&self.client, version, method, payload)
+    }
+
+    /// A further connection.
+    pub(crate) fn connect(&self) -> Connection {
+        Connection(Client::connect(&format!("unix://{}", self.socket.display())).expect("connect"))
+    }
+
+    /// Calls a method; `None` if the shim exits before it responds.
+    pub(crate) fn try_raw(&self, method: &str, payload: Vec<u8>) -> Option<Answer<Vec<u8>>> {
+        try_call(&self.client, "v3", method, payload).ok()
     }
 
     /// Calls a method.

@@ -5,13 +5,16 @@ mod chaos;
 mod cleanup;
 mod client;
 mod events;
+mod exhausted;
 mod life;
+mod limits;
 mod many;
 mod output;
 mod races;
 mod streams;
 mod survive;
 mod terminals;
+mod wire;
 mod wrong;
 
 use red_tests::containerd::{Containerd, Rootfs};
