@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+#[cfg(feature = "launch")]
 #[global_allocator]
 static HEAP: red_runtime::Heap = red_runtime::Heap::new();
 

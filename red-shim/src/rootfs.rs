@@ -148,6 +148,10 @@ impl Mount {
         fsconfig_set_string(&context, "source", &self.source)?;
         for option in &self.data {
             match option.split_once('=') {
+                // An escaped colon is no separator; mount(2) reads the whole text.
+                Some(("lowerdir", layers)) if self.fs_type == "overlay" && layers.contains('\\') => {
+                    return Ok(false);
+                }
                 Some(("lowerdir", layers)) if self.fs_type == "overlay" => {
                     for layer in layers.split(':') {
                         match fsconfig_set_string(&context, "lowerdir+", layer) {

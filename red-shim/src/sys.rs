@@ -90,6 +90,9 @@ pub(crate) fn async_fd(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 /// # Errors
 /// read(2) fails.
 pub(crate) async fn read(fd: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
+    // A writer that is always ahead must not keep the shim's one thread from everything else: AsyncFd has no part in
+    // tokio's budget.
+    tokio::task::consume_budget().await;
     loop {
         let mut ready = fd.readable().await?;
         match ready.try_io(|fd| Ok(rustix::io::read(fd, &mut *buffer)?)) {
@@ -133,4 +136,35 @@ pub(crate) fn log(message: &str) {
         std::process::id(),
         time.as_secs()
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_never_waits_lets_others_run() {
+        let (from, to) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("pipe");
+        assert_eq!(rustix::io::write(&to, &[0; 60_000]).expect("a pipe holds 64 KiB"), 60_000);
+        drop(to);
+        let from = async_fd(from).expect("a pipe can be polled");
+        let (turns, mut buffer) = (Cell::new(0), [0; 16]);
+        let reader = async { while read(&from, &mut buffer).await.expect("open") > 0 {} };
+        let other = async {
+            loop {
+                turns.set(turns.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = reader => {}
+            () = other => {}
+        }
+        assert!(turns.get() > 10, "{} turns in 3750 reads", turns.get());
+    }
 }

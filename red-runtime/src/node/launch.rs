@@ -37,6 +37,15 @@ impl Launch {
         }
     }
 
+    /// Variables with a meaning of their own in configurations that the launching environment may set.
+    pub const BUILT_IN: [&str; 5] =
+        ["CGROUPS_MOUNT_POINT", "NODE_PREFIX", "REDPESK_VERSION", "redpak_MAIN", "redpak_TMPL"];
+
+    /// Forgets the launching environment but for [`Self::BUILT_IN`].
+    pub fn forget_environment(&mut self) {
+        self.environment.retain(|name, _| Self::BUILT_IN.contains(&name.as_str()));
+    }
+
     /// `TODAY`: the date and time, such as `24-Nov-2026 10:05 (UTC)`, the same for all of a launch.
     pub fn today(&self) -> &str {
         self.today.get_or_init(|| jiff::ZonedDateTime::now().strftime("%d-%b-%Y %H:%M (%Z)").to_string())

@@ -2,7 +2,7 @@
 //!
 //! A launch lives for milliseconds and uses some hundred pages of memory. A page fault for each of them takes
 //! longer than what the launch does with the page, so the kernel provides them together (mmap(2), MAP_POPULATE).
-//! Freed memory is reused. It goes back to the kernel only where it was one large mapping of its own.
+//! Freed memory is reused, and stays with the process.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::Mutex;

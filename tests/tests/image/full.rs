@@ -332,14 +332,17 @@ fn exports_of_the_host_are_for_the_caller_to_decide() {
 #[test]
 fn variables_of_the_caller_stay_out_and_the_user_of_the_family_is_in() {
     let stage = family();
-    let app = "config: {inherit-env: true, set-user: '1234', set-group: '77'}\nenviron: [{key: TOKEN, mode: Inherit}, {key: WHO, value: $LEAF_ALIAS}]\nexports: [{mode: Anonymous, mount: /own}]\n";
+    let app = "config: {inherit-env: true, set-user: '1234', set-group: '77'}\nenviron: [{key: TOKEN, mode: Inherit}, {key: WHO, value: $LEAF_ALIAS}, {key: STOLEN, value: x$OTHER}]\nexports: [{mode: Anonymous, mount: /own}, {mode: Symlink, mount: /link, path: /x$OTHER}]\n";
     stage.pool.node("core/mid/app", app);
     let mut command = red_conf();
     command.args(["image", "--full", "--output"]).arg(stage.pool.join("image")).arg(&stage.leaf);
     let said = run(command.env("TOKEN", "secret").env("OTHER", "secret")).good();
-    assert!(said.err.contains("TOKEN") && said.err.contains("OTHER"), "{}", said.err);
+    assert!(said.err.contains("TOKEN") && said.err.contains("inherit-env"), "{}", said.err);
+    assert!(said.err.contains("OTHER") && !said.err.contains("secret"), "{}", said.err);
+    let found = run(Command::new("grep").args(["-rlz", "secret"]).arg(stage.pool.join("image")));
+    assert_eq!((found.code, found.out.as_str()), (1, ""));
     let (_, config) = documents(&stage.pool.join("image"));
-    assert_eq!(config["config"]["Env"], json!(["HOME=/tmp", "PATH=/usr/bin", "WHO=app"]));
+    assert_eq!(config["config"]["Env"], json!(["HOME=/tmp", "PATH=/usr/bin", "STOLEN=x", "WHO=app"]));
     assert_eq!(config["config"]["User"], "1234:77");
 }
 

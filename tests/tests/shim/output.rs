@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use containerd_shim_protos::shim::shim as api;
 use containerd_shim_protos::ttrpc::Code;
+use red_tests::broom::Tmpfs;
 use red_tests::call::run;
 use red_tests::stage::{Stage, eventually};
 
@@ -140,4 +141,28 @@ fn log_files_are_regular_files() {
         assert!(message.ends_with(&format!("/{name}: not a regular file")), "{message}");
     }
     assert_eq!(fs::read_to_string(target).expect("exists"), "old\n");
+}
+
+/// Writers that are always ahead of a copy that never waits: the log's disk is full, and output is discarded.
+#[test]
+fn a_flood_of_output_does_not_hold_up_the_shim() {
+    let stage = Stage::new();
+    let id = "flood";
+    let script = "cat /dev/zero & cat /dev/zero & cat /dev/zero";
+    let bundle = stage.plain("b", &["/usr/bin/sh", "-c", script], |_| {});
+    let disk = stage.pool.mkdir("small");
+    let _disk = Tmpfs::sized(&disk, 64 << 10);
+    let log = disk.join("log");
+    let shim = Shim::start(&stage, &bundle, id);
+    let stdout = format!("file://{}", log.display());
+    shim.run(&api::CreateTaskRequest { stdout, ..shim.create(id, &bundle) });
+    eventually("the disk is full", || fs::metadata(&log).is_ok_and(|about| about.len() >= 48 << 10));
+    for _ in 0..20 {
+        let begin = Instant::now();
+        shim.status(id).expect("exists");
+        assert!(begin.elapsed() < Duration::from_secs(5), "State takes {:?}", begin.elapsed());
+    }
+    shim.kill(id, "");
+    assert_eq!(shim.wait(id, ""), Ok(137));
+    shim.delete(id, "").expect("stopped");
 }

@@ -40,7 +40,8 @@ struct Shm(MountTable, HostShm);
 
 impl Shm {
     fn read() -> Self {
-        let mounts = MountTable::read();
+        // As they are now: what is located in it is open already.
+        let mounts = MountTable::read_now();
         let shm = HostShm::of_host(&mounts);
         Self(mounts, shm)
     }

@@ -65,7 +65,11 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args, out: &mut Output, least: Severity) -> Result<Exit, ConfError> {
-    let session = Session::open(&args.redpath, &args.mode)?;
+    let mut session = Session::open(&args.redpath, &args.mode)?;
+    if args.full {
+        // They may be secrets of whoever builds the image.
+        session.forget_environment();
+    }
     let (plan, mut report) = session.planned(&PlanArgs::strict(args.strict), Commands::Run)?;
     let layers = if args.full {
         Some(full(args, &session, &plan, &mut report)?)

@@ -137,6 +137,11 @@ impl Session {
         &self.launch
     }
 
+    /// Plans as if the caller had set no variables: what is planned leaves this machine.
+    pub(in crate::cli) fn forget_environment(&mut self) {
+        self.launch.forget_environment();
+    }
+
     /// The host's policy.
     pub(in crate::cli) fn policy(&self) -> Result<Policy, ConfError> {
         let loaded = policy::load(&policy::path(self.launch.prefix()));

@@ -191,7 +191,8 @@ fn make(layer: &OwnedFd, below: &OwnedFd, place: &str, point: &MissingPoint) -> 
 /// the say.
 fn like(layer: &OwnedFd, path: &str, export: &OwnedFd, like: &str) -> rustix::io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let stat = match openat(export, like, flags & !OFlags::RDONLY | OFlags::PATH, Mode::empty()) {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let stat = match openat2(export, like, flags | OFlags::PATH, Mode::empty(), resolve) {
         Err(Errno::NOENT) => return Ok(()),
         found => fstat(found?)?,
     };

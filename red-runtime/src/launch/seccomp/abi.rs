@@ -85,7 +85,7 @@ impl Abi {
             Self::X86 if name == "break" => Some(17),
             Self::X86 => id(syscalls::x86::Sysno::from_str(name), syscalls::x86::Sysno::id),
             // The crate has it by its other name.
-            Self::Aarch64 if name == "newfstatat" => Some(79),
+            Self::Aarch64 | Self::Loongarch64 if name == "newfstatat" => Some(79),
             Self::Aarch64 => id(syscalls::aarch64::Sysno::from_str(name), syscalls::aarch64::Sysno::id),
             Self::Arm => return arm(name),
             Self::Riscv64 => id(syscalls::riscv64::Sysno::from_str(name), syscalls::riscv64::Sysno::id),
@@ -316,6 +316,22 @@ mod tests {
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
         assert!(compared > 2500, "{compared}");
+    }
+
+    /// Two ABIs with the generic numbers: whatever one has the other has by the same name and number.
+    #[test]
+    fn abis_with_the_generic_numbers_are_the_same() {
+        let mut compared = 0;
+        for number in 0..1000 {
+            let Ok(name) = ScmpSyscall::from(number).get_name_by_arch(ScmpArch::Riscv64) else { continue };
+            if name.starts_with("riscv") {
+                continue;
+            }
+            let number = Abi::Riscv64.number(&name);
+            assert_eq!(Abi::Loongarch64.number(&name), number, "{name}");
+            compared += 1;
+        }
+        assert!(compared > 250, "{compared}");
     }
 
     #[test]

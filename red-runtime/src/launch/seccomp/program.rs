@@ -46,7 +46,12 @@ pub(super) struct Newer<'a> {
 impl Newer<'_> {
     /// The last call of an ABI that is named.
     fn last(&self, abi: Abi) -> Option<u32> {
-        self.names.iter().filter_map(|name| abi.number(name)).max()
+        // Calls of the ARM ABI beside the table are no measure.
+        self.names
+            .iter()
+            .filter_map(|name| abi.number(name))
+            .filter(|number| !(0x000f_0000..X32_BIT).contains(number))
+            .max()
     }
 }
 

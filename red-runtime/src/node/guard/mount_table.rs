@@ -254,8 +254,14 @@ impl MountTable {
     pub fn read() -> Self {
         match EARLY.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some((text, read)) if read.elapsed() < EARLY_VALID => Self::parse(&text),
-            _ => Self::read_at("/proc/self/mountinfo").unwrap_or_default(),
+            _ => Self::read_now(),
         }
+    }
+
+    /// The same, and never what was read early.
+    #[must_use]
+    pub fn read_now() -> Self {
+        Self::read_at("/proc/self/mountinfo").unwrap_or_default()
     }
 
     /// Whether the text of the mounts that this process sees is such, read for the next [`MountTable::read`] too: the

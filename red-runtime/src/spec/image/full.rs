@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use oci_spec::image::{
@@ -116,7 +117,8 @@ impl<'a> Full<'a> {
         }
     }
 
-    /// The environment without what is the caller's own, which may be secret and is another elsewhere.
+    /// The environment without what is the caller's own, which may be secret and is another elsewhere. The plan is one
+    /// without variables of the caller but [`Launch::BUILT_IN`].
     fn environment(&self, report: &mut Report) -> Vec<String> {
         let merged = &self.plan.merged;
         let inherits = merged.tags.inherit_env.as_ref().is_some_and(|on| on.value);
@@ -128,12 +130,15 @@ impl<'a> Full<'a> {
             };
             list.is_empty() && merged.environ.iter().any(|one| one.key == key && one.mode == VarMode::Inherit)
         };
-        let (mut all, mut left_out) = (Vec::new(), Vec::new());
-        let mut path = false;
+        let inherited = merged.environ.iter().map(|one| one.key.as_str());
+        let mut left_out: Vec<&str> = inherited.filter(|key| copied(key)).collect();
+        if inherits {
+            left_out.push("all that has no value here (inherit-env)");
+        }
+        let (mut all, mut path) = (Vec::new(), false);
         for entry in &self.plan.environment {
             let default = entry.key == "PATH" && entry.value.as_deref() == Some(DEFAULT_PATH);
             if copied(&entry.key) || (inherits && entry.origin.is_none() && !default) {
-                left_out.push(entry.key.as_str());
                 continue;
             }
             path |= entry.key == "PATH";
@@ -181,6 +186,8 @@ impl Prepared<'_> {
     fn fill(&self, at: &Path) -> Result<Vec<Layer>, ImageError> {
         let blobs = at.join("blobs/sha256");
         fs::create_dir_all(&blobs).at(&blobs)?;
+        // A layer has what only root may read on the host.
+        fs::set_permissions(at.join("blobs"), fs::Permissions::from_mode(0o700)).at(&blobs)?;
         let full = self.full;
         let (created, digest) = (full.created(), full.plan.digest.to_string());
         let mut image = Image {

@@ -29,6 +29,13 @@ const CHUNK: usize = 256 << 10;
 /// Bytes of the longest list of extended attributes, and of the largest value (xattr(7)).
 const XATTR_BYTES: usize = 64 << 10;
 
+/// Most bytes of a file's extended attributes together: the tar reader of Go, which every engine uses, refuses records
+/// of more than 1 MiB.
+const XATTRS_BYTES: usize = 512 << 10;
+
+/// Most bytes of a path (`PATH_MAX` without its NUL, limits.h).
+const PATH_BYTES: usize = 4095;
+
 /// Prefix of the names that remove files of lower layers (image-spec, layer.md, "Whiteouts").
 const WHITEOUT: &[u8] = b".wh.";
 
@@ -135,10 +142,17 @@ impl<'r, W: Write> Reader<'r, W> {
         let Opened { fd, facts, at, shown } = opened;
         refuse_whiteout(at, shown)?;
         let unfit = |why: &'static str| Err(ImageError::Unfit { path: shown.display().to_string(), why });
+        if at.len() > PATH_BYTES {
+            return unfit(
+                "its path in the container has more than 4095 bytes, and no engine could unpack it",
+            );
+        }
         match FileType::from_raw_mode(facts.mode) {
             FileType::Directory if depth > DEPTH => unfit("more than 512 directories below each other"),
             FileType::Directory => {
-                let fd = reopen(&fd).read(shown)?;
+                let path = fd;
+                let fd = reopen(&path).read(shown)?;
+                drop(path);
                 self.directory(&Opened { fd, facts, at, shown }, depth)
             }
             FileType::RegularFile => self.regular(&Opened { fd, facts, at, shown }),
@@ -231,14 +245,28 @@ impl<'r, W: Write> Reader<'r, W> {
             Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
             length => length.read(shown)?,
         };
-        let mut all = Vec::new();
+        let unfit = |why: &'static str| ImageError::Unfit { path: shown.display().to_string(), why };
+        let (mut all, mut total) = (Vec::new(), 0);
         for name in list[..length].split(|byte| *byte == 0) {
             let Some(name) = std::str::from_utf8(name).ok().filter(|name| is_of_contents(name)) else {
                 continue;
             };
+            // In a pax record the name ends there.
+            if name.contains('=') {
+                return Err(unfit(
+                    "it has an extended attribute with `=` in its name, which no layer can hold",
+                ));
+            }
             let mut value = vec![0_u8; XATTR_BYTES];
             let length = fgetxattr(fd, name, &mut value[..]).read(shown)?;
             value.truncate(length);
+            value.shrink_to_fit();
+            total += name.len() + length;
+            if total > XATTRS_BYTES {
+                return Err(unfit(
+                    "its extended attributes have more than 512 KiB, and no engine could unpack it",
+                ));
+            }
             all.push((name.to_owned(), value));
         }
         all.sort();
