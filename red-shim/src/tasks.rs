@@ -224,7 +224,11 @@ impl TaskManager {
     ) {
         let exit = loop {
             tokio::select! {
-                () = oom_watch.next() => self.publish_oom(&container),
+                () = oom_watch.next() => {
+                    // Not before the start event, while `start` still runs.
+                    let _lock = container.init.state_lock.lock().await;
+                    self.publish_oom(&container);
+                }
                 exit = &mut exit => break exit,
             }
         };
