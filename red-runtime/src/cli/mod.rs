@@ -77,7 +77,6 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 #[cfg(feature = "launch")]
 fn launching(wrap: bool, args: Vec<OsString>) -> Exit {
-    crate::sys::keep_heap();
     if seal::enters(wrap, &args)
         && let Err(error) = seal::seal()
     {

@@ -57,19 +57,6 @@ pub(crate) fn keep_children() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
-/// Keeps the heap from giving memory back and taking it again: every page that is touched anew costs
-/// more than all that is computed on it, and this process ends soon.
-#[cfg(feature = "launch")]
-pub(crate) fn keep_heap() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: mallopt(3) takes plain numbers and is called before there is a second thread.
-    unsafe {
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 << 20);
-        libc::mallopt(libc::M_TOP_PAD, 1 << 20);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 16 << 20);
-    }
-}
-
 /// The limit of a resource that this process has (getrlimit(2)). A filter of system calls can deny that:
 /// `SystemCallFilter=~@resources` of a unit does. Asked with 64 bits everywhere: the C library's type has 32 on some
 /// architectures, where it makes "no limit" of larger ones.
