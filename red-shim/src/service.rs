@@ -96,13 +96,7 @@ impl Task for TaskService {
     async fn exec(&self, _: &TtrpcContext, request: api::ExecProcessRequest) -> ttrpc::Result<Empty> {
         validate_id("exec ID", &request.exec_id)?;
         let spec = json_body(&request.spec, "/Process", "process spec")?;
-        let stdio = StdioConfig {
-            stdin: request.stdin,
-            stdout: request.stdout,
-            stderr: request.stderr,
-            terminal: request.terminal,
-        };
-        stdio.validate()?;
+        let stdio = StdioConfig::new([request.stdin, request.stdout, request.stderr], request.terminal)?;
         self.0.add_exec(&request.id, &request.exec_id, stdio, spec)?;
         Ok(Empty::new())
     }
@@ -256,13 +250,7 @@ impl TaskService {
             terminal: request.terminal,
             ..Default::default()
         };
-        let stdio = StdioConfig {
-            stdin: request.stdin,
-            stdout: request.stdout,
-            stderr: request.stderr,
-            terminal: request.terminal,
-        };
-        stdio.validate()?;
+        let stdio = StdioConfig::new([request.stdin, request.stdout, request.stderr], request.terminal)?;
         let event = event::TaskCreate {
             container_id: request.id.clone(),
             bundle: request.bundle,

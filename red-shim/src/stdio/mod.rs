@@ -47,14 +47,14 @@ enum Target {
 }
 
 impl StdioConfig {
-    /// Checks that all streams can be parsed, without opening them.
+    /// The streams of a request, stdin, stdout and stderr, none of which is opened yet.
     ///
     /// # Errors
     /// Relative path, unknown scheme, or invalid escape.
-    pub(crate) fn validate(&self) -> Result<(), Error> {
-        [&self.stdin, &self.stdout, &self.stderr]
-            .into_iter()
-            .try_for_each(|text| Target::parse(text).map(drop))
+    pub(crate) fn new(streams: [String; 3], terminal: bool) -> Result<Self, Error> {
+        streams.iter().try_for_each(|text| Target::parse(text).map(drop))?;
+        let [stdin, stdout, stderr] = streams;
+        Ok(Self { stdin, stdout, stderr, terminal })
     }
 }
 

@@ -68,6 +68,18 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Ends the running container where nothing is left of what is limited: signals need none, `Delete` does, and can be
+    /// repeated.
+    fn kill_and_delete(&self, mut limit: impl FnMut(Option<usize>)) {
+        limit(Some(0));
+        self.shim.kill(self.id, "");
+        assert_eq!(self.shim.wait(self.id, ""), Ok(137));
+        let (code, message) = self.shim.delete(self.id, "").expect_err("the runtime cannot be executed");
+        assert_eq!(code, Code::RESOURCE_EXHAUSTED, "{message}");
+        limit(None);
+        self.shim.delete(self.id, "").expect("stopped");
+    }
+
     /// Creates the other container with a little more at each attempt, until it succeeds. Whatever was missing, the status
     /// is the right one, and nothing of the attempt is left. `limit` gets how much there is.
     fn create_until_success(&self, request: &api::CreateTaskRequest, mut limit: impl FnMut(Option<usize>)) {
@@ -192,13 +204,7 @@ fn file_descriptors_run_out() {
         // Signals need no descriptor.
         run.exec_until_success(&exec, limit);
     }
-    limit(Some(0));
-    shim.kill(id, "");
-    assert_eq!(shim.wait(id, ""), Ok(137));
-    let (code, message) = shim.delete(id, "").expect_err("no descriptor for the runtime");
-    assert_eq!(code, Code::RESOURCE_EXHAUSTED, "{message}");
-    limit(None);
-    shim.delete(id, "").expect("stopped");
+    run.kill_and_delete(limit);
 }
 
 #[test]
@@ -249,13 +255,7 @@ fn processes_run_out() {
         run.create_until_success(&create, limit);
         run.exec_until_success(&exec, limit);
     }
-    limit(Some(0));
-    shim.kill(id, "");
-    assert_eq!(shim.wait(id, ""), Ok(137));
-    let (code, message) = shim.delete(id, "").expect_err("no process for the runtime");
-    assert_eq!(code, Code::RESOURCE_EXHAUSTED, "{message}");
-    limit(None);
-    shim.delete(id, "").expect("stopped");
+    run.kill_and_delete(limit);
 }
 
 /// Options with another root of the runtime's state directories.
