@@ -268,7 +268,7 @@ fn an_annotation_that_is_not_understood_starts_nothing() {
         ("redpth", "/x", "did you mean `bzh.redpesk.redpak.redpath`?"),
         ("plandigest", &*zeros, "did you mean `bzh.redpesk.redpak.plan-digest`?"),
         ("plan-digest", "sha256:00", "64 hexadecimal digits"),
-        ("plan-digest", &zeros, "is demanded"),
+        ("plan-digest", &zeros, "plan digest mismatch"),
         ("admin", "yess", "expected `true` or `false`"),
         ("redpath.app", "/x", "this container has no name"),
         ("redpath", &other, "and the root is, or is a copy of, node"),

@@ -202,7 +202,7 @@ fn what_podman_prints_is_our_message() {
         (vec!["--annotation".to_owned(), outside], vec!["is not a node"], 126),
         (
             vec!["--annotation".to_owned(), annotation("plan-digest", &"0".repeat(64))],
-            vec!["is demanded"],
+            vec!["plan digest mismatch for "],
             126,
         ),
         (

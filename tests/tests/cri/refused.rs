@@ -23,7 +23,7 @@ fn what_may_not_start_is_told() {
         ("missing", vec![(REDPATH, path("core/mid/none"))], "core/mid/none: missing (ENOENT)"),
         ("disabled", vec![(REDPATH, path("core/mid/off"))], "node `off` is not enabled (Disable)"),
         ("foreign", vec![(REDPATH, path("elsewhere"))], "is in no pool"),
-        ("changed", digest(&format!("sha256:{}", "0".repeat(64))), " is demanded"),
+        ("changed", digest(&format!("sha256:{}", "0".repeat(64))), "plan digest mismatch"),
         ("no-digest", digest("sha256:0"), "plan-digest"),
         ("mistyped", vec![("bzh.redpesk.redpak.redpth", leaf.clone())], "redpath"),
         ("not-absolute", vec![(REDPATH, "core/mid/app".to_owned())], "absolute"),

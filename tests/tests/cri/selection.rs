@@ -66,7 +66,7 @@ fn annotations_of_a_pod_name_a_node_per_container() {
             assert_is(&pod, name, who, config);
         }
         let message = refusal(&pod, pod.container("wrong", PLAIN, WAITS));
-        assert!(message.contains(&digest) && message.contains(" is demanded"), "{message}");
+        assert!(message.contains(&digest) && message.contains("plan digest mismatch"), "{message}");
         pod.end();
         assert_no_leftovers(&cri);
     }
@@ -137,7 +137,10 @@ fn an_image_of_red_conf_is_a_container_of_a_pod() {
     let text = fs::read_to_string(&file).expect("exists");
     fs::write(&file, text.replace("key: WHO", "key: WHOSE")).expect("test directory is writable");
     let message = refusal(&pod, written("changed", &|_| {}));
-    assert!(message.contains("is demanded; it differs in: environment"), "{message}");
+    assert!(
+        message.contains("plan digest mismatch") && message.contains("; it differs in: environment"),
+        "{message}"
+    );
     pod.end();
     assert_no_leftovers(&cri);
 }

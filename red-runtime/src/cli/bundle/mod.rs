@@ -333,7 +333,8 @@ fn pinned(choice: &Choice, plan: &Plan, family: &Family, report: &mut Report) {
     let Some(wanted) = &choice.digest else { return };
     let has = plan.digest.to_string();
     if format!("sha256:{wanted}") != has {
-        let mut message = format!("the plan of {} is {has}, and sha256:{wanted} is demanded", plan.redpath);
+        let mut message =
+            format!("plan digest mismatch for {}: expected sha256:{wanted}, got {has}", plan.redpath);
         if let Some(parts) = &choice.parts {
             let own = digest::parts(family, &plan.merged, &Asked::default(), plan.smack.as_deref());
             let differing = digest::differing(&own, parts);
