@@ -42,7 +42,7 @@ pub(crate) fn listen(path: &Path) -> Result<Option<UnixListener>, Error> {
         created.path_context("cannot create directory", dir)?;
     }
     let _lock = lock_dir(path)?;
-    if !is_stale(path, false)? {
+    if !is_stale(path)? {
         return Ok(None);
     }
     let listener = UnixListener::bind(path).path_context("cannot listen on", path)?;
@@ -56,8 +56,10 @@ pub(crate) fn listen(path: &Path) -> Result<Option<UnixListener>, Error> {
 /// The directory cannot be locked or read, or the socket cannot be removed.
 pub(crate) fn remove_stale(path: &Path) -> Result<(), Error> {
     let Some(dir) = path.parent().filter(|dir| dir.is_dir()) else { return Ok(()) };
+    // Without the lock: many `delete` at once would wait for each other, and containerd kills one after 5 s.
+    wait_hangup(path);
     let _lock = lock_dir(path)?;
-    is_stale(path, true)?;
+    is_stale(path)?;
     for entry in std::fs::read_dir(dir).path_context("cannot read", dir)?.flatten() {
         let name = entry.file_name();
         let shim = name.to_str().and_then(|name| name.strip_prefix("pty-")?.split_once('-'));
@@ -82,23 +84,19 @@ fn lock_dir(path: &Path) -> Result<std::fs::File, Error> {
     Ok(dir_file)
 }
 
-/// Whether no shim listens on the socket; a stale socket file is removed. A shim that is being killed may still
-/// accept connections, so with `dying` the connection's end is awaited.
-fn is_stale(path: &Path, dying: bool) -> Result<bool, Error> {
-    loop {
-        match UnixStream::connect(path) {
-            Ok(stream) if dying && wait_hangup(&stream) => {}
-            Ok(_) => return Ok(false),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                // connect(2) refuses files other than sockets too.
-                if !is_socket(path) {
-                    return Err(Error::Invalid(format!("{}: not a socket", path.display())));
-                }
-                return std::fs::remove_file(path).path_context("cannot remove", path).map(|()| true);
+/// Whether no shim listens on the socket; a stale socket file is removed.
+fn is_stale(path: &Path) -> Result<bool, Error> {
+    match UnixStream::connect(path) {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            // connect(2) refuses files other than sockets too.
+            if !is_socket(path) {
+                return Err(Error::Invalid(format!("{}: not a socket", path.display())));
             }
-            Err(error) => return Err(error).path_context("cannot connect to", path),
+            std::fs::remove_file(path).path_context("cannot remove", path).map(|()| true)
         }
+        Err(error) => Err(error).path_context("cannot connect to", path),
     }
 }
 
@@ -106,10 +104,13 @@ fn is_socket(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
-fn wait_hangup(stream: &UnixStream) -> bool {
-    let mut polled = [PollFd::new(stream, PollFlags::IN)];
+/// Waits up to 500 ms for the end of a shim that is being killed: it may still accept connections.
+fn wait_hangup(path: &Path) {
+    let Ok(stream) = UnixStream::connect(path) else { return };
+    let mut polled = [PollFd::new(&stream, PollFlags::IN)];
     let timeout = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
-    poll(&mut polled, Some(&timeout)).is_ok_and(|count| count > 0)
+    // A shim that lives on is found by `is_stale`.
+    best_effort(poll(&mut polled, Some(&timeout)));
 }
 
 /// Socket path of a `unix://` address.

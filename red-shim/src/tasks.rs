@@ -356,8 +356,8 @@ impl TaskManager {
         }
     }
 
-    /// Waits for a shutdown request or an unused shim, and until all events are forwarded and all output is read. No container is left or
-    /// created then.
+    /// Waits for a shutdown request or an unused shim, and until all events are forwarded and all output is read. No
+    /// container is left or created then.
     pub(crate) async fn closed(&self) {
         loop {
             tokio::select! {
