@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use oci_spec::runtime::{Capability, LinuxCapabilities, PosixRlimit, Process as OciProcess, Spec, User};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
-use super::cgroup::{Layout, MOUNT};
+use super::cgroup::{Entry, Layout, MOUNT};
 use super::container::Status;
 use super::error::{Doing, LaunchError, tried};
 use super::inside::{Joined, Rooted, report_and_exit};
@@ -192,7 +191,7 @@ pub(crate) fn enter(
     }
     let agent = super::seccomp::listener(setup.seccomp())?;
     let (first, pidfd) = record.first()?;
-    let place = Place::of(&record, first, &terms)?;
+    let entry = entry(&record, first, &terms)?;
     let patience = if status == Status::Paused { FOREVER } else { PATIENCE };
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
     let ours = ours.interruptible(patience).doing(|| "a socket")?;
@@ -213,14 +212,14 @@ pub(crate) fn enter(
         container: &pidfd,
         filter: record.filter,
     };
-    let entered = split(inside, place.unified.as_ref())?;
+    let entered = split(inside, entry)?;
     sys::descriptors::close_handed(terms.preserve);
     let limits = process.rlimits().as_deref().unwrap_or_default();
     let told = |pid: i32, notify: &OwnedFd| {
         let agent = agent.as_ref().ok_or(LaunchError::Died("entering"))?;
         super::seccomp::hand_over(&spec, (pid, &record.state(status).to_string()), agent, notify)
     };
-    match begin(&entered, &place, (limits, schedule, &ours), told) {
+    match begin(&entered, (limits, schedule, &ours), told) {
         Ok(()) => Ok(entered),
         Err(error) => {
             entered.end();
@@ -229,17 +228,12 @@ pub(crate) fn enter(
     }
 }
 
-/// Accounts for a process that waits, limits it, lets it go on, and hears how that ended.
+/// Limits a process that waits, lets it go on, and hears how that ended.
 fn begin(
     entered: &ExecProcess,
-    place: &Place,
     (limits, schedule, ours): (&[PosixRlimit], Schedule, &Sync),
     tell_agent: impl FnOnce(i32, &OwnedFd) -> Result<(), LaunchError>,
 ) -> Result<(), LaunchError> {
-    for file in &place.procs {
-        std::fs::write(file, entered.pid.as_raw_nonzero().to_string())
-            .doing(|| format!("cgroup {}", file.display()))?;
-    }
     process::raise(entered.pid, limits)?;
     schedule.give(entered.pid)?;
     ours.say(&Message::Go).doing(|| "the process inside")?;
@@ -265,47 +259,34 @@ fn begin(
 }
 
 /// Where the new process is accounted for.
-struct Place {
-    /// A directory of version 2 to be cloned into.
-    unified: Option<OwnedFd>,
-    /// Files of version 1 its number is written to.
-    procs: Vec<PathBuf>,
-}
-
-impl Place {
-    fn of(record: &Record, first: Process, terms: &Terms) -> Result<Self, LaunchError> {
-        let mut place = Self { unified: None, procs: Vec::new() };
-        let Some(cgroups) = &record.cgroups else { return Ok(place) };
-        let below = terms.cgroup.clone().unwrap_or_default();
-        if below.components().any(|part| !matches!(part, std::path::Component::Normal(_)))
-            && !below.as_os_str().is_empty()
-        {
-            return Err(LaunchError::refused(
-                format!("--cgroup {}", below.display()),
-                "it has to be a path below the container's cgroup",
-            ));
-        }
-        if cgroups.layout == Layout::V2 {
-            // The first process may have moved itself further down; a group with groups below it
-            // takes no processes (cgroup-v2.rst, "No Internal Process Constraint").
-            let text = super::cgroup::of_process(&first.pid.to_string())?;
-            let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or(&cgroups.path);
-            let base = if below.as_os_str().is_empty() { path } else { cgroups.path.as_str() };
-            let path = PathBuf::from(MOUNT).join(base.trim_start_matches('/')).join(below);
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let what = || format!("cgroup {}", path.display());
-            let directory = open(&path, flags, Mode::empty()).doing(what)?;
-            // What is cloned into it would not run a single step.
-            if !terms.ignore_paused && super::cgroup::is_frozen(&directory).doing(what)? {
-                return Err(LaunchError::refused(what(), "is frozen, by somebody else than `pause`"));
-            }
-            place.unified = Some(directory);
-        } else {
-            place.procs =
-                cgroups.leaves().iter().map(|leaf| leaf.join(&below).join("cgroup.procs")).collect();
-        }
-        Ok(place)
+fn entry(record: &Record, first: Process, terms: &Terms) -> Result<Entry, LaunchError> {
+    let Some(cgroups) = &record.cgroups else { return Ok(Entry::default()) };
+    let below = terms.cgroup.clone().unwrap_or_default();
+    if below.components().any(|part| !matches!(part, std::path::Component::Normal(_)))
+        && !below.as_os_str().is_empty()
+    {
+        return Err(LaunchError::refused(
+            format!("--cgroup {}", below.display()),
+            "it has to be a path below the container's cgroup",
+        ));
     }
+    if cgroups.layout == Layout::V2 {
+        // The first process may have moved itself further down; a group with groups below it
+        // takes no processes (cgroup-v2.rst, "No Internal Process Constraint").
+        let text = super::cgroup::of_process(&first.pid.to_string())?;
+        let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or(&cgroups.path);
+        let base = if below.as_os_str().is_empty() { path } else { cgroups.path.as_str() };
+        let path = PathBuf::from(MOUNT).join(base.trim_start_matches('/')).join(below);
+        let entry = Entry::of([path.clone()])?;
+        // What is cloned into it would not run a single step.
+        let what = || format!("cgroup {}", path.display());
+        let frozen = entry.unified().map_or(Ok(false), super::cgroup::is_frozen).doing(what)?;
+        if !terms.ignore_paused && frozen {
+            return Err(LaunchError::refused(what(), "is frozen, by somebody else than `pause`"));
+        }
+        return Ok(entry);
+    }
+    Entry::of(cgroups.leaves().iter().map(|leaf| leaf.join(&below)))
 }
 
 /// Namespaces of the container that are not the launcher's own.
@@ -355,24 +336,25 @@ struct Inside<'a> {
 }
 
 /// Clones the new process inside. Returns only in the launcher.
-fn split(inside: Inside<'_>, cgroup: Option<&OwnedFd>) -> Result<ExecProcess, LaunchError> {
+fn split(inside: Inside<'_>, cgroups: Entry) -> Result<ExecProcess, LaunchError> {
     // From the container's cgroup namespace nothing can be cloned into a cgroup of the host's.
     let most = inside.namespaces & !libc::CLONE_NEWCGROUP;
     let enter = || sys::namespace::join(inside.container, most).doing(|| "entering the container");
     let adjust = inside.setup.process().oom_score_adj();
-    match made_within(adjust, enter, 0, cgroup.map(AsFd::as_fd))? {
-        Made::Child(child) => inside.run(child),
+    match made_within(adjust, enter, 0, cgroups.unified())? {
+        Made::Child(child) => inside.run(child, cgroups),
         Made::Parent { pid, pidfd } => Ok(ExecProcess { pid, pidfd }),
     }
 }
 
 impl Inside<'_> {
-    fn run(self, child: ChildToken) -> ! {
+    fn run(self, child: ChildToken, cgroups: Entry) -> ! {
         // Its copy would keep it from hearing that the launcher is gone.
         sys::exec::let_go(self.far);
         let Self { id, setup, sync, console_socket, passed, namespaces, maker, container, filter, .. } = self;
         let joined = Joined { id, setup, sync: &sync, console_socket, passed, filter };
         let ready = (|| {
+            cgroups.join()?;
             sync.wait_go()?;
             let last = namespaces & libc::CLONE_NEWCGROUP;
             if last != 0 {

@@ -5,11 +5,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use oci_spec::runtime::{LinuxIdMapping, Spec};
-use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
 
-use super::cgroup::{self, Layout};
+use super::cgroup;
 use super::error::{Doing, LaunchError, tried};
 use super::hooks;
 use super::inside::{Entered, Inheritance};
@@ -133,7 +132,7 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
     let patience = PATIENCE + hooks::longest(job.spec.hooks().as_ref());
     let ours = ours.interruptible(patience).doing(|| "a socket")?;
-    let cgroup = unified(job)?;
+    let entry = entry(job)?;
     let maps = Maps::of(job.spec, &namespaces)?;
     let offsets = time_offsets(job.spec, &namespaces)?;
     let schedule = job.spec.process().as_ref().map(Schedule::of).transpose()?.unwrap_or_default();
@@ -141,8 +140,7 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
         job.spec.process().as_ref().and_then(|process| process.rlimits().clone()).unwrap_or_default();
     let adjust = job.spec.process().as_ref().and_then(|process| process.oom_score_adj());
     let (early, adjust) = if namespaces.joins(libc::CLONE_NEWUSER) { (adjust, None) } else { (None, adjust) };
-    let joins_later =
-        job.cgroups.as_ref().is_some_and(|cgroups| cgroups.layout == Layout::V1 || cgroups.systemd.is_some());
+    let joins_later = job.cgroups.as_ref().is_some_and(|cgroups| cgroups.systemd.is_some());
     let wait =
         maps.is_some() || joins_later || !limits.is_empty() || adjust.is_some() || !schedule.is_empty();
     // Before anything is made: it may be that nobody listens.
@@ -153,7 +151,7 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
     let whole = maps.as_ref().is_some_and(|maps| maps.users.iter().any(all) && maps.groups.iter().any(all));
     let opens = namespaces.has_user() && !whole && rustix::process::geteuid().is_root();
     let inheritance = Inheritance { sync: theirs, wait, mapped_by_user, opens };
-    let place = Place { adjust: early, cgroup: cgroup.as_ref(), offsets };
+    let place = Place { adjust: early, entry, offsets };
     let (pid, pidfd) = start(job, &namespaces, setup, inheritance, place)?;
     // They are the command's now. Whoever is at their other end is to notice when it lets go of them, and not when
     // this process ends, which in the foreground waits for it.
@@ -192,23 +190,18 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
     }
 }
 
-/// The cgroup to be cloned into. Without systemd's help version 2 allows that.
-fn unified(job: &Job<'_>) -> Result<Option<OwnedFd>, LaunchError> {
-    let path =
-        job.cgroups.as_ref().filter(|cgroups| cgroups.systemd.is_none()).and_then(cgroup::Cgroups::unified);
-    let open = |path: std::path::PathBuf| {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        open(&path, flags, Mode::empty()).doing(|| format!("cgroup {}", path.display()))
-    };
-    path.map(open).transpose()
+/// The cgroups that the process is made in. Into a scope it is put by systemd, later.
+fn entry(job: &Job<'_>) -> Result<cgroup::Entry, LaunchError> {
+    let cgroups = job.cgroups.as_ref().filter(|cgroups| cgroups.systemd.is_none());
+    cgroups.map_or_else(|| Ok(cgroup::Entry::default()), |cgroups| cgroup::Entry::of(cgroups.leaves()))
 }
 
 /// What the clone itself decides.
-struct Place<'a> {
+struct Place {
     /// OOM score adjustment, where it cannot be set later.
     adjust: Option<i32>,
-    /// A cgroup of version 2.
-    cgroup: Option<&'a OwnedFd>,
+    /// Its cgroups.
+    entry: cgroup::Entry,
     /// Clocks of a new time namespace.
     offsets: Option<String>,
 }
@@ -220,9 +213,8 @@ fn start(
     namespaces: &Namespaces,
     setup: Setup<'_>,
     inheritance: Inheritance,
-    place: Place<'_>,
+    place: Place,
 ) -> Result<(Pid, OwnedFd), LaunchError> {
-    let cgroup = place.cgroup.map(AsFd::as_fd);
     // A clone straight into a time namespace would leave no moment to set its clocks.
     let early = if place.offsets.is_some() { CLONE_NEWTIME } else { 0 };
     let new = namespaces.new & !libc::CLONE_NEWCGROUP & !early;
@@ -232,8 +224,10 @@ fn start(
         if let Some(offsets) = &place.offsets {
             away = away.with_time(offsets)?;
         }
-        let cloned = match clone3(flags, cgroup) {
-            Ok(Cloned::Child(child)) => Entered::run(child, job, namespaces, setup, inheritance),
+        let cloned = match clone3(flags, place.entry.unified()) {
+            Ok(Cloned::Child(child)) => {
+                Entered::run(child, job, namespaces, setup, (inheritance, place.entry))
+            }
             Ok(Cloned::Parent { pid, pidfd }) => Ok((pid, pidfd)),
             Err(error) => Err(error).doing(|| "new namespaces"),
         };
@@ -245,8 +239,8 @@ fn start(
         others.clone().try_for_each(super::namespaces::Joined::join)?;
         place.offsets.as_deref().map_or(Ok(()), new_time)
     };
-    match made_within(place.adjust, enter, flags, cgroup)? {
-        Made::Child(child) => Entered::run(child, job, namespaces, setup, inheritance),
+    match made_within(place.adjust, enter, flags, place.entry.unified())? {
+        Made::Child(child) => Entered::run(child, job, namespaces, setup, (inheritance, place.entry)),
         Made::Parent { pid, pidfd } => Ok((pid, pidfd)),
     }
 }
@@ -265,8 +259,6 @@ fn attend(job: &mut Job<'_>, spawned: &Spawned, maps: Option<&Maps>) -> Result<(
         if !job.later_filter {
             cgroup::filter_devices(cgroups, job.resources)?;
         }
-    } else if cgroups.layout == Layout::V1 {
-        cgroups.join(spawned.pid)?;
     }
     Ok(())
 }

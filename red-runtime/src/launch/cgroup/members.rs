@@ -44,7 +44,7 @@ pub(super) fn populated(directory: &Path) -> bool {
 ///
 /// # Errors
 /// It cannot be read.
-pub(crate) fn is_frozen(directory: &OwnedFd) -> io::Result<bool> {
+pub(crate) fn is_frozen(directory: BorrowedFd<'_>) -> io::Result<bool> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat(directory, c"cgroup.events", flags, Mode::empty()) {
         // The topmost one has none, and is never frozen.
@@ -101,16 +101,6 @@ fn members(directory: BorrowedFd<'_>) -> io::Result<Vec<i32>> {
 }
 
 impl Cgroups {
-    /// Moves a process into the container's cgroups. On version 2 it was made there.
-    ///
-    /// # Errors
-    /// The kernel refuses.
-    pub(crate) fn join(&self, pid: Pid) -> Result<(), LaunchError> {
-        self.leaves()
-            .iter()
-            .try_for_each(|leaf| write(&leaf.join("cgroup.procs"), &pid.as_raw_nonzero().to_string()))
-    }
-
     /// PIDs of every process of the container.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Directories, membership, the device filter and the end are ours, because everything we make is
 //! recorded first and only that is ever removed. Limits and statistics go through libcgroups.
 
+mod entry;
 mod filter;
 mod limits;
 mod members;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use entry::Entry;
 pub(crate) use filter::keep as keep_devices;
 pub(crate) use limits::{apply, end_scope, filter_devices, scope, stats};
 pub(crate) use members::{is_frozen, oom_kills};

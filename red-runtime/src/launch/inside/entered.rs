@@ -27,7 +27,7 @@ use crate::sys::clone::ChildToken;
 pub(in crate::launch) struct Inheritance {
     /// The conversation with the launcher.
     pub(in crate::launch) sync: Sync,
-    /// Whether the launcher has something to do first: mapping ids, joining cgroups.
+    /// Whether the launcher has something to do first: mapping ids, asking systemd for a scope.
     pub(in crate::launch) wait: bool,
     /// Whether ids are mapped by an ordinary user or its helpers, who have to look at this process.
     pub(in crate::launch) mapped_by_user: bool,
@@ -53,15 +53,16 @@ impl<'a> Entered<'a> {
         job: &mut Job<'_>,
         namespaces: &Namespaces,
         setup: Setup<'_>,
-        inheritance: Inheritance,
+        (inheritance, entry): (Inheritance, cgroup::Entry),
     ) -> ! {
         let Inheritance { sync, wait, mapped_by_user, opens } = inheritance;
         let kept = Kept { start_socket: job.start_socket.take(), ..Kept::default() };
         let (console_socket, streams) = (job.console.take(), job.streams.take());
         let common = Common { child, setup, sync: &sync, passed: job.preserve };
         let entered = Entered { common, job, namespaces, console_socket, opens, kept };
-        let ready = entered
-            .begin(wait, mapped_by_user, streams)
+        let ready = entry
+            .join()
+            .and_then(|()| entered.begin(wait, mapped_by_user, streams))
             .and_then(Entered::assemble)
             .and_then(Rooted::close)
             .and_then(Closed::become_user);
