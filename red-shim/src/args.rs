@@ -8,6 +8,8 @@ use crate::error::Error;
 /// The action selected by flag or command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
+    /// Print what the program is for.
+    Help,
     /// Print the version.
     Version,
     /// Print the runtime's features.
@@ -64,6 +66,7 @@ impl Args {
                 None => (flag, None),
             };
             match name {
+                "h" | "help" => args.action = Action::Help,
                 "v" | "version" => args.action = Action::Version,
                 "info" => args.action = Action::Info,
                 // The shim logs errors only.

@@ -16,6 +16,28 @@ const RUNTIME_NAME: &str = "io.containerd.red.v2";
 /// Type URL of the JSON document that `features` prints (containerd, core/runtime/v2).
 const FEATURES_TYPE_URL: &str = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
 
+/// Usage of the program (containerd, runtime/v2/README.md, "Flags").
+const HELP: &str = "\
+The shim of the containerd runtime io.containerd.red.v2, which containerd executes:
+  ctr run --rm --runtime io.containerd.red.v2 --rootfs NODE ID COMMAND
+
+Usage: containerd-shim-red-v2 -namespace NAMESPACE -id ID -address ADDRESS start|delete
+  -namespace  containerd namespace of the container
+  -id         container ID
+  -address    path of containerd's socket
+  -bundle     bundle directory, of `delete`
+  -info       print the runtime's features
+  -v          print the version
+";
+
+/// Prints the usage.
+///
+/// # Errors
+/// stdout cannot be written.
+pub(crate) fn help() -> Result<(), Error> {
+    std::io::stdout().write_all(HELP.as_bytes()).context(|| "cannot write to stdout".into())
+}
+
 /// Prints the version.
 ///
 /// # Errors

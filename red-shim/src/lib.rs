@@ -58,6 +58,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 fn run(args: Vec<OsString>) -> Result<(), error::Error> {
     let args = Args::parse(args)?;
     match args.action {
+        Action::Help => info::help(),
         Action::Version => info::version(),
         Action::Info => info::info(),
         Action::Start => start::start(&args),

@@ -179,7 +179,7 @@ impl Runtime {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .output()
-            .path_context("cannot execute", &self.program)?;
+            .context(|| cannot_execute(&self.program))?;
         if output.status.success() {
             return Ok(output.stdout);
         }
@@ -192,6 +192,12 @@ fn default_binary() -> PathBuf {
     let exe = std::env::current_exe().ok();
     let sibling = exe.as_deref().and_then(Path::parent).map(|dir| dir.join("red-runtime"));
     sibling.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from("red-runtime"))
+}
+
+fn cannot_execute(program: &Path) -> String {
+    let place =
+        if program.is_absolute() { "" } else { ", which is neither in the shim's directory nor in PATH" };
+    format!("cannot execute {}{place}", program.display())
 }
 
 /// Maximum size of the part of a runtime's log that is read, in bytes.
@@ -242,7 +248,15 @@ impl CallFiles {
     /// # Errors
     /// The PID file cannot be read, or has no valid PID.
     pub(crate) fn read_pid(&self) -> Result<i32, Error> {
-        let text = std::fs::read_to_string(&self.pid).path_context("cannot read", &self.pid)?;
+        let text = match std::fs::read_to_string(&self.pid) {
+            // Another program, or an empty file, under the runtime's name.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::Invalid(
+                    "the runtime has exited with status 0, and has made no process".into(),
+                ));
+            }
+            text => text.path_context("cannot read", &self.pid)?,
+        };
         text.trim()
             .parse()
             .ok()
@@ -300,7 +314,7 @@ pub(crate) async fn run(
     files: &CallFiles,
 ) -> Result<(), Error> {
     let program = PathBuf::from(command.get_program());
-    let child = reaper.spawn(command).path_context("cannot execute", &program)?;
+    let child = reaper.spawn(command).context(|| cannot_execute(&program))?;
     let exit = child.exit.await;
     if exit.status == 0 {
         return Ok(());

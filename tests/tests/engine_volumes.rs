@@ -641,3 +641,21 @@ fn a_dev_that_a_node_exports_has_the_devices_that_it_has() {
     });
     assert_eq!(engine.run(&bundle).good().out, "own\n");
 }
+
+#[test]
+fn what_a_node_has_already_an_engine_may_bring_again() {
+    let host = "/etc/resolv.conf";
+    let export = format!("  - {{mode: RestrictedFile, mount: {host}, path: {host}}}\n");
+    let engine = Engine::new(Stage::with("", &export));
+    let bundle = engine.node("b", &["cat", host], |spec| {
+        add(spec, volume(Path::new(host), host, &["rbind", "ro"]));
+    });
+    let same = fs::read_to_string(host).expect("this machine has one");
+    assert_eq!(engine.run(&bundle).good().out, same);
+    // Neither with the right to write, nor another file.
+    let said = engine.refusal(|spec| add(spec, volume(Path::new(host), host, &["rbind"])));
+    assert!(said.contains("would cover /etc/resolv.conf"), "{said}");
+    let other = engine.stage.pool.write("other", "nameserver 192.0.2.1\n");
+    let said = engine.refusal(|spec| add(spec, volume(&other, host, &["rbind", "ro"])));
+    assert!(said.contains("would cover /etc/resolv.conf"), "{said}");
+}

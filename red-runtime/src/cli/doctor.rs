@@ -1,5 +1,6 @@
 //! `red-runtime doctor`: what this machine lacks, and how to get it.
 
+mod containerd;
 mod packages;
 mod podman;
 
@@ -69,7 +70,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Exit {
         states(),
         check_policy(out, !args.json),
         podman::podman(),
-        containerd(),
+        containerd::check(),
         smack(),
     ];
     findings.extend(packages::all());
@@ -271,7 +272,10 @@ fn check_policy(out: &mut Output, show: bool) -> Finding {
     };
     let pools: Vec<String> = policy.pools.iter().map(|pool| pool.path.display().to_string()).collect();
     let missing: Vec<&String> = pools.iter().filter(|pool| !Path::new(pool).is_dir()).collect();
-    if missing.is_empty() {
+    if pools.is_empty() {
+        let fix = format!("list one under `pools` in {}", path.display());
+        finding(about, Grade::Poor, "there is no pool: engines start no node", Some(&fix))
+    } else if missing.is_empty() {
         finding(about, Grade::Good, format!("engines may start nodes of {}", pools.join(", ")), None)
     } else {
         let fix = format!("make a directory, or list another pool in {}", path.display());
@@ -283,24 +287,6 @@ fn check_policy(out: &mut Output, show: bool) -> Finding {
 fn program(name: &str) -> Option<PathBuf> {
     let directories = ["/usr/local/bin", "/usr/bin", "/usr/sbin"];
     directories.iter().map(|directory| Path::new(directory).join(name)).find(|path| path.exists())
-}
-
-fn containerd() -> Finding {
-    let about = "containerd";
-    if program("containerd").is_none() {
-        return finding(about, Grade::Good, "not installed", None);
-    }
-    let config = read("/etc/containerd/config.toml").unwrap_or_default();
-    if config.contains("red-runtime") {
-        finding(about, Grade::Good, "knows red-runtime", None)
-    } else {
-        finding(
-            about,
-            Grade::Poor,
-            "does not know red-runtime",
-            Some("`ctr run --runc-binary /usr/bin/red-runtime`, or BinaryName of a runtime in config.toml"),
-        )
-    }
 }
 
 fn smack() -> Finding {

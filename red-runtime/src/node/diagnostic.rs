@@ -171,14 +171,15 @@ impl Report {
         self.dropped > 0 || self.diagnostics.iter().any(|one| one.severity == Severity::Error)
     }
 
-    /// One line an error, for logs: `path:line:column: message`.
+    /// All errors in one line, for engines and logs: `path:line:column: message (help)`.
     #[must_use]
     pub fn one_line(&self, sources: &Sources) -> String {
         let mut lines: Vec<String> = Vec::new();
         for one in &self.diagnostics {
             if one.severity == Severity::Error {
                 let place = one.at.map(|at| format!("{}: ", sources.show(at))).unwrap_or_default();
-                lines.push(format!("{place}{}", one.message));
+                let help = one.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+                lines.push(format!("{place}{}{help}", one.message));
             }
         }
         lines.join("; ")

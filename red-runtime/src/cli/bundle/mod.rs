@@ -60,6 +60,14 @@ pub(super) enum NodeError {
     /// There is no family.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// There is none where a reference says.
+    #[error("{source}; {place} of the root names it, so it has to be installed on this machine")]
+    Referred {
+        /// The reference, with line and column.
+        place: String,
+        /// What is there.
+        source: LoadError,
+    },
     /// A file cannot be read.
     #[error(transparent)]
     Place(#[from] PlaceError),
@@ -96,7 +104,7 @@ impl Loaded {
         let refused = |why: String| LaunchError::refused(format!("bundle {}", bundle.display()), why);
         // Not in the C library's words, from which podman would take it that the command is missing.
         let words = |error: std::io::Error| {
-            Errno::from_io_error(&error).map_or_else(|| error.to_string(), plain).to_lowercase()
+            Errno::from_io_error(&error).map_or_else(|| error.to_string().to_lowercase(), plain)
         };
         let bundle = std::fs::canonicalize(bundle).map_err(|error| refused(words(error)))?;
         let path = config.map_or_else(|| bundle.join("config.json"), Path::to_path_buf);
@@ -250,7 +258,10 @@ fn planned(
     let rules = policy.rules(&launch);
     let options =
         LoadOptions { admin: choice.admin, prefix: launch.prefix().to_owned(), ..LoadOptions::default() };
-    let loaded = load::load(&choice.redpath, &options).map_err(NodeError::from)?;
+    let loaded = load::load(&choice.redpath, &options).map_err(|source| match choice.reference.clone() {
+        Some(place) => NodeError::Referred { place, source },
+        None => NodeError::Load(source),
+    })?;
     let mut report = loaded.report;
     let Some(family) = loaded.family else {
         return Err(NodeError::Mistakes(report, loaded.sources).into());
@@ -307,7 +318,8 @@ fn plan_for(
     let leaf = family.leaf().path.as_path();
     let mut report = policy::verify(policy, family, Starter::Engine);
     if choice.admin && !policy.admin(leaf) {
-        let message = format!("an engine asks for admin mode of {}", leaf.display());
+        let message =
+            format!("an engine asks for admin mode of {}, which the policy does not allow", leaf.display());
         report.push(
             Diagnostic::error(Code::PolicyAdmin, message)
                 .help("`admin: {nodes: [...]}` in /etc/redpak/policy.yaml allows it"),

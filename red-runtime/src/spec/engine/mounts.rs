@@ -110,6 +110,7 @@ pub(super) fn combine(
         match class {
             Class::Kernel | Class::Own => {}
             Class::Fresh => judge.fresh(&mount, &destination, report),
+            Class::Volume if judge.has_already(&mount, &destination, source) => continue,
             Class::Volume => judge.volume(&mount, &destination, report),
         }
         let need = match class {
@@ -294,6 +295,16 @@ impl Judge<'_> {
             Some(held) => self.covers(&entry, held.export, report),
             None => self.inside(&entry, destination, report),
         }
+    }
+
+    /// Whether the plan mounts the very file or directory of a volume at its place, with the same right to write.
+    /// Engines bring the host's `/etc/resolv.conf` and `/etc/hosts`, which nodes export too.
+    fn has_already(&self, mount: &Mount, destination: &str, source: Option<&BindSource>) -> bool {
+        let held = self.plan.layout.mounts.iter().rfind(|held| held.destination == destination);
+        let (Some(source), Some(held)) = (source, held) else { return false };
+        let MountKind::Bind { source: own, writable, .. } = &held.kind else { return false };
+        let is_same = |own: rustix::fs::Stat| (own.st_dev, own.st_ino) == source.opened.id();
+        *writable != is_read_only(mount) && rustix::fs::lstat(own.as_str()).is_ok_and(is_same)
     }
 
     /// A user's volume may stand beside what the node exports, in something it may write to, or in place of a
