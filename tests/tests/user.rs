@@ -7,6 +7,8 @@ use red_tests::broom::User;
 use red_tests::call::{Said, run};
 use red_tests::pool::Pool;
 use red_tests::skip;
+use red_tests::stage::Stage;
+use serde_json::json;
 
 fn pool_of(user: &User, map_root: bool) -> (Pool, std::path::PathBuf) {
     let pool = Pool::new();
@@ -98,4 +100,53 @@ fn crun_runs_an_ordinary_user_as_itself() {
         ranges.lines().find_map(|line| line.strip_prefix(&format!("{}:", user.name))?.split(':').next());
     let first = start.map_or(format!("{0} {0} 1", user.uid), |start| format!("0 {start} {}", user.uid));
     check(&through_files(&pool, command), &pool, user.uid, &first);
+}
+
+/// As an engine without root has it: root of a user namespace joins namespaces that belong to that one, and may
+/// not go back to the host's own.
+#[test]
+fn root_of_a_user_namespace_joins_a_network() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root to make a user");
+    }
+    let user = User::make();
+    let stage = Stage::new();
+    for (kind, offsets) in [("network", false), ("ipc", false), ("uts", true)] {
+        let bundle = stage.plain(kind, &["readlink", &format!("/proc/self/ns/{}", short(kind))], |spec| {
+            let linux = &mut spec["linux"];
+            let all = linux["namespaces"].as_array_mut().expect("it has some");
+            all.retain(|one| one["type"] != kind);
+            all.push(json!({"type": kind, "path": "/proc/OTHER/ns/NAME"}));
+            if offsets {
+                all.push(json!({"type": "time"}));
+                linux["timeOffsets"] = json!({"monotonic": {"secs": 10}});
+            }
+        });
+        stage.pool.install("red-runtime", "red-runtime");
+        stage.pool.mkdir("run");
+        stage.pool.chown(user.uid);
+        let name = short(kind);
+        let script = format!(
+            "unshare --{kind_option} sleep 100 & other=$!
+             until [ \"$(cat /proc/$other/comm)\" = sleep ]; do sleep 0.01; done
+             sed -i \"s,/proc/OTHER/ns/NAME,/proc/$other/ns/{name},\" {bundle}/config.json
+             readlink /proc/$other/ns/{name}
+             {runtime} --root {root} run --bundle {bundle} joins-{kind}; code=$?
+             kill $other; exit $code",
+            kind_option = if kind == "network" { "net" } else { kind },
+            bundle = bundle.display(),
+            runtime = stage.pool.join("red-runtime").display(),
+            root = stage.pool.join("run").display(),
+        );
+        let mut command = user.command("unshare");
+        command.args(["--map-root-user", "sh", "-c", &script]);
+        let said = run(&mut command).good();
+        let lines: Vec<&str> = said.out.lines().collect();
+        assert!(matches!(lines[..], [other, inside] if other == inside), "{kind}: {}{}", said.out, said.err);
+    }
+}
+
+/// Name of a kind of namespace below `/proc/PID/ns`.
+fn short(kind: &str) -> &str {
+    if kind == "network" { "net" } else { kind }
 }

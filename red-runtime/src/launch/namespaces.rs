@@ -257,8 +257,8 @@ pub(crate) fn new_time(offsets: &str) -> Result<(), LaunchError> {
 pub(crate) struct Away(Vec<(i32, OwnedFd)>);
 
 impl Away {
-    /// Joins namespaces for the next clone, after which the launcher goes back. Only root may do
-    /// so, and a user namespace has no way back.
+    /// Joins namespaces for the next clone, after which the launcher goes back. Only root of the machine may
+    /// do so, and a user namespace has no way back.
     pub(crate) fn to(joined: &[Joined]) -> Result<Self, LaunchError> {
         let mut away = Vec::new();
         for one in joined.iter().filter(|one| !one.is_joined_inside()) {

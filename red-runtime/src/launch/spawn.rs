@@ -15,6 +15,7 @@ use super::inside::{Entered, Inheritance};
 use super::job::Job;
 use super::namespaces::{Away, CLONE_NEWTIME, Namespaces, new_time, time_offsets};
 use super::process::{self, Setup};
+use super::record::is_machines_root;
 use super::root::early::Opening;
 use super::schedule::Schedule;
 use super::sibling::{Made, made_within};
@@ -206,8 +207,10 @@ struct Place {
     offsets: Option<String>,
 }
 
-/// Clones. A user namespace to join has to be entered before anything is made in it, from where
-/// there is no way back; so a process of its own does that and makes the container as its sibling.
+/// Clones. A user namespace to join has to be entered before anything is made in it, from where there is no
+/// way back, and back into the host's own namespaces only root of the machine may go (setns(2)): an engine
+/// without root, which is root of a user namespace, may not. Then a process of its own enters, and makes the
+/// container as its sibling.
 fn start(
     job: &mut Job<'_>,
     namespaces: &Namespaces,
@@ -219,7 +222,9 @@ fn start(
     let early = if place.offsets.is_some() { CLONE_NEWTIME } else { 0 };
     let new = namespaces.new & !libc::CLONE_NEWCGROUP & !early;
     let flags = u64::try_from(new).unwrap_or(0);
-    if !namespaces.joins(libc::CLONE_NEWUSER) {
+    let others = namespaces.joined.iter().filter(|one| !one.is_joined_inside());
+    let stays = others.clone().next().is_none() && place.offsets.is_none();
+    if !namespaces.joins(libc::CLONE_NEWUSER) && (stays || is_machines_root()) {
         let mut away = Away::to(&namespaces.joined)?;
         if let Some(offsets) = &place.offsets {
             away = away.with_time(offsets)?;
@@ -234,7 +239,6 @@ fn start(
         away.back()?;
         return cloned;
     }
-    let others = namespaces.joined.iter().filter(|one| !one.is_joined_inside());
     let enter = || {
         others.clone().try_for_each(super::namespaces::Joined::join)?;
         place.offsets.as_deref().map_or(Ok(()), new_time)
