@@ -8,6 +8,7 @@ use oci_spec::runtime::LinuxResources;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
+use super::systemd::{self, Scope};
 use super::{Cgroups, Layout, filter, names, support};
 use crate::launch::error::LaunchError;
 use crate::launch::process::chain;
@@ -35,8 +36,9 @@ fn in_our_words(why: &str) -> String {
 
 fn manager(cgroups: &Cgroups) -> Result<AnyCgroupManager, LaunchError> {
     let config = CgroupConfig {
-        cgroup_path: cgroups.systemd.as_ref().unwrap_or(&cgroups.path).into(),
-        systemd_cgroup: cgroups.systemd.is_some(),
+        cgroup_path: cgroups.path.clone().into(),
+        // In a scope the files are written all the same, and systemd is told.
+        systemd_cgroup: false,
         container_name: cgroups.path.trim_start_matches('/').to_owned(),
     };
     create_cgroup_manager(config).map_err(|source| error(cgroups, &source))
@@ -54,9 +56,9 @@ fn limits(resources: &LinuxResources) -> bool {
 /// # Errors
 /// systemd does not answer, or refuses.
 pub(crate) fn scope(cgroups: &mut Cgroups, pid: Pid) -> Result<(), LaunchError> {
-    let manager = manager(cgroups)?;
-    let number = nix_pid(pid);
-    manager.add_task(number).map_err(|source| error(cgroups, &source))?;
+    let Some(name) = &cgroups.systemd else { return Ok(()) };
+    let id = cgroups.path.trim_start_matches('/');
+    Scope::parse(name)?.start(pid, &format!("red-runtime container {id}"))?;
     let text = super::place::of_process(&pid.as_raw_nonzero().to_string())?;
     let wanted = if cgroups.layout == Layout::V2 { "0::" } else { ":name=systemd:" };
     if let Some((_, path)) = text.lines().find_map(|line| line.split_once(wanted)) {
@@ -71,11 +73,7 @@ pub(crate) fn scope(cgroups: &mut Cgroups, pid: Pid) -> Result<(), LaunchError> 
 /// # Errors
 /// systemd does not answer, or refuses.
 pub(crate) fn end_scope(cgroups: &Cgroups) -> Result<(), LaunchError> {
-    manager(cgroups)?.remove().map_err(|source| error(cgroups, &source))
-}
-
-fn nix_pid(pid: Pid) -> nix::unistd::Pid {
-    nix::unistd::Pid::from_raw(pid.as_raw_nonzero().get())
+    cgroups.systemd.as_deref().map_or(Ok(()), |name| Scope::parse(name)?.stop())
 }
 
 /// Sets limits.
@@ -90,6 +88,7 @@ pub(crate) fn apply(cgroups: &Cgroups, resources: &LinuxResources) -> Result<(),
     let mut rest = resources.clone();
     rest.set_devices(None);
     support::check(cgroups, &mut rest)?;
+    support::without_weight(cgroups.layout, &mut rest);
     let options = ControllerOpt {
         resources: &rest,
         disable_oom_killer: support::oom_killer_off(cgroups, resources),
@@ -97,7 +96,11 @@ pub(crate) fn apply(cgroups: &Cgroups, resources: &LinuxResources) -> Result<(),
         freezer_state: None,
     };
     manager(cgroups)?.apply(&options).map_err(|source| error(cgroups, &source))?;
-    support::rest(cgroups, resources)
+    support::rest(cgroups, resources)?;
+    match (&cgroups.systemd, cgroups.unified()) {
+        (Some(name), Some(directory)) => systemd::tell(&Scope::parse(name)?, &directory),
+        _ => Ok(()),
+    }
 }
 
 /// Denies all devices that no rule allows.

@@ -11,6 +11,7 @@ mod names;
 mod owned;
 mod place;
 mod support;
+mod systemd;
 mod tree;
 
 use std::collections::BTreeMap;

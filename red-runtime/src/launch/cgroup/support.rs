@@ -1,6 +1,5 @@
 //! Limits that nobody would apply, and so are refused; and those that libcgroups leaves out.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxPids, LinuxResources};
@@ -246,45 +245,13 @@ pub(super) fn oom_killer_off(cgroups: &Cgroups, resources: &LinuxResources) -> b
     })
 }
 
-/// Files of `unified` that libcgroups makes properties of a scope of.
-const PROPERTIES: [&str; 9] = [
-    "cpu.max",
-    "cpu.weight",
-    "cpuset.cpus",
-    "cpuset.mems",
-    "memory.high",
-    "memory.low",
-    "memory.max",
-    "memory.min",
-    "pids.max",
-];
-
-/// Writes files of `unified` that systemd has no property for: of a scope they would be left out in silence.
-fn files(directory: &Path, unified: &HashMap<String, String>) -> Result<(), LaunchError> {
-    let mut all: Vec<_> = unified.iter().filter(|(file, _)| !PROPERTIES.contains(&file.as_str())).collect();
-    all.sort();
-    for (file, value) in all {
-        let path = directory.join(file);
-        if !path.exists() {
-            return refused(&format!("unified `{file}`"), "the cgroup has no such file here");
-        }
-        write(&path, value)?;
-    }
-    Ok(())
-}
-
 /// Sets what libcgroups leaves out.
 ///
 /// # Errors
 /// The kernel refuses a value, or has no such file.
 pub(super) fn rest(cgroups: &Cgroups, resources: &LinuxResources) -> Result<(), LaunchError> {
-    if let (true, Some(unified), Some(leaf)) =
-        (cgroups.systemd.is_some(), resources.unified(), cgroups.unified())
-    {
-        files(&leaf, unified)?;
-    }
-    if cgroups.layout != Layout::V1 {
-        return Ok(());
+    if cgroups.layout == Layout::V2 {
+        return weight(cgroups, resources);
     }
     if let Some(burst) = resources.cpu().as_ref().and_then(LinuxCpu::burst) {
         set(cgroups, "cpu.burst", &["cpu.cfs_burst_us"], &burst.to_string())?;
@@ -299,6 +266,29 @@ pub(super) fn rest(cgroups: &Cgroups, resources: &LinuxResources) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Takes away the weight of blocks of version 2, which libcgroups 0.7 computes in too few bits.
+pub(super) fn without_weight(layout: Layout, resources: &mut LinuxResources) {
+    if let (Layout::V2, Some(mut blocks)) = (layout, resources.block_io().clone()) {
+        blocks.set_weight(None);
+        resources.set_block_io(Some(blocks));
+    }
+}
+
+/// Sets the weight of blocks on version 2: that of the scheduler BFQ as it is, the other one on its own scale
+/// (runc, fs2/io.go).
+fn weight(cgroups: &Cgroups, resources: &LinuxResources) -> Result<(), LaunchError> {
+    let asked = resources.block_io().as_ref().and_then(LinuxBlockIo::weight).filter(|weight| *weight > 0);
+    let Some(weight) = asked else { return Ok(()) };
+    let bfq = leaf_with(cgroups, "io.bfq.weight");
+    let weight = if bfq.is_some() { u32::from(weight) } else { io_weight(weight) };
+    set(cgroups, "blockIO.weight", &["io.bfq.weight", "io.weight"], &weight.to_string())
+}
+
+/// 10 to 1,000 of version 1 on the scale from 1 to 10,000 of version 2.
+fn io_weight(weight: u16) -> u32 {
+    1 + u32::from(weight).saturating_sub(10) * 9999 / 990
 }
 
 fn leaf_with(cgroups: &Cgroups, file: &str) -> Option<PathBuf> {

@@ -1,0 +1,330 @@
+//! A connection to a message bus, with the little that systemd is asked by: calls with their answers, one after the
+//! other, and the signals that end a job (D-Bus Specification 0.43).
+//!
+//! The libraries that speak D-Bus have threads or run a loop of their own, and a launcher may have neither: it clones.
+//! What is encoded is zbus's.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zbus::wire::serialized::{Context, Data};
+use zbus::wire::{BE, Endian, LE, to_bytes};
+use zbus::{DynamicType, ObjectPath, OwnedVariant, Signature, Type, Variant};
+
+/// How long an answer is waited for; systemd gives its own clients 25 s.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// Bytes of the largest message that is read. systemd's are a few hundred.
+const LARGEST: usize = 1 << 20;
+
+/// Why the bus could not be used, or what it answered.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BusError {
+    /// The socket is not there, or the bus is gone.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was done.
+        what: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// There is no such bus.
+    #[error("{0}")]
+    NoBus(String),
+    /// What was heard is no D-Bus.
+    #[error("an answer that is not understood: {0}")]
+    Protocol(String),
+    /// An error that was answered.
+    #[error("{message} ({name})")]
+    Answer {
+        /// Its name, as `org.freedesktop.systemd1.UnitExists`.
+        name: String,
+        /// Its text.
+        message: String,
+    },
+}
+
+impl BusError {
+    /// Whether it is the answer of this name, without what all names of systemd's begin with.
+    pub(super) fn is(&self, wanted: &str) -> bool {
+        matches!(self, Self::Answer { name, .. } if name.strip_prefix("org.freedesktop.systemd1.") == Some(wanted))
+    }
+}
+
+impl From<zbus::Error> for BusError {
+    fn from(error: zbus::Error) -> Self {
+        Self::Protocol(error.to_string())
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Bus {
+    stream: UnixStream,
+    serial: u32,
+    /// Jobs that have ended: their object and result.
+    ended: Vec<(String, String)>,
+}
+
+/// Kinds of messages ("Message Format").
+const CALL: u8 = 1;
+const RETURN: u8 = 2;
+const ERROR: u8 = 3;
+const SIGNAL: u8 = 4;
+
+/// Header fields ("Header Fields").
+const PATH: u8 = 1;
+const INTERFACE: u8 = 2;
+const MEMBER: u8 = 3;
+const ERROR_NAME: u8 = 4;
+const REPLY_SERIAL: u8 = 5;
+const DESTINATION: u8 = 6;
+const SIGNATURE: u8 = 8;
+
+/// Byte order, kind, flags, version, length of the body, serial, fields.
+type Header<V> = (u8, u8, u8, u8, u32, u32, Vec<(u8, V)>);
+
+/// A message that was read.
+struct Message {
+    kind: u8,
+    fields: Vec<(u8, OwnedVariant)>,
+    body: Data<'static, 'static>,
+}
+
+impl Message {
+    fn text(&self, code: u8) -> Option<String> {
+        let field = self.fields.iter().find(|(field, _)| *field == code)?;
+        String::try_from(field.1.clone()).ok()
+    }
+
+    fn number(&self, code: u8) -> Option<u32> {
+        let field = self.fields.iter().find(|(field, _)| *field == code)?;
+        u32::try_from(field.1.clone()).ok()
+    }
+
+    fn decode<T: DeserializeOwned + Type>(&self) -> Result<T, BusError> {
+        Ok(self.body.deserialize::<T>()?.0)
+    }
+}
+
+impl Bus {
+    /// The system's bus.
+    ///
+    /// # Errors
+    /// Nobody listens there, or this process is not admitted.
+    pub(super) fn system() -> Result<Self, BusError> {
+        let address = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok();
+        let path = match address.as_deref().map(unix_path) {
+            Some(path) => path?,
+            None => PathBuf::from("/run/dbus/system_bus_socket"),
+        };
+        Self::connect(&path)
+    }
+
+    /// The bus of this user's own manager.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn user() -> Result<Self, BusError> {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let path = match (variable("DBUS_SESSION_BUS_ADDRESS"), variable("XDG_RUNTIME_DIR")) {
+            (Some(address), _) => unix_path(&address)?,
+            (None, Some(directory)) => Path::new(&directory).join("bus"),
+            (None, None) => {
+                return Err(BusError::NoBus(
+                    "neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR says where this user's bus is"
+                        .into(),
+                ));
+            }
+        };
+        Self::connect(&path)
+    }
+
+    fn connect(path: &Path) -> Result<Self, BusError> {
+        let what = || format!("message bus {}", path.display());
+        let with = |source| BusError::Io { what: what(), source };
+        let stream = UnixStream::connect(path).map_err(with)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(with)?;
+        stream.set_write_timeout(Some(PATIENCE)).map_err(with)?;
+        let mut bus = Self { stream, serial: 0, ended: Vec::new() };
+        bus.authenticate().map_err(with)?;
+        let _name: String = bus
+            .call(("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello"), &())?;
+        Ok(bus)
+    }
+
+    /// As whom the socket says ("EXTERNAL"): in a user namespace a process does not know its ID outside.
+    fn authenticate(&mut self) -> io::Result<()> {
+        self.stream.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
+        for wanted in ["DATA", "OK "] {
+            let line = self.line()?;
+            if !line.starts_with(wanted) {
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("it answers `{line}`")));
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while !line.ends_with(b"\r\n") {
+            self.stream.read_exact(&mut byte)?;
+            line.push(byte[0]);
+            if line.len() > 512 {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+        line.truncate(line.len() - 2);
+        Ok(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    /// Calls a method (destination, object, interface, member), and returns what it answers.
+    ///
+    /// # Errors
+    /// The bus is gone, nothing is answered in time, or an error is.
+    pub(super) fn call<T: DeserializeOwned + Type>(
+        &mut self,
+        (destination, object, interface, member): (&str, &str, &str, &str),
+        arguments: &(impl Serialize + DynamicType),
+    ) -> Result<T, BusError> {
+        self.serial += 1;
+        let object = ObjectPath::try_from(object).map_err(|error| BusError::Protocol(error.to_string()))?;
+        let mut fields: Vec<(u8, Variant<'_>)> = vec![
+            (PATH, object.into()),
+            (INTERFACE, interface.into()),
+            (MEMBER, member.into()),
+            (DESTINATION, destination.into()),
+        ];
+        let signature = arguments.signature().to_string_no_parens();
+        let body = if signature.is_empty() {
+            Vec::new()
+        } else {
+            let parsed = Signature::try_from(signature.as_str());
+            fields.push((SIGNATURE, parsed.map_err(|error| BusError::Protocol(error.to_string()))?.into()));
+            to_bytes(Context::new(LE, 0), arguments)?.bytes().to_vec()
+        };
+        let length =
+            u32::try_from(body.len()).map_err(|_long| BusError::Protocol("a call too long".into()))?;
+        let header: Header<Variant<'_>> = (b'l', CALL, 0, 1, length, self.serial, fields);
+        let mut message = to_bytes(Context::new(LE, 0), &header)?.bytes().to_vec();
+        message.resize(message.len().next_multiple_of(8), 0);
+        message.extend(body);
+        let with = |source| BusError::Io { what: format!("calling {member}"), source };
+        self.stream.write_all(&message).map_err(with)?;
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let heard = self.hear(member, end)?;
+            if heard.number(REPLY_SERIAL) != Some(self.serial) {
+                continue;
+            }
+            return match heard.kind {
+                RETURN => heard.decode(),
+                ERROR => Err(BusError::Answer {
+                    name: heard.text(ERROR_NAME).unwrap_or_default(),
+                    message: heard.decode::<String>().unwrap_or_default(),
+                }),
+                other => Err(BusError::Protocol(format!("a message of type {other}"))),
+            };
+        }
+    }
+
+    /// Waits for the end of a job of systemd's, and returns its result, which is `done` where all went well
+    /// (org.freedesktop.systemd1(5), `JobRemoved`).
+    ///
+    /// # Errors
+    /// The bus is gone, or the job takes too long.
+    pub(super) fn wait_job(&mut self, job: &str) -> Result<String, BusError> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.ended.iter().position(|(ended, _)| ended == job) {
+                return Ok(self.ended.swap_remove(at).1);
+            }
+            self.hear("a job of systemd", end)?;
+        }
+    }
+
+    /// Reads a message, and keeps what it says of jobs.
+    fn hear(&mut self, what: &str, end: Instant) -> Result<Message, BusError> {
+        let message = self.read(end).map_err(|source| match source.kind() {
+            // The limit is over (socket(7), SO_RCVTIMEO).
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                BusError::NoBus(format!("{what}: no answer within {} s", PATIENCE.as_secs()))
+            }
+            _ => BusError::Io { what: what.to_owned(), source },
+        })?;
+        let message = decode(message)?;
+        if message.kind == SIGNAL && message.text(MEMBER).as_deref() == Some("JobRemoved") {
+            let (_, job, _, result): (u32, zbus::OwnedObjectPath, String, String) = message.decode()?;
+            self.ended.push((job.to_string(), result));
+        }
+        Ok(message)
+    }
+
+    /// Bytes of the next message.
+    fn read(&mut self, end: Instant) -> io::Result<Vec<u8>> {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        let mut bytes = vec![0; FIXED];
+        self.stream.read_exact(&mut bytes)?;
+        let whole = whole_length(&bytes).filter(|length| *length <= LARGEST);
+        let whole = whole.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+        bytes.resize(whole, 0);
+        self.stream.read_exact(&mut bytes[FIXED..])?;
+        Ok(bytes)
+    }
+}
+
+/// Bytes of a header up to its fields, the length of which is the last of them.
+const FIXED: usize = 16;
+
+fn endian(bytes: &[u8]) -> Option<Endian> {
+    match bytes.first()? {
+        b'l' => Some(LE),
+        b'B' => Some(BE),
+        _ => None,
+    }
+}
+
+/// Bytes of a header with its fields, and of the whole message.
+fn lengths(fixed: &[u8]) -> Option<(usize, usize)> {
+    let endian = endian(fixed)?;
+    let number = |at: usize| {
+        let bytes: [u8; 4] = fixed.get(at..at + 4)?.try_into().ok()?;
+        let number = if endian == LE { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) };
+        usize::try_from(number).ok()
+    };
+    let header = FIXED.checked_add(number(12)?)?;
+    Some((header, header.checked_next_multiple_of(8)?.checked_add(number(4)?)?))
+}
+
+fn whole_length(fixed: &[u8]) -> Option<usize> {
+    lengths(fixed).map(|(_, whole)| whole)
+}
+
+fn decode(bytes: Vec<u8>) -> Result<Message, BusError> {
+    let malformed = || BusError::Protocol("a malformed header".to_owned());
+    let endian = endian(&bytes).ok_or_else(malformed)?;
+    let (header, _) = lengths(&bytes).ok_or_else(malformed)?;
+    let context = Context::new(endian, 0);
+    let body = bytes.get(header.next_multiple_of(8)..).ok_or_else(malformed)?.to_vec();
+    let header = Data::new(bytes, context);
+    let ((_, kind, _, _, _, _, fields), _): (Header<OwnedVariant>, _) = header.deserialize()?;
+    Ok(Message { kind, fields, body: Data::new(body, context) })
+}
+
+/// Path of the first socket of an address that has one ("Addresses").
+fn unix_path(address: &str) -> Result<PathBuf, BusError> {
+    let paths =
+        address.split(';').filter_map(|one| one.strip_prefix("unix:")).flat_map(|keys| keys.split(','));
+    let path = paths.filter_map(|pair| pair.strip_prefix("path=")).next();
+    path.map(PathBuf::from)
+        .ok_or_else(|| BusError::NoBus(format!("the bus address `{address}` has no unix:path=")))
+}
