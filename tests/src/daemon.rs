@@ -14,7 +14,7 @@ use crate::call::{built, run};
 const SOCKET_DIR: &str = "/run/containerd/s";
 
 /// How long a cleanup is waited for.
-const CLEANUP_TIMEOUT: Duration = Duration::from_secs(20);
+const CLEANUP_TIMEOUT: u64 = 20;
 
 /// Starts the daemon of `dir/config.toml`, with a directory of programs in front of `PATH`; it logs to `dir/log`.
 ///
@@ -104,7 +104,7 @@ pub fn processes_and_mounts(dir: &Path) -> Vec<String> {
 
 /// Calls a function until it finds nothing, with a timeout, and returns what it finds.
 pub fn wait_for_cleanup(find: impl Fn() -> Vec<String>) -> Vec<String> {
-    let end = Instant::now() + CLEANUP_TIMEOUT;
+    let end = Instant::now() + crate::patience(CLEANUP_TIMEOUT);
     loop {
         let found = find();
         if found.is_empty() || Instant::now() > end {

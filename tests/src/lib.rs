@@ -23,6 +23,20 @@ pub fn must_work() -> bool {
     std::env::var_os("RED_MUST_WORK").is_some_and(|value| value == "1")
 }
 
+/// Whether this is the guest machine of `tests/guest`: a stock Debian with systemd and cgroup v2.
+#[must_use]
+pub fn in_guest() -> bool {
+    std::env::var_os("RED_GUEST").is_some_and(|value| value == "1")
+}
+
+/// How long to wait for something that needs a moment: so many seconds, times `RED_PATIENCE`, which `tests/guest` sets
+/// because its machine is slow.
+#[must_use]
+pub fn patience(seconds: u64) -> std::time::Duration {
+    let factor = std::env::var("RED_PATIENCE").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1);
+    std::time::Duration::from_secs(seconds.saturating_mul(factor))
+}
+
 /// Says which part of a test was left out, for a reason that is no fault of the machine's.
 pub fn remark(reason: &str) {
     drop(std::io::Write::write_all(&mut std::io::stderr(), format!("left out: {reason}\n").as_bytes()));

@@ -146,7 +146,7 @@ impl Pool {
 impl Drop for Pool {
     /// What an engine started in the background may still write for a moment while the directory is removed.
     fn drop(&mut self) {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + crate::patience(10);
         while let Err(error) = fs::remove_dir_all(&self.dir) {
             if error.kind() == ErrorKind::NotFound {
                 break;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::call::{Said, red_conf, red_runtime, red_wrap, run};
+use crate::patience;
 use crate::pool::Pool;
 
 /// What the core gives to every node of a stage: the host's programs, and places of the kernel.
@@ -195,7 +196,7 @@ impl Stage {
     /// to end needs a moment, and a loaded machine many.
     #[must_use]
     pub fn left(&self, id: &str) -> Vec<String> {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + patience(20);
         loop {
             let traces = self.traces(id);
             if traces.is_empty() || Instant::now() > end {
@@ -242,7 +243,7 @@ impl Drop for Stage {
 /// # Panics
 /// It takes too long.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + patience(20);
     while !holds() {
         assert!(Instant::now() < end, "never: {what}");
         std::thread::sleep(Duration::from_millis(5));

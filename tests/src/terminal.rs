@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
@@ -52,7 +52,7 @@ impl Terminal {
     /// # Panics
     /// Timeout, or the program exits first.
     pub fn expect(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + crate::patience(20);
         loop {
             if let Some(at) = self.output.find(text) {
                 let rest = self.output.split_off(at + text.len());
@@ -79,7 +79,7 @@ impl Terminal {
     /// # Panics
     /// Timeout.
     pub fn wait(mut self) -> (i32, String) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + crate::patience(20);
         loop {
             self.read();
             if let Some(status) = self.program.try_wait().expect("wait") {

@@ -433,7 +433,7 @@ fn a_launcher_lets_go_of_what_it_has_handed_on() {
         let from = pipe.clone();
         // It ends when nobody has the other end open any more.
         std::thread::spawn(move || told.send(fs::read_to_string(from)));
-        let said = heard.recv_timeout(std::time::Duration::from_secs(20));
+        let said = heard.recv_timeout(red_tests::patience(20));
         let lives = launcher.try_wait().is_ok_and(|ended| ended.is_none());
         drop(launcher.kill());
         drop(launcher.wait());

@@ -38,7 +38,7 @@ impl Client {
             async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
         });
         // The name is not used, the connector has the path. Only what hangs is ended.
-        let endpoint = Endpoint::from_static("http://localhost").timeout(Duration::from_secs(120));
+        let endpoint = Endpoint::from_static("http://localhost").timeout(red_tests::patience(120));
         let channel = tokio.block_on(async { endpoint.connect_with_connector_lazy(connector) });
         let this = Self {
             tokio,
@@ -46,7 +46,7 @@ impl Client {
             images: ImageServiceClient::new(channel),
         };
         let mut last = Ok(());
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + red_tests::patience(20);
         while Instant::now() < end {
             let output = this.ask(|mut cri| async move { cri.version(VersionRequest::default()).await });
             last = output.map(drop);

@@ -23,7 +23,7 @@ const STATUS: u8 = 3;
 const RESIZE: u8 = 4;
 
 /// Limit for what never comes.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: u64 = 20;
 
 /// A connection to the streaming server, and what was read from it so far.
 struct Stream {
@@ -41,7 +41,7 @@ impl Stream {
         let mut request = url.replacen("http", "ws", 1).into_client_request().expect("URL");
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
         let mut handshake = tungstenite::client(request, tcp);
-        let end = Instant::now() + TIMEOUT;
+        let end = Instant::now() + red_tests::patience(TIMEOUT);
         let socket = loop {
             match handshake {
                 Ok((socket, _response)) => break socket,
@@ -79,7 +79,7 @@ impl Stream {
     }
 
     fn wait_for(&mut self, channel: u8, expected: &str) {
-        let end = Instant::now() + TIMEOUT;
+        let end = Instant::now() + red_tests::patience(TIMEOUT);
         while !self.text(channel).contains(expected) {
             assert!(Instant::now() < end && !self.closed, "no {expected:?}: {:?}", self.text(channel));
             self.read();
@@ -88,7 +88,7 @@ impl Stream {
 
     /// The exit status, and the output up to it.
     fn finish(mut self) -> Finished {
-        let end = Instant::now() + TIMEOUT;
+        let end = Instant::now() + red_tests::patience(TIMEOUT);
         while self.output[usize::from(STATUS)].is_empty() {
             assert!(Instant::now() < end && !self.closed, "no status: {:?}", self.text(STDOUT));
             self.read();
@@ -152,7 +152,7 @@ fn resizes(stream: &mut Stream) {
         stream.send(RESIZE, json!({"Width": width, "Height": height}).to_string().as_bytes());
         // The server handles resizing and standard input in two threads.
         let expected = format!("{height} {width}\r\n");
-        let end = Instant::now() + TIMEOUT;
+        let end = Instant::now() + red_tests::patience(TIMEOUT);
         while !stream.text(STDOUT).contains(&expected) {
             assert!(Instant::now() < end && !stream.closed, "no {expected:?}: {:?}", stream.text(STDOUT));
             stream.send(STDIN, b"go\n");

@@ -99,7 +99,7 @@ fn whatever_is_killed_nothing_is_left() {
         // (containerd, process.go, `Start`).
         assert!(ended || daemon, "{what}: a client hangs\n{}", containerd.log());
         // Whoever operates it tidies up, and is obeyed in the end.
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + red_tests::patience(30);
         loop {
             containerd.remove(&id);
             if containerd.ctr(&["task", "list", "-q"]).out.is_empty()
@@ -116,7 +116,7 @@ fn whatever_is_killed_nothing_is_left() {
             );
         }
         // A shim whose `start` command or daemon was killed before `Create` waits half a minute for it.
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + red_tests::patience(60);
         while !containerd.shim_pids().is_empty() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(50));
         }

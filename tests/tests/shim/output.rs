@@ -69,7 +69,7 @@ fn a_slow_reader_does_not_hold_up_delete_and_gets_all() {
             let reader = scope.spawn(|| read_slowly(fs::File::open(&path).expect("FIFO"), &is_fast));
             // Whatever happens, the reader ends.
             let limit = scope.spawn(|| {
-                let end = Instant::now() + Duration::from_secs(20);
+                let end = Instant::now() + red_tests::patience(20);
                 while Instant::now() < end && !is_fast.load(Ordering::Relaxed) {
                     std::thread::sleep(Duration::from_millis(10));
                 }

@@ -4,7 +4,6 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use containerd_shim_protos::protobuf::Message;
 use containerd_shim_protos::shim::shim as api;
@@ -42,7 +41,7 @@ fn resident(shim: &Shim) -> usize {
 
 fn connect(shim: &Shim) -> UnixStream {
     let stream = UnixStream::connect(&shim.socket).expect("connect");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("valid timeout");
+    stream.set_read_timeout(Some(red_tests::patience(20))).expect("valid timeout");
     stream
 }
 
