@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Hooks, LinuxResources, Spec};
 use rustix::process::Pid;
 
-use super::cgroup::{self, Cgroups, Wanted};
+use super::cgroup::{self, Cgroups, Nested, Wanted};
 use super::container::{Status, take_down};
 use super::error::{Doing, LaunchError};
 use super::foreground::Signals;
@@ -151,7 +151,7 @@ impl Request<'_> {
         later
     }
 
-    fn job(&mut self, cgroups: Option<Cgroups>, manner: Manner) -> Job<'_> {
+    fn job(&mut self, (cgroups, nested): (Option<Cgroups>, Option<Nested>), manner: Manner) -> Job<'_> {
         Job {
             id: self.id,
             own: self.terms.own,
@@ -162,6 +162,7 @@ impl Request<'_> {
             spec: self.spec,
             root: self.root,
             cgroups,
+            nested,
             resources: self.resources,
             later_filter: later_filter(self),
             manner,
@@ -265,11 +266,12 @@ fn make(
     let pid_file = request.terms.pid_file.take();
     let pidfd_socket = request.terms.pidfd_socket.take();
     let result = (|| {
+        let nested = wanted.as_ref().and_then(|wanted| wanted.nested.clone());
         let cgroups = prepare(&request, wanted)?;
         record.cgroups.clone_from(&cgroups);
         let socket = start::offer(directory)?;
         let reaper = request.terms.reaper;
-        let mut job = request.job(cgroups, Manner::Created { reaper });
+        let mut job = request.job((cgroups, nested), Manner::Created { reaper });
         job.start_socket = Some(socket);
         let spawned = spawn(&mut job, &mut |_, _| Ok(()))?;
         record.cgroups.clone_from(&job.cgroups);
@@ -404,9 +406,10 @@ pub(crate) fn foreground(
     // wait until there is a process, and is written while that prepares itself.
     let mut held = wanted.is_some().then(|| claim(&record, true)).transpose()?;
     let result = (|| {
+        let nested = wanted.as_ref().and_then(|wanted| wanted.nested.clone());
         let cgroups = prepare(&request, wanted)?;
         record.cgroups.clone_from(&cgroups);
-        let mut job = request.job(cgroups, manner);
+        let mut job = request.job((cgroups, nested), manner);
         spawn(&mut job, &mut |spawned, cgroups| {
             record.process = match Process::of(spawned.pid) {
                 // It has ended already, and says why.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{LinuxResources, Spec};
 
-use super::cgroup::Cgroups;
+use super::cgroup::{Cgroups, Nested};
 use super::root::Root;
 
 /// One container to be made.
@@ -22,6 +22,8 @@ pub(crate) struct Job<'a> {
     pub(crate) root: &'a Root,
     /// Its cgroups, made already.
     pub(crate) cgroups: Option<Cgroups>,
+    /// What is made in its scope.
+    pub(crate) nested: Option<Nested>,
     /// Limits of its cgroup, unless the chain of its family has them.
     pub(crate) resources: Option<&'a LinuxResources>,
     /// Whether the device filter is set once its root is complete.

@@ -256,7 +256,7 @@ fn attend(job: &mut Job<'_>, spawned: &Spawned, maps: Option<&Maps>) -> Result<(
     }
     let Some(cgroups) = &mut job.cgroups else { return Ok(()) };
     if cgroups.systemd.is_some() {
-        cgroup::scope(cgroups, spawned.pid)?;
+        cgroup::scope(cgroups, job.nested.as_ref(), spawned.pid)?;
         if let Some(resources) = job.resources {
             cgroup::apply(cgroups, resources)?;
         }

@@ -9,7 +9,7 @@ use oci_spec::runtime::{Capability, LinuxResources, LinuxResourcesBuilder, Spec}
 use rustix::fs::FileType;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use super::cgroup::{Layout, Wanted, own_path};
+use super::cgroup::{self, Base, Layout, Nested, Wanted};
 use super::container;
 use super::create::{self, Request, Terms};
 use super::error::{Doing, LaunchError, tried};
@@ -19,6 +19,7 @@ use super::record::{Process, Store};
 use super::root::{Mount, Otherwise, Root, Source, What, layout};
 use super::spawn::Spawned;
 use super::sync::receive_descriptor;
+use super::warning::warn;
 use crate::node::config::Namespace;
 use crate::node::diagnostic::Report;
 use crate::node::family::Family;
@@ -109,7 +110,7 @@ pub fn launch(
     if options.name.is_some() {
         container::free_name(&store, &id)?;
     }
-    let (cgroup, chain) = chain(plan, family, &format!("{id}{}", store.scope()))?;
+    let chain = chain(plan, family, (&format!("{id}{}", store.scope()), options.detach))?;
     let devices = plan.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()?.devices().clone());
     let devices = LinuxResourcesBuilder::default().devices(devices.unwrap_or_default()).build();
     let devices = devices.unwrap_or_default();
@@ -124,9 +125,10 @@ pub fn launch(
         root: &root,
         node: Some(create::OfNode::of(plan)),
         resources: Some(&devices),
-        cgroup,
-        chain,
+        cgroup: chain.wanted,
+        chain: chain.limits,
         terms: Terms {
+            no_cgroups: chain.without,
             preserve,
             reaper,
             own: true,
@@ -304,12 +306,21 @@ fn socket_at(path: &Path) -> Option<(u64, u64)> {
     is_socket.then_some((found.st_dev, found.st_ino))
 }
 
-type Chain = (Option<Wanted>, Vec<(String, LinuxResources)>);
+/// Cgroups of a launch.
+#[derive(Default)]
+struct Chain {
+    /// The container's own.
+    wanted: Option<Wanted>,
+    /// Those of the nodes, which are above it, and their limits.
+    limits: Vec<(String, LinuxResources)>,
+    /// Whether it has none at all.
+    without: bool,
+}
 
 /// Cgroups of a family: one a node, each with its own limits and the next one in it, so that an
 /// ancestor's limit holds for the sum of all that runs below it. Where nothing is limited, a
 /// launch that cannot outlive its pid namespace or make devices needs none.
-fn chain(plan: &Plan, family: &Family, id: &str) -> Result<Chain, LaunchError> {
+fn chain(plan: &Plan, family: &Family, (id, detach): (&str, bool)) -> Result<Chain, LaunchError> {
     let limited = plan.merged.levels.iter().any(|level| !level.limits.is_empty());
     let root = plan.merged.tags.cgrouproot.as_ref().map(|root| root.value.actual.clone());
     let granted: HashSet<Capability> = plan.merged.capabilities.granted().map(|(one, _)| one).collect();
@@ -317,37 +328,64 @@ fn chain(plan: &Plan, family: &Family, id: &str) -> Result<Chain, LaunchError> {
         && (granted.contains(&Capability::Mknod) || granted.contains(&Capability::SysAdmin));
     let outlives = *sharing(plan, Namespace::Pid) != Sharing::New;
     let layout = Layout::here();
-    if !limited && root.is_none() && !devices && !outlives {
-        return Ok((None, Vec::new()));
+    if !limited && root.is_none() && !devices && !outlives && !detach {
+        return Ok(Chain::default());
     }
     if layout == Layout::None {
         return if limited || devices {
             Err(LaunchError::refused("cgroups", "the nodes set limits, and this machine has no cgroups"))
         } else {
-            Ok((None, Vec::new()))
+            Ok(Chain::default())
         };
     }
     let mode = if layout == Layout::V2 { CgroupMode::V2 } else { CgroupMode::V1 };
-    let as_root = rustix::process::geteuid().is_root();
-    let mut path = match root {
+    let base = match root {
         Some(root) => {
-            root.strip_prefix(super::cgroup::MOUNT).unwrap_or(&root).trim_end_matches('/').to_owned()
+            Base::Free(root.strip_prefix(cgroup::MOUNT).unwrap_or(&root).trim_end_matches('/').to_owned())
         }
-        None if as_root => "/red-runtime".to_owned(),
-        None => format!("{}/red-runtime", own_path().trim_end_matches('/')),
+        None => Base::here(layout),
     };
-    let mut chain = Vec::new();
+    let start = match &base {
+        // One cgroup is enough, where every detached container has it.
+        Base::Free(_) if !limited && plan.merged.tags.cgrouproot.is_none() && !devices && !outlives => {
+            return Ok(Chain::default());
+        }
+        Base::Free(path) | Base::Delegated { path, .. } => path.trim_end_matches('/').to_owned(),
+        Base::Scope { service, .. } if !limited && !devices && (!outlives || service.is_some()) => {
+            // Nothing is asked of a cgroup: it stays with whoever started it.
+            return Ok(Chain { without: true, ..Chain::default() });
+        }
+        Base::Scope { .. } => String::new(),
+    };
+    let mut path = start;
+    let mut limits = Vec::new();
     for level in &plan.merged.levels {
         let node = &family.nodes[level.node];
         let place = digest::short(node.vars.path.as_bytes());
         // An alias is unique in its family only, so a part of the path's digest goes with it.
         path = format!("{path}/{}-{place}", node.vars.alias);
         // What cannot hold here was warned of when the plan was made.
-        let limits = resources::resources(&level.limits, mode, &mut Report::default())
+        let own = resources::resources(&level.limits, mode, &mut Report::default())
             .map_err(|error| LaunchError::refused("cgroups", error.to_string()))?;
-        chain.push((path.clone(), limits));
+        limits.push((path.clone(), own));
     }
     let optional = !limited && !devices;
-    let wanted = Wanted::at(layout, &format!("{path}/{id}"), optional)?;
-    Ok((Some(wanted), chain))
+    let leaf = format!("{path}/{id}");
+    let wanted = match base {
+        Base::Free(_) => Wanted::at(layout, &leaf, optional)?,
+        Base::Delegated { path, occupied } => Wanted::at(layout, &leaf, optional)?.below(&path, occupied),
+        Base::Scope { slice, service } => {
+            if let Some(service) = &service {
+                warn(&format!(
+                    "unit {0} has no `Delegate=yes`: the nodes' limits are in a scope beside it, which ends with {0} \
+                     and has its limits, but not its notifications and log",
+                    service.unit
+                ));
+            }
+            let relative = |path: &str| path.trim_start_matches('/').to_owned();
+            let chain = limits.drain(..).map(|(path, own)| (relative(&path), own)).collect();
+            Wanted::nested(&slice, id, Nested { chain, leaf: relative(&leaf), service })?
+        }
+    };
+    Ok(Chain { wanted: Some(wanted), limits, without: false })
 }

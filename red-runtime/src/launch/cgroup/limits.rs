@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::systemd::{self, Scope};
-use super::{Cgroups, Layout, filter, names, support};
+use super::{Cgroups, Layout, Nested, filter, names, support};
 use crate::launch::error::LaunchError;
 use crate::launch::process::chain;
 
@@ -51,14 +51,18 @@ fn limits(resources: &LinuxResources) -> bool {
     rest != LinuxResources::default()
 }
 
-/// Has systemd make the scope with a process in it, and finds out where that is.
+/// Has systemd make the scope with a process in it, and what is nested in it, and finds out where that is.
 ///
 /// # Errors
 /// systemd does not answer, or refuses.
-pub(crate) fn scope(cgroups: &mut Cgroups, pid: Pid) -> Result<(), LaunchError> {
+pub(crate) fn scope(cgroups: &mut Cgroups, nested: Option<&Nested>, pid: Pid) -> Result<(), LaunchError> {
     let Some(name) = &cgroups.systemd else { return Ok(()) };
+    let scope = Scope::parse(name)?;
+    if let Some(nested) = nested {
+        return nested.make(&scope, cgroups, pid);
+    }
     let id = cgroups.path.trim_start_matches('/');
-    Scope::parse(name)?.start(pid, &format!("red-runtime container {id}"))?;
+    scope.start(pid, &format!("red-runtime container {id}"), None)?;
     let text = super::place::of_process(&pid.as_raw_nonzero().to_string())?;
     let wanted = if cgroups.layout == Layout::V2 { "0::" } else { ":name=systemd:" };
     if let Some((_, path)) = text.lines().find_map(|line| line.split_once(wanted)) {
@@ -66,14 +70,6 @@ pub(crate) fn scope(cgroups: &mut Cgroups, pid: Pid) -> Result<(), LaunchError> 
     }
     cgroups.identify();
     Ok(())
-}
-
-/// Ends a scope of systemd.
-///
-/// # Errors
-/// systemd does not answer, or refuses.
-pub(crate) fn end_scope(cgroups: &Cgroups) -> Result<(), LaunchError> {
-    cgroups.systemd.as_deref().map_or(Ok(()), |name| Scope::parse(name)?.stop())
 }
 
 /// Sets limits.

@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::systemd::Scope;
 use super::tree::{self, walk};
 use super::{Cgroups, Layout, write};
 use crate::launch::error::{Doing, LaunchError, tried};
@@ -283,8 +284,11 @@ impl Cgroups {
     /// something into stays.
     ///
     /// # Errors
-    /// Its own cgroup cannot be removed; it can be tried again.
+    /// Its own cgroup cannot be removed, or systemd does not end its scope; it can be tried again.
     pub(crate) fn remove(&self) -> Result<(), LaunchError> {
+        if let Some(name) = &self.systemd {
+            return Scope::parse(name)?.stop();
+        }
         let leaves = self.leaves();
         for leaf in leaves.iter().filter(|leaf| self.made.contains(leaf)) {
             tree::remove(leaf).doing(|| format!("removing cgroup {}", leaf.display()))?;

@@ -3,11 +3,13 @@
 //! Directories, membership, the device filter and the end are ours, because everything we make is
 //! recorded first and only that is ever removed. Limits and statistics go through libcgroups.
 
+mod base;
 mod entry;
 mod filter;
 mod limits;
 mod members;
 mod names;
+mod nested;
 mod owned;
 mod place;
 mod support;
@@ -20,10 +22,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use base::Base;
 pub(crate) use entry::Entry;
 pub(crate) use filter::keep as keep_devices;
-pub(crate) use limits::{apply, end_scope, filter_devices, scope, stats};
+pub(crate) use limits::{apply, filter_devices, scope, stats};
 pub(crate) use members::{is_frozen, oom_kills};
+pub(crate) use nested::Nested;
 pub(crate) use owned::unidentified;
 pub(crate) use place::{Wanted, default_path, of_process, own_path};
 pub(crate) use support::asks;

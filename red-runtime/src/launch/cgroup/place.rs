@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
 
-use super::{Cgroups, Layout, MOUNT, hierarchies, write};
+use super::{Cgroups, Layout, MOUNT, Nested, hierarchies, write};
 use crate::launch::error::{Doing, LaunchError, tried};
 
 /// Cgroups that are wanted, checked, and not made yet.
@@ -23,6 +23,10 @@ pub(crate) struct Wanted {
     pub(crate) systemd: Option<String>,
     /// Whether a launch goes on without them when they cannot be made.
     pub(crate) optional: bool,
+    /// Path from which limits are handed down, and whether processes have to leave it first.
+    pub(crate) top: (String, bool),
+    /// What is made in a scope of our own asking.
+    pub(crate) nested: Option<Nested>,
 }
 
 /// Lines of `/proc/PID/cgroup`. Names of cgroups are bytes that whoever may make some chooses; one that
@@ -75,12 +79,7 @@ impl Wanted {
     }
 
     fn scope(layout: Layout, path: &str, id: &str) -> Result<Self, LaunchError> {
-        if path.split(':').count() != 3 {
-            return Err(LaunchError::refused(
-                format!("linux.cgroupsPath `{path}`"),
-                "with --systemd-cgroup it is `slice:prefix:name`",
-            ));
-        }
+        super::systemd::Scope::parse(path)?;
         Ok(Self {
             layout,
             path: format!("/{id}"),
@@ -88,7 +87,26 @@ impl Wanted {
             standing: Vec::new(),
             systemd: Some(path.to_owned()),
             optional: false,
+            top: (String::new(), false),
+            nested: None,
         })
+    }
+
+    /// A scope for a node's own launch.
+    ///
+    /// # Errors
+    /// It would be no unit.
+    pub(crate) fn nested(slice: &str, id: &str, nested: Nested) -> Result<Self, LaunchError> {
+        // Of the signs of an ID all but `+` may be in the name of a unit.
+        let name = format!("{slice}:red:{}", id.replace('+', "_"));
+        super::systemd::Scope::parse(&name)?;
+        Ok(Self { nested: Some(nested), ..Self::scope(Layout::V2, &name, id)? })
+    }
+
+    /// The same, with limits handed down from a delegated cgroup only.
+    pub(crate) fn below(mut self, path: &str, occupied: bool) -> Self {
+        self.top = (path.to_owned(), occupied);
+        self
     }
 
     /// Cgroups at a path.
@@ -144,7 +162,8 @@ impl Wanted {
             steps.reverse();
             missing.extend(steps.into_iter().filter(|step| !step.exists()));
         }
-        Ok(Self { layout, path: clean, missing, standing, systemd: None, optional })
+        let top = (String::new(), false);
+        Ok(Self { layout, path: clean, missing, standing, systemd: None, optional, top, nested: None })
     }
 
     /// What will be recorded before anything is made.
@@ -167,6 +186,9 @@ impl Wanted {
     /// # Errors
     /// What mkdir(2) says.
     pub(crate) fn make(&self) -> Result<Option<Cgroups>, LaunchError> {
+        if let (top, true) = &self.top {
+            super::base::vacate(top)?;
+        }
         for step in &self.missing {
             match std::fs::create_dir(step) {
                 Ok(()) => prepare(step)?,
@@ -183,7 +205,7 @@ impl Wanted {
             self.standing.iter().try_for_each(|leaf| prepare(leaf))?;
         }
         if self.layout == Layout::V2 && self.systemd.is_none() {
-            delegate(&self.path);
+            delegate(&self.top.0, &self.path);
         }
         Ok(Some(self.record()))
     }
@@ -232,11 +254,12 @@ fn prepare(directory: &Path) -> Result<(), LaunchError> {
     Ok(())
 }
 
-/// Hands every controller down to the parent of a leaf, as far as that is allowed. A limit whose
+/// Hands every controller down from a cgroup to the parent of a leaf, as far as that is allowed. A limit whose
 /// controller is missing fails when it is set, and says so then.
-fn delegate(path: &str) {
-    let mut directory = PathBuf::from(MOUNT);
-    for part in path.split('/').filter(|part| !part.is_empty()) {
+pub(super) fn delegate(top: &str, path: &str) {
+    let mut directory = Path::new(MOUNT).join(top.trim_start_matches('/'));
+    let below = path.strip_prefix(top).unwrap_or(path);
+    for part in below.split('/').filter(|part| !part.is_empty()) {
         let controllers = std::fs::read_to_string(directory.join("cgroup.controllers")).unwrap_or_default();
         let enabled = std::fs::read_to_string(directory.join("cgroup.subtree_control")).unwrap_or_default();
         for one in controllers.split_ascii_whitespace() {

@@ -333,22 +333,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_no_cgroup_has_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("memory.oom.group"), "0\n").unwrap();
-        let set = |file: &str| {
-            let unified = HashMap::from([(file.to_owned(), "1".to_owned())]);
-            files(dir.path(), &unified).map_err(|error| error.to_string())
-        };
-        assert_eq!(set("memory.oom.group"), Ok(()));
-        let text = std::fs::read_to_string(dir.path().join("memory.oom.group")).unwrap();
-        assert!(text.starts_with('1'), "{text}");
-        assert!(
-            set("memory.nosuch")
-                .unwrap_err()
-                .contains("unified `memory.nosuch`: the cgroup has no such file")
-        );
-        assert_eq!(set("memory.high"), Ok(()), "systemd has a property for it");
+    fn weights_of_blocks_are_those_of_runc() {
+        for (weight, wanted) in [(10, 1), (100, 910), (300, 2930), (500, 4950), (1000, 10000)] {
+            assert_eq!(io_weight(weight), wanted);
+        }
     }
 
     #[test]

@@ -151,9 +151,6 @@ pub(crate) fn take_down(record: &Record) -> Result<(), LaunchError> {
     } else {
         cgroups.end()?;
     }
-    if cgroups.systemd.is_some() {
-        return cgroup::end_scope(cgroups);
-    }
     cgroups.remove()
 }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zbus::wire::serialized::{Context, Data};
 use zbus::wire::{BE, Endian, LE, to_bytes};
-use zbus::{DynamicType, ObjectPath, OwnedVariant, Signature, Type, Variant};
+use zbus::{DynamicType, ObjectPath, OwnedVariant, Type, Variant};
 
 /// How long an answer is waited for; systemd gives its own clients 25 s.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -69,6 +69,30 @@ pub(super) struct Bus {
     /// Jobs that have ended: their object and result.
     ended: Vec<(String, String)>,
 }
+
+/// Something that has methods.
+pub(super) struct Interface {
+    /// Name on the bus.
+    pub(super) destination: &'static str,
+    /// Object.
+    pub(super) object: &'static str,
+    /// Interface.
+    pub(super) name: &'static str,
+}
+
+impl Interface {
+    /// One of its methods, as [`Bus::call`] takes it.
+    pub(super) fn method(&self, member: &'static str) -> [&'static str; 4] {
+        [self.destination, self.object, self.name, member]
+    }
+}
+
+/// The bus itself.
+const BUS: Interface = Interface {
+    destination: "org.freedesktop.DBus",
+    object: "/org/freedesktop/DBus",
+    name: "org.freedesktop.DBus",
+};
 
 /// Kinds of messages ("Message Format").
 const CALL: u8 = 1;
@@ -152,8 +176,7 @@ impl Bus {
         stream.set_write_timeout(Some(PATIENCE)).map_err(with)?;
         let mut bus = Self { stream, serial: 0, ended: Vec::new() };
         bus.authenticate().map_err(with)?;
-        let _name: String = bus
-            .call(("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello"), &())?;
+        let _name: String = bus.call(BUS.method("Hello"), &())?;
         Ok(bus)
     }
 
@@ -189,12 +212,12 @@ impl Bus {
     /// The bus is gone, nothing is answered in time, or an error is.
     pub(super) fn call<T: DeserializeOwned + Type>(
         &mut self,
-        (destination, object, interface, member): (&str, &str, &str, &str),
+        [destination, object, interface, member]: [&str; 4],
         arguments: &(impl Serialize + DynamicType),
     ) -> Result<T, BusError> {
         self.serial += 1;
         let object = ObjectPath::try_from(object).map_err(|error| BusError::Protocol(error.to_string()))?;
-        let mut fields: Vec<(u8, Variant<'_>)> = vec![
+        let fields: Vec<(u8, Variant<'_>)> = vec![
             (PATH, object.into()),
             (INTERFACE, interface.into()),
             (MEMBER, member.into()),
@@ -204,14 +227,15 @@ impl Bus {
         let body = if signature.is_empty() {
             Vec::new()
         } else {
-            let parsed = Signature::try_from(signature.as_str());
-            fields.push((SIGNATURE, parsed.map_err(|error| BusError::Protocol(error.to_string()))?.into()));
             to_bytes(Context::new(LE, 0), arguments)?.bytes().to_vec()
         };
         let length =
             u32::try_from(body.len()).map_err(|_long| BusError::Protocol("a call too long".into()))?;
         let header: Header<Variant<'_>> = (b'l', CALL, 0, 1, length, self.serial, fields);
         let mut message = to_bytes(Context::new(LE, 0), &header)?.bytes().to_vec();
+        if !body.is_empty() {
+            sign(&mut message, &signature);
+        }
         message.resize(message.len().next_multiple_of(8), 0);
         message.extend(body);
         let with = |source| BusError::Io { what: format!("calling {member}"), source };
@@ -233,7 +257,17 @@ impl Bus {
         }
     }
 
-    /// Waits for the end of a job of systemd's, and returns its result, which is `done` where all went well
+    /// Hears of the ends of jobs from here on.
+    ///
+    /// # Errors
+    /// As [`Bus::call`].
+    pub(super) fn watch_jobs(&mut self) -> Result<(), BusError> {
+        let rule = "type='signal',sender='org.freedesktop.systemd1',path='/org/freedesktop/systemd1',\
+                    interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
+        self.call(BUS.method("AddMatch"), &(rule,))
+    }
+
+    /// Waits for the end of a job of systemd's that was begun after [`Bus::watch_jobs`], and returns its result, which is `done` where all went well
     /// (org.freedesktop.systemd1(5), `JobRemoved`).
     ///
     /// # Errors
@@ -282,6 +316,16 @@ impl Bus {
     }
 }
 
+/// Adds the types of a call's arguments to its header. As a value of zbus's they would be one structure.
+fn sign(header: &mut Vec<u8>, signature: &str) {
+    header.resize(header.len().next_multiple_of(8), 0);
+    header.extend([SIGNATURE, 1, b'g', 0]);
+    header.extend(u8::try_from(signature.len()));
+    header.extend(signature.bytes().chain([0]));
+    let fields = u32::try_from(header.len() - FIXED).unwrap_or(u32::MAX);
+    header[FIXED - 4..FIXED].copy_from_slice(&fields.to_le_bytes());
+}
+
 /// Bytes of a header up to its fields, the length of which is the last of them.
 const FIXED: usize = 16;
 
@@ -327,4 +371,69 @@ fn unix_path(address: &str) -> Result<PathBuf, BusError> {
     let path = paths.filter_map(|pair| pair.strip_prefix("path=")).next();
     path.map(PathBuf::from)
         .ok_or_else(|| BusError::NoBus(format!("the bus address `{address}` has no unix:path=")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    struct Daemon(Child, #[expect(dead_code, reason = "removed on drop")] tempfile::TempDir);
+
+    impl Drop for Daemon {
+        fn drop(&mut self) {
+            drop(self.0.kill());
+            drop(self.0.wait());
+        }
+    }
+
+    /// A bus of the test's own.
+    fn daemon() -> Option<(Daemon, PathBuf)> {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("bus");
+        let mut command = Command::new("dbus-daemon");
+        command.args(["--session", "--nofork", "--nopidfile", "--address"]);
+        command.arg(format!("unix:path={}", socket.display())).stderr(Stdio::null());
+        let daemon = Daemon(command.spawn().ok()?, directory);
+        let end = Instant::now() + PATIENCE;
+        while UnixStream::connect(&socket).is_err() {
+            assert!(Instant::now() < end, "dbus-daemon does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Some((daemon, socket))
+    }
+
+    #[test]
+    fn a_real_bus_understands_and_is_understood() {
+        let Some((_daemon, socket)) = daemon() else {
+            assert!(std::env::var_os("RED_MUST_WORK").is_none(), "dbus-daemon is not installed");
+            return;
+        };
+        let mut bus = Bus::connect(&socket).unwrap();
+        bus.watch_jobs().unwrap();
+        let owner: u32 = bus.call(BUS.method("RequestName"), &("bzh.redpesk.Test", 4_u32)).unwrap();
+        assert_eq!(owner, 1, "DBUS_REQUEST_NAME_REPLY_PRIMARY_OWNER");
+        let names: Vec<String> = bus.call(BUS.method("ListNames"), &()).unwrap();
+        assert!(names.contains(&"bzh.redpesk.Test".to_owned()));
+        let missing = bus.call::<String>(BUS.method("GetNameOwner"), &("bzh.redpesk.Missing",)).unwrap_err();
+        assert!(
+            matches!(&missing, BusError::Answer { name, message }
+            if name == "org.freedesktop.DBus.Error.NameHasNoOwner" && message.contains("Missing")),
+            "{missing}"
+        );
+        let none = Bus::connect(Path::new("/no/such/bus")).unwrap_err().to_string();
+        assert!(none.contains("/no/such/bus"), "{none}");
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        for bytes in
+            [&b"x"[..], &[b'l'; 16], &[b'B'; 16], &[b'l', 2, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, 9, 9]]
+        {
+            assert!(decode(bytes.to_vec()).is_err(), "{bytes:?}");
+        }
+        assert!(unix_path("tcp:host=x").is_err());
+        assert_eq!(unix_path("tcp:host=x;unix:guid=1,path=/run/b").ok(), Some("/run/b".into()));
+    }
 }

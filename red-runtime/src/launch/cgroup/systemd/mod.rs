@@ -10,14 +10,17 @@ mod properties;
 use rustix::process::Pid;
 use zbus::{OwnedObjectPath, Variant};
 
-use self::bus::{Bus, BusError};
+use self::bus::{Bus, BusError, Interface};
 pub(super) use self::properties::tell;
 use crate::launch::error::LaunchError;
 use crate::launch::record::is_machines_root;
 
-const DESTINATION: &str = "org.freedesktop.systemd1";
-const OBJECT: &str = "/org/freedesktop/systemd1";
-const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+/// systemd.
+const MANAGER: Interface = Interface {
+    destination: "org.freedesktop.systemd1",
+    object: "/org/freedesktop/systemd1",
+    name: "org.freedesktop.systemd1.Manager",
+};
 
 /// A scope, as engines name it: `slice:prefix:name` (runc, docs/systemd.md).
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -61,15 +64,17 @@ impl Scope {
         Ok(Self { slice: slice.to_owned(), unit })
     }
 
-    /// Has systemd make the scope with a process in it, and waits until it is there.
+    /// Has systemd make the scope with a process in it, and waits until it is there. It ends when the unit ends that
+    /// it is bound to.
     ///
     /// # Errors
     /// systemd does not answer, or refuses.
-    pub(super) fn start(&self, pid: Pid, description: &str) -> Result<(), LaunchError> {
+    pub(super) fn start(&self, pid: Pid, description: &str, bound: Option<&str>) -> Result<(), LaunchError> {
         let failed = |why: &dyn std::fmt::Display| self.failed("cannot be started", why);
         let mut bus = connect().map_err(|error| failed(&error))?;
+        bus.watch_jobs().map_err(|error| failed(&error))?;
         let pids = vec![u32::try_from(pid.as_raw_nonzero().get()).unwrap_or_default()];
-        let properties: Vec<(&str, Variant<'_>)> = vec![
+        let mut properties: Vec<(&str, Variant<'_>)> = vec![
             ("Description", description.into()),
             ("Slice", self.slice.as_str().into()),
             ("Delegate", true.into()),
@@ -80,9 +85,12 @@ impl Scope {
             ("TasksAccounting", true.into()),
             ("PIDs", pids.into()),
         ];
+        for dependency in bound.map(|_| ["BindsTo", "After"]).into_iter().flatten() {
+            properties.push((dependency, bound.into_iter().collect::<Vec<_>>().into()));
+        }
         let none: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
         let arguments = (self.unit.as_str(), "replace", properties, none);
-        let mut start = || bus.call::<OwnedObjectPath>(method("StartTransientUnit"), &arguments);
+        let mut start = || bus.call::<OwnedObjectPath>(MANAGER.method("StartTransientUnit"), &arguments);
         let job = match start() {
             // One of this name that has failed is kept until somebody has looked.
             Err(error) if error.is("UnitExists") => {
@@ -106,7 +114,8 @@ impl Scope {
     pub(super) fn stop(&self) -> Result<(), LaunchError> {
         let failed = |error: BusError| self.failed("cannot be stopped", &error);
         let mut bus = connect().map_err(failed)?;
-        let job = bus.call::<OwnedObjectPath>(method("StopUnit"), &(self.unit.as_str(), "replace"));
+        bus.watch_jobs().map_err(failed)?;
+        let job = bus.call::<OwnedObjectPath>(MANAGER.method("StopUnit"), &(self.unit.as_str(), "replace"));
         match job.and_then(|job| bus.wait_job(job.as_str())) {
             Ok(_) => {}
             Err(error) if error.is("NoSuchUnit") => return Ok(()),
@@ -121,17 +130,13 @@ impl Scope {
         let mut bus = connect().map_err(failed)?;
         // Only until it ends.
         let runtime = true;
-        bus.call::<()>(method("SetUnitProperties"), &(self.unit.as_str(), runtime, properties))
+        bus.call::<()>(MANAGER.method("SetUnitProperties"), &(self.unit.as_str(), runtime, properties))
             .map_err(failed)
     }
 
     fn failed(&self, what: &str, why: &dyn std::fmt::Display) -> LaunchError {
         LaunchError::refused(format!("systemd unit {}", self.unit), format!("{what}: {why}"))
     }
-}
-
-fn method(name: &str) -> (&str, &str, &str, &str) {
-    (DESTINATION, OBJECT, MANAGER, name)
 }
 
 /// The manager of this user's units.
@@ -141,7 +146,7 @@ fn connect() -> Result<Bus, BusError> {
 
 /// Forgets that a unit has failed. Most have not, and are gone.
 fn reset(bus: &mut Bus, unit: &str) -> Result<(), BusError> {
-    match bus.call::<()>(method("ResetFailedUnit"), &(unit,)) {
+    match bus.call::<()>(MANAGER.method("ResetFailedUnit"), &(unit,)) {
         Err(error) if error.is("NoSuchUnit") => Ok(()),
         other => other,
     }
