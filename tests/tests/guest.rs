@@ -189,3 +189,94 @@ fn a_node_in_a_service_has_its_journal_and_ends_with_it() {
     assert!(!inside.exists(), "{}", inside.display());
     assert_eq!(stage.left("app"), Vec::<String>::new());
 }
+
+/// red-wrap of a stage whose nodes set limits, as words of a command.
+struct Limited {
+    stage: Stage,
+    words: Vec<String>,
+}
+
+impl Limited {
+    fn new() -> Self {
+        let stage = Stage::with(", cgroups: {mem: {max: 60M}, pids: {max: 40}}", "");
+        let wrap = stage.pool.join("red-wrap");
+        std::os::unix::fs::symlink(built("red-runtime"), &wrap).expect("it is ours");
+        let root = format!("--root={}", stage.root.display());
+        let redpath = format!("--redpath={}", stage.leaf.display());
+        let words = vec![wrap.display().to_string(), root, redpath, "--".into()];
+        Self { stage, words }
+    }
+
+    /// What the service manager is to start, with options of its own.
+    fn by_manager(&self, options: &[&str], command: &[&str]) -> Said {
+        let words = self.words.iter().map(String::as_str);
+        let all: Vec<&str> = options.iter().copied().chain(words).chain(command.iter().copied()).collect();
+        of_manager("systemd-run", &all)
+    }
+}
+
+#[test]
+fn the_limits_of_a_node_hold_wherever_it_is_started() {
+    if !here() {
+        return;
+    }
+    let node = Limited::new();
+    // Until the memory is at its end.
+    let command = ["sh", "-c", "tail /dev/zero; echo status $?"];
+    let session = run(Command::new(&node.words[0]).args(&node.words[1..]).args(command));
+    let wait = ["--quiet", "--wait", "--pipe"];
+    let delegated = ["--quiet", "--wait", "--pipe", "--property=Delegate=yes"];
+    let handed_on = [&delegated[..], &["--property=DelegateSubgroup=main"]].concat();
+    let scope = ["--quiet", "--scope", "--property=Delegate=yes"];
+    let all = [
+        ("session", session),
+        ("service", node.by_manager(&wait, &command)),
+        ("delegated service", node.by_manager(&delegated, &command)),
+        ("delegated service with a subgroup", node.by_manager(&handed_on, &command)),
+        ("delegated scope", node.by_manager(&scope, &command)),
+    ];
+    for (place, said) in all {
+        assert!(said.out.contains("status 137"), "{place}: {}{}", said.out, said.err);
+        let is_warned = said.err.contains("has no `Delegate=yes`");
+        assert_eq!(is_warned, place == "service", "{place}: {}", said.err);
+    }
+    assert_eq!(node.stage.left("app"), Vec::<String>::new());
+    assert_eq!(of_manager("systemctl", &["list-units", "--all", "--no-legend", "red-app*"]).out, "");
+}
+
+#[test]
+fn a_node_with_limits_stays_in_a_unit_that_delegates() {
+    if !here() {
+        return;
+    }
+    let node = Limited::new();
+    let service = Service { name: format!("red-test-limited-{}.service", std::process::id()) };
+    let unit = format!("--unit={}", service.name);
+    let again =
+        ["--quiet", &unit, "--property=Delegate=yes", "--property=Restart=always", "--property=RestartSec=1"];
+    node.by_manager(&again, &["sh", "-c", "echo speaks; exec sleep 1000"]).good();
+    let inside = || hierarchy(&property(&service.name, "ControlGroup"));
+    let sleeps = || {
+        let line = |pid: &String| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        processes(&inside()).into_iter().filter(|pid| line(pid).starts_with(b"sleep\0")).collect::<Vec<_>>()
+    };
+    eventually("it runs in the unit", || sleeps().len() == 1);
+    // Killed from outside, with its launcher or whole, it is started again, once.
+    for whom in ["main", "all"] {
+        let before = sleeps();
+        of_manager("systemctl", &["kill", "--signal=KILL", &format!("--kill-whom={whom}"), &service.name])
+            .good();
+        eventually("it runs again", || sleeps().len() == 1 && sleeps() != before);
+        assert!(!Path::new("/proc").join(&before[0]).exists(), "{whom}: two of them run");
+    }
+    let place = cgroup(&sleeps()[0]);
+    assert!(place.contains(&service.name) && place.contains("/app-"), "{place}");
+    let limit = |directory: &Path| fs::read_to_string(directory.join("memory.max")).unwrap_or_default();
+    let limits: Vec<String> = hierarchy(&place).ancestors().map(limit).collect();
+    assert!(limits.contains(&format!("{}\n", 60 << 20)), "{place}: {limits:?}");
+    let pids = processes(&inside());
+    of_manager("systemctl", &["stop", &service.name]).good();
+    let there = |pid: &&String| Path::new("/proc").join(pid).exists();
+    eventually("no process is left", || pids.iter().find(there).is_none());
+    assert!(!hierarchy(&place).exists(), "{place}");
+}

@@ -373,8 +373,8 @@ fn a_family_is_a_chain_of_cgroups() {
             .collect::<Vec<_>>()
     };
     let has = |pattern: &str, value: &str| find(pattern).iter().any(|found| found == value);
-    assert!(has("*/red-runtime/core-*/mid-????????", "33\n"));
-    assert!(has("*/red-runtime/core-*/mid-*/app-????????", "11\n"));
+    assert!(has("*/core-*/mid-????????", "33\n"));
+    assert!(has("*/core-*/mid-*/app-????????", "11\n"));
     let pid = stage.tool("ps", &["--json"]).json()["running"][0]["pid"].to_string();
     let own = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("it runs");
     assert!(own.contains("/app-") && own.contains("/limited"), "{own}");

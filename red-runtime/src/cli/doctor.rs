@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::output::Output;
-use crate::launch::cgroup::Layout;
+use crate::launch::cgroup::{Base, Layout};
 use crate::launch::record::Store;
 use crate::node::diagnostic::Severity;
 use crate::policy;
@@ -141,26 +141,42 @@ fn cgroups() -> Finding {
 
 fn delegation() -> Finding {
     let about = "delegation";
-    if crate::launch::record::is_machines_root() {
-        return finding(about, Grade::Good, "root needs none", None);
-    }
-    let own = crate::launch::cgroup::own_path();
-    let directory = format!("{}{own}", crate::launch::cgroup::MOUNT);
-    let writable = rustix::fs::accessat(
-        rustix::fs::CWD,
-        &*directory,
-        rustix::fs::Access::WRITE_OK,
-        rustix::fs::AtFlags::EACCESS,
-    );
-    if writable.is_ok() && Layout::here() == Layout::V2 {
-        finding(about, Grade::Good, format!("{directory} is this user's"), None)
-    } else {
-        finding(
-            about,
-            Grade::Poor,
-            format!("{directory} is not this user's: nodes with limits do not start"),
-            Some("systemd-run --user --scope --property=Delegate=yes COMMAND"),
-        )
+    let good = |text: String| finding(about, Grade::Good, text, None);
+    match Base::here(Layout::here()) {
+        Base::Delegated { path, .. } => {
+            good(format!("{path} is this unit's: its nodes have their limits there"))
+        }
+        Base::Scope { service, slice } => match (crate::launch::cgroup::manager(), service) {
+            (Err(error), _) => finding(
+                about,
+                Grade::Poor,
+                format!("systemd is not reached ({error}): nodes with limits do not start"),
+                Some("loginctl enable-linger, and a login session with XDG_RUNTIME_DIR"),
+            ),
+            (Ok(()), Some(service)) => finding(
+                about,
+                Grade::Poor,
+                format!("{} is not delegated: nodes with limits run in a scope beside it", service.unit),
+                Some("`Delegate=yes` in the unit"),
+            ),
+            (Ok(()), None) => good(format!("systemd makes scopes in {slice} for nodes with limits")),
+        },
+        Base::Free(_) if crate::launch::record::is_machines_root() => good("root needs none".to_owned()),
+        Base::Free(path) => {
+            let own = path.trim_end_matches("/red-runtime");
+            let directory = format!("{}{own}", crate::launch::cgroup::MOUNT);
+            let flags = (rustix::fs::Access::WRITE_OK, rustix::fs::AtFlags::EACCESS);
+            let writable = rustix::fs::accessat(rustix::fs::CWD, &*directory, flags.0, flags.1);
+            if writable.is_ok() && Layout::here() == Layout::V2 {
+                return good(format!("{directory} is this user's"));
+            }
+            finding(
+                about,
+                Grade::Poor,
+                format!("{directory} is not this user's: nodes with limits do not start"),
+                Some("have root give this user a cgroup of version 2 and start a shell in it"),
+            )
+        }
     }
 }
 

@@ -317,12 +317,20 @@ struct Chain {
     without: bool,
 }
 
+/// Whether a `cgrouproot` is the cgroup of the manager of a user's units, as in red-pak's templates. Nobody but that
+/// manager may make cgroups in it, and it makes scopes for those who ask.
+fn is_a_manager(root: &str) -> bool {
+    let name = root.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    name.starts_with("user@") && name.ends_with(".service")
+}
+
 /// Cgroups of a family: one a node, each with its own limits and the next one in it, so that an
 /// ancestor's limit holds for the sum of all that runs below it. Where nothing is limited, a
 /// launch that cannot outlive its pid namespace or make devices needs none.
 fn chain(plan: &Plan, family: &Family, (id, detach): (&str, bool)) -> Result<Chain, LaunchError> {
     let limited = plan.merged.levels.iter().any(|level| !level.limits.is_empty());
     let root = plan.merged.tags.cgrouproot.as_ref().map(|root| root.value.actual.clone());
+    let root = root.filter(|root| !is_a_manager(root));
     let granted: HashSet<Capability> = plan.merged.capabilities.granted().map(|(one, _)| one).collect();
     let devices = plan.inside.user_namespace == Sharing::Host
         && (granted.contains(&Capability::Mknod) || granted.contains(&Capability::SysAdmin));
@@ -339,6 +347,7 @@ fn chain(plan: &Plan, family: &Family, (id, detach): (&str, bool)) -> Result<Cha
         };
     }
     let mode = if layout == Layout::V2 { CgroupMode::V2 } else { CgroupMode::V1 };
+    let is_default = root.is_none();
     let base = match root {
         Some(root) => {
             Base::Free(root.strip_prefix(cgroup::MOUNT).unwrap_or(&root).trim_end_matches('/').to_owned())
@@ -347,7 +356,7 @@ fn chain(plan: &Plan, family: &Family, (id, detach): (&str, bool)) -> Result<Cha
     };
     let start = match &base {
         // One cgroup is enough, where every detached container has it.
-        Base::Free(_) if !limited && plan.merged.tags.cgrouproot.is_none() && !devices && !outlives => {
+        Base::Free(_) if !limited && is_default && !devices && !outlives => {
             return Ok(Chain::default());
         }
         Base::Free(path) | Base::Delegated { path, .. } => path.trim_end_matches('/').to_owned(),

@@ -96,8 +96,14 @@ fn is_unit(name: &str) -> bool {
     [".service", ".scope"].iter().any(|kind| name.ends_with(kind))
 }
 
-/// Whether systemd marks a cgroup as handed over ("Control Group APIs and Delegation").
+/// Whether systemd has handed over the cgroup of a unit: it marks those of the system's manager ("Control Group APIs and
+/// Delegation"), and says it of those of a user's.
 fn is_delegated(path: &Path) -> bool {
+    let unit = path.file_name().unwrap_or_default().to_string_lossy();
+    let of_user = path.ancestors().skip(1).filter_map(Path::file_name);
+    if of_user.into_iter().any(|name| name.to_string_lossy().starts_with("user@")) {
+        return super::systemd::delegates(&unit);
+    }
     let directory = Path::new(MOUNT).join(path.strip_prefix("/").unwrap_or(path));
     // Readable by root only, before systemd 251.
     ["user.delegate", "trusted.delegate"].iter().any(|name| {

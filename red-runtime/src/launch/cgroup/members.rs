@@ -287,7 +287,13 @@ impl Cgroups {
     /// Its own cgroup cannot be removed, or systemd does not end its scope; it can be tried again.
     pub(crate) fn remove(&self) -> Result<(), LaunchError> {
         if let Some(name) = &self.systemd {
-            return Scope::parse(name)?.stop();
+            let stopped = Scope::parse(name)?.stop();
+            // Where nothing ever was in it, it was not made, and whoever did not make it need not take it away.
+            if self.inodes.is_empty() {
+                tried(stopped);
+                return Ok(());
+            }
+            return stopped;
         }
         let leaves = self.leaves();
         for leaf in leaves.iter().filter(|leaf| self.made.contains(leaf)) {

@@ -248,6 +248,7 @@ fn the_root_is_entered_before_anything_is_closed_or_found() {
         spec.set_hooks(None);
         let root = root();
         let job = Job {
+            nested: None,
             id: "stage-test",
             own: false,
             bundle: "/".into(),

@@ -88,7 +88,7 @@ impl Interface {
 }
 
 /// The bus itself.
-const BUS: Interface = Interface {
+pub(super) const BUS: Interface = Interface {
     destination: "org.freedesktop.DBus",
     object: "/org/freedesktop/DBus",
     name: "org.freedesktop.DBus",
@@ -155,17 +155,18 @@ impl Bus {
     /// There is none.
     pub(super) fn user() -> Result<Self, BusError> {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let path = match (variable("DBUS_SESSION_BUS_ADDRESS"), variable("XDG_RUNTIME_DIR")) {
-            (Some(address), _) => unix_path(&address)?,
-            (None, Some(directory)) => Path::new(&directory).join("bus"),
-            (None, None) => {
-                return Err(BusError::NoBus(
-                    "neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR says where this user's bus is"
-                        .into(),
-                ));
-            }
+        if let Some(address) = variable("DBUS_SESSION_BUS_ADDRESS") {
+            return Self::connect(&unix_path(&address)?);
+        }
+        // Where systemd has it (user@.service(5)); not every shell is told so, and su(1) keeps the caller's.
+        let usual = format!("/run/user/{}", rustix::process::geteuid().as_raw());
+        let directories = variable("XDG_RUNTIME_DIR").into_iter().chain([usual]);
+        let sockets: Vec<PathBuf> = directories.map(|directory| Path::new(&directory).join("bus")).collect();
+        let Some(path) = sockets.iter().find(|socket| socket.exists()) else {
+            let tried: Vec<String> = sockets.iter().map(|socket| socket.display().to_string()).collect();
+            return Err(BusError::NoBus(format!("no bus of this user at {}", tried.join(" or "))));
         };
-        Self::connect(&path)
+        Self::connect(path)
     }
 
     fn connect(path: &Path) -> Result<Self, BusError> {

@@ -8,7 +8,7 @@ mod bus;
 mod properties;
 
 use rustix::process::Pid;
-use zbus::{OwnedObjectPath, Variant};
+use zbus::{OwnedObjectPath, OwnedVariant, Variant};
 
 use self::bus::{Bus, BusError, Interface};
 pub(super) use self::properties::tell;
@@ -71,7 +71,9 @@ impl Scope {
     /// systemd does not answer, or refuses.
     pub(super) fn start(&self, pid: Pid, description: &str, bound: Option<&str>) -> Result<(), LaunchError> {
         let failed = |why: &dyn std::fmt::Display| self.failed("cannot be started", why);
-        let mut bus = connect().map_err(|error| failed(&error))?;
+        let no_bus =
+            |error: BusError| failed(&format!("{error}; in a unit with `Delegate=yes` no scope is needed"));
+        let mut bus = connect().map_err(no_bus)?;
         bus.watch_jobs().map_err(|error| failed(&error))?;
         let pids = vec![u32::try_from(pid.as_raw_nonzero().get()).unwrap_or_default()];
         let mut properties: Vec<(&str, Variant<'_>)> = vec![
@@ -137,6 +139,34 @@ impl Scope {
     fn failed(&self, what: &str, why: &dyn std::fmt::Display) -> LaunchError {
         LaunchError::refused(format!("systemd unit {}", self.unit), format!("{what}: {why}"))
     }
+}
+
+/// Whether the manager of this user's units answers.
+///
+/// # Errors
+/// It does not, or there is none.
+pub(crate) fn manager() -> Result<(), String> {
+    let mut bus = connect().map_err(|error| error.to_string())?;
+    // Starts none that is not there.
+    let running: Result<bool, BusError> = bus.call(bus::BUS.method("NameHasOwner"), &(MANAGER.destination,));
+    match running {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("nobody manages units on this bus".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Whether the manager of this user's units says that a unit's cgroup is delegated. Where nobody answers it is not.
+pub(super) fn delegates(unit: &str) -> bool {
+    let kind = if unit.ends_with(".scope") { "Scope" } else { "Service" };
+    let ask = || -> Result<bool, BusError> {
+        let mut bus = connect()?;
+        let object: OwnedObjectPath = bus.call(MANAGER.method("GetUnit"), &(unit,))?;
+        let get = [MANAGER.destination, object.as_str(), "org.freedesktop.DBus.Properties", "Get"];
+        let value: OwnedVariant = bus.call(get, &(format!("org.freedesktop.systemd1.{kind}"), "Delegate"))?;
+        Ok(bool::try_from(value).unwrap_or(false))
+    };
+    ask().unwrap_or(false)
 }
 
 /// The manager of this user's units.
