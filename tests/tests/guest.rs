@@ -280,3 +280,18 @@ fn a_node_with_limits_stays_in_a_unit_that_delegates() {
     eventually("no process is left", || pids.iter().find(there).is_none());
     assert!(!hierarchy(&place).exists(), "{place}");
 }
+
+/// From a user's session nobody but systemd reaches the scope.
+#[test]
+fn a_detached_node_with_limits_is_entered() {
+    if !here() {
+        return;
+    }
+    let node = Limited::new();
+    run(&mut node.stage.wrap_command(&["--detach", "--name", "held+1"], &["sleep", "1000"])).good();
+    let said = node.stage.tool("enter", &["held+1", "sh", "-c", "tail /dev/zero; echo status $?"]);
+    assert!(said.out.contains("status 137"), "{}{}", said.out, said.err);
+    node.stage.tool("kill", &["held+1", "KILL"]).good();
+    node.stage.sweep();
+    assert_eq!(of_manager("systemctl", &["list-units", "--all", "--no-legend", "red-held*"]).out, "");
+}

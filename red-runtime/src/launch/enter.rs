@@ -1,14 +1,14 @@
 //! A further process in a running container, under everything its first process is under.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use oci_spec::runtime::{Capability, LinuxCapabilities, PosixRlimit, Process as OciProcess, Spec, User};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
-use super::cgroup::{Entry, Layout, MOUNT};
+use super::cgroup::{Attach, Entry, Layout, MOUNT};
 use super::container::Status;
 use super::error::{Doing, LaunchError, tried};
 use super::inside::{Joined, Rooted, report_and_exit};
@@ -191,7 +191,7 @@ pub(crate) fn enter(
     }
     let agent = super::seccomp::listener(setup.seccomp())?;
     let (first, pidfd) = record.first()?;
-    let entry = entry(&record, first, &terms)?;
+    let (entry, attach) = entry(&record, first, &terms)?;
     let patience = if status == Status::Paused { FOREVER } else { PATIENCE };
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
     let ours = ours.interruptible(patience).doing(|| "a socket")?;
@@ -219,7 +219,8 @@ pub(crate) fn enter(
         let agent = agent.as_ref().ok_or(LaunchError::Died("entering"))?;
         super::seccomp::hand_over(&spec, (pid, &record.state(status).to_string()), agent, notify)
     };
-    match begin(&entered, (limits, schedule, &ours), told) {
+    let attached = attach.map_or(Ok(()), |attach| attach.put(entered.pid));
+    match attached.and_then(|()| begin(&entered, (limits, schedule, &ours), told)) {
         Ok(()) => Ok(entered),
         Err(error) => {
             entered.end();
@@ -259,8 +260,8 @@ fn begin(
 }
 
 /// Where the new process is accounted for.
-fn entry(record: &Record, first: Process, terms: &Terms) -> Result<Entry, LaunchError> {
-    let Some(cgroups) = &record.cgroups else { return Ok(Entry::default()) };
+fn entry(record: &Record, first: Process, terms: &Terms) -> Result<(Entry, Option<Attach>), LaunchError> {
+    let Some(cgroups) = &record.cgroups else { return Ok((Entry::default(), None)) };
     let below = terms.cgroup.clone().unwrap_or_default();
     if below.components().any(|part| !matches!(part, std::path::Component::Normal(_)))
         && !below.as_os_str().is_empty()
@@ -284,9 +285,11 @@ fn entry(record: &Record, first: Process, terms: &Terms) -> Result<Entry, Launch
         if !terms.ignore_paused && frozen {
             return Err(LaunchError::refused(what(), "is frozen, by somebody else than `pause`"));
         }
-        return Ok(entry);
+        let place = Path::new("/").join(path.strip_prefix(MOUNT).unwrap_or(&path));
+        let attach = Attach::needed(cgroups.systemd.as_deref(), &place.to_string_lossy())?;
+        return Ok(if attach.is_some() { (Entry::default(), attach) } else { (entry, None) });
     }
-    Entry::of(cgroups.leaves().iter().map(|leaf| leaf.join(&below)))
+    Ok((Entry::of(cgroups.leaves().iter().map(|leaf| leaf.join(&below)))?, None))
 }
 
 /// Namespaces of the container that are not the launcher's own.

@@ -31,7 +31,7 @@ pub(crate) use nested::Nested;
 pub(crate) use owned::unidentified;
 pub(crate) use place::{Wanted, default_path, of_process, own_path};
 pub(crate) use support::asks;
-pub(crate) use systemd::manager;
+pub(crate) use systemd::{Attach, manager};
 
 use super::error::{Doing, LaunchError};
 

@@ -97,8 +97,8 @@ impl Wanted {
     /// # Errors
     /// It would be no unit.
     pub(crate) fn nested(slice: &str, id: &str, nested: Nested) -> Result<Self, LaunchError> {
-        // Of the signs of an ID all but `+` may be in the name of a unit.
-        let name = format!("{slice}:red:{}", id.replace('+', "_"));
+        // Of the signs of an ID `+` may not be in the name of a unit, and `:` not in this form of it.
+        let name = format!("{slice}:red:{}", id.replace(['+', ':'], "_"));
         super::systemd::Scope::parse(&name)?;
         Ok(Self { nested: Some(nested), ..Self::scope(Layout::V2, &name, id)? })
     }

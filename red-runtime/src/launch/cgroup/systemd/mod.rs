@@ -7,6 +7,9 @@
 mod bus;
 mod properties;
 
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::Pid;
 use zbus::{OwnedObjectPath, OwnedVariant, Variant};
 
@@ -138,6 +141,47 @@ impl Scope {
 
     fn failed(&self, what: &str, why: &dyn std::fmt::Display) -> LaunchError {
         LaunchError::refused(format!("systemd unit {}", self.unit), format!("{what}: {why}"))
+    }
+}
+
+/// A cgroup in a scope that the caller may not put a process into: it is in the session of a user, and the scope is below
+/// the user's manager (cgroup-v2.rst, "Delegation Containment").
+#[derive(Debug)]
+pub(crate) struct Attach {
+    scope: Scope,
+    /// Path in the scope.
+    below: String,
+}
+
+impl Attach {
+    /// That of a container's cgroup, if systemd has made it and this process cannot reach it.
+    ///
+    /// # Errors
+    /// The record's name of the scope is none.
+    pub(crate) fn needed(systemd: Option<&str>, path: &str) -> Result<Option<Self>, LaunchError> {
+        let Some(systemd) = systemd else { return Ok(None) };
+        let own = super::own_path();
+        let both = Path::new(path).ancestors().find(|above| Path::new(&own).starts_with(above));
+        let both = both.and_then(|both| both.strip_prefix("/").ok()).unwrap_or(Path::new(""));
+        let members = Path::new(super::MOUNT).join(both).join("cgroup.procs");
+        if accessat(CWD, &members, Access::WRITE_OK, AtFlags::EACCESS).is_ok() {
+            return Ok(None);
+        }
+        let scope = Scope::parse(systemd)?;
+        let below = path.split_once(&format!("/{}", scope.unit)).map(|(_, below)| below.to_owned());
+        Ok(Some(Self { scope, below: below.unwrap_or_default() }))
+    }
+
+    /// Has systemd put a process there.
+    ///
+    /// # Errors
+    /// systemd does not answer, or refuses.
+    pub(crate) fn put(&self, pid: Pid) -> Result<(), LaunchError> {
+        let pids = vec![u32::try_from(pid.as_raw_nonzero().get()).unwrap_or_default()];
+        let arguments = (self.scope.unit.as_str(), self.below.as_str(), pids);
+        let attached =
+            connect().and_then(|mut bus| bus.call::<()>(MANAGER.method("AttachProcessesToUnit"), &arguments));
+        attached.map_err(|error| self.scope.failed("does not take the process", &error))
     }
 }
 
