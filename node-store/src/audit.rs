@@ -155,6 +155,12 @@ pub(crate) fn files(family: &Family) -> Result<Vec<Finding>, RpmError> {
         };
         use std::os::unix::fs::MetadataExt;
         let kind = u32::from(file.mode()) & 0o170_000;
+        if facts.is_file() && facts.mode() & 0o6000 != 0 {
+            findings.push(Finding {
+                kind: "set-id",
+                ..wrong("runs as its owner for every user of the host who reaches it: `chmod ug-s` (nodes have no use of it)")
+            });
+        }
         if facts.mode() & 0o170_000 != kind && !(facts.is_symlink() && kind == 0o040_000) {
             findings.push(wrong("is of another kind"));
         } else if facts.is_file() && !same_digest(root, path, file) {

@@ -298,9 +298,7 @@ fn nobody_escapes(ground: &Ground, name: &str) {
     let (ran, escaped) = reported(ground);
     assert_eq!(escaped, Vec::<String>::new());
     assert_eq!(ran, names(&kit, false), "{}", said.err);
-    let mounted = rustix::fs::statvfs(ground.pool.path()).expect("it is there");
-    let nosuid = mounted.f_flag.contains(rustix::fs::StatVfsMountFlags::NOSUID);
-    assert_eq!(said.err.contains("set-user-ID or file capabilities: /"), !nosuid, "{}", said.err);
+    assert!(said.err.contains("removed set-user-ID, set-group-ID or file capabilities: /"), "{}", said.err);
     assert_eq!(processes(&host.socket), Vec::<String>::new());
     // A trigger of what was removed before runs with the package that has it, so that one goes later.
     ground.dnf("node", &["-y", "-C", "remove", "kit-base"]).good();

@@ -152,10 +152,10 @@ fn what_reads_foreign_metadata_is_confined() {
     assert!(ground.dnf("node", &["red-list", "--available"]).out.contains("one"));
 }
 
-/// Files that run as their owner stay what their package made them, as with rpm, and are told: nodes are mounted
-/// nosuid in containers, which the host's own path to the pool need not be.
+/// No file of a node runs as its owner by the host's own path to the pool, unless that was asked for: in nodes it
+/// would be without effect.
 #[test]
-fn files_that_run_as_their_owner_are_kept_and_told() {
+fn files_that_run_as_their_owner_lose_that() {
     use std::os::unix::fs::PermissionsExt;
     let ground = Ground::new();
     let body = "%install\nmkdir -p %{buildroot}/usr/share\ncd %{buildroot}/usr/share\necho x | tee by-mode by-caps by-group plain\n\
@@ -165,20 +165,19 @@ fn files_that_run_as_their_owner_are_kept_and_told() {
     ground.build("powers", "1", body);
     ground.build("other", "1", "%files\n");
     ground.publish("main", &[]);
-    for nosuid in [false, true] {
-        let name = format!("pool-{nosuid}/node");
-        let point = ground.node(&format!("pool-{nosuid}"));
-        let _disk = Disk::mount(&point, c"size=256m,mode=755");
-        if nosuid {
-            rustix::mount::mount_remount(&point, MountFlags::NOSUID, "").expect("root may");
-        }
+    for kept in [false, true] {
+        let name = format!("pool-{kept}/node");
+        fs::create_dir(ground.node(&format!("pool-{kept}"))).expect("it is ours");
         ground.create(&name, Some("main"));
-        let said = ground.dnf(&name, &["-y", "install", "powers"]).good();
-        let told = said.err.lines().find(|line| line.starts_with("set-user-ID or file capabilities: "));
+        let allow: &[&str] = if kept { &["--allow-file=/usr/share/"] } else { &[] };
+        let said = ground.dnf(&name, &[allow, &["-y", "install", "powers"]].concat()).good();
+        let told = said.err.lines().find(|line| line.starts_with("removed set-user-ID, "));
         match told {
-            None => assert!(nosuid, "{}", said.err),
+            None => assert!(kept, "{}", said.err),
             Some(line) => {
-                assert!(!nosuid && line.contains("and 3 more") && line.contains("nosuid"), "{line}")
+                assert!(
+                    !kept && line.contains("/usr/share/by-caps and 3 more") && line.contains("--allow-file")
+                );
             }
         }
         // Over generations, too.
@@ -187,9 +186,14 @@ fn files_that_run_as_their_owner_are_kept_and_told() {
             let facts = fs::metadata(ground.node(&name).join("usr/share").join(file)).expect("it is there");
             facts.permissions().mode() & 0o7777
         };
-        assert_eq!((mode("by-mode"), mode("by-group"), mode("by-script")), (0o4755, 0o2755, 0o4755));
+        let wanted = if kept { (0o4755, 0o2755, 0o4755) } else { (0o755, 0o755, 0o755) };
+        assert_eq!((mode("by-mode"), mode("by-group"), mode("by-script")), wanted);
+        let listed = ground.dnf(&name, &["red-check", "--files"]).out;
+        let listed = listed.lines().filter(|line| line.starts_with("node: set-id: /usr/share/by-")).count();
+        assert_eq!(listed, if kept { 2 } else { 0 }, "those of packages");
         let mut value = [0; 64];
         let path = ground.node(&name).join("usr/share/by-caps");
-        assert_eq!(rustix::fs::getxattr(&path, "security.capability", &mut value[..]), Ok(20));
+        let length = rustix::fs::getxattr(&path, "security.capability", &mut value[..]);
+        assert_eq!(length, if kept { Ok(20) } else { Err(rustix::io::Errno::NODATA) });
     }
 }

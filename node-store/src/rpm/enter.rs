@@ -176,11 +176,10 @@ impl Report {
         // Of the names that could have gone without a mark, and of no others.
         let gone = gone.into_iter().filter(|name| scaffold.own.contains(Path::new(name))).collect();
         let emptied = emptied.into_iter().filter(|name| scaffold.own.contains(Path::new(name))).collect();
-        let privileged = super::outside::privileged(upper).map_err(|error| error.to_string())?;
         let names = |paths: &[PathBuf]| paths.iter().cloned().map(OsString::from).collect();
         let (points, made) = (names(&scaffold.points), names(&scaffold.dirs));
         let packages = self.packages.unwrap_or_default();
-        Ok(Done { packages, privileged, gone, emptied, spare, points, made })
+        Ok(Done { packages, gone, emptied, spare, points, made })
     }
 }
 

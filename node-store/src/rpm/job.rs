@@ -119,8 +119,6 @@ pub(crate) enum Event {
 pub(crate) struct Done {
     /// What was verified before.
     pub(crate) packages: Vec<Planned>,
-    /// Files in the staging area that run as their owner, or with capabilities, whoever starts them.
-    pub(crate) privileged: Vec<PathBuf>,
     /// Names that are gone, and what only the view needed: see [`crate::generation::Store::tidy`].
     pub(crate) gone: Vec<OsString>,
     /// Directories that are empty, and gone too unless packages have them.

@@ -32,7 +32,7 @@ pub(crate) use database::{Believed, Planned, Unread, has_database};
 pub(crate) use deciding::Rules;
 pub(crate) use enter::{look, main as enter};
 pub(crate) use job::{Done, Erase, Event, Install, Job, Lower};
-pub(crate) use outside::strangers;
+pub(crate) use outside::{disarm, strangers};
 pub(crate) use texts::{Listed, is_text, nevra};
 pub(crate) use transact::main as transact;
 pub(crate) use trust::{Keys, TrustList, TrustedKey, is_agreed};

@@ -7,9 +7,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, statat};
+use rustix::fs::{AtFlags, FileType, chownat, statat};
+use rustix::io::Errno;
 
-use crate::generation::{StoreError, Walk, entries};
+use super::Rules;
+use crate::generation::{At, StoreError, Walk, entries};
 
 /// At most this many are listed.
 const LISTED: usize = 10_000;
@@ -17,14 +19,30 @@ const LISTED: usize = 10_000;
 /// no path any more (PATH_MAX), and programs that keep one descriptor a level fail.
 const LEVELS: usize = 256;
 
-/// Set-user-ID and set-group-ID files of a staging area, and those with capabilities, as paths of the view.
-pub(super) fn privileged(upper: &OwnedFd) -> Result<Vec<PathBuf>, StoreError> {
+/// Takes set-user-ID, set-group-ID and file capabilities away from the files of a staging area that have them,
+/// but for those that an option keeps. In nodes they are without effect (`nosuid`, `no_new_privs`), and by the
+/// node's path on the host every user would have them (CVE-2021-41091 was that of another store). Returns whose
+/// were taken, as paths of the view.
+pub(crate) fn disarm(upper: &OwnedFd, rules: &Rules<'_>) -> Result<Vec<PathBuf>, StoreError> {
     let mut found = Vec::new();
+    let mut failed = None;
     each(upper, &mut |walk, name, kind| {
-        if kind == FileType::RegularFile && found.len() < LISTED && is_privileged(walk, name) {
-            found.push(walk.join(name));
+        let path = || walk.join(name);
+        if kind != FileType::RegularFile
+            || !is_privileged(walk, name)
+            || rules.allow(&path().to_string_lossy())
+        {
+            return;
+        }
+        // A change of owner takes all of them, also where neither user nor group is given (chown(2)).
+        let taken = chownat(walk.dir(), name, None, None, AtFlags::SYMLINK_NOFOLLOW);
+        let left = || if is_privileged(walk, name) { Err(Errno::PERM) } else { Ok(()) };
+        match taken.and_then(|()| left()) {
+            Ok(()) => found.push(path()),
+            Err(errno) => failed = failed.take().or(Some(Err(errno).at(path()))),
         }
     })?;
+    failed.unwrap_or(Ok(()))?;
     Ok(listed(found))
 }
 
@@ -121,8 +139,17 @@ mod tests {
             rustix::fs::open(dir.path(), crate::generation::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
         let owned = BTreeSet::from([PathBuf::from("/etc/owned")]);
         use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(dir.path().join("etc/owned"), PermissionsExt::from_mode(0o4711)).unwrap();
-        assert_eq!(privileged(&upper).unwrap(), [PathBuf::from("/etc/owned")]);
+        for (below, mode) in [("etc/owned", 0o4711), ("etc/strange", 0o2755)] {
+            let permissions = PermissionsExt::from_mode(mode);
+            std::fs::set_permissions(dir.path().join(below), permissions).unwrap();
+        }
+        let allowed = ["/etc/strange".to_owned()];
+        let rules = Rules { more: &[], allowed: &allowed };
+        assert_eq!(disarm(&upper, &rules).unwrap(), [PathBuf::from("/etc/owned")]);
+        assert!(disarm(&upper, &rules).unwrap().is_empty());
+        let mode =
+            |below: &str| std::fs::metadata(dir.path().join(below)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode("etc/owned"), mode("etc/strange")), (0o711, 0o2755));
         assert_eq!(
             strangers(&upper, &owned).unwrap(),
             [PathBuf::from("/etc/strange"), PathBuf::from("/etc/\u{fffd}")]
@@ -130,7 +157,7 @@ mod tests {
         std::fs::create_dir_all(dir.path().join("var").join("d/".repeat(LEVELS - 1))).unwrap();
         assert!(strangers(&upper, &owned).is_ok());
         std::fs::create_dir_all(dir.path().join("var").join("d/".repeat(LEVELS))).unwrap();
-        let why = privileged(&upper).unwrap_err().to_string();
+        let why = disarm(&upper, &rules).unwrap_err().to_string();
         assert!(why.contains("more than 256 levels deep") && why.starts_with("/var/d/d/"), "{why}");
     }
 }

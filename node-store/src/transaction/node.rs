@@ -74,9 +74,7 @@ impl One<'_> {
         if self.how.test {
             return Ok(None);
         }
-        if let Some(line) = self.privileged(&done.privileged) {
-            talk.say(&line);
-        }
+        self.disarm(&staged, &job, talk)?;
         let held = deciding::database(&staged)?;
         let agreed = rpm::certificates(&job.import)?;
         before.compare(&held, (&changes, &done.packages, &agreed), self.how.documentation)?;
@@ -224,19 +222,18 @@ impl One<'_> {
         Ok(job)
     }
 
-    /// What to know of files that run as their owner: in nodes they do not, but the node's directory is a
-    /// place of the host as well (CVE-2021-41091 was that of another store).
-    fn privileged(&self, files: &[PathBuf]) -> Option<String> {
-        let mounted = rustix::fs::fstatvfs(self.store.dir());
-        let nosuid = mounted.is_ok_and(|facts| facts.f_flag.contains(rustix::fs::StatVfsMountFlags::NOSUID));
-        let first = files.first().filter(|_| !nosuid)?;
+    /// Takes what has files run as their owner, whoever starts them, and says so.
+    fn disarm(&self, staged: &Dir, job: &Job, talk: &mut dyn Talk) -> Result<(), TransactionError> {
+        let rules = rpm::Rules { more: &job.deciding, allowed: &job.allowed };
+        let files = rpm::disarm(staged.fd(), &rules)?;
+        let Some(first) = files.first() else { return Ok(()) };
         let more = if files.len() > 1 { format!(" and {} more", files.len() - 1) } else { String::new() };
-        Some(format!(
-            "set-user-ID or file capabilities: {}{more}; without effect in nodes (mounted nosuid), but not on \
-             the host for users who can reach {}: mount that file system nosuid",
-            red_runtime::node::render::visible(&first.to_string_lossy()),
-            self.store.path().display()
-        ))
+        talk.say(&format!(
+            "removed set-user-ID, set-group-ID or file capabilities: {}{more}; without effect in nodes, they would let \
+             every user of the host act as the owner (`--allow-file=PATH` keeps them)",
+            visible(&first.to_string_lossy()),
+        ));
+        Ok(())
     }
 
     /// Whether packages of a repository must be signed.

@@ -10,6 +10,7 @@ use rustix::process::Pid;
 use super::cgroup::{self, Cgroups, Nested, Wanted};
 use super::container::{Status, take_down};
 use super::error::{Doing, LaunchError};
+use super::filter::Standard;
 use super::foreground::Signals;
 use super::job::{Job, Manner};
 use super::record::{Held, Process, Record, SCHEMA, Stage, Store, write_pid_file};
@@ -52,6 +53,8 @@ pub(crate) struct OfNode {
     pub(crate) variables: Vec<String>,
     /// Whether it says who its commands run as.
     pub(crate) identity: bool,
+    /// Whether its processes are under the standard filter.
+    pub(crate) filter: bool,
     /// Its own limits, where it sets any: no engine lifts them later.
     pub(crate) limits: Option<LinuxResources>,
 }
@@ -65,6 +68,7 @@ impl OfNode {
             digest: plan.digest.to_string(),
             variables: defined.map(|entry| entry.key.clone()).collect(),
             identity: plan.merged.tags.identity.user.is_some() || plan.merged.tags.identity.group.is_some(),
+            filter: plan.seccomp(),
             limits: plan.spec.linux().as_ref().and_then(|linux| linux.resources().clone()),
         }
     }
@@ -81,8 +85,6 @@ pub(crate) struct Terms {
     pub(crate) engine: bool,
     /// We launch it ourselves.
     pub(crate) own: bool,
-    /// The standard system call filter of our own launches is loaded.
-    pub(crate) filter: bool,
     /// Its Smack label.
     pub(crate) smack: Option<String>,
     /// Where the outer side of its terminal goes.
@@ -136,9 +138,20 @@ impl Request<'_> {
             paused: false,
             output: self.terms.output.clone(),
             reaper: self.terms.reaper,
-            filter: self.terms.filter,
+            filter: self.filter(),
             later: Some(self.later()),
         }
+    }
+
+    /// The standard filter of its processes.
+    fn filter(&self) -> Standard {
+        self.node.as_ref().map_or(Standard::None, |node| Standard::of_node(node.filter, self.terms.own))
+    }
+
+    /// Whether its command keeps the launcher's supplementary groups: it is the same user, whom a group lets
+    /// use a device, or a file of an export. Whether ids are mapped makes no difference.
+    fn keeps_groups(&self) -> bool {
+        self.terms.own && self.node.as_ref().is_some_and(|node| !node.identity)
     }
 
     /// Hooks that later commands run.
@@ -156,7 +169,8 @@ impl Request<'_> {
             id: self.id,
             own: self.terms.own,
             start_socket: None,
-            filter: self.terms.filter,
+            filter: self.filter(),
+            keeps_groups: self.keeps_groups(),
             smack: self.terms.smack.take(),
             bundle: self.bundle.to_owned(),
             spec: self.spec,

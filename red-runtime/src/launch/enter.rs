@@ -182,7 +182,9 @@ pub(crate) fn enter(
     let schedule = Schedule::of(process)?;
     let setup = Setup::with(process, spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?
         .in_domain(settings::personality(&spec)?)
-        .of_own_launch(record.redpath.is_some() && !record.engine);
+        .of_own_launch(record.redpath.is_some() && !record.engine)
+        .under(record.filter)
+        .keeping_groups(record.redpath.is_some() && !record.engine && !record.identity);
     if setup.terminal() != terms.console.is_some() {
         return Err(LaunchError::refused(
             "process.terminal",
@@ -210,7 +212,6 @@ pub(crate) fn enter(
         namespaces,
         maker,
         container: &pidfd,
-        filter: record.filter,
     };
     let entered = split(inside, entry)?;
     sys::descriptors::close_handed(terms.preserve);
@@ -334,8 +335,6 @@ struct Inside<'a> {
     maker: Option<RootInside>,
     /// pidfd of the container's first process.
     container: &'a OwnedFd,
-    /// Whether the standard system call filter is loaded.
-    filter: bool,
 }
 
 /// Clones the new process inside. Returns only in the launcher.
@@ -354,8 +353,8 @@ impl Inside<'_> {
     fn run(self, child: ChildToken, cgroups: Entry) -> ! {
         // Its copy would keep it from hearing that the launcher is gone.
         sys::exec::let_go(self.far);
-        let Self { id, setup, sync, console_socket, passed, namespaces, maker, container, filter, .. } = self;
-        let joined = Joined { id, setup, sync: &sync, console_socket, passed, filter };
+        let Self { id, setup, sync, console_socket, passed, namespaces, maker, container, .. } = self;
+        let joined = Joined { id, setup, sync: &sync, console_socket, passed };
         let ready = (|| {
             cgroups.join()?;
             sync.wait_go()?;
@@ -367,7 +366,7 @@ impl Inside<'_> {
             Rooted::joined(child, joined)?.close()?.become_user()
         })();
         let error = match ready {
-            Ok(ready) => ready.join(filter),
+            Ok(ready) => ready.join(),
             Err(error) => error,
         };
         report_and_exit(&sync, error)

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use oci_spec::runtime::{LinuxResources, Spec};
 
 use super::cgroup::{Cgroups, Nested};
+use super::filter::Standard;
 use super::root::Root;
 
 /// One container to be made.
@@ -32,8 +33,10 @@ pub(crate) struct Job<'a> {
     pub(crate) manner: Manner,
     /// Socket at which its first process waits to be started.
     pub(crate) start_socket: Option<OwnedFd>,
-    /// Whether the standard system call filter of our own launches is loaded (`filter`).
-    pub(crate) filter: bool,
+    /// The standard system call filter.
+    pub(crate) filter: Standard,
+    /// Whether its command keeps the launcher's supplementary groups.
+    pub(crate) keeps_groups: bool,
     /// Its Smack label.
     pub(crate) smack: Option<String>,
     /// Where the outer side of its terminal goes.

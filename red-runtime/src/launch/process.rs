@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 
 use super::error::{Doing, LaunchError};
+use super::filter::Standard;
 use super::reaper::{Orders, Sealed};
 use super::sync::Sync;
 use crate::sys;
@@ -26,6 +27,8 @@ pub(crate) struct Setup<'a> {
     env: Vec<CString>,
     path: String,
     own: bool,
+    filter: Standard,
+    keeps_groups: bool,
     domain: Option<u32>,
 }
 
@@ -85,6 +88,8 @@ impl<'a> Setup<'a> {
             env: texts("process.env", &last_of_each(env))?,
             path: path.to_owned(),
             own: false,
+            filter: Standard::None,
+            keeps_groups: false,
             domain: None,
         })
     }
@@ -170,6 +175,26 @@ impl<'a> Setup<'a> {
     pub(super) fn of_own_launch(mut self, own: bool) -> Self {
         self.own = own;
         self
+    }
+
+    /// The same under a standard filter.
+    pub(super) fn under(self, filter: Standard) -> Self {
+        Self { filter, ..self }
+    }
+
+    /// The standard filter that it is under.
+    pub(super) fn standard_filter(&self) -> Standard {
+        self.filter
+    }
+
+    /// The same with the supplementary groups of its launcher.
+    pub(super) fn keeping_groups(self, keeps_groups: bool) -> Self {
+        Self { keeps_groups, ..self }
+    }
+
+    /// Whether it keeps the supplementary groups of its launcher.
+    pub(super) fn keeps_groups(&self) -> bool {
+        self.keeps_groups
     }
 
     /// Whether no engine has to do with it.

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::Cgroups;
 use super::error::{Doing, LaunchError, tried};
+use super::filter::Standard;
 
 pub(crate) use held::Held;
 pub(crate) use store::Store;
@@ -92,9 +93,9 @@ pub(crate) struct Record {
     /// Whether its first process is ours, and the command a child of it.
     #[serde(default)]
     pub(crate) reaper: bool,
-    /// Whether its processes are under the standard system call filter of our own launches.
+    /// The standard system call filter of its processes.
     #[serde(default)]
-    pub(crate) filter: bool,
+    pub(crate) filter: Standard,
     /// Hooks that run after it was started and deleted, so that neither reads a configuration of a thousand
     /// mounts; `None` in records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]

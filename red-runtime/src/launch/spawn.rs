@@ -128,7 +128,8 @@ pub(crate) type OnMade<'a> = &'a mut dyn FnMut(&Spawned, Option<&cgroup::Cgroups
 /// Something is refused; then no process of it is left. Its cgroups are the caller's.
 pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, LaunchError> {
     let namespaces = Namespaces::of(job.spec, &job.root.namespaces)?;
-    let setup = Setup::of(job.spec)?.of_own_launch(job.own);
+    let setup =
+        Setup::of(job.spec)?.of_own_launch(job.own).under(job.filter).keeping_groups(job.keeps_groups);
     super::streams::guard()?;
     let (ours, theirs) = Sync::pair().doing(|| "a socket")?;
     let patience = PATIENCE + hooks::longest(job.spec.hooks().as_ref());

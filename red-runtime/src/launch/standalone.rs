@@ -132,7 +132,6 @@ pub fn launch(
             preserve,
             reaper,
             own: true,
-            filter: plan.seccomp(),
             smack: plan.smack.clone(),
             ..Terms::default()
         },

@@ -36,6 +36,25 @@ impl fmt::Display for CapabilityName {
     }
 }
 
+/// Whether root's container with a capability is root of the machine, where uid 0 inside is the machine's; in
+/// its own user namespace some mean nothing to the kernel (capabilities(7), user_namespaces(7)).
+///
+/// CAP_SYS_ADMIN removes masks and read-only mounts, and so writes the kernel's settings; CAP_SETFCAP gives a
+/// file of a writable export capabilities that hold on the host too; the others change the kernel, or open
+/// files past every mount.
+#[must_use]
+pub fn is_root(capability: Capability, host_users: bool) -> bool {
+    match capability {
+        Capability::SysAdmin | Capability::Setfcap => true,
+        Capability::SysModule
+        | Capability::SysRawio
+        | Capability::SysBoot
+        | Capability::DacReadSearch
+        | Capability::Bpf => host_users,
+        _ => false,
+    }
+}
+
 /// Every capability with its kernel name, in the order of the kernel's numbers
 /// (capabilities(7)).
 pub const CAPABILITIES: [(&str, Capability); 41] = [

@@ -35,6 +35,8 @@ codes! {
     BadValue = "bad-value",
     /// A node adds a capability that an ancestor dropped.
     CapabilityRegained = "capability-regained",
+    /// A capability is granted with which what runs in the node, launched by root, is root of the machine.
+    CapabilityRoot = "capability-root",
     /// A node would put its processes outside an ancestor's limits.
     CgroupEscape = "cgroup-escape",
     /// A command of the configuration failed, took too long, said too much or may not run.

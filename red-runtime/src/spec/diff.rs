@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::layout::{Mount, MountKind};
 use super::plan::Plan;
-use crate::node::capability::capability_name;
+use crate::node::capability::{self, capability_name};
+use crate::node::config::Namespace;
 use crate::node::limit_values::Limit;
 use crate::node::merge::{Resolved, Sharing, Tightest};
 
@@ -108,7 +109,10 @@ fn capabilities(first: &Plan, second: &Plan, all: &mut Vec<More>) {
     let had: Vec<Capability> = first.merged.capabilities.granted().map(|(one, _)| one).collect();
     for (one, _) in second.merged.capabilities.granted() {
         if !had.contains(&one) {
-            add(all, "capability", capability_name(one), "not granted", "granted");
+            let host_users = second.merged.shares.get(Namespace::User).value == Sharing::Host;
+            let granted =
+                if capability::is_root(one, host_users) { "granted: root of the machine" } else { "granted" };
+            add(all, "capability", capability_name(one), "not granted", granted);
         }
     }
 }

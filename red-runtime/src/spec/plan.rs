@@ -10,6 +10,7 @@ use super::identity::{self, Asked, Caller, Inside, Target};
 use super::layout::{self, Layout, Terms};
 use super::oci;
 use crate::command::Shell;
+use crate::node::capability;
 use crate::node::config::Namespace;
 use crate::node::diagnostic::{Code, Diagnostic, Report};
 use crate::node::expand::Launch;
@@ -144,6 +145,7 @@ pub fn plan(
         Err(error) => return impossible(error, report),
     };
     user_namespace_note(request, &merged, &mut report);
+    root_capabilities(&merged, &mut report);
     let terms = terms(request, &merged, &inside, target.uid);
     let layout = layout::layout(family, &merged, terms, host, &mut report);
     let environment = environment::build(&merged, &launch, &mut shell, &mut report);
@@ -221,4 +223,20 @@ fn user_namespace_note(request: &Request, merged: &Merged, report: &mut Report) 
         }
         report.push(note);
     }
+}
+
+/// Warns of capabilities with which a node is confined by nothing.
+fn root_capabilities(merged: &Merged, report: &mut Report) {
+    let host_users = merged.shares.get(Namespace::User).value == Sharing::Host;
+    let root: Vec<_> =
+        merged.capabilities.granted().filter(|(one, _)| capability::is_root(*one, host_users)).collect();
+    let Some((_, first)) = root.first() else { return };
+    let names: Vec<&str> = root.iter().map(|(one, _)| capability::capability_name(*one)).collect();
+    let message = format!("{}: launched by root, the node is root of the machine", names.join(", "));
+    let mut warning = Diagnostic::warning(Code::CapabilityRoot, message)
+        .help("grant it to no node that you would not run as root without a container");
+    if let Some(origin) = first.origin {
+        warning = warning.at(origin.at);
+    }
+    report.push(warning);
 }

@@ -16,6 +16,7 @@ use super::ready::Pending;
 use super::{Common, Kept, Ready, hide, home};
 use crate::launch::console;
 use crate::launch::error::{Doing, LaunchError};
+use crate::launch::filter::Standard;
 use crate::launch::process::{self, Program, chain, refused};
 use crate::launch::seccomp;
 use crate::launch::sync::Message;
@@ -54,6 +55,10 @@ impl<'a> Closed<'a> {
         self.identity(&mut sets, gains && filter.is_some())?;
         let program = self.find()?;
         let filter = filter.map(|filter| Pending::new(filter, gains.then_some(sets)));
+        // That of an engine is loaded after it, and may deny loading any further one.
+        if self.common.setup.standard_filter() == Standard::Node {
+            Standard::Node.load()?;
+        }
         let filter = match filter {
             Some(filter) if filter.asks() => {
                 self.common.sync.hand_over(filter.load_early())?;
@@ -107,11 +112,13 @@ impl<'a> Closed<'a> {
         let user = self.common.setup.process().user();
         let groups: Vec<Gid> =
             user.additional_gids().iter().flatten().map(|gid| Gid::from_raw(*gid)).collect();
-        match rustix::thread::set_thread_groups(&groups) {
-            // In a user namespace of an ordinary user groups cannot be changed (user_namespaces(7),
-            // "/proc/pid/setgroups").
-            Err(Errno::PERM) if groups.is_empty() => {}
-            other => other.doing(|| "supplementary groups")?,
+        if !self.common.setup.keeps_groups() {
+            match rustix::thread::set_thread_groups(&groups) {
+                // In a user namespace of an ordinary user groups cannot be changed (user_namespaces(7),
+                // "/proc/pid/setgroups").
+                Err(Errno::PERM) if groups.is_empty() => {}
+                other => other.doing(|| "supplementary groups")?,
+            }
         }
         rustix::thread::set_keep_capabilities(true).doing(|| "keeping capabilities")?;
         let gid = Gid::from_raw(user.gid());

@@ -9,13 +9,14 @@ use rustix::process::set_parent_process_death_signal;
 use super::capabilities::Sets;
 use super::{Common, Kept, Never, report_and_exit};
 use crate::launch::error::{Doing, LaunchError};
+use crate::launch::filter::Standard;
 use crate::launch::job::{Job, Manner};
 use crate::launch::process::{Program, Setup};
 use crate::launch::reaper::Orders;
 use crate::launch::schedule::Schedule;
 use crate::launch::seccomp::Compiled;
 use crate::launch::sync::{Message, Sync};
-use crate::launch::{filter, hooks, start};
+use crate::launch::{hooks, start};
 use crate::sys;
 
 /// A filter that is loaded right before the command is executed.
@@ -121,8 +122,9 @@ impl<'a> Ready<'a> {
             reporter.say(&Message::Unscheduled).doing(|| "whoever starts the container")?;
             reporter.wait_go()?;
         }
-        if job.filter {
-            filter::load()?;
+        // What comes before may need what it denies.
+        if setup.standard_filter() == Standard::Whole {
+            setup.standard_filter().load()?;
         }
         let die_with_parent = matches!(job.manner, Manner::Foreground { die_with_parent: true, .. });
         let (preserve, waits) = (common.passed, !job.of_engine());
@@ -139,10 +141,11 @@ impl<'a> Ready<'a> {
 
     /// Becomes a further command of a container, under the standard filter where its first process
     /// is. Returns only when that fails.
-    pub(in crate::launch) fn join(self, standard_filter: bool) -> LaunchError {
+    pub(in crate::launch) fn join(self) -> LaunchError {
         let Self { common, program, filter, .. } = self;
         let loaded = common.sync.say(&Message::Ready).doing(|| "the launcher");
-        match loaded.and_then(|()| if standard_filter { filter::load() } else { Ok(()) }) {
+        let standard = common.setup.standard_filter();
+        match loaded.and_then(|()| if standard == Standard::Whole { standard.load() } else { Ok(()) }) {
             Ok(()) => execute(&common.setup, &program, filter.as_deref()),
             Err(error) => error,
         }

@@ -10,6 +10,7 @@ use rustix::process::Resource;
 use super::{Closed, Common, Kept};
 use crate::launch::console::Terminal;
 use crate::launch::error::{Doing, LaunchError};
+use crate::launch::filter::Standard;
 use crate::launch::job::Job;
 use crate::launch::process::Setup;
 use crate::launch::sync::Sync;
@@ -34,8 +35,6 @@ pub(in crate::launch) struct Joined<'a> {
     pub(in crate::launch) console_socket: Option<OwnedFd>,
     /// Descriptors after the standard streams that are its own.
     pub(in crate::launch) passed: u32,
-    /// Whether it gets the standard system call filter.
-    pub(in crate::launch) filter: bool,
 }
 
 impl<'a> Rooted<'a> {
@@ -63,9 +62,9 @@ impl<'a> Rooted<'a> {
     /// # Errors
     /// prctl(2) or setsid(2) fails.
     pub(in crate::launch) fn joined(child: ChildToken, joined: Joined<'a>) -> Result<Self, LaunchError> {
-        let Joined { id, setup, sync, console_socket, passed, filter } = joined;
+        let Joined { id, setup, sync, console_socket, passed } = joined;
         rustix::process::setsid().doing(|| "a session of its own")?;
-        keyring(id, filter)?;
+        keyring(id, setup.standard_filter())?;
         let kept = Kept { console_socket, ..Kept::default() };
         Ok(Self { common: Common { child, setup, sync, passed }, kept })
     }
@@ -102,14 +101,14 @@ fn own_streams(uid: u32) -> Result<(), LaunchError> {
 
 /// The container's own session keyring, by name, so that no process of it possesses the keys of its
 /// launcher (session-keyring(7)).
-fn keyring(id: &str, filter: bool) -> Result<(), LaunchError> {
+fn keyring(id: &str, filter: Standard) -> Result<(), LaunchError> {
     let name = std::ffi::CString::new(format!("_ses.{id}"))
         .map_err(|_nul| LaunchError::refused("id", "contains a NUL byte"))?;
     match sys::keyring::join_new(Some(&name)) {
         // A kernel without keyrings has none to keep from the container.
         Ok(()) | Err(Errno::NOSYS) => Ok(()),
         // A user at the limit of its keys still starts where keyctl(2) is denied anyway.
-        Err(Errno::DQUOT) if filter => Ok(()),
+        Err(Errno::DQUOT) if filter == Standard::Whole => Ok(()),
         Err(errno) => Err(errno).doing(|| "a session keyring (--no-new-keyring does without)"),
     }
 }

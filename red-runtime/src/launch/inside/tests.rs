@@ -92,7 +92,6 @@ fn rooted<'a>(child: ChildToken, process: &'a Process, sync: &'a Sync, passed: u
         sync,
         console_socket: None,
         passed,
-        filter: false,
     };
     Rooted::joined(child, joined).unwrap()
 }
@@ -257,9 +256,10 @@ fn the_root_is_entered_before_anything_is_closed_or_found() {
             cgroups: None,
             resources: None,
             later_filter: false,
+            filter: crate::launch::filter::Standard::None,
+            keeps_groups: false,
             manner: Manner::Foreground { die_with_parent: false, new_session: false, reaper: false },
             start_socket: None,
-            filter: false,
             smack: None,
             console: None,
             streams: None,
@@ -296,7 +296,7 @@ fn the_standard_filter_loads_once_nothing_is_to_be_gained() {
         let process = process(&["true"], "/", &["PATH=/usr/bin:/bin"]);
         let (ours, sync) = Sync::pair().unwrap();
         let ready = closed(child, &process, &sync, 0).become_user().unwrap();
-        crate::launch::filter::load().unwrap();
+        crate::launch::filter::Standard::Whole.load().unwrap();
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         assert!(status.contains("Seccomp:\t2"), "{status}");
         let name = c"x";

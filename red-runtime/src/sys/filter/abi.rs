@@ -1,0 +1,127 @@
+//! Numbers of system calls that filters name, per ABI.
+
+use super::IO_URING;
+
+/// A system call ABI that the running kernel may serve.
+pub(super) struct Abi {
+    /// `AUDIT_ARCH_…` (linux/audit.h).
+    pub(super) arch: u32,
+    /// Calls denied with `EPERM`.
+    pub(super) denied: &'static [u32],
+    /// Calls denied with `ENOSYS`.
+    pub(super) absent: &'static [u32],
+    /// Calls that scriptlets are denied besides, see [`Who::Scriptlets`].
+    pub(super) inner: &'static [u32],
+    /// Calls that change a mode, with the position of the mode among their arguments: chmod fchmod fchmodat
+    /// (fchmodat2 is [`super::FCHMODAT2`]).
+    pub(super) modes: &'static [(u32, u32)],
+    /// Number of ioctl(2).
+    pub(super) ioctl: u32,
+    /// Number of clone(2).
+    pub(super) clone: u32,
+    /// Number of socket(2).
+    pub(super) socket: u32,
+    /// Number of socketcall(2), whose arguments a filter cannot see.
+    pub(super) socketcall: Option<u32>,
+    /// Bit that marks the calls of a second ABI with the same `arch` (x32), which are absent.
+    pub(super) second: Option<u32>,
+}
+
+// In each table, denied: add_key request_key keyctl, which reach keys of others; kexec_load
+// (kexec_file_load); bpf perf_event_open, which look into the kernel; open_by_handle_at, which opens
+// files past every mount. Absent: userfaultfd io_uring_…, the tools of many kernel exploits, and relics.
+// Inner, besides those of `GENERIC`: ptrace process_vm_readv process_vm_writev kcmp, which reach into
+// other processes; mount umount2 pivot_root chroot unshare setns, for whoever is root of a namespace of
+// its own is root again; fanotify_init syslog name_to_handle_at, which look beyond the view.
+#[cfg(target_arch = "x86_64")]
+pub(super) const ABIS: [Abi; 2] = [
+    Abi {
+        arch: 0xc000_003e,
+        denied: &[248, 249, 250, 246, 320, 321, 298, 304],
+        absent: &[323, IO_URING[0], IO_URING[1], IO_URING[2], 134, 156, 180],
+        inner: &[101, 310, 311, 312, 165, 166, 155, 161, 272, 308, 300, 103, 303],
+        modes: &[(90, 1), (91, 1), (268, 2)],
+        ioctl: 16,
+        clone: 56,
+        socket: 41,
+        socketcall: None,
+        second: Some(0x4000_0000),
+    },
+    Abi {
+        arch: 0x4000_0003,
+        denied: &[286, 287, 288, 283, 357, 336, 342],
+        absent: &[374, IO_URING[0], IO_URING[1], IO_URING[2], 86, 149, 169],
+        inner: &[26, 347, 348, 349, 21, 52, 22, 217, 61, 310, 346, 338, 103, 341],
+        modes: &[(15, 1), (94, 1), (306, 2)],
+        ioctl: 54,
+        clone: 120,
+        socket: 359,
+        socketcall: Some(102),
+        second: None,
+    },
+];
+
+#[cfg(target_arch = "aarch64")]
+pub(super) const ABIS: [Abi; 2] = [
+    Abi {
+        arch: 0xc000_00b7,
+        denied: &[217, 218, 219, 104, 294, 280, 241, 265],
+        absent: &[282, IO_URING[0], IO_URING[1], IO_URING[2], 42],
+        inner: &[117, 270, 271, 272, 40, 39, 41, 51, 97, 268, 262, 116, 264],
+        modes: &[(52, 1), (53, 2)],
+        ioctl: 29,
+        clone: 220,
+        socket: 198,
+        socketcall: None,
+        second: None,
+    },
+    Abi {
+        arch: 0x4000_0028,
+        denied: &[309, 310, 311, 347, 401, 386, 364, 371],
+        absent: &[388, IO_URING[0], IO_URING[1], IO_URING[2], 86, 149, 169],
+        inner: &[26, 376, 377, 378, 21, 52, 218, 61, 337, 375, 367, 103, 370],
+        modes: &[(15, 1), (94, 1), (333, 2)],
+        ioctl: 54,
+        clone: 120,
+        socket: 281,
+        socketcall: None,
+        second: None,
+    },
+];
+
+#[cfg(target_arch = "arm")]
+pub(super) const ABIS: [Abi; 1] = [Abi {
+    arch: 0x4000_0028,
+    denied: &[309, 310, 311, 347, 401, 386, 364, 371],
+    absent: &[388, IO_URING[0], IO_URING[1], IO_URING[2], 86, 149, 169],
+    inner: &[26, 376, 377, 378, 21, 52, 218, 61, 337, 375, 367, 103, 370],
+    modes: &[(15, 1), (94, 1), (333, 2)],
+    ioctl: 54,
+    clone: 120,
+    socket: 281,
+    socketcall: None,
+    second: None,
+}];
+
+// The generic table, as on aarch64.
+#[cfg(target_arch = "riscv64")]
+pub(super) const ABIS: [Abi; 1] = [Abi {
+    arch: 0xc000_00f3,
+    denied: &[217, 218, 219, 104, 294, 280, 241, 265],
+    absent: &[282, IO_URING[0], IO_URING[1], IO_URING[2], 42],
+    inner: &[117, 270, 271, 272, 40, 39, 41, 51, 97, 268, 262, 116, 264],
+    modes: &[(52, 1), (53, 2)],
+    ioctl: 29,
+    clone: 220,
+    socket: 198,
+    socketcall: None,
+    second: None,
+}];
+
+#[cfg(not(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "arm",
+    target_arch = "riscv64"
+)))]
+pub(super) const ABIS: [Abi; 0] = [];
