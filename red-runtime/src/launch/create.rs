@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Hooks, LinuxResources, Spec};
+use oci_spec::runtime::{Capability, Hooks, LinuxResources, Spec};
 use rustix::process::Pid;
 
 use super::cgroup::{self, Cgroups, Nested, Wanted};
@@ -235,13 +235,46 @@ fn check(store: &Store, request: &Request<'_>) -> Result<Option<Wanted>, LaunchE
         None => Wanted::of(request.spec, (request.id, &store.scope()), request.terms.systemd)?,
     };
     let resources = request.resources;
-    if wanted.is_none() && resources.is_some_and(cgroup::asks) {
-        return Err(LaunchError::refused(
-            "linux.resources",
-            "this machine has no cgroups to limit anything with",
-        ));
+    if wanted.is_none() {
+        if resources.is_some_and(cgroup::asks) {
+            let why = if request.terms.no_cgroups {
+                "limits need cgroups, and it is to have none"
+            } else {
+                "this machine has no cgroups to limit anything with"
+            };
+            return Err(LaunchError::refused("linux.resources", why));
+        }
+        devices_are_kept(request)?;
     }
     Ok(wanted)
+}
+
+/// Refuses a container without cgroups that could use devices of the machine, for which there is no other filter.
+/// Only the machine's root, in its own user namespace, can: with devices of a plain root, which may be on a file
+/// system that has them, or by making some, which a node needs a capability for.
+///
+/// # Errors
+/// It could. In a plain bundle that is accepted where an engine asks for no cgroups.
+fn devices_are_kept(request: &Request<'_>) -> Result<(), LaunchError> {
+    let others_users = super::namespaces::has_other_users(request.spec);
+    let held = request
+        .spec
+        .process()
+        .as_ref()
+        .and_then(|process| process.capabilities().as_ref()?.bounding().clone());
+    let makes =
+        held.is_some_and(|held| held.contains(&Capability::Mknod) || held.contains(&Capability::SysAdmin));
+    let could = if request.node.is_some() { makes } else { !request.terms.no_cgroups };
+    if !could || others_users || !super::record::is_machines_root() {
+        return Ok(());
+    }
+    let why = if request.node.is_some() {
+        "the node may make devices (CAP_MKNOD or CAP_SYS_ADMIN), and without cgroups it could use all of the machine's"
+    } else {
+        "this machine has no cgroups, without which a container of root can use every device; `--cgroups=disabled` of \
+         podman, `--cgroup-manager disabled` of ours, accept that"
+    };
+    Err(LaunchError::refused("linux.resources.devices", why))
 }
 
 /// Checks how many descriptors a command is to get: no more than a process may have open.

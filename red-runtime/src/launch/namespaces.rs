@@ -200,6 +200,18 @@ fn hosts(kind: i32) -> Vec<(u64, u64)> {
     all.filter_map(|path| rustix::fs::stat(&*path).ok()).map(|stat| (stat.st_dev, stat.st_ino)).collect()
 }
 
+/// Whether a configuration has a user namespace other than the host's.
+pub(crate) fn has_other_users(spec: &Spec) -> bool {
+    let all = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    let users = all.and_then(|all| all.iter().find(|one| one.typ() == LinuxNamespaceType::User));
+    users.is_some_and(|users| {
+        users.path().as_ref().is_none_or(|path| {
+            let stat = rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
+            stat.is_ok_and(|inode| !hosts(libc::CLONE_NEWUSER).contains(&inode))
+        })
+    })
+}
+
 impl Joined {
     /// Whether the process inside joins it by itself: from another mount namespace nobody comes back
     /// to where he was, and from another cgroup namespace nothing can be cloned into a cgroup of the

@@ -117,6 +117,7 @@ pub(super) fn apply(cgroups: &Cgroups, said: &[LinuxDeviceCgroup]) -> Result<(),
         }
         Layout::V1 => {
             let leaf = std::path::Path::new(MOUNT).join("devices").join(cgroups.path.trim_start_matches('/'));
+            is_there(&leaf)?;
             for rule in rules {
                 let file = if rule.allow { "devices.allow" } else { "devices.deny" };
                 for line in v1(&rule) {
@@ -126,6 +127,21 @@ pub(super) fn apply(cgroups: &Cgroups, said: &[LinuxDeviceCgroup]) -> Result<(),
             Ok(())
         }
     }
+}
+
+/// Refuses to go on where there are cgroups of version 1, and none that keep devices.
+///
+/// # Errors
+/// The controller is missing.
+pub(super) fn is_there(leaf: &std::path::Path) -> Result<(), LaunchError> {
+    if leaf.join("devices.deny").exists() {
+        return Ok(());
+    }
+    Err(LaunchError::refused(
+        "linux.resources.devices",
+        "controller `devices` is missing, without which a container of root can use every device; mount it below \
+         /sys/fs/cgroup, or accept that with `--cgroups=disabled` of podman, `--cgroup-manager disabled` of ours",
+    ))
 }
 
 /// Keeps the device rules of a running container out of libcgroups' reach, in a mount namespace of this

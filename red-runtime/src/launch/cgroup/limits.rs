@@ -83,6 +83,11 @@ pub(crate) fn apply(cgroups: &Cgroups, resources: &LinuxResources) -> Result<(),
     }
     let mut rest = resources.clone();
     rest.set_devices(None);
+    if cgroups.layout == Layout::V1 {
+        // libcgroups asks for that controller whatever it is to set.
+        let devices = std::path::Path::new(super::MOUNT).join("devices");
+        filter::is_there(&devices.join(cgroups.path.trim_start_matches('/')))?;
+    }
     support::check(cgroups, &mut rest)?;
     support::without_weight(cgroups.layout, &mut rest);
     let options = ControllerOpt {

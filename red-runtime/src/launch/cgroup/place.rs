@@ -198,6 +198,9 @@ impl Wanted {
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(_) if self.optional => return Ok(None),
+                Err(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+                    return Err(LaunchError::Cgroup { path: self.path.clone(), why: READ_ONLY.to_owned() });
+                }
                 Err(error) => return Err(error).doing(|| format!("cgroup {}", step.display())),
             }
         }
@@ -210,6 +213,11 @@ impl Wanted {
         Ok(Some(self.record()))
     }
 }
+
+/// Why no cgroup can be made, and what to do.
+const READ_ONLY: &str = "/sys/fs/cgroup is read-only (ProtectControlGroups= of a unit, or a container); have it writable \
+     and delegated (Delegate=yes), or do without cgroups (`--cgroups=disabled` of podman, `--cgroup-manager disabled` of \
+     ours; nodes without limits in the foreground need none)";
 
 /// Where a container of root goes when nobody says otherwise. `scope` tells directories of states
 /// apart.

@@ -30,6 +30,15 @@ pub(super) fn check(cgroups: &Cgroups, resources: &mut LinuxResources) -> Result
             return refused(field, &why);
         }
     }
+    for file in resources.unified().iter().flatten().map(|(file, _)| file) {
+        let controller = file.split('.').next().unwrap_or_default();
+        if controller != "cgroup" && !there.has(controller) {
+            let all = there.names();
+            let why =
+                format!("controller `{controller}` is missing; controllers that are available here: {all}");
+            return refused(&format!("unified `{file}`"), &why);
+        }
+    }
     without_missing(cgroups.layout, &there, resources);
     Ok(())
 }
