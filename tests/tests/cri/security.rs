@@ -82,6 +82,9 @@ fn security_contexts_hold() {
             match (made, script) {
                 (Ok(id), Some(script)) => {
                     let output = pod.sh(&id, script);
+                    // A node has a filter of its own beside that of the engine.
+                    let message =
+                        if node { message.replace("Seccomp:\t0", "Seccomp:\t2") } else { message.to_owned() };
                     if output != message {
                         faults.push(format!("{name}, node {node}: {output}"));
                     }
