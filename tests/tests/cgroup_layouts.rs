@@ -174,6 +174,35 @@ fn without_the_means_to_keep_devices_a_container_of_root_is_refused() {
     });
     std::os::unix::fs::chown(users.join("rootfs"), Some(100_000), Some(100_000)).expect("root may");
     assert_eq!(run_with(gone, &[], &users).code, 0, "in its own user namespace it can use none");
+    // Whom the machine's root is in it, or a group of the machine, opens devices all the same.
+    for (uid, gid) in [(0, 0), (100_000, 0)] {
+        let name = format!("users-{uid}-{gid}");
+        let bundle = engine.stage.plain(&name, &["true"], |spec| {
+            let map = |first: u32| json!([{"containerID": 0, "hostID": first, "size": 1000}]);
+            spec["linux"]["uidMappings"] = map(uid);
+            spec["linux"]["gidMappings"] = map(gid);
+            spec["linux"]["namespaces"].as_array_mut().expect("it is a list").push(json!({"type": "user"}));
+        });
+        assert!(refused(&run_with(gone, &[], &bundle)).contains("this machine has no cgroups"), "{name}");
+    }
+    // A volume may hold devices, which a node's own mounts do not.
+    for (options, accepted) in [(json!(["rbind", "rw"]), false), (json!(["rbind", "rw", "rnodev"]), true)] {
+        let bundle = engine.node(&format!("volume-{accepted}"), &["true"], |spec| {
+            let volume =
+                json!({"destination": "/volume", "type": "bind", "source": "/opt", "options": options});
+            spec["mounts"].as_array_mut().expect("it is a list").push(volume);
+        });
+        let said = run_with(gone, &[], &bundle);
+        assert!(
+            accepted && said.code == 0
+                || !accepted && refused(&said).contains("/volume is mounted without `nodev`"),
+            "{options}: {}",
+            said.err
+        );
+    }
+    let long =
+        engine.stage.plain("long", &["true"], |spec| spec["linux"]["cgroupsPath"] = json!("x".repeat(5000)));
+    assert!(refused(&run_with("true", &[], &long)).contains("too long"));
     if hybrid() {
         let script = "umount /sys/fs/cgroup/devices";
         for resources in [json!({}), json!({"pids": {"limit": 9}})] {

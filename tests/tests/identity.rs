@@ -47,6 +47,14 @@ for mode in 0o4755, 0o2755, 0o6711:
     by("openat2", lambda name, how=how: libc.syscall(437, at, name.encode(), how, len(how)))
     by("mknodat", lambda name, mode=mode: os.mknod(name, 0o100000 | mode))
     by("copied", lambda name, mode=mode: os.copy_file_range(os.open("/usr/bin/true", os.O_RDONLY), os.open(name, os.O_CREAT | os.O_WRONLY, mode), 99))
+# The bit stays over a write where the group may not execute, and then an access control list lets it.
+acl = struct.pack("<I" + "HHI" * 5, 2, 1, 7, 0xffffffff, 2, 7, 0, 4, 5, 0xffffffff, 16, 7, 0xffffffff, 32, 5, 0xffffffff)
+def listed(name):
+    fd = os.open(name, os.O_CREAT | os.O_RDWR, 0o2705)
+    os.write(fd, b"#!/bin/sh\n")
+    os.setxattr(name, "system.posix_acl_access", acl)
+tries["listed"] = lambda: listed("listed")
+tries["tmpfile"] = lambda: os.link(f"/proc/self/fd/{os.open('.', os.O_TMPFILE | os.O_RDWR, 0o4755)}", "tmpfile", src_dir_fd=at, follow_symlinks=True)
 tries["capability"] = lambda: (fresh("capability"), os.setxattr("capability", "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 7, 0, 0, 0)))
 for name, give in tries.items():
     try: give(name) if give.__code__.co_argcount else give()
@@ -57,14 +65,15 @@ for name, give in tries.items():
 print("tried", len(tries))
 "##;
 
-/// Files below a directory that run as their owner, with something in them.
+/// Files below a directory that run as their owner. One that is empty is no better: whoever may write to it as the
+/// host's root leaves it the bits.
 fn armed(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).expect("it is there").flatten() {
         let facts = fs::symlink_metadata(entry.path()).expect("it is there");
         let mut value = [0; 64];
         let capable = rustix::fs::lgetxattr(entry.path(), "security.capability", &mut value[..]).is_ok();
-        if facts.is_file() && (facts.permissions().mode() & 0o6000 != 0 && facts.len() > 0 || capable) {
+        if facts.is_file() && (facts.permissions().mode() & 0o6000 != 0 || capable) {
             found.push(entry.file_name().to_string_lossy().into_owned());
         }
     }

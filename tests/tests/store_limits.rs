@@ -1,10 +1,11 @@
 //! How much scriptlets and what reads foreign metadata may take of the machine.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use red_tests::call::run;
+use red_tests::skip;
 use red_tests::store::Ground;
 use rustix::mount::{MountFlags, mount};
 
@@ -152,22 +153,52 @@ fn what_reads_foreign_metadata_is_confined() {
     assert!(ground.dnf("node", &["red-list", "--available"]).out.contains("one"));
 }
 
+/// An image that is mounted, until the end.
+struct Loop(PathBuf);
+
+impl Loop {
+    fn mount(image: &Path, point: &Path) -> Option<Self> {
+        fs::create_dir(point).expect("it is ours");
+        let mounted = run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(point));
+        if mounted.code != 0 {
+            skip("needs loop devices");
+            return None;
+        }
+        Some(Self(point.to_owned()))
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        run(Command::new("umount").arg("--lazy").arg(&self.0));
+    }
+}
+
 /// No file of a node runs as its owner by the host's own path to the pool, unless that was asked for: in nodes it
 /// would be without effect.
 #[test]
 fn files_that_run_as_their_owner_lose_that() {
     use std::os::unix::fs::PermissionsExt;
     let ground = Ground::new();
-    let body = "%install\nmkdir -p %{buildroot}/usr/share\ncd %{buildroot}/usr/share\necho x | tee by-mode by-caps by-group plain\n\
+    let body = "%install\nmkdir -p %{buildroot}/usr/share\ncd %{buildroot}/usr/share\necho x | tee by-mode by-caps by-group by-lock plain\n\
                 %post\necho x > /usr/share/by-script; chmod 4755 /usr/share/by-script\n\
                 %files\n%attr(4755,root,root) /usr/share/by-mode\n%attr(2755,root,root) /usr/share/by-group\n\
-                %caps(cap_net_raw=ep) /usr/share/by-caps\n/usr/share/plain\n";
+                %attr(2644,root,root) /usr/share/by-lock\n%caps(cap_net_raw=ep) /usr/share/by-caps\n/usr/share/plain\n";
     ground.build("powers", "1", body);
     ground.build("other", "1", "%files\n");
     ground.publish("main", &[]);
+    // The first pool is on a file system that does not tell kinds of files where it lists them.
+    let image = ground.pool.write("image", "");
+    fs::File::options()
+        .write(true)
+        .open(&image)
+        .and_then(|file| file.set_len(256 << 20))
+        .expect("it is ours");
+    let made = run(Command::new("mkfs.ext4").args(["-q", "-O", "^filetype"]).arg(&image)).code == 0;
+    let _disk = made.then(|| Loop::mount(&image, &ground.node("pool-false")));
     for kept in [false, true] {
         let name = format!("pool-{kept}/node");
-        fs::create_dir(ground.node(&format!("pool-{kept}"))).expect("it is ours");
+        fs::create_dir_all(ground.node(&format!("pool-{kept}"))).expect("it is ours");
         ground.create(&name, Some("main"));
         let allow: &[&str] = if kept { &["--allow-file=/usr/share/"] } else { &[] };
         let said = ground.dnf(&name, &[allow, &["-y", "install", "powers"]].concat()).good();
@@ -176,7 +207,7 @@ fn files_that_run_as_their_owner_lose_that() {
             None => assert!(kept, "{}", said.err),
             Some(line) => {
                 assert!(
-                    !kept && line.contains("/usr/share/by-caps and 3 more") && line.contains("--allow-file")
+                    !kept && line.contains("/usr/share/by-caps and 4 more") && line.contains("--allow-file")
                 );
             }
         }
@@ -188,9 +219,10 @@ fn files_that_run_as_their_owner_lose_that() {
         };
         let wanted = if kept { (0o4755, 0o2755, 0o4755) } else { (0o755, 0o755, 0o755) };
         assert_eq!((mode("by-mode"), mode("by-group"), mode("by-script")), wanted);
+        assert_eq!(mode("by-lock"), if kept { 0o2644 } else { 0o644 });
         let listed = ground.dnf(&name, &["red-check", "--files"]).out;
         let listed = listed.lines().filter(|line| line.starts_with("node: set-id: /usr/share/by-")).count();
-        assert_eq!(listed, if kept { 2 } else { 0 }, "those of packages");
+        assert_eq!(listed, if kept { 3 } else { 0 }, "those of packages");
         let mut value = [0; 64];
         let path = ground.node(&name).join("usr/share/by-caps");
         let length = rustix::fs::getxattr(&path, "security.capability", &mut value[..]);

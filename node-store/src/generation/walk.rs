@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Dir, FileType, Mode, fstat, openat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, fstat, openat, statat};
 
 use super::{At, DIRECTORY, StoreError};
 
@@ -100,7 +100,16 @@ pub(crate) fn entries(dir: &OwnedFd, path: &Path) -> Result<Vec<(std::ffi::CStri
         let entry = entry.at(path)?;
         let name = entry.file_name();
         if name != c"." && name != c".." {
-            found.push((name.to_owned(), entry.file_type()));
+            let kind = match entry.file_type() {
+                // Some file systems do not tell (readdir(3), "d_type").
+                FileType::Unknown => {
+                    let shown = || path.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
+                    let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
+                    FileType::from_raw_mode(stat.or_else(|errno| Err(errno).at(shown()))?.st_mode)
+                }
+                kind => kind,
+            };
+            found.push((name.to_owned(), kind));
         }
     }
     Ok(found)

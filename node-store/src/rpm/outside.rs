@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, chownat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, chmodat, chownat, statat};
 use rustix::io::Errno;
 
 use super::Rules;
@@ -34,8 +34,13 @@ pub(crate) fn disarm(upper: &OwnedFd, rules: &Rules<'_>) -> Result<Vec<PathBuf>,
         {
             return;
         }
-        // A change of owner takes all of them, also where neither user nor group is given (chown(2)).
-        let taken = chownat(walk.dir(), name, None, None, AtFlags::SYMLINK_NOFOLLOW);
+        // A change of owner takes capabilities, also where neither user nor group is given (chown(2)), and the bits
+        // but for set-group-ID where the group may not execute. Nothing else changes the staging area any more, so
+        // that the name is still the file's.
+        let plain = |stat: rustix::fs::Stat| Mode::from_raw_mode(stat.st_mode & 0o1777);
+        let taken = chownat(walk.dir(), name, None, None, AtFlags::SYMLINK_NOFOLLOW)
+            .and_then(|()| statat(walk.dir(), name, AtFlags::SYMLINK_NOFOLLOW))
+            .and_then(|stat| chmodat(walk.dir(), name, plain(stat), AtFlags::empty()));
         let left = || if is_privileged(walk, name) { Err(Errno::PERM) } else { Ok(()) };
         match taken.and_then(|()| left()) {
             Ok(()) => found.push(path()),
@@ -139,17 +144,17 @@ mod tests {
             rustix::fs::open(dir.path(), crate::generation::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
         let owned = BTreeSet::from([PathBuf::from("/etc/owned")]);
         use std::os::unix::fs::PermissionsExt;
-        for (below, mode) in [("etc/owned", 0o4711), ("etc/strange", 0o2755)] {
+        for (below, mode) in [("etc/owned", 0o4711), ("etc/strange", 0o2755), ("top", 0o2644)] {
             let permissions = PermissionsExt::from_mode(mode);
             std::fs::set_permissions(dir.path().join(below), permissions).unwrap();
         }
         let allowed = ["/etc/strange".to_owned()];
         let rules = Rules { more: &[], allowed: &allowed };
-        assert_eq!(disarm(&upper, &rules).unwrap(), [PathBuf::from("/etc/owned")]);
+        assert_eq!(disarm(&upper, &rules).unwrap(), ["/etc/owned", "/top"].map(PathBuf::from));
         assert!(disarm(&upper, &rules).unwrap().is_empty());
         let mode =
             |below: &str| std::fs::metadata(dir.path().join(below)).unwrap().permissions().mode() & 0o7777;
-        assert_eq!((mode("etc/owned"), mode("etc/strange")), (0o711, 0o2755));
+        assert_eq!((mode("etc/owned"), mode("etc/strange"), mode("top")), (0o711, 0o2755, 0o644));
         assert_eq!(
             strangers(&upper, &owned).unwrap(),
             [PathBuf::from("/etc/strange"), PathBuf::from("/etc/\u{fffd}")]

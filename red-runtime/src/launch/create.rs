@@ -250,29 +250,39 @@ fn check(store: &Store, request: &Request<'_>) -> Result<Option<Wanted>, LaunchE
 }
 
 /// Refuses a container without cgroups that could use devices of the machine, for which there is no other filter.
-/// Only the machine's root, in its own user namespace, can: with devices of a plain root, which may be on a file
-/// system that has them, or by making some, which a node needs a capability for.
+/// Only the machine's root can: by making some, with a capability in the host's user namespace; or by opening those
+/// of a plain root, or of an engine's volume, whatever user namespace its user or group of the machine is in.
 ///
 /// # Errors
 /// It could. In a plain bundle that is accepted where an engine asks for no cgroups.
 fn devices_are_kept(request: &Request<'_>) -> Result<(), LaunchError> {
-    let others_users = super::namespaces::has_other_users(request.spec);
-    let held = request
-        .spec
-        .process()
-        .as_ref()
-        .and_then(|process| process.capabilities().as_ref()?.bounding().clone());
-    let makes =
-        held.is_some_and(|held| held.contains(&Capability::Mknod) || held.contains(&Capability::SysAdmin));
-    let could = if request.node.is_some() { makes } else { !request.terms.no_cgroups };
-    if !could || others_users || !super::record::is_machines_root() {
+    if !super::record::is_machines_root() {
         return Ok(());
     }
-    let why = if request.node.is_some() {
-        "the node may make devices (CAP_MKNOD or CAP_SYS_ADMIN), and without cgroups it could use all of the machine's"
-    } else {
+    let spec = request.spec;
+    let held =
+        spec.process().as_ref().and_then(|process| process.capabilities().as_ref()?.bounding().clone());
+    let makes = !super::namespaces::has_other_users(spec)
+        && held.is_some_and(|held| held.contains(&Capability::Mknod) || held.contains(&Capability::SysAdmin));
+    let opens = !super::namespaces::has_only_others(spec);
+    let why = if request.node.is_none() {
+        if !makes && !opens || request.terms.no_cgroups {
+            return Ok(());
+        }
         "this machine has no cgroups, without which a container of root can use every device; `--cgroups=disabled` of \
          podman, `--cgroup-manager disabled` of ours, accept that"
+            .to_owned()
+    } else if makes {
+        "the node may make devices (CAP_MKNOD or CAP_SYS_ADMIN), and without cgroups it could use all of the machine's"
+            .to_owned()
+    } else if let Some(mount) = request.root.mounts.iter().find(|mount| opens && mount.may_have_devices()) {
+        format!(
+            "{} is mounted without `nodev` (`rnodev` for all below), and without cgroups the node could use devices in \
+             it",
+            mount.destination
+        )
+    } else {
+        return Ok(());
     };
     Err(LaunchError::refused("linux.resources.devices", why))
 }

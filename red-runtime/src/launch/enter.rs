@@ -113,6 +113,15 @@ pub(crate) fn like_first(
     Ok(process)
 }
 
+/// Whether a further command keeps the caller's supplementary groups, as the first does: where it is the same user,
+/// and nobody asked for others.
+fn keeps_groups(record: &Record, process: &OciProcess, spec: &Spec) -> bool {
+    let (asked, first) = (process.user(), spec.process().as_ref().map(|first| first.user()));
+    let same = first.is_some_and(|first| (first.uid(), first.gid()) == (asked.uid(), asked.gid()));
+    let none = asked.additional_gids().as_ref().is_none_or(Vec::is_empty);
+    record.redpath.is_some() && !record.engine && !record.identity && same && none
+}
+
 /// The user of a further command where the node says who that is. Engines do not know of it: they ask
 /// for 0 where nobody asked them for anything.
 fn as_first(asked: &User, first: &User) -> Result<User, LaunchError> {
@@ -184,7 +193,7 @@ pub(crate) fn enter(
         .in_domain(settings::personality(&spec)?)
         .of_own_launch(record.redpath.is_some() && !record.engine)
         .under(record.filter)
-        .keeping_groups(record.redpath.is_some() && !record.engine && !record.identity);
+        .keeping_groups(keeps_groups(&record, process, &spec));
     if setup.terminal() != terms.console.is_some() {
         return Err(LaunchError::refused(
             "process.terminal",

@@ -212,6 +212,18 @@ pub(crate) fn has_other_users(spec: &Spec) -> bool {
     })
 }
 
+/// Whether a configuration makes a user namespace in which nobody is a user or group that the system gives rights
+/// to (login.defs(5), SYS_UID_MAX and SYS_GID_MAX): uid 0 and groups such as `disk`, for which a user namespace is
+/// no obstacle. Of one that it joins that is not known.
+pub(crate) fn has_only_others(spec: &Spec) -> bool {
+    const SYSTEM: u32 = 1000;
+    let Some(linux) = spec.linux() else { return false };
+    let mut all = linux.namespaces().iter().flatten();
+    let fresh = all.any(|one| one.typ() == LinuxNamespaceType::User && one.path().is_none());
+    let mut maps = linux.uid_mappings().iter().chain(linux.gid_mappings()).flatten();
+    fresh && maps.all(|map| map.host_id() >= SYSTEM)
+}
+
 impl Joined {
     /// Whether the process inside joins it by itself: from another mount namespace nobody comes back
     /// to where he was, and from another cgroup namespace nothing can be cloned into a cgroup of the

@@ -4,13 +4,13 @@
 //!
 //! A program of the classic BPF (seccomp(2)), written out per architecture, because a launch has no
 //! time for compiling one. The kernel remembers which calls it allows whatever their arguments, so
-//! a running command pays for ioctl(2) and chmod(2) only.
+//! a running command pays for ioctl(2), open(2) and chmod(2) only.
 
 mod abi;
 
 use libc::sock_filter;
 
-use abi::{ABIS, Abi};
+use abi::{ABIS, Abi, Moding, mode_of};
 
 use super::seccomp::Test::{AnyOf, AtLeast, Equal};
 use super::seccomp::{self, ARCHITECTURE, Filter, NUMBER, argument, fail, finish, when};
@@ -39,6 +39,13 @@ const CLONE3: u32 = 435;
 /// fchmodat2(2), from the generic table.
 const FCHMODAT2: u32 = 452;
 
+/// openat2(2), from the generic table. The mode is in memory, where a filter cannot look.
+const OPENAT2: u32 = 437;
+
+/// Flags of open(2) with which the mode counts: O_CREAT, and that of O_TMPFILE which is not O_DIRECTORY. They are
+/// the same in all ABIs of the table (asm-generic/fcntl.h).
+const MAKES: u32 = 0o100 | 0o20_000_000;
+
 /// Set-user-ID and set-group-ID (inode(7)). A directory with the latter is harmless, but a filter cannot
 /// see what a mode is for.
 const SET_ID: u32 = 0o6000;
@@ -66,9 +73,10 @@ pub(crate) enum Who {
     /// The command of a node that an engine launches, beside the engine's own filter. It only keeps files of
     /// writable exports from being made set-user-ID or set-group-ID: nobody inside gains by one (`nosuid`,
     /// `no_new_privs`), but users of the host do who reach it by the path of the export (CVE-2021-41091 was
-    /// that of another store). A mode given to open(2) or mknod(2) is left alone: those bits end with the first
-    /// byte that is written without CAP_FSETID in the initial user namespace (file_remove_privs() of the
-    /// kernel), which no node has that is not granted it.
+    /// that of another store). That goes for new files too: the bits end with the first byte that a node writes, but
+    /// not with those that the host's root appends, and set-group-ID stays where the group may not execute, which
+    /// an access control list changes later. As with systemd's `RestrictSUIDSGID=`, openat2(2) and io_uring are
+    /// absent for it.
     #[cfg(feature = "launch")]
     Node,
     /// Scriptlets, and rpm that runs them, once the install view stands: nobody there makes namespaces
@@ -125,8 +133,8 @@ enum Verdict {
     Clone,
     /// The family decides.
     Socket,
-    /// The mode decides, the argument with this index.
-    Mode(u32),
+    /// The mode decides.
+    Mode(Moding),
 }
 
 impl Verdict {
@@ -147,9 +155,17 @@ impl Verdict {
             Self::Fail(action) => vec![finish(action)],
             Self::Ioctl => one_of(false, 1, &TERMINAL_INPUT, PERM),
             Self::Socket => one_of(true, 0, &FAMILIES, fail(libc::EAFNOSUPPORT)),
-            Self::Mode(index) => {
-                let none = [when(AnyOf, SET_ID, 1), finish(PERM), finish(libc::SECCOMP_RET_ALLOW)];
-                std::iter::once(seccomp::load(argument(index))).chain(none).collect()
+            Self::Mode(Moding { mode, flags, .. }) => {
+                let mut all = vec![seccomp::load(argument(mode))];
+                if let Some(flags) = flags {
+                    // Past the flags, and what is done for them.
+                    all.extend([when(AnyOf, SET_ID, 3), seccomp::load(argument(flags))]);
+                    all.extend([when(AnyOf, MAKES, 1), finish(PERM)]);
+                } else {
+                    all.extend([when(AnyOf, SET_ID, 1), finish(PERM)]);
+                }
+                all.push(finish(libc::SECCOMP_RET_ALLOW));
+                all
             }
             Self::Clone => {
                 let none = [when(AnyOf, NAMESPACES, 1), finish(PERM), finish(libc::SECCOMP_RET_ALLOW)];
@@ -169,6 +185,8 @@ fn block(abi: &Abi, who: Who) -> Vec<sock_filter> {
         calls.extend(abi.denied.iter().map(|call| (*call, Verdict::Fail(PERM))));
         calls.extend(abi.absent.iter().map(|call| (*call, Verdict::Fail(NOSYS))));
         calls.push((abi.ioctl, Verdict::Ioctl));
+    } else {
+        calls.extend(IO_URING.map(|call| (call, Verdict::Fail(NOSYS))));
     }
     if who == Who::Scriptlets {
         calls.extend(abi.inner.iter().chain(&GENERIC).map(|call| (*call, Verdict::Fail(PERM))));
@@ -178,8 +196,9 @@ fn block(abi: &Abi, who: Who) -> Vec<sock_filter> {
         calls.extend(abi.socketcall.iter().chain([&CLONE3]).map(|call| (*call, Verdict::Fail(NOSYS))));
     } else {
         // rpm gives files of packages their modes; the store looks at what is left of them afterwards.
-        let modes = abi.modes.iter().copied().chain([(FCHMODAT2, 2)]);
-        calls.extend(modes.map(|(call, index)| (call, Verdict::Mode(index))));
+        let modes = abi.modes.iter().copied().chain([mode_of(FCHMODAT2, 2)]);
+        calls.extend(modes.map(|one| (one.call, Verdict::Mode(one))));
+        calls.push((OPENAT2, Verdict::Fail(NOSYS)));
     }
     calls.sort_unstable_by_key(|(call, _)| *call);
     tree(&calls, &mut all);

@@ -128,6 +128,10 @@ impl Wanted {
         if clean.split('/').any(|part| part == "..") {
             return bad("it leads upwards");
         }
+        // mkdir(2) would refuse it, and so would whoever removes it.
+        if clean.split('/').any(|part| part.len() > 255) || clean.len() > 2048 {
+            return bad("it is too long (255 bytes a part, 2048 in all)");
+        }
         let user = rustix::process::geteuid().as_raw();
         let (mut missing, mut standing) = (Vec::new(), Vec::new());
         for mount in hierarchies(layout) {

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use crate::spec::engine::NamedNamespace;
 use crate::spec::engine::room::MissingPoint;
 use crate::spec::layout::Entry;
-use crate::sys::mount_attr::MountAttr;
+use crate::sys::mount_attr::{MountAttr, flag};
 
 /// What a root is made of.
 #[derive(Clone, Debug, Default)]
@@ -129,6 +129,19 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
+    /// Whether devices of the machine can be in it, and be opened: in what is bound, and in a disk; not in file
+    /// systems that are made empty, where nobody makes any without a capability.
+    pub(crate) fn may_have_devices(&self) -> bool {
+        const EMPTY: [&str; 7] = ["cgroup", "cgroup2", "devpts", "mqueue", "proc", "sysfs", "tmpfs"];
+        let below = self.recursive.set & flag::NODEV != 0;
+        let itself = below || self.attr.set & flag::NODEV != 0;
+        match &self.what {
+            What::Bind { all, .. } => !(if *all { below } else { itself }),
+            What::New { fstype, .. } => !itself && !EMPTY.contains(&fstype.as_str()),
+            What::File(_) | What::Cgroups => false,
+        }
+    }
+
     /// Has the source of a bind compared with what it was when it was checked.
     pub(crate) fn check(&mut self, found: Option<(u64, u64)>) {
         if let (What::Bind { source, .. }, Some(id)) = (&mut self.what, found)
