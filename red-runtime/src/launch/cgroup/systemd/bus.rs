@@ -5,10 +5,12 @@
 //! What is encoded is zbus's.
 
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::patient::Patient;
+use crate::node::place::plain;
+use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zbus::wire::serialized::{Context, Data};
@@ -25,7 +27,7 @@ const LARGEST: usize = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BusError {
     /// The socket is not there, or the bus is gone.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", in_words(source))]
     Io {
         /// What was done.
         what: String,
@@ -48,6 +50,17 @@ pub(super) enum BusError {
     },
 }
 
+/// Why a socket failed, in words from which podman does not take it that the command is missing.
+fn in_words(error: &io::Error) -> String {
+    match Errno::from_io_error(error) {
+        Some(errno) => plain(errno),
+        None if error.kind() == io::ErrorKind::TimedOut => {
+            format!("no answer within {} s", PATIENCE.as_secs())
+        }
+        None => error.to_string(),
+    }
+}
+
 impl BusError {
     /// Whether it is the answer of this name, without what all names of systemd's begin with.
     pub(super) fn is(&self, wanted: &str) -> bool {
@@ -64,7 +77,7 @@ impl From<zbus::Error> for BusError {
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Bus {
-    stream: UnixStream,
+    stream: Patient,
     serial: u32,
     /// Jobs that have ended: their object and result.
     ended: Vec<(String, String)>,
@@ -172,9 +185,7 @@ impl Bus {
     fn connect(path: &Path) -> Result<Self, BusError> {
         let what = || format!("message bus {}", path.display());
         let with = |source| BusError::Io { what: what(), source };
-        let stream = UnixStream::connect(path).map_err(with)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(with)?;
-        stream.set_write_timeout(Some(PATIENCE)).map_err(with)?;
+        let stream = Patient::connect(path, PATIENCE).map_err(with)?;
         let mut bus = Self { stream, serial: 0, ended: Vec::new() };
         bus.authenticate().map_err(with)?;
         let _name: String = bus.call(BUS.method("Hello"), &())?;
@@ -240,10 +251,10 @@ impl Bus {
         message.resize(message.len().next_multiple_of(8), 0);
         message.extend(body);
         let with = |source| BusError::Io { what: format!("calling {member}"), source };
+        self.stream.again(PATIENCE);
         self.stream.write_all(&message).map_err(with)?;
-        let end = Instant::now() + PATIENCE;
         loop {
-            let heard = self.hear(member, end)?;
+            let heard = self.hear(member)?;
             if heard.number(REPLY_SERIAL) != Some(self.serial) {
                 continue;
             }
@@ -274,24 +285,18 @@ impl Bus {
     /// # Errors
     /// The bus is gone, or the job takes too long.
     pub(super) fn wait_job(&mut self, job: &str) -> Result<String, BusError> {
-        let end = Instant::now() + PATIENCE;
+        self.stream.again(PATIENCE);
         loop {
             if let Some(at) = self.ended.iter().position(|(ended, _)| ended == job) {
                 return Ok(self.ended.swap_remove(at).1);
             }
-            self.hear("a job of systemd", end)?;
+            self.hear("a job of systemd")?;
         }
     }
 
     /// Reads a message, and keeps what it says of jobs.
-    fn hear(&mut self, what: &str, end: Instant) -> Result<Message, BusError> {
-        let message = self.read(end).map_err(|source| match source.kind() {
-            // The limit is over (socket(7), SO_RCVTIMEO).
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                BusError::NoBus(format!("{what}: no answer within {} s", PATIENCE.as_secs()))
-            }
-            _ => BusError::Io { what: what.to_owned(), source },
-        })?;
+    fn hear(&mut self, what: &str) -> Result<Message, BusError> {
+        let message = self.read().map_err(|source| BusError::Io { what: what.to_owned(), source })?;
         let message = decode(message)?;
         if message.kind == SIGNAL && message.text(MEMBER).as_deref() == Some("JobRemoved") {
             let (_, job, _, result): (u32, zbus::OwnedObjectPath, String, String) = message.decode()?;
@@ -301,12 +306,7 @@ impl Bus {
     }
 
     /// Bytes of the next message.
-    fn read(&mut self, end: Instant) -> io::Result<Vec<u8>> {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        self.stream.set_read_timeout(Some(left))?;
+    fn read(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; FIXED];
         self.stream.read_exact(&mut bytes)?;
         let whole = whole_length(&bytes).filter(|length| *length <= LARGEST);
@@ -376,7 +376,9 @@ fn unix_path(address: &str) -> Result<PathBuf, BusError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
     use std::process::{Child, Command, Stdio};
+    use std::time::Instant;
 
     use super::*;
 
@@ -424,7 +426,7 @@ mod tests {
             "{missing}"
         );
         let none = Bus::connect(Path::new("/no/such/bus")).unwrap_err().to_string();
-        assert!(none.contains("/no/such/bus"), "{none}");
+        assert_eq!(none, "message bus /no/such/bus: missing (ENOENT)");
     }
 
     #[test]

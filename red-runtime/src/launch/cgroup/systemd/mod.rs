@@ -5,6 +5,7 @@
 //! whenever it is reloaded.
 
 mod bus;
+mod patient;
 mod properties;
 
 use std::path::Path;
