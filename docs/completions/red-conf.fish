@@ -182,7 +182,7 @@ complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l admin -d 'Adm
 complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l rmain -d 'Replaces main.yaml' -r -F
 complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l type -d 'When the service counts as started' -r -f -a "exec\t'Once red-wrap is executed'
 notify\t'Once the command says so (sd_notify(3))'"
-complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l name -d 'Container name (used by red-wrap ps, kill, enter, logs)' -r
+complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l name -d 'Container name (used by red-wrap ps, kill, enter, logs) [default: the node\'s alias]' -r
 complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l red-wrap -d 'Path of red-wrap on the machine that runs the unit' -r -F
 complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l color -d 'Controls when to use color' -r -f -a "auto\t''
 always\t''

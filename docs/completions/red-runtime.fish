@@ -318,7 +318,7 @@ complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from unit" -l rmain -d 'Replaces main.yaml' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from unit" -l type -d 'When the service counts as started' -r -f -a "exec\t'Once red-wrap is executed'
 notify\t'Once the command says so (sd_notify(3))'"
-complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from unit" -l name -d 'Container name (used by red-wrap ps, kill, enter, logs)' -r
+complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from unit" -l name -d 'Container name (used by red-wrap ps, kill, enter, logs) [default: the node\'s alias]' -r
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from unit" -l red-wrap -d 'Path of red-wrap on the machine that runs the unit' -r -F
 complete -c red-runtime -n "__fish_red_runtime_using_subcommand conf; and __fish_seen_subcommand_from unit" -l color -d 'Controls when to use color' -r -f -a "auto\t''
 always\t''

@@ -75,6 +75,13 @@ fn cause(text: &str, here: &dyn Surroundings) -> Option<String> {
     if says("Too many open files") {
         return Some("the limit on open files is reached: ulimit -n, LimitNOFILE= of a unit".to_owned());
     }
+    if says("SIGSYS") {
+        let told = says("SystemCallFilter=");
+        return (!told).then(|| "SystemCallFilter= of a unit has to allow `@mount @privileged`".to_owned());
+    }
+    if says("File too large") {
+        return Some("the limit on sizes of files is reached: ulimit -f, LimitFSIZE= of a unit".to_owned());
+    }
     if (says("newuidmap") || says("newgidmap")) && has_status(here, "NoNewPrivs:", "1") {
         return Some(
             "NoNewPrivileges= of a unit keeps set-user-id programs from working, and where a unit has no root \
@@ -109,7 +116,10 @@ fn cause(text: &str, here: &dyn Surroundings) -> Option<String> {
             denied(here)
         };
     }
-    None
+    (says("(EPERM)") && filtered(here)).then(|| {
+        "a system call filter is on this process: SystemCallFilter= of a unit has to allow `@mount @privileged`"
+            .to_owned()
+    })
 }
 
 fn denied(here: &dyn Surroundings) -> Option<String> {
@@ -148,7 +158,7 @@ mod tests {
         let profile = Made(&[("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1")]);
         let privileges = Made(&[("/proc/self/status", "NoNewPrivs:\t1\nSeccomp:\t0")]);
         let plain = Made(&[]);
-        let cases: [(&str, &Made, &str); 15] = [
+        let cases: [(&str, &Made, &str); 16] = [
             ("new namespaces: Function not implemented (os error 38)", &filter, "RestrictNamespaces="),
             (
                 "state directory /run/red-runtime: Read-only file system (os error 30)",
@@ -169,6 +179,7 @@ mod tests {
             ("new namespaces: Resource temporarily unavailable (os error 11)", &plain, "ulimit -u"),
             ("new namespaces: Operation not supported (os error 95)", &plain, "threaded"),
             ("newgidmap (package uidmap): Too many open files (os error 24)", &plain, "ulimit -n"),
+            ("file /etc/passwd: File too large (os error 27)", &plain, "ulimit -f"),
             ("newgidmap: newgidmap: write to gid_map failed", &privileges, "NoNewPrivileges="),
             ("host name `core`: not allowed (EPERM)", &filter, "ProtectHostname="),
             ("host name: not allowed (EPERM)", &profile, "apparmor_restrict"),

@@ -90,7 +90,7 @@ pub(super) fn is_unprintable(letter: char) -> bool {
 }
 
 /// Name of a container for an alias: podman has no others than these letters.
-fn container(alias: &str) -> String {
+pub(crate) fn container(alias: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter);
     let name: String = alias.chars().map(|letter| if plain(letter) { letter } else { '-' }).collect();
     // It has to begin with a letter or digit.

@@ -150,6 +150,8 @@ fn lives(node: &Wrapped, delegate: bool, ways: &[&str]) {
         assert!(said.contains(text), "{text}: {said}");
     }
     drop(service);
+    // Launchers that were killed leave records.
+    node.stage.runtime(["gc"]).good();
     assert_eq!(node.stage.left("app"), Vec::<String>::new());
 }
 
@@ -196,6 +198,8 @@ fn a_node_with_limits_is_beside_a_unit_that_does_not_delegate_and_ends_with_it()
     of_manager("systemctl", &["stop", name]).good();
     eventually("the scope is gone", || scopes().is_empty());
     drop(service);
+    // Launchers that were killed leave records.
+    node.stage.runtime(["gc"]).good();
     assert_eq!(node.stage.left("app"), Vec::<String>::new());
 }
 

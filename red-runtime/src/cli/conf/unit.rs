@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::session::{Commands, ModeArgs, PlanArgs, Session};
 use super::{ConfError, Exit, Output};
 use crate::node::diagnostic::{Code, Diagnostic, Report, Severity};
+use crate::spec::quadlet;
 use crate::spec::unit::{Service, Start};
 
 /// When the service counts as started.
@@ -31,7 +32,7 @@ pub(super) struct Args {
     /// Print a unit for the service manager of an ordinary user (systemctl --user)
     #[arg(long)]
     user: bool,
-    /// Container name (used by red-wrap ps, kill, enter, logs)
+    /// Container name (used by red-wrap ps, kill, enter, logs) [default: the node's alias]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Send the command SIGHUP on `systemctl reload`
@@ -49,7 +50,9 @@ pub(super) fn run(args: &Args, out: &mut Output, least: Severity) -> Result<Exit
     let session = Session::open(&args.redpath, &args.mode)?;
     let (plan, report) = session.planned(&PlanArgs::strict(false), Commands::Show)?;
     let mut options = args.mode.words();
-    options.extend(args.name.iter().map(|name| format!("--name={name}")));
+    // With one name for all its runs a launcher that was killed leaves one record, which the next run replaces.
+    let alias = || quadlet::container(&session.family.leaf().vars.alias);
+    options.push(format!("--name={}", args.name.clone().unwrap_or_else(alias)));
     let service = Service {
         program: &args.red_wrap,
         start: match args.start {

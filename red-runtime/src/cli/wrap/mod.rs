@@ -132,7 +132,10 @@ fn say(error: &ConfError, out: &mut Output) {
                 out.say(&format!("red-wrap: {cause}\n"));
             }
         }
-        other => out.say(&format!("red-wrap: {}\n", render::visible(&other.to_string()))),
+        other => {
+            let text = crate::launch::cause::with_cause(&other.to_string());
+            out.say(&format!("red-wrap: {}\n", render::visible(&text)));
+        }
     }
 }
 
