@@ -34,9 +34,9 @@ pub struct Service<'a> {
     pub command: &'a [String],
 }
 
-/// Hardening that a launch stands. For an ordinary user each implies NoNewPrivileges=, without which there is no
+/// Restrictions that a launch works under. For an ordinary user each implies NoNewPrivileges=, without which there is no
 /// newuidmap(1).
-const HARDENING: [&str; 4] =
+const RESTRICTIONS: [&str; 4] =
     ["NoNewPrivileges=yes", "LockPersonality=yes", "RestrictRealtime=yes", "SystemCallArchitectures=native"];
 
 impl Service<'_> {
@@ -75,8 +75,8 @@ impl Service<'_> {
             ]
             .map(str::to_owned),
         );
-        let hardening = if self.user { &[][..] } else { &HARDENING[..] };
-        lines.extend(hardening.iter().map(|line| (*line).to_owned()));
+        let restrictions = if self.user { &[][..] } else { &RESTRICTIONS[..] };
+        lines.extend(restrictions.iter().map(|line| (*line).to_owned()));
         let target = if self.user { "default.target" } else { "multi-user.target" };
         lines.extend(["UMask=0027", "", "[Install]"].map(str::to_owned));
         lines.push(format!("WantedBy={target}\n"));
