@@ -102,3 +102,21 @@ fn the_watchdog_of_a_service_is_told_to_its_command() {
     assert_eq!(run_with("$$"), "5000.\n");
     assert_eq!(run_with("1"), ".\n", "it is another process's");
 }
+
+#[test]
+fn a_limit_on_sizes_of_files_is_told() {
+    let stage = Stage::new();
+    let limited = |script: &str| {
+        let mut shell = Command::new("bash");
+        let call = "ulimit -f 0; exec -a red-wrap \"$@\"";
+        shell.args(["-c", call, "bash"]).arg(built("red-runtime")).arg("--root").arg(&stage.root);
+        shell.arg("--redpath").arg(&stage.leaf).args(["--", "sh", "-c", script]);
+        run(shell.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null()))
+    };
+    let said = limited("true");
+    assert!(said.code == 125 && said.err.contains("ulimit -f"), "{} {}", said.code, said.err);
+    assert_eq!(stage.left("app"), Vec::<String>::new());
+    // To the command the signal means what it always does.
+    let command = ["sh", "-c", "grep SigIgn /proc/self/status"];
+    assert_eq!(stage.wrap(&command).good().out, "SigIgn:\t0000000000000000\n");
+}

@@ -111,7 +111,10 @@ fn cause(text: &str, here: &dyn Surroundings) -> Option<String> {
     }
     if says("host name") && says("(EPERM)") {
         return if filtered(here) {
-            Some("ProtectHostname= of a unit refuses it".to_owned())
+            Some(
+                "ProtectHostname= of a unit refuses it, or a SystemCallFilter= without `@mount @privileged`"
+                    .to_owned(),
+            )
         } else {
             denied(here)
         };
