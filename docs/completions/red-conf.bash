@@ -52,6 +52,9 @@ _red__conf() {
             red__conf,tree)
                 cmd="red__conf__subcmd__tree"
                 ;;
+            red__conf,unit)
+                cmd="red__conf__subcmd__unit"
+                ;;
             *)
                 ;;
         esac
@@ -59,7 +62,7 @@ _red__conf() {
 
     case "${cmd}" in
         red__conf)
-            opts="-v -h -V --color --verbose --help --version tree config mergeconfig create check plan diff access bundle image quadlet schema"
+            opts="-v -h -V --color --verbose --help --version tree config mergeconfig create check plan diff access bundle image quadlet unit schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -514,6 +517,44 @@ _red__conf() {
                     return 0
                     ;;
                 -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        red__subcmd__conf__subcmd__unit)
+            opts="-v -h -V --admin --rmain --type --user --name --reload --red-wrap --color --verbose --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rmain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --type)
+                    COMPREPLY=($(compgen -W "exec notify" -- "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --red-wrap)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

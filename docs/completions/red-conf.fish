@@ -41,6 +41,7 @@ complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "access" -d 'Say w
 complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "bundle" -d 'Write a bundle that any OCI runtime runs'
 complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "image" -d 'Write an OCI image that references a node, or has its contents'
 complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "quadlet" -d 'Print a podman unit (quadlet) that runs a node'
+complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "unit" -d 'Print a systemd service that runs a command in a node'
 complete -c red-conf -n "__fish_red_conf_needs_command" -f -a "schema" -d 'Print the JSON Schema of a file'
 complete -c red-conf -n "__fish_red_conf_using_subcommand tree" -s r -l redroot -d 'Where to start, as an option' -r -F
 complete -c red-conf -n "__fish_red_conf_using_subcommand tree" -l color -d 'Controls when to use color' -r -f -a "auto\t''
@@ -177,6 +178,20 @@ never\t''"
 complete -c red-conf -n "__fish_red_conf_using_subcommand quadlet" -s v -l verbose -d 'Say more: notes too'
 complete -c red-conf -n "__fish_red_conf_using_subcommand quadlet" -s h -l help -d 'Print help'
 complete -c red-conf -n "__fish_red_conf_using_subcommand quadlet" -s V -l version -d 'Print version'
+complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l admin -d 'Admin mode: admin files are in force; FILE replaces main-admin.yaml' -r -F
+complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l rmain -d 'Replaces main.yaml' -r -F
+complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l type -d 'When the service counts as started' -r -f -a "exec\t'Once red-wrap is executed'
+notify\t'Once the command says so (sd_notify(3))'"
+complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l name -d 'Container name (used by red-wrap ps, kill, enter, logs) [default: the node\'s alias]' -r
+complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l red-wrap -d 'Path of red-wrap on the machine that runs the unit' -r -F
+complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l color -d 'Controls when to use color' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l user -d 'Print a unit for the service manager of an ordinary user (systemctl --user)'
+complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -l reload -d 'Send the command SIGHUP on `systemctl reload`'
+complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -s v -l verbose -d 'Say more: notes too'
+complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c red-conf -n "__fish_red_conf_using_subcommand unit" -s V -l version -d 'Print version'
 complete -c red-conf -n "__fish_red_conf_using_subcommand schema" -l color -d 'Controls when to use color' -r -f -a "auto\t''
 always\t''
 never\t''"

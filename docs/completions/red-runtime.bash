@@ -118,6 +118,9 @@ _red__runtime() {
             red__runtime__subcmd__conf,tree)
                 cmd="red__runtime__subcmd__conf__subcmd__tree"
                 ;;
+            red__runtime__subcmd__conf,unit)
+                cmd="red__runtime__subcmd__conf__subcmd__unit"
+                ;;
             *)
                 ;;
         esac
@@ -189,7 +192,7 @@ _red__runtime() {
             return 0
             ;;
         red__subcmd__runtime__subcmd__conf)
-            opts="-v -h --color --verbose --help tree config mergeconfig create check plan diff access bundle image quadlet schema"
+            opts="-v -h --color --verbose --help tree config mergeconfig create check plan diff access bundle image quadlet unit schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -644,6 +647,44 @@ _red__runtime() {
                     return 0
                     ;;
                 -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        red__subcmd__runtime__subcmd__conf__subcmd__unit)
+            opts="-v -h --admin --rmain --type --user --name --reload --red-wrap --color --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rmain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --type)
+                    COMPREPLY=($(compgen -W "exec notify" -- "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --red-wrap)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -167,7 +167,7 @@ _red__wrap() {
             return 0
             ;;
         red__subcmd__wrap__subcmd__ps)
-            opts="-h -V --json --root --help --version"
+            opts="-a -h -V --all --json --root --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -52,6 +52,7 @@ complete -c red-wrap -n "__fish_red_wrap_needs_command" -a "enter" -d 'Run a fur
 complete -c red-wrap -n "__fish_red_wrap_needs_command" -a "kill" -d 'Send a signal'
 complete -c red-wrap -n "__fish_red_wrap_needs_command" -a "logs" -d 'Show what a detached command has printed'
 complete -c red-wrap -n "__fish_red_wrap_using_subcommand ps" -l root -d 'Directory of states' -r -F
+complete -c red-wrap -n "__fish_red_wrap_using_subcommand ps" -s a -l all -d 'Also list what has ended, with its exit status'
 complete -c red-wrap -n "__fish_red_wrap_using_subcommand ps" -l json -d 'Print one JSON document'
 complete -c red-wrap -n "__fish_red_wrap_using_subcommand ps" -s h -l help -d 'Print help'
 complete -c red-wrap -n "__fish_red_wrap_using_subcommand ps" -s V -l version -d 'Print version'

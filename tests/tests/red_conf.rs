@@ -199,6 +199,26 @@ fn create_makes_nodes_that_check() {
 }
 
 #[test]
+fn create_warns_of_a_directory_for_which_the_node_does_not_start() {
+    let pool = Pool::new();
+    let shared = pool.mkdir("shared");
+    let mode =
+        |mode| std::fs::set_permissions(&shared, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    // As Debian's umask 0002 makes it.
+    mode(0o775);
+    let said = conf(["create".as_ref(), shared.join("node").as_os_str()]).good();
+    let message =
+        format!("the node does not start: {} can be written by others (mode 0775)", shared.display());
+    assert!(said.err.contains(&message) && said.err.contains("chmod go-w"), "{}", said.err);
+    let mut dnf = Command::new(built("red-dnf"));
+    dnf.arg(format!("--redpath={}", shared.join("packages").display())).args(["red-manager", "--create"]);
+    let said = run(dnf.stdin(Stdio::null())).good();
+    assert!(said.err.contains(&message) && said.err.contains("chmod go-w"), "{}{}", said.out, said.err);
+    mode(0o755);
+    assert_eq!(conf(["create".as_ref(), shared.join("other").as_os_str()]).good().err, "");
+}
+
+#[test]
 fn create_overwrites_nothing_and_leaves_nothing_half_done() {
     let pool = Pool::new();
     let fails = |args: &[&str], below: &str, word: &str| {

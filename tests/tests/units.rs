@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use red_tests::call::{Said, built, run};
+use red_tests::call::{Said, built, conf, run};
 use red_tests::stage::Stage;
 use red_tests::{daemon, remark, skip};
 
@@ -148,6 +148,64 @@ fn the_units_are_valid() {
     }
 }
 
+/// Lines of a unit that are no comments.
+fn lines(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', ';'])).collect()
+}
+
+#[test]
+fn the_units_are_those_that_red_conf_prints() {
+    let stage = Stage::new();
+    let shared = Stage::with(", share_net: Enabled", "");
+    for (name, stage, options, command) in [
+        ("node.service", &stage, &[][..], &["sleep", "infinity"][..]),
+        (
+            "notify.service",
+            &shared,
+            &["--type", "notify"],
+            &["mosquitto", "-c", "/nodes/_private/mosquitto.conf"],
+        ),
+    ] {
+        let leaf = stage.leaf.display().to_string();
+        let printed = conf([&["unit", &leaf][..], options, &["--"], command].concat()).good().out;
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/systemd").join(name);
+        let shipped = fs::read_to_string(file).expect("exists").replace("/var/redpesk/core/app", &leaf);
+        let rest = |text: &str| {
+            let lines = lines(text).into_iter().filter(|line| !line.starts_with("Description="));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(rest(&printed), rest(&shipped), "{name}");
+    }
+}
+
+#[test]
+fn words_of_a_unit_that_is_printed_arrive_as_they_are() {
+    let Some(manager) = Manager::new() else { return };
+    let pool = manager.stage.pool.path();
+    let leaf = manager.stage.leaf.display().to_string();
+    let wrap = format!("--red-wrap={}", pool.join("red-wrap").display());
+    let words = ["", ";", "a b", "$HOME ${HOME} 100%", "%n", "\\ \"quoted\" 'too'", "two\nlines\t", "\u{e9}"];
+    let script = "printf '<%s>' \"$@\" >/nodes/app/private/words";
+    let options = ["unit", &leaf, "--user", &wrap, "--name=a", "--", "sh", "-c", script, "sh"];
+    let text = conf([&options[..], &words].concat()).good().out;
+    let unit = manager.stage.pool.write("config/systemd/user/words.service", &text);
+    let said = run(Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit));
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{text}");
+    let written = manager.stage.leaf.join("private/words");
+    let script = format!("systemctl start words\neventually test -s {}", written.display());
+    manager.sh(&script).good();
+    let wanted: String = words.iter().map(|word| format!("<{word}>")).collect();
+    assert_eq!(fs::read_to_string(written).expect("exists"), wanted, "{text}");
+    for (words, why) in [
+        (&["--", "a\u{1b}b"][..], "control characters"),
+        (&["--red-wrap=bin/red-wrap", "--", "a"], "not an absolute path"),
+        (&[], "required"),
+    ] {
+        let said = conf([&["unit", &leaf], words].concat());
+        assert!(said.code != 0 && said.out.is_empty() && said.err.contains(why), "{why}: {}", said.err);
+    }
+}
+
 #[test]
 fn a_command_of_a_node_is_a_service() {
     let Some(manager) = Manager::new() else { return };
@@ -215,6 +273,12 @@ fn options_that_a_launch_does_not_stand() {
             manager.sh("systemctl start node || true\nended() { [ -s \"$POOL/ended\" ]; }\neventually ended");
         assert_eq!(manager.ended(), "exit-code 125\n", "{option}");
         assert!(said.err.contains("Function not implemented"), "{option}: {}", said.err);
+        let name = option.trim_end_matches("yes");
+        assert!(
+            said.err.contains("a system call filter denies it: ") && said.err.contains(name),
+            "{}",
+            said.err
+        );
         fs::remove_file(manager.stage.pool.join("ended")).expect("exists");
     }
 }

@@ -3,17 +3,21 @@
 mod containerd;
 mod packages;
 mod podman;
+mod surroundings;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use serde_json::json;
 
 use super::exit::Exit;
 use super::output::Output;
+use crate::launch::cause;
 use crate::launch::cgroup::{Base, Layout};
 use crate::launch::record::Store;
 use crate::node::diagnostic::Severity;
+use crate::node::place::plain;
 use crate::policy;
 use crate::spec::host::{Host, SystemHost};
 
@@ -64,7 +68,11 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Exit {
         kernel(),
         cgroups(),
         delegation(),
-        user_namespaces(),
+        surroundings::system_calls(),
+        surroundings::namespaces(),
+        surroundings::user_namespaces(),
+        surroundings::hidden_processes(),
+        surroundings::limits(),
         subordinate_ids(),
         own_file(),
         states(),
@@ -73,6 +81,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Exit {
         containerd::check(),
         smack(),
     ];
+    findings.extend(surroundings::runtime_directory());
     findings.extend(packages::all());
     let written = if args.json {
         let all: Vec<_> = findings
@@ -165,8 +174,7 @@ fn delegation() -> Finding {
         Base::Free(path) => {
             let own = path.trim_end_matches("/red-runtime");
             let directory = format!("{}{own}", crate::launch::cgroup::MOUNT);
-            let flags = (rustix::fs::Access::WRITE_OK, rustix::fs::AtFlags::EACCESS);
-            let writable = rustix::fs::accessat(rustix::fs::CWD, &*directory, flags.0, flags.1);
+            let writable = accessat(CWD, &*directory, Access::WRITE_OK, AtFlags::EACCESS);
             if writable.is_ok() && Layout::here() == Layout::V2 {
                 return good(format!("{directory} is this user's"));
             }
@@ -180,31 +188,6 @@ fn delegation() -> Finding {
     }
 }
 
-fn user_namespaces() -> Finding {
-    let about = "user namespaces";
-    let off = |path: &str, value: &str| read(path).is_some_and(|text| text == value);
-    if read("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
-        return finding(about, Grade::Bad, "none may be made", Some("sysctl user.max_user_namespaces=15000"));
-    }
-    if off("/proc/sys/kernel/unprivileged_userns_clone", "0") {
-        return finding(
-            about,
-            Grade::Poor,
-            "only root may make them",
-            Some("sysctl kernel.unprivileged_userns_clone=1"),
-        );
-    }
-    if off("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
-        return finding(
-            about,
-            Grade::Poor,
-            "AppArmor keeps ordinary users from them",
-            Some("sysctl kernel.apparmor_restrict_unprivileged_userns=0, or a profile for red-runtime"),
-        );
-    }
-    finding(about, Grade::Good, "everybody may make them", None)
-}
-
 fn subordinate_ids() -> Finding {
     let about = "subordinate ids";
     let uid = rustix::process::geteuid();
@@ -212,6 +195,12 @@ fn subordinate_ids() -> Finding {
         return finding(about, Grade::Good, "root needs none", None);
     }
     match SystemHost::default().subordinate(uid.as_raw()) {
+        Some(_) if rustix::thread::no_new_privs().unwrap_or(false) => finding(
+            about,
+            Grade::Bad,
+            "newuidmap has no privileges here: nothing starts",
+            Some("NoNewPrivileges=no in the unit, and no option that implies it (systemd.exec(5))"),
+        ),
         Some(ids) => finding(about, Grade::Good, format!("{} users from {}", ids.users.1, ids.users.0), None),
         None => finding(
             about,
@@ -260,6 +249,12 @@ fn states() -> Finding {
     // It may not have been made yet.
     let directory = place.ancestors().find(|above| above.exists()).unwrap_or(place);
     let directory = directory.display().to_string();
+    let flags = (Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
+    if let Err(errno) = accessat(CWD, &*directory, flags.0, flags.1) {
+        let text = format!("state directory {directory}: {}", plain(errno));
+        let fix = cause::of(&text);
+        return finding(about, Grade::Bad, text, fix.as_deref().or(Some("--root names another one")));
+    }
     match rustix::fs::statfs(&*directory) {
         Ok(facts) if facts.f_type == i64::from(TMPFS_MAGIC) => {
             finding(about, Grade::Good, format!("{directory} is in memory"), None)

@@ -60,6 +60,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let name = args.first().map(Path::new).and_then(Path::file_name).and_then(|name| name.to_str());
     let is = |names: &[&str]| name.is_some_and(|name| names.contains(&name));
     crate::sys::keep_children();
+    crate::sys::report_file_sizes();
     #[cfg(feature = "launch")]
     if is(&[crate::launch::reaper::NAME]) {
         crate::launch::reaper::main(args);

@@ -18,10 +18,15 @@ impl Surroundings for Here {
 
 /// An error's text with what is known of its cause.
 pub(crate) fn with_cause(text: &str) -> String {
-    match cause(text, &Here) {
+    match of(text) {
         Some(cause) => format!("{text} ({cause})"),
         None => text.to_owned(),
     }
+}
+
+/// What is known of the cause of an error, by its text.
+pub(crate) fn of(text: &str) -> Option<String> {
+    cause(text, &Here)
 }
 
 fn is(here: &dyn Surroundings, path: &str, wanted: &str) -> bool {
@@ -30,8 +35,12 @@ fn is(here: &dyn Surroundings, path: &str, wanted: &str) -> bool {
 
 /// Whether a system call filter is on this process (proc_pid_status(5), "Seccomp").
 fn filtered(here: &dyn Surroundings) -> bool {
+    has_status(here, "Seccomp:", "2")
+}
+
+fn has_status(here: &dyn Surroundings, key: &str, value: &str) -> bool {
     let status = here.read("/proc/self/status").unwrap_or_default();
-    status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2"))
+    status.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim() == value))
 }
 
 /// Limits of the kernel on namespaces (namespaces(7), "/proc/sys/user").
@@ -43,8 +52,9 @@ fn cause(text: &str, here: &dyn Surroundings) -> Option<String> {
     let namespaces = says("namespace") || says("user_namespaces");
     if says("(os error 38)") {
         return filtered(here).then(|| {
-            "a system call filter refuses what it does not know: SystemCallFilter=, RestrictNamespaces= or \
-             RestrictSUIDSGID= of a unit; allow `@mount @privileged` and namespaces there"
+            "a system call filter denies it: RestrictSUIDSGID= of a unit, which DynamicUser= sets, and \
+             RestrictNamespaces= do, and a SystemCallFilter= without `@mount @privileged`; a launch needs \
+             openat2(2) and clone3(2)"
                 .to_owned()
         });
     }
@@ -64,6 +74,20 @@ fn cause(text: &str, here: &dyn Surroundings) -> Option<String> {
     }
     if says("Too many open files") {
         return Some("the limit on open files is reached: ulimit -n, LimitNOFILE= of a unit".to_owned());
+    }
+    if says("SIGSYS") {
+        let told = says("SystemCallFilter=");
+        return (!told).then(|| "SystemCallFilter= of a unit has to allow `@mount @privileged`".to_owned());
+    }
+    if says("File too large") {
+        return Some("the limit on sizes of files is reached: ulimit -f, LimitFSIZE= of a unit".to_owned());
+    }
+    if (says("newuidmap") || says("newgidmap")) && has_status(here, "NoNewPrivs:", "1") {
+        return Some(
+            "NoNewPrivileges= of a unit keeps set-user-id programs from working, and where a unit has no root \
+             LockPersonality=, RestrictRealtime=, SystemCallArchitectures= and the like set it"
+                .to_owned(),
+        );
     }
     if namespaces && (says("(os error 28)") || says("(os error 87)")) {
         let none = |kind: &&&str| is(here, &format!("/proc/sys/user/max_{kind}_namespaces"), "0");
@@ -86,9 +110,19 @@ fn cause(text: &str, here: &dyn Surroundings) -> Option<String> {
         );
     }
     if says("host name") && says("(EPERM)") {
-        return Some("ProtectHostname= of a unit refuses it".to_owned());
+        return if filtered(here) {
+            Some(
+                "ProtectHostname= of a unit refuses it, or a SystemCallFilter= without `@mount @privileged`"
+                    .to_owned(),
+            )
+        } else {
+            denied(here)
+        };
     }
-    None
+    (says("(EPERM)") && filtered(here)).then(|| {
+        "a system call filter is on this process: SystemCallFilter= of a unit has to allow `@mount @privileged`"
+            .to_owned()
+    })
 }
 
 fn denied(here: &dyn Surroundings) -> Option<String> {
@@ -125,8 +159,9 @@ mod tests {
             Made(&[("/proc/sys/user/max_user_namespaces", "0"), ("/proc/sys/user/max_mnt_namespaces", "9")]);
         let old = Made(&[("/proc/sys/kernel/unprivileged_userns_clone", "0")]);
         let profile = Made(&[("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1")]);
+        let privileges = Made(&[("/proc/self/status", "NoNewPrivs:\t1\nSeccomp:\t0")]);
         let plain = Made(&[]);
-        let cases: [(&str, &Made, &str); 13] = [
+        let cases: [(&str, &Made, &str); 16] = [
             ("new namespaces: Function not implemented (os error 38)", &filter, "RestrictNamespaces="),
             (
                 "state directory /run/red-runtime: Read-only file system (os error 30)",
@@ -147,7 +182,10 @@ mod tests {
             ("new namespaces: Resource temporarily unavailable (os error 11)", &plain, "ulimit -u"),
             ("new namespaces: Operation not supported (os error 95)", &plain, "threaded"),
             ("newgidmap (package uidmap): Too many open files (os error 24)", &plain, "ulimit -n"),
-            ("host name `core`: not allowed (EPERM)", &plain, "ProtectHostname="),
+            ("file /etc/passwd: File too large (os error 27)", &plain, "ulimit -f"),
+            ("newgidmap: newgidmap: write to gid_map failed", &privileges, "NoNewPrivileges="),
+            ("host name `core`: not allowed (EPERM)", &filter, "ProtectHostname="),
+            ("host name: not allowed (EPERM)", &profile, "apparmor_restrict"),
         ];
         for (text, here, wanted) in cases {
             let cause = cause(text, here).unwrap_or_default();

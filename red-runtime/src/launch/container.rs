@@ -70,8 +70,7 @@ impl Process {
             return Err(LaunchError::Died("its creation"));
         }
         let number = pid.as_raw_nonzero().get();
-        let of_pidfs = rustix::fs::fstatfs(&pidfd).is_ok_and(|facts| facts.f_type as u64 == PIDFS);
-        if !of_pidfs {
+        if !is_of_pidfs(&pidfd) {
             return Err(LaunchError::refused(
                 format!("process {number}"),
                 "/proc does not show it (hidepid=); start a kernel of 6.9 or later, or mount /proc without",
@@ -105,6 +104,11 @@ impl Process {
 
 /// The type of the file system that pidfds are of (`PID_FS_MAGIC` in linux/magic.h).
 const PIDFS: u64 = 0x5049_4446;
+
+/// Whether a pidfd has an inode of its own (Linux 6.9).
+pub(crate) fn is_of_pidfs(pidfd: &OwnedFd) -> bool {
+    rustix::fs::fstatfs(pidfd).is_ok_and(|facts| facts.f_type as u64 == PIDFS)
+}
 
 /// Whether a process has ended.
 fn ended(pidfd: &OwnedFd) -> bool {

@@ -18,7 +18,7 @@ use super::root::Root;
 use super::root::devices::need_room;
 use super::spawn::{Spawned, spawn};
 use super::warning::warn;
-use super::{hooks, start};
+use super::{ended, hooks, start};
 
 /// What is to be made, and for whom.
 pub(crate) struct Request<'a> {
@@ -169,6 +169,7 @@ impl Request<'_> {
             id: self.id,
             own: self.terms.own,
             start_socket: None,
+            ended: None,
             filter: self.filter(),
             keeps_groups: self.keeps_groups(),
             smack: self.terms.smack.take(),
@@ -330,6 +331,7 @@ fn make(
         let reaper = request.terms.reaper;
         let mut job = request.job((cgroups, nested), Manner::Created { reaper });
         job.start_socket = Some(socket);
+        job.ended = (job.own && reaper).then(|| ended::offer(directory)).transpose()?;
         let spawned = spawn(&mut job, &mut |_, _| Ok(()))?;
         record.cgroups.clone_from(&job.cgroups);
         let handed = tell(pidfd_socket.as_ref(), &spawned)

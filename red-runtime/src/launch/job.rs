@@ -33,6 +33,8 @@ pub(crate) struct Job<'a> {
     pub(crate) manner: Manner,
     /// Socket at which its first process waits to be started.
     pub(crate) start_socket: Option<OwnedFd>,
+    /// File that its first process writes the status of the command to when nobody waits for it.
+    pub(crate) ended: Option<OwnedFd>,
     /// The standard system call filter.
     pub(crate) filter: Standard,
     /// Whether its command keeps the launcher's supplementary groups.

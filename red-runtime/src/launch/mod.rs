@@ -9,6 +9,7 @@ pub(crate) mod cgroup;
 pub(crate) mod console;
 pub(crate) mod container;
 pub(crate) mod create;
+pub(crate) mod ended;
 pub(crate) mod enter;
 pub mod error;
 mod filter;

@@ -13,7 +13,7 @@
 
 use std::ffi::{CString, OsString};
 use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 
 use rustix::io::Errno;
@@ -45,6 +45,8 @@ pub(super) struct Orders {
     pub(super) preserve: u32,
     /// Start the command only when the launcher says so: when the record is written.
     pub(super) waits: bool,
+    /// Descriptor that the status of the command is written to.
+    pub(super) ended: Option<RawFd>,
 }
 
 impl Sealed {
@@ -105,7 +107,7 @@ impl Sealed {
 }
 
 /// Its command line before the command.
-fn words(orders: Orders, sync: &Sync) -> [String; 6] {
+fn words(orders: Orders, sync: &Sync) -> [String; 7] {
     let flag = |set: bool| u8::from(set).to_string();
     [
         NAME.to_owned(),
@@ -114,6 +116,7 @@ fn words(orders: Orders, sync: &Sync) -> [String; 6] {
         flag(orders.die_with_parent),
         orders.preserve.to_string(),
         flag(orders.waits),
+        orders.ended.unwrap_or(0).to_string(),
     ]
 }
 

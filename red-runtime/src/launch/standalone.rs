@@ -287,6 +287,9 @@ fn handed_descriptors(plan: &mut Plan, root: &mut Root) -> Result<u32, LaunchErr
             });
         }
         add.push(format!("NOTIFY_SOCKET={path}"));
+        // Where it is not said whose it is, it is everybody's (sd_watchdog_enabled(3)).
+        let own = text("WATCHDOG_PID").is_none_or(|pid| pid == std::process::id().to_string());
+        add.extend(text("WATCHDOG_USEC").filter(|_| own).map(|time| format!("WATCHDOG_USEC={time}")));
     }
     if !add.is_empty()
         && let Some(process) = plan.spec.process_mut()
@@ -379,9 +382,13 @@ fn chain(plan: &Plan, family: &Family, (id, detach): (&str, bool)) -> Result<Cha
     }
     let optional = !limited && !devices;
     let leaf = format!("{path}/{id}");
+    let at = || {
+        let nodes = limits.iter().map(|(path, _)| path.as_str());
+        Wanted::at(layout, &leaf, optional).map(|wanted| wanted.in_nodes(nodes))
+    };
     let wanted = match base {
-        Base::Free(_) => Wanted::at(layout, &leaf, optional)?,
-        Base::Delegated { path, occupied } => Wanted::at(layout, &leaf, optional)?.below(&path, occupied),
+        Base::Free(_) => at()?,
+        Base::Delegated { path, occupied } => at()?.below(&path, occupied),
         Base::Scope { slice, service } => {
             if let Some(service) = &service {
                 warn(&format!(

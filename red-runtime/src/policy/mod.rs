@@ -4,6 +4,7 @@
 //! believed only when nobody else could have written them. Who starts a node (T2, when it is an
 //! engine on somebody's behalf) can choose one, and nothing more.
 
+mod created;
 mod owners;
 mod verify;
 
@@ -19,6 +20,7 @@ use crate::node::source::{At, FileId, Located, Sources};
 
 use owners::{Believed, is_open, steady};
 
+pub use created::after_creation;
 pub use verify::verify;
 
 /// The pool of a machine without a policy (seed, step 0 of the quick start).

@@ -27,3 +27,4 @@ pub mod provenance;
 pub mod quadlet;
 pub mod resources;
 pub(crate) mod shm;
+pub mod unit;

@@ -24,6 +24,12 @@ pub enum UnitError {
         /// The reason.
         why: &'static str,
     },
+    /// A unit cannot hold a word of a command line.
+    #[error("`{0}`: a unit has no control characters and none that change the direction of text")]
+    Argument(String),
+    /// A unit cannot hold the path of a program.
+    #[error("--red-wrap {0}: not an absolute path of letters, digits and `._+-`")]
+    Program(String),
 }
 
 /// A unit of podman's generator (podman-systemd.unit(5)).
@@ -70,7 +76,7 @@ pub fn unit(plan: &Plan, family: &Family, cmd: &[String]) -> Result<String, Unit
 
 /// A description: without specifiers, and without a backslash, which continues a line at its end. systemd takes
 /// `\\` there for one, podman's generator does not.
-fn text(text: &str) -> Result<String, UnitError> {
+pub(super) fn text(text: &str) -> Result<String, UnitError> {
     let text = text.trim();
     if text.chars().any(is_unprintable) {
         return Err(UnitError::Name(text.to_owned()));
@@ -79,12 +85,12 @@ fn text(text: &str) -> Result<String, UnitError> {
 }
 
 /// What steers a terminal or the direction of text, or separates lines.
-fn is_unprintable(letter: char) -> bool {
+pub(super) fn is_unprintable(letter: char) -> bool {
     steers(letter) || matches!(letter, '\t' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}')
 }
 
 /// Name of a container for an alias: podman has no others than these letters.
-fn container(alias: &str) -> String {
+pub(crate) fn container(alias: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter);
     let name: String = alias.chars().map(|letter| if plain(letter) { letter } else { '-' }).collect();
     // It has to begin with a letter or digit.

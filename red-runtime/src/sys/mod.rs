@@ -57,6 +57,13 @@ pub(crate) fn keep_children() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
+/// Has the limit on sizes of files be an error of write(2), which is reported, and no signal that ends this program
+/// before it can say so (setrlimit(2), RLIMIT_FSIZE). Commands get every signal at its default.
+pub(crate) fn report_file_sizes() {
+    // SAFETY: no handler is involved.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// The limit of a resource that this process has (getrlimit(2)). A filter of system calls can deny that:
 /// `SystemCallFilter=~@resources` of a unit does. Asked with 64 bits everywhere: the C library's type has 32 on some
 /// architectures, where it makes "no limit" of larger ones.

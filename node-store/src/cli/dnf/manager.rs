@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use red_runtime::cli::exit::Exit;
 use red_runtime::node::create::{self, Request};
 use red_runtime::node::expand::Launch;
+use red_runtime::policy;
 
 use super::{Common, DnfError};
 use crate::cli::output;
@@ -79,8 +80,8 @@ fn make(redpath: &std::path::Path, args: &Args) -> Result<(), DnfError> {
         templates: None,
         update: args.update && !args.create,
     };
-    let created = create::create(&request, &Launch::of_this_process())
-        .map_err(|error| DnfError::Create(error.to_string()))?;
+    let launch = Launch::of_this_process();
+    let created = create::create(&request, &launch).map_err(|error| DnfError::Create(error.to_string()))?;
     if args.no_system_node {
         let store = Store::open(&created.path)?;
         drop(generation::make_directory(store.dir(), store.path(), generation::RED)?);
@@ -88,6 +89,10 @@ fn make(redpath: &std::path::Path, args: &Args) -> Result<(), DnfError> {
     }
     let verb = if request.update { "updated" } else { "created" };
     output::say(&format!("{verb} node `{}` at {}", created.alias, created.path.display()));
+    for warning in policy::after_creation(&created.path, &launch).diagnostics() {
+        let help = warning.help.as_deref().unwrap_or_default();
+        output::say(&format!("warning: {}: {help}", warning.message));
+    }
     Ok(())
 }
 

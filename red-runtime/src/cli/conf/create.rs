@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use super::{ConfError, Exit, Output};
 use crate::node::create::{self, CreateError, Request};
+use crate::node::diagnostic::Severity;
 use crate::node::expand::Launch;
+use crate::node::source::Sources;
+use crate::policy;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -40,7 +43,8 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<Exit, ConfError> {
         templates: args.templates.clone(),
         update: args.update,
     };
-    let created = create::create(&request, &Launch::of_this_process()).map_err(|error| match error {
+    let launch = Launch::of_this_process();
+    let created = create::create(&request, &launch).map_err(|error| match error {
         CreateError::Mistakes { report, sources } => {
             ConfError::Mistakes(report, std::sync::Arc::new(sources))
         }
@@ -53,5 +57,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<Exit, ConfError> {
         created.path.display(),
         created.written.join(", ")
     ))?;
+    let warnings = policy::after_creation(&created.path, &launch);
+    out.report(&warnings, &Sources::default(), Severity::Warning);
     Ok(Exit::Success)
 }

@@ -14,6 +14,7 @@ mod schema;
 pub(super) mod session;
 pub(super) mod table;
 mod tree;
+mod unit;
 mod yaml;
 
 use std::io;
@@ -72,6 +73,8 @@ enum Command {
     Image(image::Args),
     /// Print a podman unit (quadlet) that runs a node
     Quadlet(quadlet::Args),
+    /// Print a systemd service that runs a command in a node
+    Unit(unit::Args),
     /// Print the JSON Schema of a file
     Schema(schema::Args),
 }
@@ -150,6 +153,7 @@ pub fn run(conf: &Conf, out: &mut Output) -> Exit {
         Command::Bundle(args) => (bundle::run(args, out, least), args.form()),
         Command::Image(args) => (image::run(args, out, least), args.form()),
         Command::Quadlet(args) => (quadlet::run(args, out, least), Form::Text),
+        Command::Unit(args) => (unit::run(args, out, least), Form::Text),
         Command::Schema(args) => (schema::run(args, out), Form::Text),
     };
     result.unwrap_or_else(|error| failed(&error, form, least, out))
@@ -173,6 +177,10 @@ fn failed(error: &ConfError, form: Form, least: Severity, out: &mut Output) -> E
         }
     } else {
         out.report(&report, &sources, least);
+        #[cfg(feature = "launch")]
+        if let Some(cause) = crate::launch::cause::of(&report.one_line(&sources)) {
+            out.say(&format!("red-conf: {cause}\n"));
+        }
     }
     Exit::Failure
 }

@@ -283,6 +283,21 @@ impl PlanArgs {
     }
 }
 
+impl ModeArgs {
+    /// The same as options of red-wrap, which may be started anywhere.
+    pub(in crate::cli) fn words(&self) -> Vec<String> {
+        let option = |name: &str, file: &PathBuf| {
+            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            format!("--{name}={}", file.display())
+        };
+        let admin = self.admin.as_ref().map(|file| match file {
+            Some(file) => option("admin", file),
+            None => "--admin".to_owned(),
+        });
+        admin.into_iter().chain(self.rmain.as_ref().map(|file| option("rmain", file))).collect()
+    }
+}
+
 #[cfg(feature = "launch")]
 impl ModeArgs {
     /// Admin mode, and files in place of redmain's.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::super::signal;
 use super::{Exit, find};
 use crate::launch::container;
+use crate::launch::ended::End;
 use crate::launch::error::LaunchError;
 use crate::launch::record::Store;
 
@@ -23,6 +24,10 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Exit, LaunchError> {
     let store = Store::of(args.root.as_deref());
     let record = find(&store, &args.name)?;
-    container::kill(&store, &record.id, args.signal, false)?;
-    Ok(Exit::Success)
+    match (container::kill(&store, &record.id, args.signal, false), End::of(&record, &store)) {
+        (Err(error @ LaunchError::NotRunning { .. }), Some(end)) => {
+            Err(LaunchError::refused(error.to_string(), end.words()))
+        }
+        (killed, _) => killed.map(|()| Exit::Success),
+    }
 }

@@ -127,10 +127,15 @@ fn exit(error: &LaunchError) -> Exit {
 fn say(error: &ConfError, out: &mut Output) {
     match error {
         ConfError::Mistakes(report, sources) => {
-            let report = report.clone();
-            out.report(&report, sources, Severity::Warning);
+            out.report(report, sources, Severity::Warning);
+            if let Some(cause) = crate::launch::cause::of(&report.one_line(sources)) {
+                out.say(&format!("red-wrap: {cause}\n"));
+            }
         }
-        other => out.say(&format!("red-wrap: {}\n", render::visible(&other.to_string()))),
+        other => {
+            let text = crate::launch::cause::with_cause(&other.to_string());
+            out.say(&format!("red-wrap: {}\n", render::visible(&text)));
+        }
     }
 }
 

@@ -7,11 +7,15 @@ use serde_json::json;
 use super::super::conf::table::Table;
 use super::{Exit, Output};
 use crate::launch::container::{self, Status};
+use crate::launch::ended::End;
 use crate::launch::error::LaunchError;
 use crate::launch::record::Store;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Also list what has ended, with its exit status
+    #[arg(short, long)]
+    all: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -26,19 +30,22 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<Exit, LaunchError> {
     let running = listed.records.iter().filter(|record| record.redpath.is_some());
     let running: Vec<_> = running
         .map(|record| (record, record.status(&store)))
-        .filter(|(_, status)| *status != Status::Stopped)
+        .filter(|(_, status)| args.all || *status != Status::Stopped)
+        .map(|(record, status)| (record, status, End::of(record, &store)))
         .collect();
     let written = if args.json {
         let all: Vec<_> = running
             .iter()
-            .map(|(record, status)| {
+            .map(|(record, status, end)| {
                 json!({
                     "name": record.id,
                     "redpath": record.redpath,
                     "digest": record.digest,
                     "status": status.name(),
-                    "pid": record.process.map(|process| process.pid),
+                    "pid": record.process.filter(|_| *status != Status::Stopped).map(|process| process.pid),
                     "created": record.created,
+                    "exit_status": end.map(|end| end.status),
+                    "oom": end.and_then(|end| end.oom),
                 })
             })
             .collect();
@@ -46,12 +53,14 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<Exit, LaunchError> {
     } else {
         let mut table = Table::default();
         table.row(["NAME", "PID", "STATUS", "SINCE", "REDPATH"]);
-        for (record, status) in &running {
-            let pid = record.process.map_or(String::new(), |process| process.pid.to_string());
+        for (record, status, end) in &running {
+            let process = record.process.filter(|_| *status != Status::Stopped);
+            let pid = process.map_or(String::new(), |process| process.pid.to_string());
+            let end = end.map_or(String::new(), |end| format!(" ({})", end.words()));
             table.row([
                 &record.id,
                 &pid,
-                status.name(),
+                &format!("{}{end}", status.name()),
                 &record.created,
                 record.redpath.as_deref().unwrap_or(""),
             ]);

@@ -27,6 +27,9 @@ pub(crate) struct Wanted {
     pub(crate) top: (String, bool),
     /// What is made in a scope of our own asking.
     pub(crate) nested: Option<Nested>,
+    /// Cgroups above its own that are there already and belong to nodes: whichever container is the last one in them
+    /// takes them away.
+    pub(crate) shared: Vec<PathBuf>,
 }
 
 /// Lines of `/proc/PID/cgroup`. Names of cgroups are bytes that whoever may make some chooses; one that
@@ -89,6 +92,7 @@ impl Wanted {
             optional: false,
             top: (String::new(), false),
             nested: None,
+            shared: Vec::new(),
         })
     }
 
@@ -167,7 +171,17 @@ impl Wanted {
             missing.extend(steps.into_iter().filter(|step| !step.exists()));
         }
         let top = (String::new(), false);
-        Ok(Self { layout, path: clean, missing, standing, systemd: None, optional, top, nested: None })
+        let (systemd, nested, shared) = (None, None, Vec::new());
+        Ok(Self { layout, path: clean, missing, standing, systemd, optional, top, nested, shared })
+    }
+
+    /// The same, in cgroups of nodes, outer ones first.
+    pub(crate) fn in_nodes<'a>(mut self, paths: impl Iterator<Item = &'a str> + Clone) -> Self {
+        for mount in hierarchies(self.layout) {
+            let all = paths.clone().map(|path| mount.join(path.trim_start_matches('/')));
+            self.shared.extend(all.filter(|path| !self.missing.contains(path)));
+        }
+        self
     }
 
     /// What will be recorded before anything is made.
@@ -175,7 +189,7 @@ impl Wanted {
         Cgroups {
             layout: self.layout,
             path: self.path.clone(),
-            made: self.missing.clone(),
+            made: self.shared.iter().chain(&self.missing).cloned().collect(),
             systemd: self.systemd.clone(),
             inodes: std::collections::BTreeMap::new(),
         }
@@ -194,7 +208,7 @@ impl Wanted {
             super::base::vacate(top)?;
         }
         for step in &self.missing {
-            match std::fs::create_dir(step) {
+            match create(step) {
                 Ok(()) => prepare(step)?,
                 // One of two that want the same place at once gets it.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && self.is_leaf(step) => {
@@ -222,6 +236,25 @@ impl Wanted {
 const READ_ONLY: &str = "/sys/fs/cgroup is read-only (ProtectControlGroups= of a unit, or a container); have it writable \
      and delegated (Delegate=yes), or do without cgroups (`--cgroups=disabled` of podman, `--cgroup-manager disabled` of \
      ours; nodes without limits in the foreground need none)";
+
+/// Makes a cgroup. The last container in those above may have taken them away meanwhile.
+fn create(directory: &Path) -> std::io::Result<()> {
+    let mut result = std::fs::create_dir(directory);
+    for _ in 0..16 {
+        match (&result, directory.parent()) {
+            (Err(error), Some(above)) if error.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(above)?;
+                above
+                    .ancestors()
+                    .take_while(|above| *above != Path::new(MOUNT))
+                    .for_each(|above| tried(prepare(above)));
+            }
+            _ => break,
+        }
+        result = std::fs::create_dir(directory);
+    }
+    result
+}
 
 /// Where a container of root goes when nobody says otherwise. `scope` tells directories of states
 /// apart.

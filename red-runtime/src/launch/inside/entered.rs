@@ -56,7 +56,8 @@ impl<'a> Entered<'a> {
         (inheritance, entry): (Inheritance, cgroup::Entry),
     ) -> ! {
         let Inheritance { sync, wait, mapped_by_user, opens } = inheritance;
-        let kept = Kept { start_socket: job.start_socket.take(), ..Kept::default() };
+        let (start_socket, ended) = (job.start_socket.take(), job.ended.take());
+        let kept = Kept { start_socket, ended, ..Kept::default() };
         let (console_socket, streams) = (job.console.take(), job.streams.take());
         let common = Common { child, setup, sync: &sync, passed: job.preserve };
         let entered = Entered { common, job, namespaces, console_socket, opens, kept };

@@ -54,11 +54,13 @@ struct Common<'a> {
 }
 
 /// Descriptors that are still open once everything of the host is closed. All close on exec but for
-/// the locks of the first process; none is a directory, so none leads anywhere.
+/// the locks of the first process and the file of its end; none is a directory, so none leads anywhere.
 #[derive(Debug, Default)]
 struct Kept {
     /// Socket at which the first process waits to be started.
     start_socket: Option<OwnedFd>,
+    /// File that the status of the command is written to.
+    ended: Option<OwnedFd>,
     /// Socket that a terminal made inside is sent to.
     console_socket: Option<OwnedFd>,
     /// The program of our own first process.
@@ -69,7 +71,7 @@ struct Kept {
 
 impl Kept {
     fn numbers(&self) -> Vec<RawFd> {
-        let single = [&self.start_socket, &self.console_socket];
+        let single = [&self.start_socket, &self.ended, &self.console_socket];
         let single = single.into_iter().flatten().chain(self.exe.as_ref().map(Sealed::file));
         single.chain(&self.locks).map(AsRawFd::as_raw_fd).collect()
     }

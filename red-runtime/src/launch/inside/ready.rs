@@ -1,6 +1,6 @@
 //! The last stage: the process is who its command will be, and the command is found.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::io::FdFlags;
@@ -128,7 +128,9 @@ impl<'a> Ready<'a> {
         }
         let die_with_parent = matches!(job.manner, Manner::Foreground { die_with_parent: true, .. });
         let (preserve, waits) = (common.passed, !job.of_engine());
-        let orders = Orders { reap: job.reaps(), die_with_parent, preserve, waits };
+        let ended = kept.ended.and_then(|file| for_init(file, preserve));
+        let ended = ended.as_ref().map(AsRawFd::as_raw_fd);
+        let orders = Orders { reap: job.reaps(), die_with_parent, preserve, waits, ended };
         match &kept.exe {
             // The first process is ours, and gives signals back to the command itself.
             Some(exe) => {
@@ -161,6 +163,14 @@ fn execute(setup: &Setup<'_>, program: &Program, filter: Option<&Pending>) -> La
         Ok(()) => image.execute(),
         Err(error) => error,
     }
+}
+
+/// The file of the command's end, as red-init gets it: beyond what is passed to the command, which red-init closes.
+/// `None` where no number is left; then the end is not known to anybody, and the command starts all the same.
+fn for_init(file: OwnedFd, preserve: u32) -> Option<OwnedFd> {
+    let first = i32::try_from(3_u32.saturating_add(preserve)).ok()?;
+    let file = rustix::io::fcntl_dupfd_cloexec(file, first).ok()?;
+    rustix::io::fcntl_setfd(&file, FdFlags::empty()).ok().map(|()| file)
 }
 
 fn load(filter: Option<&Pending>) -> Result<(), LaunchError> {

@@ -260,6 +260,7 @@ fn the_root_is_entered_before_anything_is_closed_or_found() {
             keeps_groups: false,
             manner: Manner::Foreground { die_with_parent: false, new_session: false, reaper: false },
             start_socket: None,
+            ended: None,
             smack: None,
             console: None,
             streams: None,

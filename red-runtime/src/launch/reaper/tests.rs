@@ -8,7 +8,7 @@ use super::*;
 use crate::launch::sync::Message;
 use crate::testing::remark;
 
-const REAPS: Orders = Orders { reap: true, die_with_parent: false, preserve: 0, waits: true };
+const REAPS: Orders = Orders { reap: true, die_with_parent: false, preserve: 0, waits: true, ended: None };
 
 /// Starts it with a command, and returns it with the launcher's end of the conversation.
 fn start(orders: Orders, command: &[&str]) -> (Child, Sync) {

@@ -12,7 +12,7 @@ use super::lock::{self, Lock};
 use super::store::{container, exists, log_name};
 use super::trusted::Untrusted;
 use super::{Record, json, read};
-use crate::launch::error::{Doing, LaunchError};
+use crate::launch::error::{Doing, LaunchError, tried};
 
 /// A locked container: the state directory it is in, and the lock.
 #[derive(Debug)]
@@ -62,12 +62,21 @@ impl Held {
         let aside = format!(".{}.new", self.id);
         // Ours alone: the lock is held.
         remove_tree(&self.store, &aside)?;
+        let (record, spec) = (record.written()?, json(spec, "config.json")?);
         mkdirat(&self.store, &aside, Mode::from_raw_mode(0o700)).doing(what)?;
+        let made = self.fill(&aside, &[("record.json", record), ("config.json", spec)], lasts);
+        // On a full disk, or at a limit on sizes, nothing is to be left.
+        made.inspect_err(|_| tried(remove_tree(&self.store, &aside))).doing(what)
+    }
+
+    /// Writes files into a directory aside, and gives it the container's name.
+    fn fill(&self, aside: &str, files: &[(&str, Vec<u8>)], lasts: bool) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = openat(&self.store, &aside, flags, Mode::empty()).doing(what)?;
-        write(&directory, "record.json", &record.written()?, lasts).doing(what)?;
-        write(&directory, "config.json", &json(spec, "config.json")?, lasts).doing(what)?;
-        renameat(&self.store, &aside, &self.store, &self.id).doing(what)?;
+        let directory = openat(&self.store, aside, flags, Mode::empty())?;
+        for (name, bytes) in files {
+            write(&directory, name, bytes, lasts)?;
+        }
+        renameat(&self.store, aside, &self.store, &self.id)?;
         Ok(directory)
     }
 

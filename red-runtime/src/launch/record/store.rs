@@ -250,6 +250,14 @@ impl Store {
             .map_err(|source| LaunchError::Json { path: format!("{name} of container `{id}`"), source })
     }
 
+    /// Exit status of the command of a container, where red-init has written it.
+    pub(crate) fn ended(&self, id: &str) -> Option<u8> {
+        let directory = self.container(id).ok()?;
+        let file = trusted::file(&directory, crate::launch::ended::NAME, OFlags::RDONLY).ok()?;
+        let mut status = [0];
+        (rustix::io::read(&file, &mut status) == Ok(1)).then_some(status[0])
+    }
+
     /// Whether the first process of a container waits to be started.
     pub(crate) fn waits(&self, id: &str) -> bool {
         self.container(id).is_ok_and(|directory| crate::launch::start::reach(&directory).is_ok())

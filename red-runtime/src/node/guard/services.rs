@@ -50,9 +50,11 @@ const SERVICES: [(&str, &str); 42] = [
 ];
 
 /// What everybody may talk to, and deployed nodes do: readiness, the journal, the platform's own
-/// directory.
-const PUBLIC: [&str; 5] = [
+/// directory; and the empty files that systemd mounts over what a unit is not to see (systemd.exec(5),
+/// "ProtectKernelModules=").
+const PUBLIC: [&str; 6] = [
     "/run/platform",
+    "/run/systemd/inaccessible",
     "/run/systemd/journal/dev-log",
     "/run/systemd/journal/socket",
     "/run/systemd/journal/stdout",

@@ -21,6 +21,7 @@ pub(super) mod number {
     pub(crate) const RT_SIGPROCMASK: usize = 14;
     pub(crate) const SENDMSG: usize = 46;
     pub(crate) const WAIT4: usize = 61;
+    pub(crate) const WRITE: usize = 1;
 }
 
 /// Numbers of system calls (asm-generic/unistd.h).
@@ -39,6 +40,7 @@ pub(super) mod number {
     pub(crate) const RT_SIGPROCMASK: usize = 135;
     pub(crate) const SENDMSG: usize = 211;
     pub(crate) const WAIT4: usize = 260;
+    pub(crate) const WRITE: usize = 64;
 }
 
 /// Numbers of system calls (asm/unistd-eabi.h).
@@ -57,6 +59,7 @@ pub(super) mod number {
     pub(crate) const RT_SIGPROCMASK: usize = 175;
     pub(crate) const SENDMSG: usize = 296;
     pub(crate) const WAIT4: usize = 114;
+    pub(crate) const WRITE: usize = 4;
 }
 
 // The outermost frame has none above it, and the stack is aligned for a call.

@@ -28,6 +28,7 @@ pub(super) mod number {
     pub(crate) const RT_SIGPROCMASK: usize = libc::SYS_rt_sigprocmask as usize;
     pub(crate) const SENDMSG: usize = libc::SYS_sendmsg as usize;
     pub(crate) const WAIT4: usize = libc::SYS_wait4 as usize;
+    pub(crate) const WRITE: usize = libc::SYS_write as usize;
 }
 
 /// Makes a system call.

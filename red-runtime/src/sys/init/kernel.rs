@@ -67,6 +67,12 @@ fn fd(number: i32) -> usize {
     number as usize
 }
 
+/// Writes one byte to a file. Where that fails nobody is told: it is done last.
+pub(super) fn write(file: i32, byte: u8) {
+    // SAFETY: one byte is live, and only read.
+    unsafe { call(number::WRITE, [fd(file), (&raw const byte) as usize, 1, 0, 0, 0]) };
+}
+
 /// Lets every descriptor from `first` on close on exec (close_range(2)).
 pub(super) fn close_from_on_exec(first: u32) -> Result<()> {
     let args = [first as usize, u32::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0, 0];

@@ -9,8 +9,8 @@ use core::ffi::c_char;
 
 use super::kernel::{self, signal};
 
-/// Words of the command line before the command: its name and five numbers.
-const OWN_WORDS: usize = 6;
+/// Words of the command line before the command: its name and six numbers.
+const OWN_WORDS: usize = 7;
 
 /// Exit status when the command could not be started.
 const NOT_STARTED: i32 = 125;
@@ -78,6 +78,8 @@ struct Arguments {
     preserve: u32,
     /// Wait for GO before the command is started.
     waits: bool,
+    /// Descriptor that the exit status is written to, as one byte; zero where it is not.
+    ended: i32,
 }
 
 impl Arguments {
@@ -90,6 +92,7 @@ impl Arguments {
             die_with_parent: next()? != 0,
             preserve: next()?,
             waits: next()? != 0,
+            ended: i32::try_from(next()?).ok()?,
         })
     }
 }
@@ -196,7 +199,7 @@ unsafe fn begin(arguments: Arguments, command: Command) -> Result<Infallible, Fa
     // SAFETY: as above.
     let command = unsafe { kernel::spawn(program, argv, envp) }.at(Step::Process)?;
     let command = command.at(Step::Command)?;
-    reap(socket, arguments.preserve, command)
+    reap(arguments, command)
 }
 
 /// Blocks until the launcher sends GO.
@@ -209,7 +212,7 @@ fn wait_go(socket: i32) -> Result<(), Failure> {
 }
 
 /// Reaps whatever ends until the command has, and ends as it did. The kernel then ends the rest.
-fn reap(socket: i32, preserve: u32, command: i32) -> ! {
+fn reap(Arguments { socket, preserve, ended, .. }: Arguments, command: i32) -> ! {
     kernel::set_name(c"red-init");
     // The launcher learns from the end of the conversation that the command runs; the streams and what was passed
     // are the command's, and whoever reads what it writes is not kept waiting by us.
@@ -217,7 +220,13 @@ fn reap(socket: i32, preserve: u32, command: i32) -> ! {
     kernel::close_up_to(3_u32.saturating_add(preserve) - 1);
     loop {
         match kernel::wait() {
-            Ok((pid, status)) if pid == command => kernel::exit(code(status)),
+            Ok((pid, status)) if pid == command => {
+                let code = code(status);
+                if ended != 0 {
+                    kernel::write(ended, code as u8);
+                }
+                kernel::exit(code)
+            }
             Ok(_) => {}
             Err(_) => kernel::exit(UNKNOWN),
         }
@@ -237,12 +246,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn its_own_arguments_are_five_numbers() {
+    fn its_own_arguments_are_six_numbers() {
         let read = |words: &str| Arguments::read(words.split(' ').map(str::as_bytes));
-        let arguments =
-            Arguments { socket: 4, reap: true, die_with_parent: false, preserve: 4_294_967_295, waits: true };
-        assert_eq!(read("4 1 0 4294967295 1"), Some(arguments));
-        for wrong in ["", "4 1 0 2", "4 1 0 4294967296 1", "-4 1 0 2 1", "4  0 2 1", "4294967295 1 0 0 1"] {
+        let (reap, die_with_parent, preserve, waits) = (true, false, 4_294_967_295, true);
+        let arguments = Arguments { socket: 4, reap, die_with_parent, preserve, waits, ended: 7 };
+        assert_eq!(read("4 1 0 4294967295 1 7"), Some(arguments));
+        for wrong in
+            ["", "4 1 0 2 1", "4 1 0 4294967296 1 0", "-4 1 0 2 1 0", "4  0 2 1 0", "4294967295 1 0 0 1 0"]
+        {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }

@@ -169,7 +169,11 @@ impl Bus {
     pub(super) fn user() -> Result<Self, BusError> {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         if let Some(address) = variable("DBUS_SESSION_BUS_ADDRESS") {
-            return Self::connect(&unix_path(&address)?);
+            match unix_path(&address).and_then(|path| Self::connect(&path)) {
+                // Of another user, as after su(1).
+                Err(BusError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {}
+                other => return other,
+            }
         }
         // Where systemd has it (user@.service(5)); not every shell is told so, and su(1) keeps the caller's.
         let usual = format!("/run/user/{}", rustix::process::geteuid().as_raw());
