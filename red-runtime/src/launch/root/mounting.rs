@@ -9,6 +9,7 @@ use super::assemble::{Builder, Terms, attach_at, clone_tree};
 use super::copy::copy;
 use super::early::Found;
 use super::fresh::fresh;
+use super::ids::has_group;
 use super::place::{Kind, host, is_proc, split};
 use super::skeleton::write_all;
 use super::{Mount, Source};
@@ -175,6 +176,19 @@ impl Builder<'_> {
         };
         copy(old, openat(tree, ".", flags, Mode::empty()).doing(what)?).doing(what)
     }
+}
+
+/// Options of a node's devpts. Which groups there are is known only in the user namespace of the engine or of another
+/// container; without a group of its own a terminal has that of whoever opens it (devpts.rst).
+pub(super) fn with_known_group(options: &[String]) -> Result<Vec<String>, LaunchError> {
+    let mut known = Vec::new();
+    for option in options {
+        let group = option.strip_prefix("gid=").and_then(|group| group.parse().ok());
+        if group.map_or(Ok(true), has_group)? {
+            known.push(option.clone());
+        }
+    }
+    Ok(known)
 }
 
 /// Whether nothing may be written through the mount.
