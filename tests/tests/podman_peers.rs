@@ -1,7 +1,7 @@
 //! podman in the guest (`tests/guest run podman_peers user/podman_peers`), as root and as an ordinary user: with crun, with
 //! runc and with red-runtime. Equal but for what the tables list.
 //!
-//! `RED_VARIANTS=NAME|NAME` runs the rows that are named.
+//! `RED_VARIANTS=NAME|NAME` runs the rows that are named, `RED_PEERS=crun` or `runc` compares with one peer.
 
 use std::fs;
 

@@ -5,15 +5,17 @@
 //! `- TEXT` (only the peer says it) and `+ TEXT` (only ours does) name differences. What stands before the first row
 //! holds for all rows. A row that begins with `m` is also run in a node, where it has to say the same.
 
+mod root;
 mod row;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use root::{mode, root};
 pub use row::{Row, reason, rows};
 
 use crate::call::{Said, built, run};
@@ -76,14 +78,18 @@ impl Variants {
         Self::beside(&["runc"], MACHINE, &[("see", see)], String::new(), false)
     }
 
-    /// In the guest, beside crun and runc, with programs in the root and further functions of scripts. `None` when one
-    /// of them is not installed.
+    /// In the guest, beside crun and runc, or those of them that `RED_PEERS` names, with programs in the root and further
+    /// functions of scripts. `None` when one of them is not installed.
     ///
     /// # Panics
     /// There is no room.
     #[must_use]
     pub fn in_guest(programs: &[(&str, &str)], prelude: String) -> Option<Self> {
-        Self::beside(&["crun", "runc"], GUEST, programs, prelude, true)
+        let mut peers = vec!["crun", "runc"];
+        if let Ok(named) = std::env::var("RED_PEERS") {
+            peers.retain(|peer| named.is_empty() || named.split(',').any(|name| name == *peer));
+        }
+        Self::beside(&peers, GUEST, programs, prelude, true)
     }
 
     fn beside(
@@ -108,7 +114,7 @@ impl Variants {
         pool.mkdir("core/usr");
         pool.node("core", &format!("config: {{path: /usr/bin:/usr/sbin}}\n{CORE}"));
         let leaf = pool.node("core/leaf", "");
-        // No policy of this machine has a say.
+        // No policy of this machine has a say. That of a user is root's in the namespace of the user's podman.
         let policy = format!("pools: [{{path: {}}}]\n", pool.join("core").display());
         pool.write("prefix/etc/redpak/policy.yaml", policy);
         let wrapper = format!(
@@ -129,7 +135,7 @@ impl Variants {
     fn script(&self, script: &str, runtime: &Path, name: &str, node: &str) -> Said {
         let at = |below: &str| self.pool.join(below);
         let mut command = Command::new("timeout");
-        let seconds = patience(90).as_secs().to_string();
+        let seconds = patience(90).min(Duration::from_secs(400)).as_secs().to_string();
         command.args(["--kill-after=5", &seconds, "bash", "-uc"]);
         command.arg(format!("{PRELUDE}\n{}\n{script}", self.prelude));
         command
@@ -296,46 +302,6 @@ impl Variants {
         all.extend(said.err.lines().map(|line| format!("err: {}", tidy(line))));
         all
     }
-}
-
-fn mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
-}
-
-/// Directories of podman, volumes, and a root with the programs of the machine and some of its own.
-fn root(pool: &Pool, programs: &[(&str, &str)]) {
-    for below in ["storage", "runroot", "tmp", "home", "prefix", "vol/sub", "rootfs/root/link.d"] {
-        pool.mkdir(below);
-    }
-    // With what podman mounts there: whom a mapping makes root may not make anything in it.
-    for dir in ["proc", "sys", "dev", "tmp", "run/secrets", "usr", "var/tmp", "etc", "data", "v"] {
-        pool.mkdir(format!("rootfs/{dir}"));
-    }
-    for link in ["bin", "sbin", "lib", "lib64"] {
-        symlink(format!("usr/{link}"), pool.join("rootfs").join(link)).expect("it is ours");
-    }
-    for (name, text) in programs {
-        mode(&pool.write(format!("rootfs/{name}"), text), 0o755);
-    }
-    for (file, text, bits) in [
-        ("rootfs/data/plain", "text\n", 0o644),
-        ("rootfs/data/broken", "#!/no/such/program\n", 0o755),
-        (
-            "rootfs/etc/passwd",
-            "root:x:0:0:root:/root:/bin/sh\nworker:x:1001:1002::/home/worker:/bin/sh\n",
-            0o644,
-        ),
-        ("rootfs/etc/group", "root:x:0:\nworker:x:1002:\nextra:x:1003:worker\nmore:x:1004:\n", 0o644),
-        ("rootfs/etc/hosts", "", 0o644),
-        ("rootfs/etc/hostname", "", 0o644),
-        ("rootfs/etc/resolv.conf", "", 0o644),
-        ("rootfs/run/.containerenv", "", 0o644),
-        ("vol/in", "from outside\n", 0o644),
-        ("vol/run", "#!/bin/sh\necho ran\n", 0o755),
-    ] {
-        mode(&pool.write(file, text), bits);
-    }
-    mode(&pool.join("rootfs/tmp"), 0o1777);
 }
 
 /// What podman makes of a runtime's own words. Whether it finds "permission denied" among them is nothing that a

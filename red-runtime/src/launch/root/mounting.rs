@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::assemble::{Builder, Terms, attach_at, clone_tree};
 use super::copy::copy;
-use super::early::Found;
+use super::early::{Found, unmapped};
 use super::fresh::fresh;
 use super::ids::has_group;
 use super::place::{Kind, host, is_proc, split};
@@ -26,6 +26,9 @@ impl Builder<'_> {
     ) -> Result<(), LaunchError> {
         let destination = mount.destination.as_str();
         let Found { fd, is_dir, tree } = found;
+        if mount.owners.is_some() && !tree {
+            return Err(unmapped(destination));
+        }
         let kind = if is_dir { Kind::Dir } else { Kind::File };
         let tree = if tree { Ok(fd) } else { clone_tree(&fd, all && is_dir) };
         let tree = tree.doing(|| format!("mount {destination}"))?;
