@@ -177,9 +177,11 @@ impl Variants {
                 if !found.is_empty() {
                     let found = format!("== {}\n{}", row.name, found.join("\n"));
                     if tell {
-                        crate::remark(&found);
+                        crate::progress(&found);
                     }
                     failed.push(found);
+                } else if tell {
+                    crate::progress(&format!("== {}: as it should be", row.name));
                 }
             }
             failed
