@@ -112,7 +112,8 @@ fn mappings_of_bundles_are_those_of_peers() {
     if let (true, Some(crun)) = (in_guest(), installed("crun")) {
         peers.push(("crun", crun));
     }
-    if let Some(runc) = installed("runc") {
+    // Without root runc 1.1 wants its caller to be root inside, and gives no further groups.
+    if let (true, Some(runc)) = (user.is_root(), installed("runc")) {
         peers.push(("runc", runc));
     }
     if peers.is_empty() {
@@ -143,6 +144,10 @@ fn mappings_of_bundles_are_those_of_peers() {
                 .push(format!("{}: a node:\n{}{}\n{}{}", case.name, ours.out, ours.err, node.out, node.err));
         }
         for (name, program) in &peers {
+            if !user.is_root() && case.users.len() > 6 {
+                // crun 1.21 gives newuidmap(1) six pieces at most, and runs with those.
+                continue;
+            }
             let bundle = plain(name);
             let mut command = Command::new(program);
             command.arg("--root").arg(engine.stage.pool.mkdir(format!("{name}.state")));
@@ -153,17 +158,7 @@ fn mappings_of_bundles_are_those_of_peers() {
             command.stdin(std::process::Stdio::null());
             let theirs = through_files(engine.stage.pool.path(), command);
             std::fs::remove_dir_all(&bundle).expect("it is ours");
-            let mut their_essence = essence(&theirs);
-            if *name == "runc" && !user.is_root() {
-                // It leaves the groups of its caller.
-                let lines = their_essence.1.lines().enumerate();
-                let own = |(at, line): (usize, &str)| {
-                    let line = if at == 2 && case.user.1 != 0 { line.trim_end_matches(" 0") } else { line };
-                    format!("{line}\n")
-                };
-                their_essence.1 = lines.map(own).collect();
-            }
-            if essence(&ours) != their_essence {
+            if essence(&ours) != essence(&theirs) {
                 let (theirs, ours) =
                     (format!("{}{}", theirs.out, theirs.err), format!("{}{}", ours.out, ours.err));
                 differing.push(format!("{}: {name}:\n{theirs}---\n{ours}", case.name));
