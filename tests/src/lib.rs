@@ -42,6 +42,11 @@ pub fn remark(reason: &str) {
     drop(std::io::Write::write_all(&mut std::io::stderr(), format!("left out: {reason}\n").as_bytes()));
 }
 
+/// Says how far a long test is.
+pub fn progress(text: &str) {
+    drop(std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes()));
+}
+
 /// Says that a test needs something this machine does not have.
 ///
 /// # Panics

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::broom::User;
 use crate::call::{Said, run};
+use crate::in_guest;
 use crate::pool::Pool;
 
 /// podman, for root or for a user, with a policy that names one pool.
@@ -14,6 +15,8 @@ use crate::pool::Pool;
 pub struct Podman<'u> {
     dir: PathBuf,
     user: Option<&'u User>,
+    /// It is in the session of its user, who is the caller.
+    session: bool,
 }
 
 impl<'u> Podman<'u> {
@@ -40,11 +43,14 @@ impl<'u> Podman<'u> {
             ),
         );
         fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        // In the session of an ordinary user only systemd makes cgroups with limits.
+        let session = user.is_none() && in_guest() && !rustix::process::geteuid().is_root();
+        let manager = if session { "systemd" } else { "cgroupfs" };
         pool.write(
             "podman/containers.conf",
             format!(
                 "[containers]\ndefault_ulimits = [\"nofile=1024:4096\", \"nproc=1024:2048\"]\n\
-                 [engine]\nruntime = \"red-runtime\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n\
+                 [engine]\nruntime = \"red-runtime\"\ncgroup_manager = \"{manager}\"\nevents_logger = \"file\"\n\
                  runtime_supports_json = [\"red-runtime\"]\n[engine.runtimes]\nred-runtime = [\"{}\"]\n\
                  [network]\nnetwork_backend = \"netavark\"\n",
                 wrapper.display()
@@ -61,7 +67,7 @@ impl<'u> Podman<'u> {
                     .expect("only root gives files away");
             }
         }
-        Some(Self { dir, user })
+        Some(Self { dir, user, session })
     }
 
     /// podman, not yet started.
@@ -73,7 +79,9 @@ impl<'u> Podman<'u> {
         };
         let at = |below: &str| self.dir.join(below);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", at("home"));
-        command.env("XDG_RUNTIME_DIR", at("run")).env("CONTAINERS_CONF", at("containers.conf"));
+        let run = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| self.session);
+        command.env("XDG_RUNTIME_DIR", run.unwrap_or_else(|| at("run").into()));
+        command.env("CONTAINERS_CONF", at("containers.conf"));
         command.env("CONTAINERS_REGISTRIES_CONF", at("registries.conf"));
         command
             .arg("--root")

@@ -2,7 +2,7 @@
 //! several names, bundles that say which node they are of, and the kernel's file systems.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use red_tests::call::run;
@@ -609,9 +609,60 @@ fn a_volume_of_a_node_follows_nothing_and_covers_no_read_only_part() {
             mount[field] = map.clone();
             add(spec, mount);
         };
-        assert!(engine.refusal(mapped).contains("idmapped mounts are not supported"));
-        assert!(plain_refusal(&engine, mapped).contains("idmapped mounts are not supported"));
+        assert!(engine.refusal(mapped).contains("are both needed"));
+        assert!(plain_refusal(&engine, mapped).contains("are both needed"));
     }
+    let said = engine.refusal(|spec| add(spec, volume(&other, "/x", &["rbind", "idmap"])));
+    assert!(said.contains("owners of a node's volumes cannot be mapped"), "{said}");
+    let said = plain_refusal(&engine, |spec| add(spec, volume(&other, "/x", &["rbind", "idmap"])));
+    assert!(said.contains("`idmap` needs mappings"), "{said}");
+}
+
+#[test]
+fn owners_of_a_plain_bundles_volume_are_mapped() {
+    let engine = Engine::new(Stage::new());
+    let data = engine.stage.pool.mkdir("data");
+    std::os::unix::fs::chown(engine.stage.pool.write("data/in", ""), Some(7), Some(8)).expect("it is ours");
+    let script = "stat -c '%u %g' /x /x/in; : >/x/$0; stat -c '%u %g' /x/$0";
+    let map = |first: u32| json!([{"containerID": 0, "hostID": first, "size": 1000}]);
+    let owner = |name: &str| {
+        let facts = fs::metadata(data.join(name)).expect("it was made");
+        (facts.uid(), facts.gid())
+    };
+    // In a user namespace of the same mapping the owners are those of the host's.
+    for (name, options) in [("option", vec!["rbind", "idmap"]), ("mappings", vec!["rbind"])] {
+        let bundle = engine.stage.plain("p", &["sh", "-c", script, name], |spec| {
+            spec["linux"]["namespaces"].as_array_mut().expect("it is a list").push(json!({"type": "user"}));
+            spec["linux"]["uidMappings"] = map(100_000);
+            spec["linux"]["gidMappings"] = map(200_000);
+            let mut mount = volume(&data, "/x", &options);
+            if name == "mappings" {
+                mount["uidMappings"] = map(100_000);
+                mount["gidMappings"] = map(200_000);
+            }
+            add(spec, mount);
+        });
+        for point in ["proc", "dev", "usr", "x"] {
+            fs::create_dir_all(bundle.join("rootfs").join(point)).expect("it is ours");
+        }
+        let said = engine.run(&bundle);
+        assert_eq!((said.code, &*said.out), (0, "0 0\n7 8\n0 0\n"), "{name}: {}", said.err);
+        assert_eq!(owner(name), (0, 0), "{name}");
+    }
+    // Without a user namespace somebody else owns what is there.
+    let said = engine.plain("stat -c '%u %g' /x/in; touch /x/new 2>/dev/null || echo nobody may", |spec| {
+        let mut mount = volume(&data, "/x", &["rbind"]);
+        (mount["uidMappings"], mount["gidMappings"]) = (map(5000), map(6000));
+        add(spec, mount);
+    });
+    assert_eq!((said.code, &*said.out), (0, "5007 6008\nnobody may\n"), "{}", said.err);
+    // A file system that cannot.
+    let said = plain_refusal(&engine, |spec| {
+        let mut mount = volume(Path::new("/proc/sys"), "/x", &["rbind"]);
+        (mount["uidMappings"], mount["gidMappings"]) = (map(5000), map(6000));
+        add(spec, mount);
+    });
+    assert!(said.contains("its owners cannot be mapped"), "{said}");
 }
 
 #[test]

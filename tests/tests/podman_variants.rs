@@ -3,10 +3,9 @@
 //! CI runs a share of the rows; `RED_SOAK=full` runs all, `RED_VARIANTS=TEXT` those whose name has it.
 
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use red_tests::variants::{Row, Variants, rows};
-use red_tests::{remark, skip};
+use red_tests::skip;
+use red_tests::variants::{Row, Variants, reason, rows};
 
 /// One row of so many is run in CI.
 const SHARE: usize = 4;
@@ -28,24 +27,7 @@ fn table(name: &str) {
             None => full || number % SHARE == 0,
         })
         .collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut failed = Vec::new();
-        while let Some((number, row)) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (found, known) = variants.compare(row, *number);
-            if !known.is_empty() && filter.is_some() {
-                remark(&format!("{}: {}: listed:\n{}", variants.podman(), row.name, known.join("\n")));
-            }
-            if !found.is_empty() {
-                failed.push(format!("== {}\n{}", row.name, found.join("\n")));
-            }
-        }
-        failed
-    };
-    let failed: Vec<String> = std::thread::scope(|scope| {
-        let both = [scope.spawn(work), scope.spawn(work)];
-        both.into_iter().flat_map(|one| one.join().expect("it does not panic")).collect()
-    });
+    let failed = variants.differing(&chosen, 2, filter.is_some());
     assert!(
         failed.is_empty(),
         "{}, {} of {} rows:\n{}",
@@ -81,9 +63,12 @@ fn life_of_a_container() {
 fn differences_are_documented() {
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let told = words(&fs::read_to_string("../docs/src/engines.md").expect("it is in the checkout"));
-    for table in ["common", "process", "mounts", "limits", "life"] {
-        let text = fs::read_to_string(format!("tests/podman_variants/{table}")).expect("it is there");
-        let reasons = text.lines().filter_map(|line| line.strip_prefix("but: "));
+    let variants =
+        ["common", "process", "mounts", "limits", "life"].map(|name| format!("podman_variants/{name}"));
+    let peers = ["common", "rootful", "rootless", "mappings", "mappings_user"];
+    for table in variants.into_iter().chain(peers.map(|name| format!("podman_peers/{name}"))) {
+        let text = fs::read_to_string(format!("tests/{table}")).expect("it is there");
+        let reasons = text.lines().filter_map(|line| reason(line).map(|(_, reason)| reason));
         let untold: Vec<&str> = reasons.filter(|reason| !told.contains(&words(reason))).collect();
         assert!(untold.is_empty(), "{table}: {untold:?}");
     }

@@ -151,7 +151,8 @@ pub(crate) fn spawn(job: &mut Job<'_>, made: OnMade<'_>) -> Result<Spawned, Laun
     // Whoever has not all of the host's users inside may not enter every directory of the host.
     let all = |one: &LinuxIdMapping| one.host_id() == 0 && one.size() >= u32::MAX - 1;
     let whole = maps.as_ref().is_some_and(|maps| maps.users.iter().any(all) && maps.groups.iter().any(all));
-    let opens = namespaces.has_user() && !whole && rustix::process::geteuid().is_root();
+    let mapped = job.root.mounts.iter().any(|mount| mount.owners.is_some());
+    let opens = (namespaces.has_user() && !whole || mapped) && rustix::process::geteuid().is_root();
     let inheritance = Inheritance { sync: theirs, wait, mapped_by_user, opens };
     let place = Place { adjust: early, entry, offsets };
     let (pid, pidfd) = start(job, &namespaces, setup, inheritance, place)?;

@@ -283,6 +283,7 @@ fn handed_descriptors(plan: &mut Plan, root: &mut Root) -> Result<u32, LaunchErr
                 otherwise: Otherwise::Skip,
                 missing_points: Vec::new(),
                 of_node: false,
+                owners: None,
                 held: false,
             });
         }

@@ -85,13 +85,28 @@ pub(crate) fn set(mount: impl AsFd, recursive: bool, attr: MountAttr) -> rustix:
     if attr.is_empty() {
         return Ok(());
     }
+    call(mount, recursive, attr, 0)
+}
+
+/// Maps owners of what the mount shows as a user namespace does.
+///
+/// # Errors
+/// What mount_setattr(2) says; then nothing is changed.
+#[cfg(feature = "launch")]
+pub(crate) fn map_owners(mount: impl AsFd, recursive: bool, namespace: impl AsFd) -> rustix::io::Result<()> {
+    let namespace = u64::try_from(namespace.as_fd().as_raw_fd()).unwrap_or(u64::MAX);
+    let attr = MountAttr { set: libc::MOUNT_ATTR_IDMAP, ..MountAttr::default() };
+    call(mount, recursive, attr, namespace)
+}
+
+fn call(mount: impl AsFd, recursive: bool, attr: MountAttr, namespace: u64) -> rustix::io::Result<()> {
     let below = if recursive { libc::AT_RECURSIVE } else { 0 };
     let result = {
         let raw = libc::mount_attr {
             attr_set: attr.set,
             attr_clr: attr.clear,
             propagation: attr.propagation,
-            userns_fd: 0,
+            userns_fd: namespace,
         };
         // SAFETY: an empty path with AT_EMPTY_PATH means the descriptor itself, which lives for the
         // call; the structure is passed with its size, as mount_setattr(2) wants.

@@ -105,6 +105,7 @@ pub(super) fn run(out: &mut Output) -> Result<Exit, RunError> {
             "apparmor": {"enabled": true},
             "selinux": {"enabled": false},
             "intelRdt": {"enabled": false},
+            // Not those of a node's volumes, and containerd asks for all of a pod's.
             "mountExtensions": {"idmap": {"enabled": false}}
         },
         "annotations": {

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::{Cgroups, Layout, MOUNT, Nested, hierarchies, write};
 use crate::launch::error::{Doing, LaunchError, tried};
@@ -76,7 +77,12 @@ impl Wanted {
         let (path, optional) = match asked {
             Some(path) => (path, !root),
             None if root => (default_path(id, scope), false),
-            None => (format!("{}/red-{id}{scope}", own_path().trim_end_matches('/')), true),
+            None => {
+                let own = own_path();
+                let beside = if layout == Layout::V2 { beside(&own) } else { None };
+                let above = beside.unwrap_or(&own);
+                (format!("{}/red-{id}{scope}", above.trim_end_matches('/')), true)
+            }
         };
         Self::at(layout, &path, optional).map(Some)
     }
@@ -260,6 +266,15 @@ fn create(directory: &Path) -> std::io::Result<()> {
 /// apart.
 pub(crate) fn default_path(id: &str, scope: &str) -> String {
     format!("/red-runtime/{id}{scope}")
+}
+
+/// The cgroup above one's own, if the caller may make others in it. Below one's own, which has processes, no controller
+/// can be enabled (cgroup-v2.rst, "No Internal Process Constraint"); crun and runc go there too.
+fn beside(own: &str) -> Option<&str> {
+    let above = Path::new(own).parent()?.to_str().filter(|above| *above != "/")?;
+    let directory = Path::new(MOUNT).join(above.trim_start_matches('/'));
+    let may = |file: &str| accessat(CWD, directory.join(file), Access::WRITE_OK, AtFlags::EACCESS).is_ok();
+    ["", "cgroup.procs", "cgroup.subtree_control"].into_iter().all(may).then_some(above)
 }
 
 /// Whether nothing between a hierarchy and a cgroup, itself included, is frozen; or what is.

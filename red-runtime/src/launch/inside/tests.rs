@@ -227,6 +227,7 @@ fn root() -> Root {
         missing_points: Vec::new(),
         held: false,
         of_node: false,
+        owners: None,
     };
     Root {
         base: Base::Skeleton {

@@ -12,6 +12,7 @@ use super::base::{detach_from_host, directory};
 use super::early::{Early, Found, locks};
 use super::fresh::fresh;
 use super::ids::{self, RootInside};
+use super::mounting::with_known_group;
 use super::place::{Kind, Links, Places, mount_id};
 use super::room::stay_writable;
 use super::skeleton::skeleton;
@@ -193,6 +194,12 @@ impl<'a> Builder<'a> {
             What::Bind { source, all } => {
                 let found = open(source)?;
                 self.bind(mount, source, found, *all)
+            }
+            What::New { fstype, source, options, copy_up }
+                if fstype == "devpts" && self.skeleton.is_some() =>
+            {
+                let options = with_known_group(options)?;
+                self.new_file_system(mount, (fstype, source, &options), *copy_up, terms)
             }
             What::New { fstype, source, options, copy_up } => {
                 self.new_file_system(mount, (fstype, source, options), *copy_up, terms)

@@ -73,7 +73,11 @@ impl Drop for Opening {
 fn tree(root: &Root, mount: &Mount) -> rustix::io::Result<OwnedFd> {
     let What::Bind { source, all } = &mount.what else { return Err(Errno::INVAL) };
     let (fd, is_dir) = Opener::new(&root.nodes).open(source).map_err(|_told_inside| Errno::ACCESS)?;
-    clone_tree(fd, *all && is_dir)
+    let tree = clone_tree(fd, *all && is_dir)?;
+    if let Some(owners) = &mount.owners {
+        owners.map(&tree)?;
+    }
+    Ok(tree)
 }
 
 /// What is opened with the launcher's ids, before the process takes those of the container, which may not
@@ -115,6 +119,12 @@ impl Early {
         let mut early = Self::default();
         for (index, mount) in root.mounts.iter().enumerate() {
             let What::Bind { source, .. } = &mount.what else { continue };
+            if mount.owners.is_some() {
+                // Only somebody of the file system's own user namespace may (mount_setattr(2)).
+                let found = launcher.map(|launcher| asked(launcher, index)).transpose()?.flatten();
+                early.sources.insert(index, found.ok_or_else(|| unmapped(&mount.destination))?);
+                continue;
+            }
             match early.source(index, source, opener) {
                 Ok(found) => drop(early.sources.insert(index, found)),
                 // It says so when it is needed, or is left out.
@@ -129,6 +139,12 @@ impl Early {
         early.locks = locks(root, opener)?;
         Ok(early)
     }
+}
+
+/// Why owners are not mapped.
+pub(super) fn unmapped(destination: &str) -> LaunchError {
+    let why = "its source is missing, or its owners cannot be mapped: by this user, this kernel, or of this file system";
+    LaunchError::refused(format!("mount {destination}"), why)
 }
 
 /// The source of a mount, as the launcher opens it; `None` when it cannot either.

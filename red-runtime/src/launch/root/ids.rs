@@ -70,6 +70,24 @@ fn first(text: &str) -> Option<u32> {
     text.lines().filter_map(|line| line.split_ascii_whitespace().next()?.parse().ok()).min()
 }
 
+/// Whether the user namespace of this process has a group.
+///
+/// # Errors
+/// What it maps cannot be read.
+pub(super) fn has_group(group: u32) -> Result<bool, LaunchError> {
+    let path = "/proc/self/gid_map";
+    std::fs::read_to_string(path).doing(|| path).map(|text| covers(&text, group))
+}
+
+/// Whether a mapping as the kernel shows it has an id inside.
+fn covers(text: &str, id: u32) -> bool {
+    text.lines().any(|line| {
+        let mut numbers = line.split_ascii_whitespace().filter_map(|word| word.parse::<u32>().ok());
+        let (from, size) = (numbers.next(), numbers.nth(1));
+        matches!((from, size), (Some(from), Some(size)) if id >= from && id - from < size)
+    })
+}
+
 /// Takes the ids to make a root, and still ends with the launcher.
 ///
 /// # Errors
@@ -82,7 +100,16 @@ pub(super) fn become_root(ids: RootInside) -> Result<(), LaunchError> {
 
 #[cfg(test)]
 mod tests {
-    use super::first;
+    use super::{covers, first};
+
+    #[test]
+    fn a_mapping_covers_what_is_inside_of_its_ranges() {
+        let text = "         0     100000          5\n      1000     200000         10\n";
+        for (id, wanted) in [(0, true), (4, true), (5, false), (999, false), (1009, true), (1010, false)] {
+            assert_eq!(covers(text, id), wanted, "{id}");
+        }
+        assert!(covers("         0          0 4294967295\n", 5) && !covers("", 0));
+    }
 
     #[test]
     fn a_mapping_begins_with_its_smallest_id() {

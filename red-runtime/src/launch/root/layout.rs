@@ -54,6 +54,12 @@ pub(crate) fn of_engine(
             }
             Placed::Engine { mount, need, source } => {
                 let mut mount = oci::mount(mount, bundle)?;
+                if mount.owners.is_some() {
+                    return Err(LaunchError::refused(
+                        format!("mount {}", mount.destination),
+                        "owners of a node's volumes cannot be mapped (`idmap`, `uidMappings`, `gidMappings`)",
+                    ));
+                }
                 mount.check(source.as_ref().map(Opened::id));
                 mount.otherwise = match need {
                     Need::User => Otherwise::Fail,

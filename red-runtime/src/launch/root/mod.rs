@@ -18,6 +18,7 @@ pub(super) mod ids;
 pub(crate) mod layout;
 mod mounting;
 pub(crate) mod oci;
+mod owners;
 mod place;
 mod room;
 mod skeleton;
@@ -25,6 +26,8 @@ mod sources;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+pub(crate) use owners::Owners;
 
 use crate::spec::engine::NamedNamespace;
 use crate::spec::engine::room::MissingPoint;
@@ -126,6 +129,8 @@ pub(crate) struct Mount {
     pub(crate) held: bool,
     /// It is a part of a node, by whatever name: nothing is made in it to make room for other mounts.
     pub(crate) of_node: bool,
+    /// How the owners of what is bound are mapped.
+    pub(crate) owners: Option<Owners>,
 }
 
 impl Mount {

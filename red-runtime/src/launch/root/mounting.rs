@@ -7,8 +7,9 @@ use rustix::io::Errno;
 
 use super::assemble::{Builder, Terms, attach_at, clone_tree};
 use super::copy::copy;
-use super::early::Found;
+use super::early::{Found, unmapped};
 use super::fresh::fresh;
+use super::ids::has_group;
 use super::place::{Kind, host, is_proc, split};
 use super::skeleton::write_all;
 use super::{Mount, Source};
@@ -25,6 +26,9 @@ impl Builder<'_> {
     ) -> Result<(), LaunchError> {
         let destination = mount.destination.as_str();
         let Found { fd, is_dir, tree } = found;
+        if mount.owners.is_some() && !tree {
+            return Err(unmapped(destination));
+        }
         let kind = if is_dir { Kind::Dir } else { Kind::File };
         let tree = if tree { Ok(fd) } else { clone_tree(&fd, all && is_dir) };
         let tree = tree.doing(|| format!("mount {destination}"))?;
@@ -175,6 +179,19 @@ impl Builder<'_> {
         };
         copy(old, openat(tree, ".", flags, Mode::empty()).doing(what)?).doing(what)
     }
+}
+
+/// Options of a node's devpts. Which groups there are is known only in the user namespace of the engine or of another
+/// container; without a group of its own a terminal has that of whoever opens it (devpts.rst).
+pub(super) fn with_known_group(options: &[String]) -> Result<Vec<String>, LaunchError> {
+    let mut known = Vec::new();
+    for option in options {
+        let group = option.strip_prefix("gid=").and_then(|group| group.parse().ok());
+        if group.map_or(Ok(true), has_group)? {
+            known.push(option.clone());
+        }
+    }
+    Ok(known)
 }
 
 /// Whether nothing may be written through the mount.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Mount as OciMount, Spec};
 
-use super::{Base, Mount, Otherwise, Root, Source, What, devices};
+use super::{Base, Mount, Otherwise, Owners, Root, Source, What, devices};
 use crate::launch::error::LaunchError;
 use crate::node::text_path::clean;
 use crate::spec::engine::mounts::PROC_FILES;
@@ -20,7 +20,12 @@ pub(crate) fn root(spec: &Spec, bundle: &Path) -> Result<Root, LaunchError> {
     };
     let mounts: Result<Vec<Mount>, LaunchError> =
         spec.mounts().iter().flatten().map(|one| mount(one, bundle)).collect();
-    let mounts = mounts?;
+    let mut mounts = mounts?;
+    for mount in &mut mounts {
+        if let Some(owners) = &mut mount.owners {
+            owners.complete(spec, &mount.destination)?;
+        }
+    }
     if mounts.iter().any(|mount| mount.destination == "/") {
         return Err(LaunchError::refused("mount /", "would cover the root; name it as `root.path`"));
     }
@@ -61,14 +66,8 @@ fn rootfs_propagation(word: &str) -> Result<Option<u64>, LaunchError> {
 /// An option that is not supported, or a path that is none.
 pub(crate) fn mount(mount: &OciMount, bundle: &Path) -> Result<Mount, LaunchError> {
     let destination = inside_path(mount.destination())?;
-    let mapped = [mount.uid_mappings(), mount.gid_mappings()];
-    if mapped.iter().any(|maps| maps.as_ref().is_some_and(|maps| !maps.is_empty())) {
-        return Err(LaunchError::refused(
-            format!("mount {destination}"),
-            "idmapped mounts are not supported (`uidMappings`, `gidMappings`)",
-        ));
-    }
-    let parsed = options(mount.options().as_deref().unwrap_or_default(), &destination)?;
+    let owners = Owners::of(mount)?;
+    let parsed = options(mount.options().as_deref().unwrap_or_default());
     let fstype = mount.typ().as_deref().unwrap_or("");
     let source = mount.source().clone().unwrap_or_default();
     let what = if parsed.bind || fstype == "bind" {
@@ -88,6 +87,12 @@ pub(crate) fn mount(mount: &OciMount, bundle: &Path) -> Result<Mount, LaunchErro
             copy_up: parsed.copy_up,
         }
     };
+    if owners.is_some() && !matches!(what, What::Bind { .. }) {
+        return Err(LaunchError::refused(
+            format!("mount {destination}"),
+            "only owners of binds can be mapped (`idmap`, `uidMappings`, `gidMappings`)",
+        ));
+    }
     in_proc(&destination, &what)?;
     let (attr, recursive) = (parsed.attr, parsed.recursive);
     let otherwise = Otherwise::Fail;
@@ -100,6 +105,7 @@ pub(crate) fn mount(mount: &OciMount, bundle: &Path) -> Result<Mount, LaunchErro
         missing_points: Vec::new(),
         held: false,
         of_node: false,
+        owners,
     })
 }
 
@@ -149,27 +155,21 @@ struct Options {
     data: Vec<String>,
 }
 
-fn options(words: &[String], destination: &str) -> Result<Options, LaunchError> {
+fn options(words: &[String]) -> Options {
     let mut options = Options::default();
     for word in words {
         match word.as_str() {
             // Engines write an empty one where they have none. `norelatime` takes nothing but `relatime`
             // back, which is the kernel's own choice (mount(2), MS_RELATIME).
-            "" | "defaults" | "async" | "auto" | "noauto" | "remount" | "nomand" | "mand" | "silent"
-            | "loud" | "newinstance" | "norelatime" | "rnorelatime" => {}
+            "" | "idmap" | "ridmap" | "defaults" | "async" | "auto" | "noauto" | "remount" | "nomand"
+            | "mand" | "silent" | "loud" | "newinstance" | "norelatime" | "rnorelatime" => {}
             "bind" => options.bind = true,
             "rbind" => (options.bind, options.all) = (true, true),
             "tmpcopyup" => options.copy_up = true,
-            "idmap" | "ridmap" => {
-                return Err(LaunchError::refused(
-                    format!("mount {destination}"),
-                    "idmapped mounts are not supported",
-                ));
-            }
             word => options.other(word),
         }
     }
-    Ok(options)
+    options
 }
 
 impl Options {
@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     fn read(words: &[&str]) -> Options {
-        options(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>(), "/x").unwrap()
+        options(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
@@ -280,15 +280,24 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_does_not_do() {
-        let words = ["rbind".to_owned(), "idmap".to_owned()];
-        assert!(options(&words, "/x").unwrap_err().to_string().contains("idmapped"));
+    fn owners_of_binds_are_mapped_as_a_whole() {
+        let read = |value: serde_json::Value| {
+            mount(&serde_json::from_value(value).unwrap(), Path::new("/bundle")).map(|mount| mount.owners)
+        };
+        let map = serde_json::json!([{"containerID": 0, "hostID": 100_000, "size": 1000}]);
         for field in ["uidMappings", "gidMappings"] {
-            let map = serde_json::json!([{"containerID": 0, "hostID": 100_000, "size": 1000}]);
             let said = serde_json::json!({"destination": "/v", "type": "bind", "source": "/x", field: map});
-            let said = mount(&serde_json::from_value(said).unwrap(), Path::new("/bundle")).unwrap_err();
-            assert!(said.to_string().contains("idmapped"), "{said}");
+            let said = read(said).unwrap_err();
+            assert!(said.to_string().contains("both needed"), "{said}");
         }
+        let tmpfs =
+            serde_json::json!({"destination": "/v", "type": "tmpfs", "source": "x", "options": ["idmap"]});
+        assert!(read(tmpfs).unwrap_err().to_string().contains("only owners of binds"));
+        let bind = |options: &[&str]| serde_json::json!({"destination": "/v", "type": "bind", "source": "/x", "options": options});
+        assert_eq!(read(bind(&["rbind"])).unwrap(), None);
+        let owners = read(bind(&["rbind", "idmap"])).unwrap();
+        let said = owners.unwrap().complete(&Spec::default(), "/v").unwrap_err();
+        assert!(said.to_string().contains("needs mappings"), "{said}");
     }
 
     #[test]
