@@ -158,7 +158,7 @@ pub(crate) fn files(family: &Family) -> Result<Vec<Finding>, RpmError> {
         if facts.is_file() && facts.mode() & 0o6000 != 0 {
             findings.push(Finding {
                 kind: "set-id",
-                ..wrong("runs as its owner for every user of the host who reaches it: `chmod ug-s` (nodes have no use of it)")
+                ..wrong("runs as its owner for every user of the host who reaches it: `chmod ug-s`, unless `--allow-file` kept it on purpose (nodes have no use of it)")
             });
         }
         if facts.mode() & 0o170_000 != kind && !(facts.is_symlink() && kind == 0o040_000) {

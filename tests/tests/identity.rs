@@ -239,9 +239,13 @@ fn supplementary_groups_are_the_callers_with_and_without_subordinate_ids() {
     wrap.args(["--groups", &format!("0,{gid}"), "--"]).arg(other.pool.install("red-runtime", "red-wrap"));
     wrap.arg("--root").arg(&other.root).arg("--redpath").arg(&other.leaf).args(["--", "id", "-G"]);
     assert_eq!(run(&mut wrap).good().out, "65534\n");
+    stage.pool.chown(0);
     let mut wrap = Command::new("setpriv");
     wrap.args(["--groups", &format!("0,{gid}"), "--"]).arg(stage.pool.install("red-runtime", "red-wrap"));
-    stage.pool.chown(0);
+    wrap.arg("--root").arg(&stage.root).arg("--redpath").arg(&stage.leaf);
+    assert_eq!(run(wrap.args(["--user", "65534", "--", "id", "-G"])).good().out, "65534\n");
+    let mut wrap = Command::new("setpriv");
+    wrap.args(["--groups", &format!("0,{gid}"), "--"]).arg(stage.pool.install("red-runtime", "red-wrap"));
     wrap.arg("--root").arg(&stage.root).arg("--redpath").arg(&stage.leaf).args(["--", "id", "-G"]);
     assert_eq!(run(&mut wrap).good().out, format!("0 {gid}\n"));
     add("groupdel", &["--force", &group]);

@@ -190,7 +190,7 @@ fn errors_are_one_json_object() {
         (json!({"linux": {"namespaces": []}}), "no mount namespace"),
         (
             json!({"mounts": [{"destination": "/x", "type": "bind", "source": "/usr", "options": ["rbind", "idmap"]}]}),
-            "idmapped",
+            "`idmap` needs mappings",
         ),
         (
             json!({"mounts": [{"destination": "/a/../..", "type": "tmpfs", "source": "tmpfs"}]}),

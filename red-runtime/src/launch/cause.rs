@@ -53,8 +53,8 @@ fn cause(text: &str, here: &dyn Surroundings) -> Option<String> {
     if says("(os error 38)") {
         return filtered(here).then(|| {
             "a system call filter denies it: RestrictSUIDSGID= of a unit, which DynamicUser= sets, and \
-             RestrictNamespaces= do, and a SystemCallFilter= without `@mount @privileged`; a launch needs \
-             openat2(2) and clone3(2)"
+             RestrictNamespaces= do, a SystemCallFilter= without `@mount @privileged`, and that of a node, which \
+             `config: {seccomp: Disabled}` does without; openat2(2) and clone3(2) are needed"
                 .to_owned()
         });
     }
@@ -82,7 +82,7 @@ fn cause(text: &str, here: &dyn Surroundings) -> Option<String> {
     if says("File too large") {
         return Some("the limit on sizes of files is reached: ulimit -f, LimitFSIZE= of a unit".to_owned());
     }
-    if (says("newuidmap") || says("newgidmap")) && has_status(here, "NoNewPrivs:", "1") {
+    if (says("newuidmap") || says("newgidmap")) && !says("(ENOENT)") && has_status(here, "NoNewPrivs:", "1") {
         return Some(
             "NoNewPrivileges= of a unit keeps set-user-id programs from working, and where a unit has no root \
              LockPersonality=, RestrictRealtime=, SystemCallArchitectures= and the like set it"
@@ -120,7 +120,8 @@ fn cause(text: &str, here: &dyn Surroundings) -> Option<String> {
         };
     }
     (says("(EPERM)") && filtered(here)).then(|| {
-        "a system call filter is on this process: SystemCallFilter= of a unit has to allow `@mount @privileged`"
+        "a system call filter is on this process, of a unit (SystemCallFilter= has to allow `@mount @privileged`) or of \
+         a container"
             .to_owned()
     })
 }

@@ -53,6 +53,8 @@ pub(crate) struct OfNode {
     pub(crate) variables: Vec<String>,
     /// Whether it says who its commands run as.
     pub(crate) identity: bool,
+    /// Whether its command is the very user and group that launches it.
+    pub(crate) is_caller: bool,
     /// Whether its processes are under the standard filter.
     pub(crate) filter: bool,
     /// Its own limits, where it sets any: no engine lifts them later.
@@ -62,12 +64,15 @@ pub(crate) struct OfNode {
 impl OfNode {
     /// That of a plan.
     pub(crate) fn of(plan: &crate::spec::plan::Plan) -> Self {
+        let caller = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let identity = plan.merged.tags.identity.user.is_some() || plan.merged.tags.identity.group.is_some();
         let defined = plan.environment.iter().filter(|entry| entry.origin.is_some());
         Self {
             redpath: plan.redpath.clone(),
             digest: plan.digest.to_string(),
             variables: defined.map(|entry| entry.key.clone()).collect(),
-            identity: plan.merged.tags.identity.user.is_some() || plan.merged.tags.identity.group.is_some(),
+            identity,
+            is_caller: !identity && caller == (plan.target.uid, plan.target.gid),
             filter: plan.seccomp(),
             limits: plan.spec.linux().as_ref().and_then(|linux| linux.resources().clone()),
         }
@@ -128,6 +133,7 @@ impl Request<'_> {
             redpath,
             digest: node.as_ref().map(|node| node.digest.clone()),
             identity: node.as_ref().is_some_and(|node| node.identity),
+            keeps_groups: self.keeps_groups(),
             limits: node.as_ref().and_then(|node| node.limits.clone()),
             variables: node.map(|node| node.variables).unwrap_or_default(),
             engine: self.terms.engine,
@@ -151,7 +157,7 @@ impl Request<'_> {
     /// Whether its command keeps the launcher's supplementary groups: it is the same user, whom a group lets
     /// use a device, or a file of an export. Whether ids are mapped makes no difference.
     fn keeps_groups(&self) -> bool {
-        self.terms.own && self.node.as_ref().is_some_and(|node| !node.identity)
+        self.terms.own && self.node.as_ref().is_some_and(|node| node.is_caller)
     }
 
     /// Hooks that later commands run.

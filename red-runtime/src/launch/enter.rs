@@ -119,7 +119,7 @@ fn keeps_groups(record: &Record, process: &OciProcess, spec: &Spec) -> bool {
     let (asked, first) = (process.user(), spec.process().as_ref().map(|first| first.user()));
     let same = first.is_some_and(|first| (first.uid(), first.gid()) == (asked.uid(), asked.gid()));
     let none = asked.additional_gids().as_ref().is_none_or(Vec::is_empty);
-    record.redpath.is_some() && !record.engine && !record.identity && same && none
+    record.keeps_groups && same && none
 }
 
 /// The user of a further command where the node says who that is. Engines do not know of it: they ask

@@ -45,10 +45,12 @@ impl From<Recorded> for Standard {
 }
 
 impl Standard {
-    /// That of a node: `wanted` unless its family does without, `own` where no engine launches it.
+    /// That of a node: `wanted` unless its family does without, `own` where no engine launches it. Engines have a
+    /// filter of their own, so that on an architecture for which there is none here their nodes start all the same.
     pub(super) fn of_node(wanted: bool, own: bool) -> Self {
         match (wanted, own) {
             (false, _) => Self::None,
+            (true, false) if !filter::AVAILABLE => Self::None,
             (true, false) => Self::Node,
             (true, true) => Self::Whole,
         }

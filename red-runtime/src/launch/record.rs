@@ -77,6 +77,9 @@ pub(crate) struct Record {
     /// Whether the node says who its commands run as.
     #[serde(default)]
     pub(crate) identity: bool,
+    /// Whether its command has its launcher's supplementary groups.
+    #[serde(default)]
+    pub(crate) keeps_groups: bool,
     /// Limits of the node itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) limits: Option<LinuxResources>,

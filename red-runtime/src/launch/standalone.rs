@@ -278,7 +278,11 @@ fn handed_descriptors(plan: &mut Plan, root: &mut Root) -> Result<u32, LaunchErr
                 destination,
                 what,
                 // A socket of a read-only mount can be written to, but not changed.
-                attr: MountAttr { set: flag::RDONLY, propagation: libc::MS_PRIVATE, ..MountAttr::default() },
+                attr: MountAttr {
+                    set: flag::RDONLY | flag::NODEV,
+                    propagation: libc::MS_PRIVATE,
+                    ..MountAttr::default()
+                },
                 recursive: MountAttr::default(),
                 otherwise: Otherwise::Skip,
                 missing_points: Vec::new(),

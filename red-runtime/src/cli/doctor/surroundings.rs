@@ -110,7 +110,7 @@ pub(super) fn system_calls() -> Finding {
     let opened =
         openat2(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::NO_MAGICLINKS);
     match opened {
-        Ok(_) => finding(about, Grade::Good, "openat2(2) and clone3(2) are allowed", None),
+        Ok(_) => finding(about, Grade::Good, "openat2(2) is allowed", None),
         Err(errno) => {
             let why = format!("openat2(2): {}", plain(errno));
             finding(about, Grade::Bad, format!("no node can be read: {why}"), cause::of(&why).as_deref())

@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub(crate) use owners::Owners;
+use rustix::fs::FileType;
 
 use crate::spec::engine::NamedNamespace;
 use crate::spec::engine::room::MissingPoint;
@@ -134,14 +135,14 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    /// Whether devices of the machine can be in it, and be opened: in what is bound, and in a disk; not in file
-    /// systems that are made empty, where nobody makes any without a capability.
+    /// Whether devices of the machine can be in it, and be opened: in what is bound, and in a disk; not in a regular
+    /// file, nor in file systems that are made empty, where nobody makes any without a capability.
     pub(crate) fn may_have_devices(&self) -> bool {
         const EMPTY: [&str; 7] = ["cgroup", "cgroup2", "devpts", "mqueue", "proc", "sysfs", "tmpfs"];
         let below = self.recursive.set & flag::NODEV != 0;
         let itself = below || self.attr.set & flag::NODEV != 0;
         match &self.what {
-            What::Bind { all, .. } => !(if *all { below } else { itself }),
+            What::Bind { all, source } => !(if *all { below } else { itself }) && !source.is_regular_file(),
             What::New { fstype, .. } => !itself && !EMPTY.contains(&fstype.as_str()),
             What::File(_) | What::Cgroups => false,
         }
@@ -211,6 +212,17 @@ pub(crate) enum Source {
         /// Device and inode.
         id: (u64, u64),
     },
+}
+
+impl Source {
+    /// Whether it is a regular file, and nothing else can be mounted in its place.
+    fn is_regular_file(&self) -> bool {
+        let Self::Checked { path, id } = self else { return false };
+        rustix::fs::stat(path).is_ok_and(|stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                && (stat.st_dev, stat.st_ino) == *id
+        })
+    }
 }
 
 /// A device node to be made.
