@@ -14,7 +14,7 @@ mod settings;
 
 pub(crate) use added::{add, remove};
 pub(crate) use convert::{CONVERT, main as convert};
-pub(crate) use fetch::{FetchError, Fetcher, Target, local};
+pub(crate) use fetch::{FetchError, Fetcher, Target, checksum, local};
 pub(crate) use keys::{Found, KEYS, VERIFY, fingerprints, main as inspect_keys};
 /// Directory of a repository's keys in the cache.
 pub(crate) fn keys_of(repo: &Repo) -> String {
