@@ -11,6 +11,7 @@ mod options;
 mod packages;
 mod repomd;
 mod settings;
+mod variables;
 
 pub(crate) use added::{add, remove};
 pub(crate) use convert::{CONVERT, main as convert};
@@ -23,4 +24,5 @@ pub(crate) fn keys_of(repo: &Repo) -> String {
 
 pub(crate) use metadata::{Freshness, MetadataError, is_below, refresh, state_of};
 pub(crate) use packages::{Wanted, download};
-pub(crate) use settings::{Overrides, Repo, RepoError, Settings, Variables, load};
+pub(crate) use settings::{Overrides, Repo, RepoError, Settings, load};
+pub(crate) use variables::Variables;

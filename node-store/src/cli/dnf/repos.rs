@@ -49,6 +49,8 @@ pub(super) fn list(common: &Common, args: &ListArgs) -> Result<Exit, DnfError> {
         output::json(&all)?;
         return Ok(Exit::Success);
     }
+    let notes = session.repos.iter().filter(|repo| args.all || repo.enabled).flat_map(|repo| &repo.notes);
+    session.settings.notes.iter().chain(notes).for_each(|note| output::say(&format!("warning: {note}")));
     let mut rows = vec![["id", "enabled", "priority", "signed", "from"].map(String::from).to_vec()];
     for repo in shown {
         let from = repo.baseurl.first().or(repo.mirrorlist.as_ref()).or(repo.metalink.as_ref());

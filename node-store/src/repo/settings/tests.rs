@@ -34,7 +34,7 @@ fn options_reach_every_repository() {
     std::fs::create_dir_all(root.path().join("etc/dnf")).unwrap();
     std::fs::write(dir.join("a.repo"), "[a.b]\nbaseurl=http://x\ngpgcheck=0\nsslverify=False\n").unwrap();
     let main =
-        "[main]\ngpgcheck=True\nrepo_gpgcheck=Yes\nskip_if_unavailable=On\nmetadata_expire=1m\nnosuch=1\n";
+        "[main]\ngpgcheck=True\nrepo_gpgcheck=Yes\nskip_if_unavailable=On\nmetadata_expire=1m\nretries=1\n";
     std::fs::write(root.path().join("etc/dnf/dnf.conf"), main).unwrap();
     let all = |options: &[(&str, &str)], from: &[(&str, &str)]| {
         let (options, from) = (pairs(options), pairs(from));
@@ -43,7 +43,7 @@ fn options_reach_every_repository() {
         load(&[root.path().to_owned()], &Variables::default(), overrides).map(|repos| (main, repos))
     };
     let (settings, repos) = all(&[("a.b.includepkgs", "x, y")], &[("u", "/dir")]).unwrap();
-    assert!(settings.notes[0].contains("dnf.conf:6: unsupported option `nosuch`"), "{:?}", settings.notes);
+    assert!(settings.notes[0].contains("dnf.conf:6: unsupported option `retries`"), "{:?}", settings.notes);
     assert!(repos[0].notes[0].contains("a.repo:4: unsupported option `sslverify`"), "{:?}", repos[0].notes);
     assert_eq!(repos[0].include, ["x", "y"]);
     for repo in &repos {
@@ -77,5 +77,85 @@ proptest::proptest! {
         let variables = Variables([("a".to_owned(), "A".to_owned())].into());
         proptest::prop_assert_eq!(&variables.expand(&text), &text);
         variables.expand(&tail);
+    }
+}
+
+/// What a file of `yum.repos.d`, and `dnf.conf`, are made of, and what is said of it.
+fn said_of(repo: &str, conf: &str) -> Result<Vec<Repo>, String> {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("etc/yum.repos.d")).unwrap();
+    std::fs::create_dir_all(root.path().join("etc/dnf")).unwrap();
+    std::fs::write(root.path().join("etc/yum.repos.d/a.repo"), repo).unwrap();
+    std::fs::write(root.path().join("etc/dnf/dnf.conf"), conf).unwrap();
+    let main = Settings::load(root.path(), &[]).map_err(|error| error.to_string())?;
+    let overrides = Overrides { main: Some(&main), ..Overrides::default() };
+    load(&[root.path().to_owned()], &Variables::default(), overrides).map_err(|error| error.to_string())
+}
+
+#[test]
+fn misspelt_settings_are_errors_that_name_the_line() {
+    const REPO: &str = "[a]\nbaseurl=http://x\n";
+    for (repo, conf, wanted) in [
+        ("gpgchek=1", "[main]\n", "a.repo:3: unsupported option `gpgchek`: did you mean `gpgcheck`?"),
+        ("repo_gpgchek=1", "[main]\n", "a.repo:3: unsupported option `repo_gpgchek`: did you mean `repo_"),
+        ("", "[main]\ngpg_check=1\n", "dnf.conf:2: unsupported option `gpg_check`: did you mean `gpgcheck`?"),
+        ("", "[Main]\ngpgcheck=1\n", "dnf.conf:1: unsupported section `[Main]`: did you mean `[main]`?"),
+        ("", "[main]\n[mian]\n", "dnf.conf:2: unsupported section `[mian]`: did you mean `[main]`?"),
+        (
+            "",
+            "[main]\n\n[a]\ngpgcheck=1\n",
+            "dnf.conf:3: unsupported section `[a]`: repositories are in files",
+        ),
+    ] {
+        let said = said_of(&format!("{REPO}{repo}\n"), conf);
+        assert!(said.as_ref().is_err_and(|words| words.contains(wanted)), "{repo} {conf}: {said:?}");
+    }
+}
+
+#[test]
+fn both_names_of_an_option_demand_signatures() {
+    const REPO: &str = "[a]\nbaseurl=http://x\n";
+    for (repo, conf, wanted) in [
+        ("pkg_gpgcheck=1", "", true),
+        ("pkg_gpgcheck=Yes\ngpgcheck=0", "", true),
+        ("gpgcheck=1\npkg_gpgcheck=0", "", true),
+        ("", "pkg_gpgcheck=True", true),
+        ("gpgcheck=0", "pkg_gpgcheck=1", true),
+        ("pkg_gpgcheck=0", "pkg_gpgcheck=0", false),
+    ] {
+        let repos = said_of(&format!("{REPO}{repo}\n"), &format!("[main]\n{conf}\n")).unwrap();
+        assert_eq!(repos[0].gpgcheck, wanted, "{repo} {conf}");
+    }
+    // The command line's is the last word, in either spelling.
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("etc/dnf")).unwrap();
+    std::fs::write(root.path().join("etc/dnf/dnf.conf"), "[main]\npkg_gpgcheck=1\n").unwrap();
+    assert!(Settings::load(root.path(), &[]).unwrap().gpgcheck());
+    assert!(!Settings::load(root.path(), &pairs(&[("gpgcheck", "0")])).unwrap().gpgcheck());
+}
+
+#[test]
+fn settings_of_ancestors_bind_their_repositories() {
+    let (parent, child) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (root, id) in [(&parent, "theirs"), (&child, "own")] {
+        std::fs::create_dir_all(root.path().join("etc/yum.repos.d")).unwrap();
+        std::fs::create_dir_all(root.path().join("etc/dnf")).unwrap();
+        let text = format!("[{id}]\nbaseurl=http://x\ngpgcheck=0\n");
+        std::fs::write(root.path().join("etc/yum.repos.d/a.repo"), text).unwrap();
+    }
+    let roots = [parent.path().to_owned(), child.path().to_owned()];
+    for (conf, packages, metadata) in [
+        ("", false, false),
+        ("gpgcheck=1", true, false),
+        ("pkg_gpgcheck=1", true, false),
+        ("repo_gpgcheck=True", false, true),
+    ] {
+        std::fs::write(parent.path().join("etc/dnf/dnf.conf"), format!("[main]\n{conf}\n")).unwrap();
+        let main = Settings::load(child.path(), &[]).unwrap();
+        let overrides = Overrides { main: Some(&main), ..Overrides::default() };
+        let repos = load(&roots, &Variables::default(), overrides).unwrap();
+        let found: Vec<_> =
+            repos.iter().map(|repo| (repo.id.as_str(), repo.gpgcheck, repo.repo_gpgcheck)).collect();
+        assert_eq!(found, [("own", false, false), ("theirs", packages, metadata)], "{conf}");
     }
 }
