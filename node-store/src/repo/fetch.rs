@@ -200,7 +200,7 @@ impl Fetcher {
         };
         let next = Known { etag: header("etag"), modified: header("last-modified") };
         let resumed = match status {
-            304 => return Ok(None),
+            304 if known.etag.is_some() || known.modified.is_some() => return Ok(None),
             206 if have > 0 => true,
             200 => false,
             416 => {

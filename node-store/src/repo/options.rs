@@ -49,6 +49,7 @@ const MAIN: &[(&str, Kind)] = &[
 ];
 
 const REPO: &[(&str, Kind)] = &[
+    ("allow_older", Boolean),
     ("baseurl", Text),
     ("cost", Number),
     ("enabled", Boolean),

@@ -22,6 +22,8 @@ pub(crate) struct Repo {
     /// The metadata must be signed.
     pub(crate) repo_gpgcheck: bool,
     pub(crate) gpgkey: Vec<String>,
+    /// Metadata may be older than those that were seen before.
+    pub(crate) allow_older: bool,
     /// 1 is preferred to 99.
     pub(crate) priority: i32,
     pub(crate) cost: i32,
@@ -324,6 +326,7 @@ pub(super) fn repo(section: &Section, path: &Path, variables: &Variables) -> Res
         gpgcheck: on("gpgcheck", false) || on("pkg_gpgcheck", false),
         repo_gpgcheck: on("repo_gpgcheck", false),
         gpgkey: urls("gpgkey"),
+        allow_older: on("allow_older", false),
         priority: number("priority", DEFAULT_PRIORITY),
         cost: number("cost", DEFAULT_COST),
         exclude: [section.list("exclude"), section.list("excludepkgs")].concat(),

@@ -247,8 +247,9 @@ impl One<'_> {
         match self.session.repo(repo) {
             Some(repo) => repo.gpgcheck.then(|| format!("`gpgcheck` of repository `{}`", repo.id)),
             // A file of the command line.
-            None => (!self.session.choice.no_gpgcheck && self.session.settings.on("localpkg_gpgcheck", false))
-                .then(|| "`localpkg_gpgcheck`".to_owned()),
+            None => (!self.session.choice.no_gpgcheck
+                && self.session.settings.on("localpkg_gpgcheck", false))
+            .then(|| "`localpkg_gpgcheck`".to_owned()),
         }
     }
 
