@@ -329,10 +329,10 @@ fn every_option_of_rpm_is_known() {
     let all: BTreeSet<String> = OF_RPM_6.split_whitespace().map(str::to_owned).chain(of_this_rpm()).collect();
     assert!(all.len() > 140);
     for option in &all {
+        let with_value = if option.starts_with("--") { format!("{option}=y") } else { option.clone() };
         for words in ["", "-q x", "-V x", "-K x.rpm", "-U x.rpm", "-e x"] {
-            for text in
-                [format!("{option} {words}"), format!("{option}=y {words}"), format!("{words} {option}")]
-            {
+            let places = [(option.as_str(), words), (with_value.as_str(), words), (words, option)];
+            for text in places.map(|(one, other)| format!("{one} {other}")) {
                 match of(&text) {
                     // It is rpm's to do, and harmless, or ours.
                     Ok(words) => {
