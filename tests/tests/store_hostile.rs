@@ -342,7 +342,7 @@ fn signed_metadata() {
     let refused = ground.dnf("node", &["search", "honest"]);
     assert!(refused.code == 1 && refused.err.contains("no signature"), "{}", refused.err);
     ground.maker.sign_apart("somebody-else", &dir.join("repodata/repomd.xml"));
-    let refused = ground.dnf("node", &["search", "honest"]);
+    let refused = ground.dnf("node", &["-y", "search", "honest"]);
     assert!(refused.code == 1 && refused.err.contains("not signed by any"), "{}", refused.err);
     ground.maker.sign_apart("red-test", &dir.join("repodata/repomd.xml"));
     ground.dnf("node", &["search", "honest"]).good();
