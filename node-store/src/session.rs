@@ -321,7 +321,32 @@ pub(crate) fn fits(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{fits, spellings};
+    use super::{SessionError, fits, spellings};
+    use crate::repo::{FetchError, MetadataError};
+
+    #[test]
+    fn no_way_around_a_failed_check_is_named() {
+        let checksum = FetchError::Checksum {
+            url: "u".into(),
+            kind: "sha256".into(),
+            got: "a".into(),
+            wanted: "b".into(),
+        };
+        for error in [
+            MetadataError::Signature { id: "a".into(), reason: "r".into() },
+            MetadataError::Older { id: "a".into(), now: "n".into(), seen: "s".into() },
+            MetadataError::Fetch(checksum),
+            MetadataError::Fetch(FetchError::NoChecksum { path: "p".into() }),
+        ] {
+            let shown = format!("{error:?}");
+            let said = SessionError::Stale("a".into(), error.into()).to_string();
+            assert!(said.contains("repository `a`") && said.contains("nothing of it is used"), "{said}");
+            assert!(!said.contains("-C") && !said.contains("=0") && !said.contains("=1"), "{shown}: {said}");
+        }
+        let error = FetchError::Http { url: "u".into(), reason: "no answer".into() };
+        let said = SessionError::Stale("a".into(), MetadataError::Fetch(error).into()).to_string();
+        assert!(said.contains("`-C`") && said.contains("a.enabled=0"), "{said}");
+    }
 
     #[test]
     fn a_package_is_met_in_every_spelling() {

@@ -240,11 +240,8 @@ pub(super) fn list(value: &str) -> Vec<String> {
 
 /// The other name of an option.
 pub(super) fn other_spelling(key: &str) -> Option<&'static str> {
-    SPELLINGS.iter().find_map(|&(one, other)| match key {
-        _ if key == one => Some(other),
-        _ if key == other => Some(one),
-        _ => None,
-    })
+    let mut pairs = SPELLINGS.iter().flat_map(|&(one, other)| [(one, other), (other, one)]);
+    pairs.find(|(one, _)| *one == key).map(|(_, other)| other)
 }
 
 /// Whether some package manager has an option of that name.

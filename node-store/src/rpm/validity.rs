@@ -24,7 +24,7 @@ const MD5: u8 = 1;
 
 /// What a signature says of itself.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Signature {
+struct Signature {
     kind: u8,
     hash: u8,
     /// Seconds since the epoch.
