@@ -58,12 +58,12 @@ fn packages_that_mean_harm() {
             ..small("script", &[])
         },
     );
-    ground.maker.index(&dir);
     patch(
         &dir.join("escape-1-1.noarch.rpm"),
         "/usr/share/AA/AA/AA/AA/AA/AA/",
         "/usr/share/../../../../../../",
     );
+    ground.maker.index(&dir);
     run(Command::new("chmod").args(["-R", "a+rX"]).arg(ground.pool.join("repos"))).good();
     ground.create("node", Some("main"));
     ground.dnf("node", &["makecache"]).good();
