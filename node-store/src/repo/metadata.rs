@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::fetch::{FetchError, Fetcher};
+use super::fetch::{FetchError, Fetcher, Known};
 use super::place::{FETCHED, Keys, Place, REPOMD};
 use super::repomd::Data;
 use super::seen::Moment;
@@ -197,7 +197,9 @@ fn fetch(cache: &Cache, repo: &Repo, here: Option<Here>, keys: &mut Keys<'_>) ->
     let fetcher = Fetcher::new(repo)?;
     let (bases, announced) = mirrors::bases(&fetcher, repo, shelf.dir())?;
     let place = Place { fetcher: &fetcher, repo, shelf: &shelf, bases: &bases };
-    let came = place.index(here.as_ref(), announced.as_ref())?;
+    let had = here.as_ref().map(|here| &here.state);
+    let had = had.map(|state| Known { etag: state.etag.clone(), modified: state.modified.clone() });
+    let came = place.index(had, announced.as_ref())?;
     if repo.repo_gpgcheck {
         // Anew also where nothing changed: keys are revoked, and expire.
         place.verify(&came.bytes, keys)?;

@@ -75,10 +75,11 @@ impl Place<'_> {
         converted
     }
 
-    /// Fetches `repomd.xml` from the first mirror that has one which is not older than what was seen before.
+    /// Fetches `repomd.xml` from the first mirror that has one which is not older than what was seen before. `had` is what
+    /// to ask with, where there is one already.
     pub(super) fn index(
         &self,
-        here: Option<&Here>,
+        had: Option<Known>,
         announced: Option<&Announced>,
     ) -> Result<Came, MetadataError> {
         let checksum = announced.and_then(|announced| announced.checksum.clone());
@@ -87,10 +88,8 @@ impl Place<'_> {
             super::checksum(kind, bytes).is_ok_and(|got| got.as_ref() == Some(wanted))
         };
         // A server may only say that nothing changed where that is what is announced.
-        let kept = here.and_then(|_| self.shelf.believed(REPOMD)).filter(|bytes| is_announced(bytes));
-        let known = here.filter(|_| kept.is_some()).map(|here| &here.state);
-        let known = known.map(|state| Known { etag: state.etag.clone(), modified: state.modified.clone() });
-        let known = known.unwrap_or_default();
+        let kept = had.as_ref().and_then(|_| self.shelf.believed(REPOMD)).filter(|bytes| is_announced(bytes));
+        let known = had.filter(|_| kept.is_some()).unwrap_or_default();
         let mut last = None;
         for base in self.bases {
             let url = join(base, "repodata/repomd.xml");
