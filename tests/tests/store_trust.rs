@@ -169,3 +169,38 @@ fn red_rpm_upgrades_as_rpm_does() {
     ground.rpm("n", &["-U", &other]).good();
     assert_eq!(ground.rpm_says("n"), ["app-2", "other-1"]);
 }
+
+#[test]
+fn what_an_ancestor_demands_no_command_lifts() {
+    let ground = Ground::new();
+    ground.publish("a", &[small("one", "1", &[])]);
+    ground.create("n", None);
+    let config = ground.node("n").join("etc/redpak.yaml");
+    let text = fs::read_to_string(&config).expect("it is there");
+    fs::write(&config, text.replace("config:\n", "config:\n  gpgcheck: true\n")).expect("it is ours");
+    ground.create("n/below", Some("a"));
+    let package = ground.repo("a").join("one-1-1.noarch.rpm").to_string_lossy().into_owned();
+    let from = format!("u,{}", ground.repo("a").display());
+    for args in [
+        &["install", "one"][..],
+        &["--setopt=gpgcheck=0", "install", "one"],
+        &["--setopt=pkg_gpgcheck=0", "install", "one"],
+        &["--setopt=a.gpgcheck=0", "install", "one"],
+        &["--setopt=*.pkg_gpgcheck=No", "install", "one"],
+        &["--setopt=localpkg_gpgcheck=0", "install", &package],
+        &["--disablerepo=*", "--enablerepo=u", "--repofrompath", &from, "install", "one"],
+        &["--nogpgcheck", "install", "one"],
+        &["--nogpgcheck", "install", &package],
+        &["--nogpgcheck", "--disablerepo=*", "--enablerepo=u", "--repofrompath", &from, "install", "one"],
+    ] {
+        let said = ground.dnf("n/below", &[&["-y"], args].concat());
+        let words = if args[0] == "--nogpgcheck" { "no command overrides that" } else { "node `n`" };
+        assert!(said.code == 1 && said.err.contains(words), "{args:?}: {} {}", said.code, said.err);
+        assert!(ground.rpm_says("n/below").is_empty(), "{args:?}");
+    }
+    for args in [&["-U", package.as_str()][..], &["-i", &package], &["-Uv", "--replacepkgs", &package]] {
+        refused(&ground.rpm("n/below", args), "node `n` (`gpgcheck: true`) demands signatures", "red-rpm");
+    }
+    assert_ne!(ground.rpm("n/below", &["-U", "--nosignature", &package]).code, 0);
+    assert!(ground.rpm_says("n/below").is_empty());
+}
