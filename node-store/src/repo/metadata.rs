@@ -252,7 +252,7 @@ fn write_state(shelf: &Shelf, state: &State) -> Result<(), MetadataError> {
     Ok(())
 }
 
-pub(super) fn solv_name(data: &Data) -> String {
+fn solv_name(data: &Data) -> String {
     let digits = data.checksum.as_ref().map_or("unverified", |(_, digits)| digits.as_str());
     let digits: String = digits.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
     format!("{}-{digits}.solv", data.kind)

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use super::Repo;
 use super::convert::CONVERT;
 use super::fetch::{FetchError, Fetcher, Known, Target};
-use super::metadata::{MetadataError, is_below, join, places_of, solv_name};
+use super::metadata::{MetadataError, is_below, join, places_of};
 use super::mirrors::Announced;
 use super::repomd::{Data, Index, parse};
 use super::seen::{self, Moment};

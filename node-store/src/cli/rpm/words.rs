@@ -4,7 +4,7 @@
 mod refusal;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(super) use refusal::WordsError;
 use refusal::refuse;

@@ -67,7 +67,7 @@ pub(super) fn refuse(word: &str, name: &str) -> WordsError {
         | "allfiles" => WordsError::Inconsistent(word),
         "import" | "delete-key" => WordsError::Key(word),
         "root" | "r" | "dbpath" | "pipe" | "define" | "D" | "undefine" | "predefine" | "eval" | "E"
-        | "load" | "macros" | "rcfile" => WordsError::Outside(word),
+        | "load" | "macros" | "rcfile" | "i18ndomains" => WordsError::Outside(word),
         "reinstall" => WordsError::Again(word),
         "restore" | "setperms" | "setugids" | "setcaps" | "initdb" | "rebuilddb" | "verifydb"
         | "exportdb" | "importdb" => WordsError::Restored(word),

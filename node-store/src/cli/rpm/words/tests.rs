@@ -363,7 +363,7 @@ fn what_is_refused_names_what_does_it() {
         ("--notriggers -e zz", "--noscripts"),
         ("--noverify -U a.rpm", "--excludedocs"),
         ("--addsign a.rpm", "rpmsign"),
-        ("--showrc", "rpm of the host"),
+        ("--showrc", "rpmspec of the host"),
         ("--import key", "gpgkey"),
     ] {
         let said = of(words).unwrap_err().to_string();
