@@ -73,6 +73,18 @@ impl Signer {
         self.fingerprints(key).pop().expect("it was made")
     }
 
+    /// Revokes a key, by the certificate that gpg made along with it.
+    ///
+    /// # Panics
+    /// gpg does not work.
+    pub fn revoke(&self, key: &str) {
+        let certificate = self.home.join(format!("openpgp-revocs.d/{key}.rev"));
+        let text =
+            fs::read_to_string(&certificate).expect("gpg made it").replace(":-----BEGIN", "-----BEGIN");
+        fs::write(&certificate, text).expect("it is ours");
+        self.gpg(&["--import", &certificate.to_string_lossy()]);
+    }
+
     /// Public keys, as they are.
     ///
     /// # Panics

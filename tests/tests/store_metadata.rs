@@ -89,6 +89,28 @@ fn keys_of_metadata_are_asked_for() {
     refused(&ground.dnf("other", &["makecache"]), "was not agreed to", "the parent");
 }
 
+/// What was verified once is verified anew, also where the server says that nothing changed.
+#[test]
+fn a_key_that_is_revoked_later_signs_nothing_any_more() {
+    let ground = Ground::new();
+    let signer = Signer::new(&ground);
+    ground.publish("a", &[small("one", "1")]);
+    let repomd = ground.repo("a").join("repodata/repomd.xml");
+    let key = signer.key("vendor");
+    fs::write(repomd.with_extension("xml.asc"), signer.sign_apart(&[&key], &repomd, &[]))
+        .expect("it is ours");
+    let keys = ground.pool.write("keys.asc", signer.armored(&["vendor"]));
+    let served = Served::start(&ground.pool.join("repos"));
+    let here = format!("baseurl=file://{}", ground.repo("a").display());
+    let text = signed(&ground, &keys).replace(&here, &format!("baseurl={}/a", served.url));
+    node(&ground, "n", &text);
+    ground.dnf("n", &["-y", "makecache"]).good();
+    ground.dnf("n", &["makecache"]).good();
+    signer.revoke(&key);
+    fs::write(&keys, signer.armored(&["vendor"])).expect("it is ours");
+    refused(&ground.dnf("n", &["makecache"]), "is revoked", "the same metadata");
+}
+
 /// Whether dnf accepts the metadata; `None` without dnf.
 fn dnf_accepts(ground: &Ground, at: usize, keys: &Path) -> Option<bool> {
     if run(Command::new("sh").args(["-c", "command -v dnf"])).code != 0 {
@@ -144,10 +166,7 @@ fn what_does_not_count_any_more_signs_no_metadata() {
         ("MD5", sign(&good, &["--digest-algo", "MD5", "--allow-weak-digest-algos"]), "good", Some("MD5")),
     ];
     // Revoked after it signed.
-    let certificate = signer.home.join(format!("openpgp-revocs.d/{gone}.rev"));
-    let text = fs::read_to_string(&certificate).expect("gpg made it").replace(":-----BEGIN", "-----BEGIN");
-    fs::write(&certificate, text).expect("it is ours");
-    signer.gpg(&["--import", &certificate.to_string_lossy()]);
+    signer.revoke(&gone);
     for (at, (what, signature, user, wanted)) in cases.into_iter().enumerate() {
         fs::write(repomd.with_extension("xml.asc"), signature).expect("it is ours");
         let keys = ground.pool.write(format!("keys{at}.asc"), signer.armored(&[user]));
