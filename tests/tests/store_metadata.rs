@@ -72,6 +72,8 @@ fn keys_of_metadata_are_asked_for() {
     }
     // Whoever answers for the URL of the key says another one now.
     fs::write(&keys, signer.armored(&["second"])).expect("it is ours");
+    assert_eq!(ground.dnf("n", &["-C", "repoquery"]).code, 1, "what the first key signed");
+    refused(&ground.dnf("n", &["repoquery"]), "was not agreed to", "what the first key signed");
     sign(&second);
     let said = ground.dnf("n", &["makecache"]);
     refused(&said, "the key of its metadata was not agreed to", "another key");

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::fetch::{FetchError, Fetcher, Known};
+use super::fetch::{FetchError, Fetcher, Known, local};
 use super::place::{FETCHED, Keys, Place, REPOMD};
 use super::repomd::Data;
 use super::seen::Moment;
@@ -121,13 +121,13 @@ fn said_of(repo: &Repo) -> String {
     format!("{:?} {:?} {:?}", repo.baseurl, repo.mirrorlist, repo.metalink)
 }
 
-fn digest(said: &str) -> String {
+fn digest(said: impl AsRef<[u8]>) -> String {
     Sha256::digest(said).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Digest of where a repository is, however it is verified.
 pub(super) fn places_of(repo: &Repo) -> String {
-    digest(&said_of(repo))
+    digest(said_of(repo))
 }
 
 fn source_of(repo: &Repo) -> String {
@@ -135,8 +135,15 @@ fn source_of(repo: &Repo) -> String {
     if repo.repo_gpgcheck {
         // What was fetched under another policy, or verified with other keys, is not what is asked for.
         said.push_str(&format!(" signed by {:?}", repo.gpgkey));
+        for url in &repo.gpgkey {
+            let url = if url.contains("://") { url.clone() } else { format!("file://{url}") };
+            // A file of this machine may have become another: then the old one's word is none.
+            if let Some(file) = local(&url).and_then(|path| std::fs::read(path).ok()) {
+                said.push_str(&format!(" which is {}", digest(file)));
+            }
+        }
     }
-    digest(&said)
+    digest(said)
 }
 
 /// What is known here of a repository, however old.

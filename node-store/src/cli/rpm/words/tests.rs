@@ -299,7 +299,17 @@ fn of_help(text: &str) -> Vec<String> {
     names.filter(|name| name.len() > 1 && *name != "--").collect()
 }
 
-/// Options of the rpm of this machine, by its help and its aliases.
+/// Long options that a page of the manual names anywhere.
+fn of_page(text: &str) -> Vec<String> {
+    let text =
+        ["\\fB", "\\fI", "\\fR"].iter().fold(text.replace("\\-", "-"), |text, font| text.replace(font, " "));
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    let long = words
+        .filter(|word| word.strip_prefix("--").is_some_and(|name| name.starts_with(char::is_alphabetic)));
+    long.map(str::to_owned).collect()
+}
+
+/// Options of the rpm of this machine, by its help, its manual and its aliases.
 fn of_this_rpm() -> Vec<String> {
     let mut found = Vec::new();
     // A machine without rpm has no store to test either.
@@ -308,6 +318,10 @@ fn of_this_rpm() -> Vec<String> {
     };
     found.extend(of_help(&String::from_utf8_lossy(&said.stdout)));
     assert!(found.len() > 80, "{found:?}");
+    // Pages of the manual are not everywhere.
+    if let Ok(page) = std::process::Command::new("zcat").arg("/usr/share/man/man8/rpm.8.gz").output() {
+        found.extend(of_page(&String::from_utf8_lossy(&page.stdout)));
+    }
     let files = std::fs::read_dir("/usr/lib/rpm").into_iter().flatten().flatten().map(|entry| entry.path());
     for file in
         files.filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("rpmpopt")))
@@ -326,6 +340,7 @@ fn every_option_of_rpm_is_known() {
         of_help("Usage: rpm\n  -f, --file   x -y\n   --pipe=CMD  z\n  -D, --define='A'\n --, -x"),
         ["-f", "--file", "--pipe", "-D", "--define", "-x"]
     );
+    assert_eq!(of_page("\\fB\\-\\-test\\fR|--all=x ---- a--b\n\\fI--qf\\fR"), ["--test", "--all", "--qf"]);
     let all: BTreeSet<String> = OF_RPM_6.split_whitespace().map(str::to_owned).chain(of_this_rpm()).collect();
     assert!(all.len() > 140);
     for option in &all {
