@@ -63,6 +63,19 @@ impl Session {
         Ok(found.into_iter().map(|key| key.armored).collect())
     }
 
+    /// Who demands that packages of a repository are signed, if anybody does.
+    pub(crate) fn demands(&self, repo: &str) -> Option<String> {
+        if let Some(who) = &self.family.gpgcheck {
+            return Some(format!("{who} (`gpgcheck: true`)"));
+        }
+        match self.repo(repo) {
+            Some(repo) => repo.gpgcheck.then(|| format!("`gpgcheck` of repository `{}`", repo.id)),
+            // A file of the command line.
+            None => (!self.choice.no_gpgcheck && self.settings.on("localpkg_gpgcheck", false))
+                .then(|| "`localpkg_gpgcheck`".to_owned()),
+        }
+    }
+
     /// Fingerprints that somebody agreed to in the node or an ancestor, for metadata or for packages.
     fn agreed(&self) -> BTreeSet<String> {
         let mut known = BTreeSet::new();

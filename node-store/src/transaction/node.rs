@@ -214,8 +214,8 @@ impl One<'_> {
                     file: file.clone(),
                     upgrade: !change.beside,
                     reinstall: change.action == Action::Reinstall,
-                    signed: self.demands(&change.repo).is_some(),
-                    demanded: self.demands(&change.repo).unwrap_or_default(),
+                    signed: self.session.demands(&change.repo).is_some(),
+                    demanded: self.session.demands(&change.repo).unwrap_or_default(),
                     checksum: change.checksum.clone(),
                     bytes: change.download,
                     nevra: Some(change.nevra()),
@@ -237,20 +237,6 @@ impl One<'_> {
             visible(&first.to_string_lossy()),
         ));
         Ok(())
-    }
-
-    /// Who demands that packages of a repository are signed, if anybody does.
-    fn demands(&self, repo: &str) -> Option<String> {
-        if let Some(who) = &self.session.family.gpgcheck {
-            return Some(format!("{who} (`gpgcheck: true`)"));
-        }
-        match self.session.repo(repo) {
-            Some(repo) => repo.gpgcheck.then(|| format!("`gpgcheck` of repository `{}`", repo.id)),
-            // A file of the command line.
-            None => (!self.session.choice.no_gpgcheck
-                && self.session.settings.on("localpkg_gpgcheck", false))
-            .then(|| "`localpkg_gpgcheck`".to_owned()),
-        }
     }
 
     fn fetch(
@@ -326,7 +312,9 @@ impl One<'_> {
         let repos: BTreeSet<&str> = answer
             .changes
             .iter()
-            .filter(|(change, _)| change.action != Action::Remove && self.demands(&change.repo).is_some())
+            .filter(|(change, _)| {
+                change.action != Action::Remove && self.session.demands(&change.repo).is_some()
+            })
             .map(|(change, _)| change.repo.as_str())
             .collect();
         let mut import = Vec::new();
