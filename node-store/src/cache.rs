@@ -22,7 +22,7 @@ pub(crate) struct Cache {
 }
 
 /// Directory of checksums in a node.
-const SUMS: &str = ".red/sums";
+pub(crate) const SUMS: &str = ".red/sums";
 
 impl Cache {
     /// A cache at a path. `nodes` are those of the family, `node` the one that is worked on.
@@ -123,6 +123,23 @@ impl Shelf {
         self.keep(&aside, name).map(|_bytes| ())
     }
 
+    /// What was noted of this directory; it outlives its files.
+    pub(crate) fn noted(&self, what: &str) -> Option<Vec<u8>> {
+        self.sums.as_ref()?.read(self.note_of(what)).ok()
+    }
+
+    /// Notes something beside the checksums.
+    pub(crate) fn note(&self, what: &str, bytes: &[u8]) -> std::io::Result<()> {
+        let Some(sums) = &self.sums else {
+            return Err(std::io::Error::other(format!("{}: no place for notes", self.shown.display())));
+        };
+        sums.write(&self.note_of(what), bytes)
+    }
+
+    fn note_of(&self, what: &str) -> String {
+        format!("{}.{what}", self.sum_of(""))
+    }
+
     /// Removes a file.
     pub(crate) fn remove(&self, name: &str) -> std::io::Result<()> {
         if let Some(sums) = &self.sums {
@@ -186,6 +203,22 @@ mod tests {
         std::fs::rename(moved.join(".red"), top.path().join(".red")).unwrap();
         std::fs::remove_dir_all(top.path().join(SUMS)).unwrap();
         assert_eq!(cache.open("installed").unwrap().believed("a.solv"), None);
+    }
+
+    #[test]
+    fn notes_outlive_what_they_are_about() {
+        let top = tempfile::tempdir().unwrap();
+        let cache = Cache::new(top.path(), &[top.path()], top.path().join(".red/cache"));
+        assert_eq!(cache.make("repos/a").unwrap().noted("seen"), None);
+        cache.make("repos/a").unwrap().note("seen", b"one").unwrap();
+        cache.make("repos/b").unwrap().note("seen", b"other").unwrap();
+        std::fs::remove_dir_all(top.path().join(".red/cache/repos")).unwrap();
+        let shelf = cache.make("repos/a").unwrap();
+        assert_eq!(shelf.noted("seen").as_deref(), Some(&b"one"[..]));
+        assert_eq!(shelf.noted("else"), None);
+        // What lies in the cache is no note.
+        shelf.dir().write(&shelf.note_of("else"), b"forged").unwrap();
+        assert_eq!(shelf.noted("else"), None);
     }
 
     #[test]

@@ -54,6 +54,9 @@ pub(crate) struct Change {
     /// The package file, once it is there.
     #[serde(skip)]
     pub(crate) file: Option<PathBuf>,
+    /// Kind and digits of the checksum of that file; none for a file of the command line.
+    #[serde(skip)]
+    pub(crate) checksum: Option<(String, String)>,
 }
 
 impl Change {

@@ -1,12 +1,15 @@
 //! What one command works with: the family, its settings and repositories, and the packages of both.
 
+mod keys;
+
 use std::path::{Path, PathBuf};
 
 use crate::family::{Family, FamilyError, Member};
 use crate::repo::{
-    self, Fetcher, Freshness, MetadataError, Overrides, Repo, RepoError, Settings, Target, Variables,
+    self, FetchError, Freshness, MetadataError, Overrides, Repo, RepoError, Settings, Variables,
 };
 use crate::solve::{self, Packages};
+use crate::transaction::Talk;
 
 /// What the command line says about repositories.
 #[derive(Clone, Debug, Default)]
@@ -39,10 +42,10 @@ pub(crate) enum SessionError {
     #[error(transparent)]
     Repo(#[from] RepoError),
     /// A repository's metadata.
-    #[error("{}\nthe metadata from before can still be used with `-C`; {}", of_repo(.0, .1), without(.0))]
+    #[error("{}\n{}", of_repo(.0, .1), without(.0, .1, true))]
     Stale(String, #[source] Box<MetadataError>),
     /// A repository's metadata, and there are none from before.
-    #[error("{}\n{}", of_repo(.0, .1), without(.0))]
+    #[error("{}\n{}", of_repo(.0, .1), without(.0, .1, false))]
     Metadata(String, #[source] Box<MetadataError>),
     /// Packages.
     #[error(transparent)]
@@ -61,17 +64,32 @@ pub(crate) enum SessionError {
 /// What is wrong with a repository, and with which.
 fn of_repo(id: &str, error: &MetadataError) -> String {
     match error {
-        MetadataError::NotHere { .. } | MetadataError::Signature { .. } => error.to_string(),
+        MetadataError::NotHere { .. } | MetadataError::Signature { .. } | MetadataError::Older { .. } => {
+            error.to_string()
+        }
         _ => format!("repository `{id}`: {error}"),
     }
 }
 
-/// How a command goes on without a repository.
-fn without(id: &str) -> String {
+/// How a command goes on without a repository that does not answer. From one whose answer failed a check, nothing leads on
+/// but its publisher.
+fn without(id: &str, error: &MetadataError, had: bool) -> String {
+    if matches!(
+        error,
+        MetadataError::Signature { .. }
+            | MetadataError::Older { .. }
+            | MetadataError::Fetch(FetchError::Checksum { .. } | FetchError::NoChecksum { .. })
+    ) {
+        return "nothing of it is used; ask whoever publishes it".into();
+    }
+    let before = if had { "the metadata from before can still be used with `-C`; " } else { "" };
     format!(
-        "`--setopt={id}.enabled=0` does without it (`{id}.skip_if_unavailable=1`: when it does not answer)"
+        "{before}`--setopt={id}.enabled=0` does without it (`{id}.skip_if_unavailable=1`: when it does not answer)"
     )
 }
+
+/// Days without a change of metadata that are told.
+const DAYS: u64 = 14;
 
 /// What a command works with.
 pub(crate) struct Session {
@@ -136,11 +154,11 @@ impl Session {
     }
 
     /// What is installed, and what the repositories offer. `files` also loads lists of files.
-    pub(crate) fn packages(&self, files: bool, talk: &mut dyn FnMut(&str)) -> Result<Packages, SessionError> {
+    pub(crate) fn packages(&self, files: bool, talk: &mut dyn Talk) -> Result<Packages, SessionError> {
         if !files {
-            self.family.warning.iter().for_each(|warning| talk(&format!("warning: {warning}")));
+            self.family.warning.iter().for_each(|warning| talk.say(&format!("warning: {warning}")));
             let notes = self.repos.iter().filter(|repo| repo.enabled).flat_map(|repo| &repo.notes);
-            self.settings.notes.iter().chain(notes).for_each(|note| talk(&format!("warning: {note}")));
+            self.settings.notes.iter().chain(notes).for_each(|note| talk.say(&format!("warning: {note}")));
         }
         let mut packages = Packages::installed(&self.family)?;
         self.add_repos(&mut packages, files, talk)?;
@@ -153,21 +171,31 @@ impl Session {
         &self,
         packages: &mut Packages,
         files: bool,
-        talk: &mut dyn FnMut(&str),
+        talk: &mut dyn Talk,
     ) -> Result<(), SessionError> {
         let mut excluded = Vec::new();
         for repo in self.repos.iter().filter(|repo| repo.enabled) {
             let had = repo::state_of(&self.family.cache, repo).is_some();
-            let mut keys = |repo: &Repo| self.keys(repo);
-            let here = match repo::refresh(&self.family.cache, repo, self.freshness(), &mut keys) {
+            let mut keys = |repo: &Repo| self.metadata_keys(repo, talk);
+            let fetched = repo::refresh(&self.family.cache, repo, self.freshness(), &mut keys);
+            let here = match fetched {
                 Ok(here) => here,
                 Err(error) if repo.skip_if_unavailable => {
-                    talk(&format!("repository `{}` is left out: {error}", repo.id));
+                    talk.say(&format!("repository `{}` is left out: {error}", repo.id));
                     continue;
                 }
                 Err(error) if had => return Err(SessionError::Stale(repo.id.clone(), error.into())),
                 Err(error) => return Err(SessionError::Metadata(repo.id.clone(), error.into())),
             };
+            // Whoever serves an old state as the current one keeps fixes away.
+            let remote = here.state.bases.first().is_some_and(|base| repo::local(base).is_none());
+            let age = here.state.moment.age(repo::seconds()).filter(|(_, days)| remote && *days >= DAYS);
+            if let Some((day, days)) = age.filter(|_| !files) {
+                talk.say(&format!(
+                    "metadata of repository `{}` have not changed for {days} days (since {day})",
+                    repo.id
+                ));
+            }
             let into = packages.pool.add_repo(&repo.id, -repo.priority, -repo.cost);
             packages.pool.load_solv(into, &here.primary, &repo.id, false).map_err(solve::LoadError::from)?;
             if files
@@ -190,23 +218,6 @@ impl Session {
             packages.excluded = excluded.into_iter().collect();
         }
         Ok(())
-    }
-
-    /// The key files of a repository, fetched.
-    pub(crate) fn keys(&self, repo: &Repo) -> Result<Vec<PathBuf>, String> {
-        let shelf = self.family.cache.make(&repo::keys_of(repo)).map_err(|error| error.to_string())?;
-        let dir = shelf.dir();
-        let fetcher = Fetcher::new(repo).map_err(|error| error.to_string())?;
-        let mut paths = Vec::new();
-        for (at, url) in repo.gpgkey.iter().enumerate() {
-            let name = format!("{at}.asc");
-            let path = dir.path().join(&name);
-            let url = if url.contains("://") { url.clone() } else { format!("file://{url}") };
-            let target = Target { urls: vec![url], dir, name, size: None, most: 1 << 20, checksum: None };
-            fetcher.fetch(&target, &Default::default(), &mut |_| ()).map_err(|error| error.to_string())?;
-            paths.push(path);
-        }
-        Ok(paths)
     }
 
     /// A repository by its id.
@@ -310,7 +321,32 @@ pub(crate) fn fits(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{fits, spellings};
+    use super::{SessionError, fits, spellings};
+    use crate::repo::{FetchError, MetadataError};
+
+    #[test]
+    fn no_way_around_a_failed_check_is_named() {
+        let checksum = FetchError::Checksum {
+            url: "u".into(),
+            kind: "sha256".into(),
+            got: "a".into(),
+            wanted: "b".into(),
+        };
+        for error in [
+            MetadataError::Signature { id: "a".into(), reason: "r".into() },
+            MetadataError::Older { id: "a".into(), now: "n".into(), seen: "s".into() },
+            MetadataError::Fetch(checksum),
+            MetadataError::Fetch(FetchError::NoChecksum { path: "p".into() }),
+        ] {
+            let shown = format!("{error:?}");
+            let said = SessionError::Stale("a".into(), error.into()).to_string();
+            assert!(said.contains("repository `a`") && said.contains("nothing of it is used"), "{said}");
+            assert!(!said.contains("-C") && !said.contains("=0") && !said.contains("=1"), "{shown}: {said}");
+        }
+        let error = FetchError::Http { url: "u".into(), reason: "no answer".into() };
+        let said = SessionError::Stale("a".into(), MetadataError::Fetch(error).into()).to_string();
+        assert!(said.contains("`-C`") && said.contains("a.enabled=0"), "{said}");
+    }
 
     #[test]
     fn a_package_is_met_in_every_spelling() {

@@ -11,6 +11,7 @@ pub mod pages;
 pub mod places;
 pub mod podman;
 pub mod pool;
+pub mod signer;
 pub mod stage;
 pub mod store;
 pub mod terminal;

@@ -58,12 +58,12 @@ fn packages_that_mean_harm() {
             ..small("script", &[])
         },
     );
-    ground.maker.index(&dir);
     patch(
         &dir.join("escape-1-1.noarch.rpm"),
         "/usr/share/AA/AA/AA/AA/AA/AA/",
         "/usr/share/../../../../../../",
     );
+    ground.maker.index(&dir);
     run(Command::new("chmod").args(["-R", "a+rX"]).arg(ground.pool.join("repos"))).good();
     ground.create("node", Some("main"));
     ground.dnf("node", &["makecache"]).good();
@@ -342,7 +342,7 @@ fn signed_metadata() {
     let refused = ground.dnf("node", &["search", "honest"]);
     assert!(refused.code == 1 && refused.err.contains("no signature"), "{}", refused.err);
     ground.maker.sign_apart("somebody-else", &dir.join("repodata/repomd.xml"));
-    let refused = ground.dnf("node", &["search", "honest"]);
+    let refused = ground.dnf("node", &["-y", "search", "honest"]);
     assert!(refused.code == 1 && refused.err.contains("not signed by any"), "{}", refused.err);
     ground.maker.sign_apart("red-test", &dir.join("repodata/repomd.xml"));
     ground.dnf("node", &["search", "honest"]).good();

@@ -2,6 +2,7 @@
 
 mod words;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal};
@@ -20,7 +21,8 @@ use crate::generation::Patience;
 use crate::history::About;
 use crate::rpm::{Believed, Job, look};
 use crate::session::{Choice, Session, SessionError};
-use crate::solve::{Ask, Packages, Wish};
+use crate::solve::ffi::Id;
+use crate::solve::{Ask, Packages, Refusal, Wish};
 use crate::transaction::{self, End, How, TransactionError};
 
 /// Ask and verify the rpm database of redpak nodes, in rpm's own words
@@ -147,7 +149,8 @@ fn change(call: &Rpm, verb: Change, words: &Words, command: &[String]) -> Result
     }
     let choice = Choice { cache_only: true, switches: vec![("*".into(), false)], ..Choice::default() };
     let mut person = super::talk::Person::new(true, false, false);
-    let mut make = |_: &Session, packages: &mut Packages, about: &About| ask(packages, about, verb, &names);
+    let mut make =
+        |_: &Session, packages: &mut Packages, about: &About| ask(packages, about, (verb, words), &names);
     let end = transaction::run(&call.redpath, choice, &how, &mut make, &mut person)?;
     if matches!(end, End::Done { .. }) {
         output::say(&end.words());
@@ -158,7 +161,7 @@ fn change(call: &Rpm, verb: Change, words: &Words, command: &[String]) -> Result
 fn ask(
     packages: &mut Packages,
     about: &About,
-    verb: Change,
+    (verb, words): (Change, &Words),
     names: &[&String],
 ) -> Result<Ask, TransactionError> {
     let erase = verb == Change::Erase;
@@ -176,6 +179,9 @@ fn ask(
         let installed: Vec<String> = packages.own().into_iter().map(|id| packages.pool.name(id)).collect();
         ask.exact.retain(|&id| installed.contains(&packages.pool.name(id)));
     }
+    if matches!(verb, Change::Upgrade | Change::Freshen) {
+        ask.exact = newer(packages, &ask.exact, verb, words)?;
+    }
     if verb == Change::Install {
         let there: Vec<String> = packages.own().into_iter().map(|id| packages.pool.name(id)).collect();
         let twice: Vec<String> = ask
@@ -187,10 +193,40 @@ fn ask(
             })
             .collect();
         if !twice.is_empty() {
-            return Err(crate::solve::Refusal::NoMatch(twice).into());
+            return Err(Refusal::NoMatch(twice).into());
         }
     }
     Ok(ask)
+}
+
+/// Files that are newer than what is installed. Others `-F` passes over; `-U` refuses them, as rpm does, unless
+/// `--oldpackage` or `--replacepkgs` says that they are meant.
+fn newer(packages: &Packages, files: &[Id], verb: Change, words: &Words) -> Result<Vec<Id>, Refusal> {
+    let (mut kept, mut refused) = (Vec::new(), Vec::new());
+    let own = packages.own();
+    for &file in files {
+        let name = packages.pool.name(file);
+        let there = own.iter().copied().filter(|&id| packages.pool.name(id) == name);
+        let newest = there.max_by(|&one, &other| packages.pool.compare(one, other));
+        let compared = newest.map(|there| (there, packages.pool.compare(file, there)));
+        match compared {
+            Some((there, Ordering::Less)) if !words.has("oldpackage") => refused.push(format!(
+                "package {} (which is newer than {}) is already installed: `--oldpackage` goes back to the older one",
+                packages.nevra(there),
+                packages.nevra(file)
+            )),
+            Some((there, Ordering::Equal))
+                if packages.nevra(there) == packages.nevra(file) && !words.has("replacepkgs") =>
+            {
+                refused.push(format!(
+                    "package {} is already installed: `--replacepkgs` installs it again",
+                    packages.nevra(there)
+                ));
+            }
+            _ => kept.push(file),
+        }
+    }
+    if refused.is_empty() || verb == Change::Freshen { Ok(kept) } else { Err(Refusal::NoMatch(refused)) }
 }
 
 fn query(call: &Rpm, words: &Words) -> Result<Exit, RpmCallError> {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::settings::{Overrides, RepoError, Variables, load, read, repo, sections};
+use super::settings::{Overrides, RepoError, load, read, repo, sections};
+use super::variables::Variables;
 
 /// Gives a node a repository: a URL, a directory, or a `.repo` file that is copied. Returns its ids.
 pub(crate) fn add(

@@ -85,6 +85,12 @@ pub(crate) enum FetchError {
         /// What was announced.
         wanted: String,
     },
+    /// Nothing says what it has to be.
+    #[error("{path}: its repository gives no checksum for it")]
+    NoChecksum {
+        /// Where it is below the repository.
+        path: String,
+    },
     /// The file here.
     #[error("{0}")]
     File(std::io::Error),
@@ -194,7 +200,7 @@ impl Fetcher {
         };
         let next = Known { etag: header("etag"), modified: header("last-modified") };
         let resumed = match status {
-            304 => return Ok(None),
+            304 if known.etag.is_some() || known.modified.is_some() => return Ok(None),
             206 if have > 0 => true,
             200 => false,
             416 => {
@@ -336,7 +342,7 @@ fn part(name: &str) -> String {
 }
 
 /// A checksum in hexadecimal digits; `None` for kinds that prove nothing any more (md5, sha1).
-pub(super) fn checksum(kind: &str, mut from: impl Read) -> std::io::Result<Option<String>> {
+pub(crate) fn checksum(kind: &str, mut from: impl Read) -> std::io::Result<Option<String>> {
     fn over<D: Digest>(from: &mut impl Read) -> std::io::Result<Option<String>> {
         let mut digest = D::new();
         let mut buffer = vec![0; 128 << 10];

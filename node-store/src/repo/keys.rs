@@ -1,13 +1,14 @@
 //! Keys of repositories. They are foreign bytes: a process of its own looks into them.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use red_runtime::node::render::visible;
 use serde::{Deserialize, Serialize};
 
-use crate::rpm::{armor, openpgp};
+use crate::rpm::{armor, openpgp, validity};
 use crate::solve::ffi::Keyring;
 
 /// First argument of the process that tells fingerprints.
@@ -42,11 +43,25 @@ pub(crate) fn fingerprints(path: &Path) -> Result<Vec<Found>, String> {
     serde_json::from_str(&said).map_err(|error| error.to_string())
 }
 
-/// Whether one of the keys made a detached signature.
-pub(super) fn verifies(data: &Path, signature: &Path, keys: &[PathBuf]) -> Result<bool, String> {
-    let said = ask(Command::new("/proc/self/exe").arg(VERIFY).arg(data).arg(signature).args(keys))?;
-    Ok(said.trim() == "true")
+/// Verifies a detached signature with armored keys. Returns why it does not count, as far as there is more to say than
+/// that none of the keys made it.
+pub(super) fn verifies(data: &[u8], signature: &[u8], keys: &[String]) -> Result<Option<String>, String> {
+    if keys.is_empty() {
+        return Ok(Some(String::new()));
+    }
+    let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).map(|()| path).map_err(|error| format!("{name}: {error}"))
+    };
+    let files =
+        [write("data", data)?, write("signature", signature)?, write("keys", keys.concat().as_bytes())?];
+    let said = ask(Command::new("/proc/self/exe").arg(VERIFY).args(files))?;
+    Ok(Some(said.trim().to_owned()).filter(|words| words != GOOD))
 }
+
+/// What the process says of a good signature.
+const GOOD: &str = "good";
 
 fn ask(command: &mut Command) -> Result<String, String> {
     let output = command.env_clear().stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
@@ -95,29 +110,37 @@ fn certificates(path: &Path) -> Result<Vec<openpgp::Certificate>, String> {
     openpgp::certificates(&file).map_err(|why| format!("{}: {why}", path.display()))
 }
 
-/// libsolv reads armor that is just so, and one key and one signature a file.
+/// libsolv reads armor that is just so, and one key and one signature a file; what does not count any more is left out
+/// before.
 fn verify(args: &[std::ffi::OsString]) -> Result<String, String> {
-    let [data, signature, keys @ ..] = args else { return Err("called wrongly".into()) };
+    let [data, signature, keys] = args else { return Err("called wrongly".into()) };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
     let aside = dir.path().join("packets");
     let write = |contents: &[u8]| {
         std::fs::write(&aside, contents).map_err(|error| format!("{}: {error}", aside.display()))
     };
     let mut keyring = Keyring::new();
-    for key in keys {
-        for certificate in certificates(Path::new(key))? {
-            write(armor::wrap(&certificate.packets, armor::KEY).as_bytes())?;
-            keyring.add(&aside).map_err(|error| error.to_string())?;
-        }
+    let usable = validity::usable(&certificates(Path::new(keys))?, now)?;
+    for packets in &usable.packets {
+        write(armor::wrap(packets, armor::KEY).as_bytes())?;
+        keyring.add(&aside).map_err(|error| error.to_string())?;
     }
     let (data, signature) = (Path::new(data), Path::new(signature));
     let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", signature.display());
     let file = std::fs::read(signature).map_err(|error| failed(&error))?;
+    let mut reasons = Vec::new();
     for packet in openpgp::signatures(&file).map_err(|why| failed(&why))? {
+        if let Err(why) = validity::counts(&packet, now) {
+            reasons.push(why);
+            continue;
+        }
         write(armor::wrap(&packet, armor::SIGNATURE).as_bytes())?;
         if keyring.verifies(data, &aside).map_err(|error| failed(&error))? {
-            return Ok(true.to_string());
+            return Ok(GOOD.into());
         }
+        reasons.extend(validity::dead_maker(&packet, &usable.dead));
     }
-    Ok(false.to_string())
+    reasons.dedup();
+    Ok(reasons.join("; "))
 }

@@ -1,18 +1,16 @@
 //! Metadata of repositories: fetched when they are old, verified, turned into libsolv's own format
 //! by a process that can crash alone, and kept.
 
-use std::io::Read;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::convert::CONVERT;
-use super::fetch::{FetchError, Fetcher, Known, Target};
-use super::repomd::{Data, parse};
-use super::{Repo, mirrors};
+use super::fetch::{FetchError, Fetcher, Known, local};
+use super::place::{FETCHED, Keys, Place, REPOMD};
+use super::repomd::Data;
+use super::seen::Moment;
+use super::{Repo, mirrors, seen};
 use crate::cache::{Cache, Shelf};
 
 /// How old metadata may be.
@@ -49,6 +47,19 @@ pub(crate) enum MetadataError {
     /// The cache.
     #[error(transparent)]
     File(#[from] std::io::Error),
+    /// They are older than what was here before.
+    #[error(
+        "repository `{id}`: its metadata are older ({now}) than what was seen before ({seen}): a mirror is behind, or \
+         somebody offers an old copy"
+    )]
+    Older {
+        /// Its id.
+        id: String,
+        /// What is offered.
+        now: String,
+        /// What was seen.
+        seen: String,
+    },
     /// The metadata are not signed by a key of the repository.
     #[error("repository `{id}`: {reason}")]
     Signature {
@@ -58,9 +69,6 @@ pub(crate) enum MetadataError {
         reason: String,
     },
 }
-
-const REPOMD_BYTES: u64 = 8 << 20;
-const METADATA_BYTES: u64 = 1 << 30;
 
 /// What is here of a repository.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -74,6 +82,9 @@ pub(crate) struct State {
     source: String,
     etag: Option<String>,
     modified: Option<String>,
+    /// How old they are.
+    #[serde(default)]
+    pub(crate) moment: Moment,
     /// Name of the file with primary metadata.
     primary: String,
     /// The lists of files: where they are, until somebody needs them, and under which name.
@@ -106,13 +117,33 @@ pub(super) fn directory(repo: &Repo) -> String {
     format!("repos/{}", repo.id)
 }
 
+fn said_of(repo: &Repo) -> String {
+    format!("{:?} {:?} {:?}", repo.baseurl, repo.mirrorlist, repo.metalink)
+}
+
+fn digest(said: impl AsRef<[u8]>) -> String {
+    Sha256::digest(said).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Digest of where a repository is, however it is verified.
+pub(super) fn places_of(repo: &Repo) -> String {
+    digest(said_of(repo))
+}
+
 fn source_of(repo: &Repo) -> String {
-    let mut said = format!("{:?} {:?} {:?}", repo.baseurl, repo.mirrorlist, repo.metalink);
+    let mut said = said_of(repo);
     if repo.repo_gpgcheck {
         // What was fetched under another policy, or verified with other keys, is not what is asked for.
         said.push_str(&format!(" signed by {:?}", repo.gpgkey));
+        for url in &repo.gpgkey {
+            let url = if url.contains("://") { url.clone() } else { format!("file://{url}") };
+            // A file of this machine may have become another: then the old one's word is none.
+            if let Some(file) = local(&url).and_then(|path| std::fs::read(path).ok()) {
+                said.push_str(&format!(" which is {}", digest(file)));
+            }
+        }
     }
-    Sha256::digest(said).iter().map(|byte| format!("{byte:02x}")).collect()
+    digest(said)
 }
 
 /// What is known here of a repository, however old.
@@ -135,7 +166,7 @@ fn here(cache: &Cache, repo: &Repo) -> Option<Here> {
 
 const STATE: &str = "state.json";
 
-fn seconds() -> u64 {
+pub(crate) fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
@@ -145,15 +176,14 @@ pub(crate) fn refresh(
     cache: &Cache,
     repo: &Repo,
     freshness: Freshness,
-    keys: &mut dyn FnMut(&Repo) -> Result<Vec<PathBuf>, String>,
+    keys: &mut Keys<'_>,
 ) -> Result<Here, MetadataError> {
     let here = here(cache, repo);
     match (&here, freshness) {
         (Some(_), Freshness::Cache) => {}
         (None, Freshness::Cache) => return Err(MetadataError::NotHere { id: repo.id.clone() }),
         (Some(found), Freshness::Usual) => {
-            let age = Duration::from_secs(seconds().saturating_sub(found.state.checked));
-            if repo.expire.is_some_and(|limit| age >= limit) {
+            if !is_fresh(found.state.checked, seconds(), repo.expire) {
                 return fetch(cache, repo, here, keys);
             }
         }
@@ -162,71 +192,56 @@ pub(crate) fn refresh(
     here.ok_or_else(|| MetadataError::NotHere { id: repo.id.clone() })
 }
 
-struct Place<'a> {
-    fetcher: &'a Fetcher,
-    repo: &'a Repo,
-    shelf: &'a Shelf,
-    bases: &'a [String],
+/// Whether what was asked for at a time needs not be asked for again. What claims to be of the future is not fresh: the
+/// clock was wrong, or is.
+fn is_fresh(checked: u64, now: u64, limit: Option<Duration>) -> bool {
+    let age = now.checked_sub(checked).map(Duration::from_secs);
+    age.is_some_and(|age| limit.is_none_or(|limit| age < limit))
 }
 
-fn fetch(
-    cache: &Cache,
-    repo: &Repo,
-    here: Option<Here>,
-    keys: &mut dyn FnMut(&Repo) -> Result<Vec<PathBuf>, String>,
-) -> Result<Here, MetadataError> {
+fn fetch(cache: &Cache, repo: &Repo, here: Option<Here>, keys: &mut Keys<'_>) -> Result<Here, MetadataError> {
     let shelf = cache.make(&directory(repo))?;
     let fetcher = Fetcher::new(repo)?;
     let (bases, announced) = mirrors::bases(&fetcher, repo, shelf.dir())?;
     let place = Place { fetcher: &fetcher, repo, shelf: &shelf, bases: &bases };
-    let known = here
-        .as_ref()
-        .map(|here| Known { etag: here.state.etag.clone(), modified: here.state.modified.clone() });
-    let target = Target {
-        urls: bases.iter().map(|base| join(base, "repodata/repomd.xml")).collect(),
-        dir: shelf.dir(),
-        name: REPOMD.into(),
-        size: announced.as_ref().and_then(|announced| announced.size),
-        most: REPOMD_BYTES,
-        checksum: announced.and_then(|announced| announced.checksum),
-    };
-    let answer = fetcher.fetch(&target, &known.unwrap_or_default(), &mut |_| ())?;
-    let url = target.urls.first().cloned().unwrap_or_default();
-    let Some(answer) = answer else {
+    let had = here.as_ref().map(|here| &here.state);
+    let had = had.map(|state| Known { etag: state.etag.clone(), modified: state.modified.clone() });
+    let came = place.index(had, announced.as_ref())?;
+    if repo.repo_gpgcheck {
+        // Anew also where nothing changed: keys are revoked, and expire.
+        place.verify(&came.bytes, keys)?;
+    }
+    let moment = Moment::of(&came.index);
+    seen::note(&shelf, places_of(repo), moment.clone())?;
+    let Some(answer) = came.answer else {
         // It is as it was.
         let mut here = here.ok_or_else(|| MetadataError::NotHere { id: repo.id.clone() })?;
         here.state.checked = seconds();
         write_state(&here.shelf, &here.state)?;
         return Ok(here);
     };
-    if repo.repo_gpgcheck {
-        place.verify(keys)?;
-    }
-    let wrong = |_utf8| MetadataError::Wrong { url: url.clone(), reason: "not a text in UTF-8".into() };
-    let text = String::from_utf8(shelf.dir().read(REPOMD)?).map_err(wrong)?;
-    let data = parse(&text).map_err(|reason| MetadataError::Wrong { url: url.clone(), reason })?;
-    let primary = data.iter().find(|data| data.kind == "primary").cloned().ok_or_else(|| {
-        MetadataError::Wrong { url: url.clone(), reason: "it names no primary metadata".into() }
+    let primary = came.index.data.iter().find(|data| data.kind == "primary").cloned().ok_or_else(|| {
+        MetadataError::Wrong { url: came.url.clone(), reason: "it names no primary metadata".into() }
     })?;
     let state = State {
         checked: seconds(),
         source: source_of(repo),
         etag: answer.etag,
         modified: answer.modified,
+        moment,
         primary: solv_name(&primary),
-        filelists: data.into_iter().find(|data| data.kind == "filelists"),
+        filelists: came.index.data.into_iter().find(|data| data.kind == "filelists"),
         bases: bases.clone(),
     };
     let bytes = match shelf.believed(&state.primary) {
         Some(bytes) => bytes,
         None => place.take(&primary, &state.primary, None)?,
     };
+    shelf.write(REPOMD, &came.bytes)?;
     write_state(&shelf, &state)?;
     sweep(&shelf, &state, here.is_some());
     Ok(Here { shelf, state, primary: bytes })
 }
-
-const REPOMD: &str = "repomd.xml.new";
 
 /// Removes what belongs to older metadata. What cannot be removed is only in the way of nobody.
 fn sweep(shelf: &Shelf, state: &State, had: bool) {
@@ -236,7 +251,7 @@ fn sweep(shelf: &Shelf, state: &State, had: bool) {
             drop(shelf.remove(&name));
         }
     }
-    drop(shelf.dir().remove(REPOMD));
+    drop(shelf.dir().remove(FETCHED));
 }
 
 fn write_state(shelf: &Shelf, state: &State) -> Result<(), MetadataError> {
@@ -250,96 +265,6 @@ fn solv_name(data: &Data) -> String {
     format!("{}-{digits}.solv", data.kind)
 }
 
-impl Place<'_> {
-    /// Fetches a file of metadata and turns it into libsolv's format.
-    fn take(&self, data: &Data, solv: &str, primary: Option<&str>) -> Result<Vec<u8>, MetadataError> {
-        let url = join(self.bases.first().map_or("", String::as_str), &data.location);
-        let wrong = |reason: String| MetadataError::Wrong { url: url.clone(), reason };
-        if data.checksum.is_none() {
-            return Err(wrong("repomd.xml gives no checksum for it".into()));
-        }
-        if data.open_size.or(data.size).is_some_and(|size| size > METADATA_BYTES) {
-            return Err(wrong(format!("it would be larger than {METADATA_BYTES} bytes")));
-        }
-        if !is_below(&data.location) {
-            return Err(wrong("it is not below the repository".into()));
-        }
-        let name = data.location.rsplit('/').next().unwrap_or("metadata");
-        let target = Target {
-            urls: self.bases.iter().map(|base| join(base, &data.location)).collect(),
-            dir: self.shelf.dir(),
-            name: format!("new-{name}"),
-            size: data.size,
-            most: METADATA_BYTES,
-            checksum: data.checksum.clone(),
-        };
-        self.fetcher.fetch(&target, &Known::default(), &mut |_| ())?;
-        let most = data.open_size.unwrap_or(METADATA_BYTES);
-        let converted = convert(self.shelf, (&target.name, solv), primary, most).map_err(wrong);
-        self.shelf.dir().remove(&target.name)?;
-        converted
-    }
-
-    /// Verifies the signature of `repomd.xml`.
-    fn verify(
-        &self,
-        keys: &mut dyn FnMut(&Repo) -> Result<Vec<PathBuf>, String>,
-    ) -> Result<(), MetadataError> {
-        let bad = |reason: String| MetadataError::Signature { id: self.repo.id.clone(), reason };
-        let dir = self.shelf.dir();
-        let target = Target {
-            urls: self.bases.iter().map(|base| join(base, "repodata/repomd.xml.asc")).collect(),
-            dir,
-            name: "repomd.xml.asc".into(),
-            size: None,
-            most: 1 << 20,
-            checksum: None,
-        };
-        self.fetcher
-            .fetch(&target, &Known::default(), &mut |_| ())
-            .map_err(|error| bad(format!("`repo_gpgcheck` is set, and there is no signature: {error}")))?;
-        let keys = keys(self.repo).map_err(bad)?;
-        match super::keys::verifies(&dir.path().join(REPOMD), &dir.path().join(&target.name), &keys) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(bad("repomd.xml is not signed by any of its keys".into())),
-            Err(reason) => Err(bad(reason)),
-        }
-    }
-}
-
-/// Lets a process of its own read foreign XML, which writes to its stdout what is believed from then on.
-fn convert(
-    shelf: &Shelf,
-    (xml, solv): (&str, &str),
-    primary: Option<&str>,
-    open_size: u64,
-) -> Result<Vec<u8>, String> {
-    let dir = shelf.dir();
-    let aside = format!(".new-{solv}");
-    let (input, output) = (dir.file(xml), dir.create(&aside));
-    let (input, output) =
-        (input.map_err(|error| error.to_string())?, output.map_err(|error| error.to_string())?);
-    let mut command = Command::new("/proc/self/exe");
-    command.arg(CONVERT).arg(open_size.to_string()).args(primary.map(|primary| dir.path().join(primary)));
-    command.env_clear().stdin(Stdio::from(input)).stdout(Stdio::from(output)).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| error.to_string())?;
-    let mut words = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        drop(stderr.take(4096).read_to_string(&mut words));
-    }
-    let status = child.wait().map_err(|error| error.to_string())?;
-    if !status.success() {
-        dir.remove(&aside).map_err(|error| error.to_string())?;
-        let words = words.trim();
-        return Err(if words.is_empty() {
-            format!("its reader ended by {status}")
-        } else {
-            words.to_owned()
-        });
-    }
-    shelf.keep(&aside, solv).map_err(|error| error.to_string())
-}
-
 /// Whether a location stays below its repository.
 pub(crate) fn is_below(location: &str) -> bool {
     !location.is_empty() && !location.starts_with('/') && location.split('/').all(|part| part != "..")
@@ -348,4 +273,27 @@ pub(crate) fn is_below(location: &str) -> bool {
 /// A URL below another.
 pub(super) fn join(base: &str, below: &str) -> String {
     format!("{}/{below}", base.trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_stay_fresh_for_a_while() {
+        let hour = Some(Duration::from_secs(3600));
+        for (checked, limit, fresh) in [
+            (1_000_000, hour, true),
+            (1_000_000 - 3599, hour, true),
+            (1_000_000 - 3600, hour, false),
+            (0, hour, false),
+            (0, None, true),
+            // Of the future: it would be so for ever.
+            (1_000_001, hour, false),
+            (u64::MAX, hour, false),
+            (u64::MAX, None, false),
+        ] {
+            assert_eq!(is_fresh(checked, 1_000_000, limit), fresh, "{checked} {limit:?}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! The options of dnf.conf(5) that are known here, and what is done with those that are not: one that is
-//! not in force is named, never passed over.
+//! The options of dnf.conf(5) that are known here, and what is done with those that are not: one of another
+//! package manager that is not in force is named, one that nobody knows is refused, none is passed over.
 
 use super::settings::RepoError;
 
@@ -37,6 +37,7 @@ const MAIN: &[(&str, Kind)] = &[
     ("max_parallel_downloads", Count),
     ("metadata_expire", Seconds),
     ("password", Text),
+    ("pkg_gpgcheck", Boolean),
     ("proxy", Text),
     ("repo_gpgcheck", Boolean),
     ("scriptlet_memory", Number),
@@ -48,6 +49,7 @@ const MAIN: &[(&str, Kind)] = &[
 ];
 
 const REPO: &[(&str, Kind)] = &[
+    ("allow_older", Boolean),
     ("baseurl", Text),
     ("cost", Number),
     ("enabled", Boolean),
@@ -61,6 +63,7 @@ const REPO: &[(&str, Kind)] = &[
     ("mirrorlist", Text),
     ("name", Text),
     ("password", Text),
+    ("pkg_gpgcheck", Boolean),
     ("priority", Number),
     ("proxy", Text),
     ("repo_gpgcheck", Boolean),
@@ -93,6 +96,100 @@ const INDIFFERENT: &[&str] = &[
     "zchunk",
 ];
 
+/// Other options of dnf.conf(5), of dnf5, yum and zypper. They are not in force here.
+const FOREIGN: &[&str] = &[
+    "alwaysprompt",
+    "arch",
+    "assumeno",
+    "assumeyes",
+    "async",
+    "autocheck_running_kernel",
+    "autorefresh",
+    "bandwidth",
+    "basearch",
+    "bugtracker_url",
+    "build_cache",
+    "cachedir",
+    "cacheonly",
+    "check_config_file_age",
+    "comment",
+    "config_file_path",
+    "debug_solver",
+    "defaultyes",
+    "destdir",
+    "disable_excludes",
+    "diskspacecheck",
+    "distroverpkg",
+    "enabled_metadata",
+    "exactarch",
+    "exclude_from_weak",
+    "exclude_from_weak_autodetect",
+    "exit_on_lock",
+    "gpgkey_dns_verification",
+    "group_package_types",
+    "history_list_view",
+    "history_record",
+    "history_record_packages",
+    "http_caching",
+    "ignorearch",
+    "install_root",
+    "installonly_limit",
+    "installroot",
+    "ip_resolve",
+    "keepalive",
+    "keeppackages",
+    "local",
+    "max_downloads_per_mirror",
+    "mdpolicy",
+    "metadata_expire_filter",
+    "minrate",
+    "mirrorlist_expire",
+    "module_obsoletes",
+    "module_platform_id",
+    "module_stream_switch",
+    "multilib_policy",
+    "optional_metadata_types",
+    "path",
+    "persistdir",
+    "protect_running_kernel",
+    "protected_packages",
+    "proxy_auth_method",
+    "proxy_password",
+    "proxy_sslcacert",
+    "proxy_sslclientcert",
+    "proxy_sslclientkey",
+    "proxy_sslverify",
+    "proxy_username",
+    "recent",
+    "releasever",
+    "reposdir",
+    "reset_nice",
+    "retries",
+    "service",
+    "skip_broken",
+    "skip_unavailable",
+    "ssl_check_cert_permissions",
+    "sslcacert",
+    "sslcacertdir",
+    "sslclientcert",
+    "sslclientkey",
+    "sslverifystatus",
+    "system_cachedir",
+    "system_state_dir",
+    "throttle",
+    "timeout",
+    "tolerant",
+    "transaction_history_dir",
+    "ui_repoid_vars",
+    "upgrade_group_objects_upgrade",
+    "use_host_config",
+    "user_agent",
+    "varsdir",
+];
+
+/// Options with two names. Where one of both asks for signatures, they are asked for.
+const SPELLINGS: &[(&str, &str)] = &[("exclude", "excludepkgs"), ("gpgcheck", "pkg_gpgcheck")];
+
 /// Options that are always in force one way; the other way cannot be had.
 const ALWAYS: &[(&str, bool)] =
     &[("obsoletes", true), ("sslverify", true), ("strict", true), ("module_hotfixes", true)];
@@ -107,7 +204,7 @@ pub(super) enum Where {
     Repository,
 }
 
-/// An option that is not known here.
+/// An option of another package manager, which is not in force here.
 #[derive(Debug)]
 pub(super) struct Unknown;
 
@@ -141,12 +238,44 @@ pub(super) fn list(value: &str) -> Vec<String> {
     value.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
-/// Checks an option and its value. The outer error says what is wrong with the value.
+/// The other name of an option.
+pub(super) fn other_spelling(key: &str) -> Option<&'static str> {
+    let mut pairs = SPELLINGS.iter().flat_map(|&(one, other)| [(one, other), (other, one)]);
+    pairs.find(|(one, _)| *one == key).map(|(_, other)| other)
+}
+
+/// Whether some package manager has an option of that name.
+fn is_known(key: &str) -> bool {
+    MAIN.iter().chain(REPO).any(|(known, _)| *known == key)
+        || ALWAYS.iter().any(|(known, _)| *known == key)
+        || INDIFFERENT.contains(&key)
+        || FOREIGN.contains(&key)
+        || key.starts_with("color_")
+        || key.starts_with("log_")
+}
+
+/// Words for an option that nobody knows.
+fn unsupported(place: Where, key: &str) -> String {
+    let typed = key.to_ascii_lowercase();
+    let most = if typed.len() < 6 { 1 } else { 2 };
+    let table = if place == Where::Main { MAIN } else { REPO };
+    let near = |known: &str| strsim::damerau_levenshtein(&typed, known);
+    let best = table.iter().map(|(known, _)| (near(known), *known)).min();
+    match best.filter(|(distance, _)| *distance <= most) {
+        Some((_, known)) => format!("unsupported option `{key}`: did you mean `{known}`?"),
+        None => format!("unsupported option `{key}`: dnf.conf(5) has none of that name"),
+    }
+}
+
+/// Checks an option and its value. The outer error says what is wrong with it.
 pub(super) fn check(place: Where, key: &str, value: &str) -> Result<Result<(), Unknown>, String> {
     let table = if place == Where::Main { MAIN } else { REPO };
     let Some((_, kind)) = table.iter().find(|(known, _)| *known == key) else {
         let indifferent = INDIFFERENT.contains(&key) || key.starts_with("color_") || key.starts_with("log_");
         let always = ALWAYS.iter().any(|(known, on)| *known == key && boolean(value) == Some(*on));
+        if !is_known(key) {
+            return Err(unsupported(place, key));
+        }
         return Ok(if indifferent || always { Ok(()) } else { Err(Unknown) });
     };
     let good = match kind {
@@ -180,66 +309,4 @@ pub(super) fn check_given(place: Where, given: &str, key: &str, value: &str) -> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn booleans_are_dnfs() {
-        for on in ["1", "yes", "true", "on", "True", "TRUE", "Yes", "YES", "On", "oN"] {
-            assert_eq!(boolean(on), Some(true), "{on}");
-        }
-        for off in ["0", "no", "false", "off", "False", "NO", "Off"] {
-            assert_eq!(boolean(off), Some(false), "{off}");
-        }
-        for neither in ["", "2", "y", "t", "enabled", "1 ; comment", "tru", "\"1\"", "01"] {
-            assert_eq!(boolean(neither), None, "{neither}");
-            let tables = MAIN
-                .iter()
-                .map(|one| (Where::Main, one))
-                .chain(REPO.iter().map(|one| (Where::Repository, one)));
-            for (place, (key, _)) in tables.filter(|(_, (_, kind))| *kind == Boolean) {
-                assert!(check(place, key, neither).is_err(), "{key}={neither}");
-            }
-        }
-    }
-
-    #[test]
-    fn values_are_what_they_have_to_be() {
-        for (place, key, value, good) in [
-            (Where::Main, "generations_keep", "3", true),
-            (Where::Main, "generations_keep", "0", false),
-            (Where::Main, "generations_keep", "many", false),
-            (Where::Main, "max_parallel_downloads", "-1", false),
-            (Where::Main, "metadata_expire", "6h", true),
-            (Where::Repository, "metadata_expire", "6 weeks", false),
-            (Where::Repository, "metadata_expire", "never", true),
-            (Where::Repository, "metadata_expire", "2D", true),
-            (Where::Repository, "priority", "-2147483648", false),
-            (Where::Repository, "cost", "1e3", false),
-            (Where::Main, "tsflags", "nodocs,noscripts", true),
-            (Where::Main, "tsflags", "justdb", false),
-        ] {
-            assert_eq!(check(place, key, value).is_ok(), good, "{key}={value}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_in_force_is_unknown() {
-        for (place, key, value, known) in [
-            (Where::Main, "gpgchek", "1", false),
-            (Where::Main, "protected_packages", "a", false),
-            (Where::Main, "installonly_limit", "3", false),
-            (Where::Main, "enabled", "1", false),
-            (Where::Repository, "best", "1", false),
-            (Where::Repository, "sslverify", "0", false),
-            (Where::Repository, "sslverify", "True", true),
-            (Where::Repository, "sslcacert", "/x", false),
-            (Where::Main, "keepcache", "0", true),
-            (Where::Repository, "type", "rpm-md", true),
-        ] {
-            assert_eq!(check(place, key, value).unwrap().is_ok(), known, "{key}={value}");
-        }
-        let refused = check_given(Where::Repository, "u.gpgchek", "gpgchek", "1").unwrap_err().to_string();
-        assert_eq!(refused, "--setopt=u.gpgchek=1: unsupported option `gpgchek`");
-    }
-}
+mod tests;

@@ -74,6 +74,9 @@ fn fetch(cache: &Cache, wanted: &Wanted<'_>) -> Result<PathBuf, FetchError> {
     let Some(name) = name.filter(|_| is_below(&wanted.location)) else {
         return Err(FetchError::NoPlace { path: dir.path().to_owned() });
     };
+    if wanted.checksum.is_none() {
+        return Err(FetchError::NoChecksum { path: wanted.location.clone() });
+    }
     let path = dir.path().join(name);
     if is_right(dir, name, wanted) {
         return Ok(path);

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ini::{self, Section};
-use super::options::{self, INHERITED, Unknown, Where, boolean, check, check_given};
+use super::options::{self, INHERITED, Unknown, Where, boolean, check, check_given, other_spelling};
+use super::variables::Variables;
 
 /// One repository.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Repo {
     /// The metadata must be signed.
     pub(crate) repo_gpgcheck: bool,
     pub(crate) gpgkey: Vec<String>,
+    /// Metadata may be older than those that were seen before.
+    pub(crate) allow_older: bool,
     /// 1 is preferred to 99.
     pub(crate) priority: i32,
     pub(crate) cost: i32,
@@ -56,10 +59,6 @@ pub(crate) struct Overrides<'a> {
     /// The settings.
     pub(crate) main: Option<&'a Settings>,
 }
-
-/// What `$releasever` and the like stand for.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Variables(pub(crate) BTreeMap<String, String>);
 
 /// Why a repository cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -122,13 +121,18 @@ impl Settings {
         let path = root.join("etc/dnf/dnf.conf");
         let (mut values, mut notes) = (BTreeMap::new(), Vec::new());
         if let Some(text) = read(&path)? {
-            for section in sections(&path, &text)?.into_iter().filter(|section| section.name == "main") {
+            for section in sections(&path, &text)? {
+                is_main(&section, &path)?;
                 notes.extend(check_section(Where::Main, &section, &path)?);
                 values.extend(section.values.into_iter().map(|(key, value, _)| (key, value)));
             }
         }
         for (key, value) in options.iter().filter(|(key, _)| !key.contains('.')) {
             check_given(Where::Main, key, key, value)?;
+            // Two spellings of one option: the command line's is the last word.
+            if let Some(other) = other_spelling(key) {
+                values.remove(other);
+            }
             values.insert(key.clone(), value.clone());
         }
         Ok(Self { values, notes })
@@ -143,6 +147,11 @@ impl Settings {
         self.get(key).and_then(boolean).unwrap_or(default)
     }
 
+    /// Whether packages of all repositories must be signed.
+    fn gpgcheck(&self) -> bool {
+        self.on("gpgcheck", false) || self.on("pkg_gpgcheck", false)
+    }
+
     /// A number.
     pub(crate) fn number(&self, key: &str, default: usize) -> usize {
         self.get(key).and_then(|value| value.parse().ok()).unwrap_or(default)
@@ -152,6 +161,20 @@ impl Settings {
     pub(crate) fn list(&self, key: &str) -> Vec<String> {
         options::list(self.get(key).unwrap_or_default())
     }
+}
+
+/// Refuses any other section of `dnf.conf`: what stands there would not be in force.
+fn is_main(section: &Section, path: &Path) -> Result<(), RepoError> {
+    let name = section.name.as_str();
+    if name == "main" {
+        return Ok(());
+    }
+    let message = if strsim::damerau_levenshtein(&name.to_ascii_lowercase(), "main") <= 1 {
+        format!("unsupported section `[{name}]`: did you mean `[main]`?")
+    } else {
+        format!("unsupported section `[{name}]`: repositories are in files of etc/yum.repos.d")
+    };
+    Err(RepoError::Line { path: path.to_owned(), line: section.line, message })
 }
 
 /// Checks every option of a section. Returns words for those that are not in force.
@@ -169,56 +192,6 @@ fn check_section(place: Where, section: &Section, path: &Path) -> Result<Vec<Str
         }
     }
     Ok(notes)
-}
-
-impl Variables {
-    /// Those of the machine, then of core OS and nodes in `etc/dnf/vars`, then of the command line.
-    pub(crate) fn load(roots: &[PathBuf], releasever: Option<&str>) -> Self {
-        let arch = crate::solve::arch();
-        let base = if arch == "i686" { "i386" } else { arch };
-        let mut values: BTreeMap<String, String> = [("arch", arch), ("basearch", base)]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into();
-        for root in roots {
-            let text = std::fs::read_to_string(root.join("etc/os-release")).unwrap_or_default();
-            let version = text.lines().find_map(|line| line.strip_prefix("VERSION_ID="));
-            if let Some(version) = version {
-                values.insert("releasever".into(), version.trim_matches('"').to_owned());
-            }
-            for entry in std::fs::read_dir(root.join("etc/dnf/vars")).into_iter().flatten().flatten() {
-                if let Ok(value) = std::fs::read_to_string(entry.path()) {
-                    values.insert(entry.file_name().to_string_lossy().into_owned(), value.trim().to_owned());
-                }
-            }
-        }
-        values.extend(releasever.map(|version| ("releasever".to_owned(), version.to_owned())));
-        Self(values)
-    }
-
-    /// A text with its `$name` and `${name}` replaced. Unknown names stay as they are.
-    pub(crate) fn expand(&self, text: &str) -> String {
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(at) = rest.find('$') {
-            out.push_str(&rest[..at]);
-            let after = &rest[at + 1..];
-            let (name, length) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
-                Some((name, _)) => (name, name.len() + 3),
-                None => {
-                    let end =
-                        after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
-                    (&after[..end], end + 1)
-                }
-            };
-            match self.0.get(name) {
-                Some(value) => out.push_str(value),
-                None => out.push_str(&rest[at..at + length]),
-            }
-            rest = &rest[at + length..];
-        }
-        out.push_str(rest);
-        out
-    }
 }
 
 /// Reads a file if it exists.
@@ -249,7 +222,11 @@ pub(crate) fn load(
     overrides: Overrides<'_>,
 ) -> Result<Vec<Repo>, RepoError> {
     let mut repos: BTreeMap<String, (Section, PathBuf)> = BTreeMap::new();
-    for root in roots {
+    let mut bound: BTreeMap<String, (bool, bool)> = BTreeMap::new();
+    for (at, root) in roots.iter().enumerate() {
+        // What an ancestor demands of its repositories holds where others use them.
+        let own = if at + 1 < roots.len() { Some(Settings::load(root, &[])?) } else { None };
+        let demands = own.map(|own| (own.gpgcheck(), own.on("repo_gpgcheck", false))).unwrap_or_default();
         let dir = root.join("etc/yum.repos.d");
         let mut files: Vec<PathBuf> =
             std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
@@ -260,6 +237,7 @@ pub(crate) fn load(
             for section in sections(&path, &text)? {
                 // What is wrong in a file is so whether or not another one takes its place.
                 let id = repo(&section, &path, variables)?.id;
+                bound.insert(id.clone(), demands);
                 repos.insert(id, (section, path.clone()));
             }
         }
@@ -271,6 +249,7 @@ pub(crate) fn load(
             super::added::url_of(url)
         };
         let section = Section { name: id.clone(), line: 0, values: vec![("baseurl".into(), url, 0)] };
+        bound.remove(id);
         repos.insert(id.clone(), (section, PathBuf::from("--repofrompath")));
     }
     set(&mut repos, overrides.options)?;
@@ -284,9 +263,12 @@ pub(crate) fn load(
         }
         let mut repo = repo(&section, &path, variables)?;
         if let Some(main) = overrides.main {
-            repo.gpgcheck |= main.on("gpgcheck", false);
+            repo.gpgcheck |= main.gpgcheck();
             repo.repo_gpgcheck |= main.on("repo_gpgcheck", false);
         }
+        let (packages, metadata) = bound.get(&repo.id).copied().unwrap_or_default();
+        repo.gpgcheck |= packages;
+        repo.repo_gpgcheck |= metadata;
         repo.file = repo.file.filter(|_| section.line > 0);
         found.push(repo);
     }
@@ -308,8 +290,7 @@ fn set(
         }
         for (_, (section, _)) in fitting {
             // Two spellings of one option: the command line's is the last word.
-            let other = [("exclude", "excludepkgs"), ("excludepkgs", "exclude")];
-            let other = other.iter().find(|(one, _)| *one == key).map(|(_, other)| *other);
+            let other = other_spelling(key);
             section.values.retain(|(known, _, _)| known != key && Some(known.as_str()) != other);
             section.values.push((key.to_owned(), value.clone(), section.line));
         }
@@ -342,9 +323,10 @@ pub(super) fn repo(section: &Section, path: &Path, variables: &Variables) -> Res
         mirrorlist: text("mirrorlist"),
         metalink: text("metalink"),
         enabled: on("enabled", true),
-        gpgcheck: on("gpgcheck", false),
+        gpgcheck: on("gpgcheck", false) || on("pkg_gpgcheck", false),
         repo_gpgcheck: on("repo_gpgcheck", false),
         gpgkey: urls("gpgkey"),
+        allow_older: on("allow_older", false),
         priority: number("priority", DEFAULT_PRIORITY),
         cost: number("cost", DEFAULT_COST),
         exclude: [section.list("exclude"), section.list("excludepkgs")].concat(),
@@ -371,93 +353,4 @@ fn expire(value: Option<&str>) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_expand() {
-        let variables = Variables([("releasever".to_owned(), "9".to_owned())].into());
-        assert_eq!(variables.expand("http://x/$releasever/${releasever}a/$other/"), "http://x/9/9a/$other/");
-        assert_eq!(variables.expand("$"), "$");
-    }
-
-    #[test]
-    fn mistakes_name_the_line() {
-        let root = tempfile::tempdir().unwrap();
-        let dir = root.path().join("etc/yum.repos.d");
-        std::fs::create_dir_all(&dir).unwrap();
-        std::fs::write(dir.join("a.repo"), "[a]\nbaseurl=http://x\nenabled=maybe\n").unwrap();
-        let error = load(&[root.path().to_owned()], &Variables::default(), Overrides::default());
-        let error = error.unwrap_err().to_string();
-        assert!(error.contains("a.repo:3: invalid value `enabled=maybe`: expected 1, yes,"), "{error}");
-        std::fs::create_dir_all(root.path().join("etc/dnf")).unwrap();
-        std::fs::write(root.path().join("etc/dnf/dnf.conf"), "[main]\nbest=1\ngpgcheck=Ture\n").unwrap();
-        let error = Settings::load(root.path(), &[]).unwrap_err().to_string();
-        assert!(error.contains("dnf.conf:3: invalid value `gpgcheck=Ture`"), "{error}");
-    }
-
-    fn pairs(texts: &[(&str, &str)]) -> Vec<(String, String)> {
-        texts.iter().map(|(one, other)| ((*one).to_owned(), (*other).to_owned())).collect()
-    }
-
-    #[test]
-    fn options_reach_every_repository() {
-        let root = tempfile::tempdir().unwrap();
-        let dir = root.path().join("etc/yum.repos.d");
-        std::fs::create_dir_all(&dir).unwrap();
-        std::fs::create_dir_all(root.path().join("etc/dnf")).unwrap();
-        std::fs::write(dir.join("a.repo"), "[a.b]\nbaseurl=http://x\ngpgcheck=0\nsslverify=False\n").unwrap();
-        let main = "[main]\ngpgcheck=True\nrepo_gpgcheck=Yes\nskip_if_unavailable=On\nmetadata_expire=1m\nnosuch=1\n";
-        std::fs::write(root.path().join("etc/dnf/dnf.conf"), main).unwrap();
-        let all = |options: &[(&str, &str)], from: &[(&str, &str)]| {
-            let (options, from) = (pairs(options), pairs(from));
-            let main = Settings::load(root.path(), &options)?;
-            let overrides = Overrides { options: &options, from_path: &from, main: Some(&main) };
-            load(&[root.path().to_owned()], &Variables::default(), overrides).map(|repos| (main, repos))
-        };
-        let (settings, repos) = all(&[("a.b.includepkgs", "x, y")], &[("u", "/dir")]).unwrap();
-        assert!(
-            settings.notes[0].contains("dnf.conf:6: unsupported option `nosuch`"),
-            "{:?}",
-            settings.notes
-        );
-        assert!(
-            repos[0].notes[0].contains("a.repo:4: unsupported option `sslverify`"),
-            "{:?}",
-            repos[0].notes
-        );
-        assert_eq!(repos[0].include, ["x", "y"]);
-        for repo in &repos {
-            assert!(repo.gpgcheck && repo.repo_gpgcheck && repo.skip_if_unavailable, "{repo:?}");
-            assert_eq!(repo.expire, Some(Duration::from_secs(60)));
-        }
-        assert_eq!(
-            (repos[1].id.as_str(), &repos[1].baseurl, &repos[1].file),
-            ("u", &vec!["file:///dir".to_owned()], &None)
-        );
-        let (_, repos) = all(&[("*.priority", "7"), ("u.cost", "5")], &[("u", "/dir")]).unwrap();
-        assert_eq!((repos[0].priority, repos[1].priority, repos[1].cost), (7, 7, 5));
-        for (options, from, words) in [
-            (("nosuch", "1"), None, "unsupported option `nosuch`"),
-            (("gpgcheck", "maybe"), None, "invalid value `gpgcheck=maybe`"),
-            (("a.b.gpgchek", "1"), None, "unsupported option `gpgchek`"),
-            (("a.b.gpgcheck", "?"), None, "invalid value `gpgcheck=?`"),
-            (("u.gpgcheck", "1"), None, "no repository matches `u`"),
-            (("best", "1"), Some("../evil"), "is no id of a repository"),
-            (("best", "1"), Some("a/b"), "is no id of a repository"),
-        ] {
-            let from: Vec<(&str, &str)> = from.map(|id| (id, "/dir")).into_iter().collect();
-            let error = all(&[options], &from).unwrap_err().to_string();
-            assert!(error.contains(words), "{options:?}: {error}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn expansion_leaves_other_text_alone(text in "(?s)[^$]{0,60}", tail in "(?s)[${}a-z\u{e9}]{0,20}") {
-            let variables = Variables([("a".to_owned(), "A".to_owned())].into());
-            proptest::prop_assert_eq!(&variables.expand(&text), &text);
-            variables.expand(&tail);
-        }
-    }
-}
+mod tests;

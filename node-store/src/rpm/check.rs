@@ -70,6 +70,7 @@ fn one(install: &super::Install, work: &Path, options: &VerifyOptions, ids: &Ids
     let shown = install.file.display();
     // It stays open while scriptlets run.
     let file = unchanging(&install.file, work).map_err(|error| format!("{shown}: {error}"))?;
+    is_announced(install, &file)?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let header = PackageHeader::from_file(&path, Some(options)).map_err(|error| {
         let words = librpm::logging::last_message().unwrap_or_else(|| format!("{error:?}"));
@@ -86,8 +87,9 @@ fn one(install: &super::Install, work: &Path, options: &VerifyOptions, ids: &Ids
     }
     if install.signed && !has_signature(&header) {
         return Err(format!(
-            "{nevra} ({shown}) is not signed, and `gpgcheck` is in force; sign it, or have the ancestor that \
-             demands signatures say otherwise"
+            "{nevra} ({shown}) is not signed, and {} demands signatures: have it signed by a key of its repository; \
+             nothing has changed",
+            install.demanded
         ));
     }
     if let Some(said) = &install.nevra
@@ -102,6 +104,31 @@ fn one(install: &super::Install, work: &Path, options: &VerifyOptions, ids: &Ids
     }
     contents(&header, &nevra, ids)?;
     Ok(Package { header, path, upgrade: install.upgrade, reinstall: install.reinstall, file })
+}
+
+/// Compares a package file with what its repository's metadata say of it: only what they name is installed, also from a
+/// directory.
+fn is_announced(install: &super::Install, mut file: &std::fs::File) -> Result<(), String> {
+    let Some((kind, wanted)) = &install.checksum else { return Ok(()) };
+    let shown = install.file.display();
+    let failed = |error: std::io::Error| format!("{shown}: {error}");
+    let got = file.metadata().map_err(failed)?.len();
+    if install.bytes > 0 && got != install.bytes {
+        return Err(format!(
+            "{shown}: size mismatch: its repository announces {} bytes, the file has {got}; nothing has changed",
+            install.bytes
+        ));
+    }
+    let got = crate::repo::checksum(kind, &mut file).map_err(failed)?;
+    std::io::Seek::rewind(&mut file).map_err(failed)?;
+    if got.as_ref() != Some(wanted) {
+        let got = got.unwrap_or_else(|| "of a kind that is not trusted".into());
+        return Err(format!(
+            "{shown}: {kind} checksum mismatch: its repository announces {wanted}, the file's is {got}; nothing has \
+             changed"
+        ));
+    }
+    Ok(())
 }
 
 /// Opens a file that stays as it is until rpm has unpacked it: one that others may write to is copied to a place of our own,
@@ -311,42 +338,4 @@ impl Shape {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    #[test]
-    fn what_others_may_write_to_is_copied() {
-        // Where a mount may be made; who may not has a user namespace for that.
-        if !rustix::process::geteuid().is_root() {
-            return;
-        }
-        let (dir, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let path = dir.path().join("x.rpm");
-        for (mode, owner, now) in
-            [(0o644, 0, "two"), (0o666, 0, "one"), (0o664, 0, "one"), (0o644, 12_345, "one")]
-        {
-            std::fs::write(&path, "one").unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            std::os::unix::fs::chown(&path, Some(owner), None).unwrap();
-            let mut file = unchanging(&path, &work.path().join("new")).unwrap();
-            std::fs::write(&path, "two").unwrap();
-            let mut found = String::new();
-            std::io::Read::read_to_string(&mut file, &mut found).unwrap();
-            assert_eq!(found, now, "{mode:o} {owner}");
-        }
-        assert_eq!(std::fs::read_dir(work.path().join("new")).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_copy_without_room_is_not_begun() {
-        let dir = tempfile::tempdir().unwrap();
-        has_room(dir.path(), 1).unwrap();
-        let why = has_room(dir.path(), u64::MAX).unwrap_err().to_string();
-        assert!(
-            why.contains("it is copied before") && why.contains(&dir.path().display().to_string()),
-            "{why}"
-        );
-    }
-}
+mod tests;

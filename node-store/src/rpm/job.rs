@@ -30,6 +30,12 @@ pub(crate) struct Install {
     pub(crate) reinstall: bool,
     /// It must be signed by a key that is known.
     pub(crate) signed: bool,
+    /// Who demands that, for messages.
+    pub(crate) demanded: String,
+    /// Kind and digits of the checksum that metadata give; the file must have it.
+    pub(crate) checksum: Option<(String, String)>,
+    /// Bytes of the file as metadata say, 0 where they do not.
+    pub(crate) bytes: u64,
     /// What metadata says it is; the header must agree.
     pub(crate) nevra: Option<String>,
 }

@@ -16,6 +16,7 @@ mod outside;
 mod texts;
 mod transact;
 mod trust;
+pub(crate) mod validity;
 mod view;
 mod watchdog;
 

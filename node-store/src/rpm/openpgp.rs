@@ -1,5 +1,5 @@
-//! OpenPGP packets (RFC 9580), as far as they tell keys apart. Whether a key or a signature is any good is for librpm
-//! to say.
+//! OpenPGP packets (RFC 9580), as far as they tell keys apart. Which keys and signatures count at a time is for
+//! [`super::validity`] to say, whether a signature is any good for librpm and libsolv.
 
 use std::fmt::Write;
 
@@ -7,11 +7,11 @@ use sha2::Digest;
 
 use super::armor;
 
-const SIGNATURE: u8 = 2;
+pub(super) const SIGNATURE: u8 = 2;
 const SECRET_KEY: u8 = 5;
-const PUBLIC_KEY: u8 = 6;
-const USER_ID: u8 = 13;
-const PUBLIC_SUBKEY: u8 = 14;
+pub(super) const PUBLIC_KEY: u8 = 6;
+pub(super) const USER_ID: u8 = 13;
+pub(super) const PUBLIC_SUBKEY: u8 = 14;
 
 /// A public key with its user ids and subkeys: what rpm imports at a time.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -84,13 +84,13 @@ pub(crate) fn signatures(file: &[u8]) -> Result<Vec<Vec<u8>>, String> {
 
 /// A packet.
 #[derive(Clone, Copy, Debug)]
-struct Packet<'a> {
-    tag: u8,
-    whole: &'a [u8],
-    body: &'a [u8],
+pub(super) struct Packet<'a> {
+    pub(super) tag: u8,
+    pub(super) whole: &'a [u8],
+    pub(super) body: &'a [u8],
 }
 
-fn packets(mut bytes: &[u8]) -> Result<Vec<Packet<'_>>, String> {
+pub(super) fn packets(mut bytes: &[u8]) -> Result<Vec<Packet<'_>>, String> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
         let packet = packet(bytes).ok_or("it is cut off, or no OpenPGP data")?;
@@ -129,7 +129,7 @@ fn packet(bytes: &[u8]) -> Option<Packet<'_>> {
 }
 
 /// Id and fingerprint of a key (section 5.5.4).
-fn names(body: &[u8]) -> Result<(String, String), String> {
+pub(super) fn names(body: &[u8]) -> Result<(String, String), String> {
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes();
     match body.first() {
         Some(4) => {
@@ -146,7 +146,7 @@ fn names(body: &[u8]) -> Result<(String, String), String> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string does not fail.
         let _never = write!(text, "{byte:02x}");

@@ -23,6 +23,11 @@ impl TrustList {
         certificate.keys().all(|key| self.0.contains(key))
     }
 
+    /// All of them.
+    pub(crate) fn fingerprints(&self) -> impl Iterator<Item = &String> {
+        self.0.iter()
+    }
+
     /// Takes away what no key of a database is any more: one that comes back is asked for again.
     pub(crate) fn keep(&mut self, contents: &Contents) {
         let all = contents.keys.iter();

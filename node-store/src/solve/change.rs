@@ -35,6 +35,7 @@ pub(super) fn change(packages: &Packages, ask: &Ask, step: &Step) -> Change {
         replaces,
         beside: ask.multiversion.contains(&name),
         file: None,
+        checksum: None,
         name,
     }
 }

@@ -135,7 +135,7 @@ pub(super) fn along(
     let session = Session::of(family, first.session.choice.clone())?;
     let store = family::store(&session.family.node)?;
     let about = About::to_change(&store)?;
-    let mut packages = session.packages(false, &mut |line| talk.say(line))?;
+    let mut packages = session.packages(false, talk)?;
     let mut ask = Ask::new(Wish::Mend, Vec::new());
     ask.asked = about.asked.clone();
     let answer = solve(&mut packages, &ask)?;

@@ -186,7 +186,7 @@ pub(crate) fn run(
     let session = Session::of(Family::load(redpath)?, choice)?;
     let store = family::store(&session.family.node)?;
     let about = About::to_change(&store)?;
-    let mut packages = session.packages(false, &mut |line| talk.say(line))?;
+    let mut packages = session.packages(false, talk)?;
     let wanted = ask(&session, &mut packages, &about)?;
     let answer = decide(&session, &mut packages, &wanted, talk)?;
     for already in &answer.already {
@@ -253,7 +253,7 @@ fn decide(
 ) -> Result<Answer, TransactionError> {
     match solve(packages, ask) {
         Err(Refusal::Unsolvable(words)) if words.contains("nothing provides /") && ask.exact.is_empty() => {
-            let mut whole = session.packages(true, &mut |line| talk.say(line))?;
+            let mut whole = session.packages(true, talk)?;
             let answer = solve(&mut whole, ask);
             *packages = whole;
             Ok(answer?)

@@ -13,7 +13,7 @@ use crate::beneath::Dir;
 use crate::generation::{self, At, Left, Stage, Store};
 use crate::history::{About, Record, now};
 use crate::plan::{Action, Change};
-use crate::repo::{Found, Wanted, download, fingerprints, state_of};
+use crate::repo::{FetchError, Found, Wanted, download, fingerprints, state_of};
 use crate::rpm::database::{Contents, renew_index};
 use crate::rpm::{self, Done, Erase, Event, Install, Job, TrustedKey};
 use crate::session::Session;
@@ -214,7 +214,10 @@ impl One<'_> {
                     file: file.clone(),
                     upgrade: !change.beside,
                     reinstall: change.action == Action::Reinstall,
-                    signed: self.signed(&change.repo),
+                    signed: self.session.demands(&change.repo).is_some(),
+                    demanded: self.session.demands(&change.repo).unwrap_or_default(),
+                    checksum: change.checksum.clone(),
+                    bytes: change.download,
                     nevra: Some(change.nevra()),
                 }),
             }
@@ -236,16 +239,6 @@ impl One<'_> {
         Ok(())
     }
 
-    /// Whether packages of a repository must be signed.
-    fn signed(&self, repo: &str) -> bool {
-        let of_repo = match self.session.repo(repo) {
-            Some(repo) => repo.gpgcheck,
-            // A file of the command line.
-            None => !self.session.choice.no_gpgcheck && self.session.settings.on("localpkg_gpgcheck", false),
-        };
-        self.session.family.gpgcheck.is_some() || of_repo
-    }
-
     fn fetch(
         &self,
         packages: &Packages,
@@ -261,14 +254,18 @@ impl One<'_> {
             }
             let location = packages.pool.location(*id).unwrap_or_default();
             let Some(repo) = self.session.repo(&change.repo) else {
-                at.push((index, Some(PathBuf::from(location))));
+                at.push((index, Some(PathBuf::from(location)), None));
                 continue;
             };
+            let checksum = packages.pool.checksum(*id);
+            if checksum.is_none() {
+                return Err(FetchError::NoChecksum { path: location }.into());
+            }
             let bases = state_of(cache, repo).map(|state| state.bases).unwrap_or_default();
             let base = bases.first().and_then(|base| crate::repo::local(base));
             if let Some(base) = base.filter(|_| crate::repo::is_below(&location)) {
-                // A package that is here already needs no copy; rpm verifies what it opens.
-                at.push((index, Some(base.join(&location))));
+                // A package that is here already needs no copy: what is opened for rpm is compared with its checksum.
+                at.push((index, Some(base.join(&location)), checksum));
                 continue;
             }
             wanted.push(Wanted {
@@ -276,10 +273,10 @@ impl One<'_> {
                 bases,
                 location,
                 size: change.download,
-                checksum: packages.pool.checksum(*id),
+                checksum: checksum.clone(),
                 nevra: change.nevra(),
             });
-            at.push((index, None));
+            at.push((index, None, checksum));
         }
         let total = wanted.len() as u64;
         let count = std::sync::atomic::AtomicU64::new(0);
@@ -296,8 +293,9 @@ impl One<'_> {
             talk.step(&format!("fetched {nevra}"), done, total);
         }
         let mut paths = paths.into_iter();
-        for (index, path) in at {
-            answer.changes[index].0.file = path.or_else(|| paths.next());
+        for (index, path, checksum) in at {
+            let change = &mut answer.changes[index].0;
+            (change.file, change.checksum) = (path.or_else(|| paths.next()), checksum);
         }
         Ok(())
     }
@@ -314,7 +312,9 @@ impl One<'_> {
         let repos: BTreeSet<&str> = answer
             .changes
             .iter()
-            .filter(|(change, _)| change.action != Action::Remove && self.signed(&change.repo))
+            .filter(|(change, _)| {
+                change.action != Action::Remove && self.session.demands(&change.repo).is_some()
+            })
             .map(|(change, _)| change.repo.as_str())
             .collect();
         let mut import = Vec::new();

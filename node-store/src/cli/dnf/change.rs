@@ -129,7 +129,7 @@ pub(super) fn autoremove(common: &Common, command: &[String]) -> Result<Exit, Dn
 /// Fetches package files into the working directory.
 pub(super) fn download(common: &Common, args: &Packages) -> Result<Exit, DnfError> {
     let session = common.session()?;
-    let mut packages = session.packages(false, &mut output::say)?;
+    let mut packages = session.packages(false, &mut common.person())?;
     let mut wanted = Vec::new();
     for name in &args.names {
         let selection = packages.pool.select(name, selection::NAMED);
@@ -163,7 +163,7 @@ pub(super) fn download(common: &Common, args: &Packages) -> Result<Exit, DnfErro
 pub(super) fn updates(common: &Common, names: &[String]) -> Result<Vec<crate::plan::Change>, DnfError> {
     let session = common.session()?;
     let about = About::current(&crate::family::store(&session.family.node)?);
-    let mut packages = session.packages(false, &mut output::say)?;
+    let mut packages = session.packages(false, &mut common.person())?;
     let ask = ask(common, &session, &about, Wish::Update, names);
     let answer = solve(&mut packages, &ask).map_err(TransactionError::from)?;
     let changes = answer.changes.into_iter().map(|(change, _)| change);

@@ -129,7 +129,7 @@ fn offered(packages: &Packages) -> Vec<Id> {
 
 pub(super) fn search(common: &Common, args: &SearchArgs) -> Result<Exit, DnfError> {
     let session = common.session()?;
-    let packages = session.packages(false, &mut output::say)?;
+    let packages = session.packages(false, &mut common.person())?;
     let words: Vec<String> = args.words.iter().map(|word| word.to_lowercase()).collect();
     let mut found: Vec<Id> = offered(&packages)
         .into_iter()
@@ -179,7 +179,7 @@ pub(super) fn list(common: &Common, args: &ListArgs) -> Result<Exit, DnfError> {
     }
     let session = common.session()?;
     let packages = if args.available {
-        session.packages(false, &mut output::say)?
+        session.packages(false, &mut common.person())?
     } else {
         // The index of what is provided is not needed for a list.
         Packages::installed(&session.family).map_err(crate::session::SessionError::from)?
@@ -210,7 +210,7 @@ pub(super) fn list(common: &Common, args: &ListArgs) -> Result<Exit, DnfError> {
 
 pub(super) fn info(common: &Common, args: &NamesArgs) -> Result<Exit, DnfError> {
     let session = common.session()?;
-    let packages = session.packages(false, &mut output::say)?;
+    let packages = session.packages(false, &mut common.person())?;
     let mut ids: Vec<Id> =
         packages.fixed().into_iter().chain(packages.own()).chain(offered(&packages)).collect();
     ids.retain(|&id| {
@@ -249,7 +249,7 @@ pub(super) fn info(common: &Common, args: &NamesArgs) -> Result<Exit, DnfError> 
 pub(super) fn provides(common: &Common, args: &NamesArgs) -> Result<Exit, DnfError> {
     let session = common.session()?;
     let files = args.names.iter().any(|name| name.contains('/'));
-    let mut packages = session.packages(files, &mut output::say)?;
+    let mut packages = session.packages(files, &mut common.person())?;
     let mut ids: BTreeSet<Id> = BTreeSet::new();
     for name in &args.names {
         let selection = packages.pool.select(name, selection::ANYTHING);
@@ -269,7 +269,7 @@ pub(super) fn repoquery(common: &Common, args: &RepoqueryArgs) -> Result<Exit, D
     let asks_path = [&args.whatprovides, &args.whatrequires]
         .iter()
         .any(|what| what.as_ref().is_some_and(|what| what.starts_with('/')));
-    let mut packages = session.packages(args.list || asks_path, &mut output::say)?;
+    let mut packages = session.packages(args.list || asks_path, &mut common.person())?;
     let mut ids = if args.installed {
         packages.fixed().into_iter().chain(packages.own()).collect()
     } else {

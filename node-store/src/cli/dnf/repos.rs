@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Common, DnfError};
 use crate::cli::output;
-use crate::repo::state_of;
+use crate::repo::{seconds, state_of};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
@@ -43,22 +43,29 @@ pub(super) fn list(common: &Common, args: &ListArgs) -> Result<Exit, DnfError> {
                     "mirrorlist": repo.mirrorlist, "metalink": repo.metalink, "gpgcheck": repo.gpgcheck,
                     "repo_gpgcheck": repo.repo_gpgcheck, "gpgkey": repo.gpgkey, "priority": repo.priority,
                     "cost": repo.cost, "file": repo.file,
-                    "fetched": state_of(&session.family.cache, repo).is_some()})
+                    "fetched": state_of(&session.family.cache, repo).is_some(),
+                    "made": state_of(&session.family.cache, repo).and_then(|state| state.moment.made())})
             })
             .collect();
         output::json(&all)?;
         return Ok(Exit::Success);
     }
-    let mut rows = vec![["id", "enabled", "priority", "signed", "from"].map(String::from).to_vec()];
+    let notes = session.repos.iter().filter(|repo| args.all || repo.enabled).flat_map(|repo| &repo.notes);
+    session.settings.notes.iter().chain(notes).for_each(|note| output::say(&format!("warning: {note}")));
+    let mut rows =
+        vec![["id", "enabled", "priority", "signed", "metadata", "from"].map(String::from).to_vec()];
     for repo in shown {
         let from = repo.baseurl.first().or(repo.mirrorlist.as_ref()).or(repo.metalink.as_ref());
         let signed =
             if session.family.gpgcheck.is_some() || repo.gpgcheck { "demanded" } else { "not demanded" };
+        let age = state_of(&session.family.cache, repo).and_then(|state| state.moment.age(seconds()));
+        let made = age.map_or_else(|| "-".into(), |(day, days)| format!("{day} ({days} days)"));
         rows.push(vec![
             repo.id.clone(),
             if repo.enabled { "yes" } else { "no" }.into(),
             repo.priority.to_string(),
             signed.into(),
+            made,
             from.cloned().unwrap_or_default(),
         ]);
     }
@@ -70,7 +77,7 @@ pub(super) fn makecache(common: &Common) -> Result<Exit, DnfError> {
     let mut common = common.clone();
     common.refresh = !common.cache_only;
     let session = common.session()?;
-    let packages = session.packages(false, &mut output::say)?;
+    let packages = session.packages(false, &mut common.person())?;
     let count: usize = packages.repos.iter().map(|(repo, _)| packages.pool.packages(*repo).len()).sum();
     output::say(&format!("{count} packages in {} repositories", packages.repos.len()));
     Ok(Exit::Success)

@@ -1,8 +1,13 @@
 //! The rpm options that `red-rpm` accepts. rpm has more, and most of what it has changes the host: every
 //! word is parsed here, and rpm is only ever given the options of this table, spelled in one way.
 
+mod refusal;
+
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+pub(super) use refusal::WordsError;
+use refusal::refuse;
 
 /// A verb that changes packages.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,39 +37,6 @@ pub(super) struct Words {
     options: Vec<(&'static str, Option<String>)>,
     /// Packages, files, capabilities.
     pub(super) names: Vec<String>,
-}
-
-/// Why a command line is refused.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum WordsError {
-    #[error(
-        "unsupported option `{0}`: red-rpm queries and verifies (-q, -V, -K), and changes a node with -i, -U, -F, -e"
-    )]
-    Unknown(String),
-    #[error(
-        "`{0}`: the packages of a node are always consistent with those of its family, so this option is refused"
-    )]
-    Inconsistent(String),
-    #[error(
-        "`{0}`: keys come from the `gpgkey` of the node's repositories, see red-dnf red-manager --add-repo"
-    )]
-    Key(String),
-    #[error("`{0}` reads or writes outside of the node")]
-    Outside(String),
-    #[error("`{0}` does not go with {1}")]
-    WrongMode(String, &'static str),
-    #[error("more than one of -q, -V, -K, -i, -U, -F, -e is given")]
-    TwoModes,
-    #[error("one of -q, -V, -K, -i, -U, -F, -e, or whence PATH, is needed")]
-    NoMode,
-    #[error("`{0}` takes no argument")]
-    Argument(String),
-    #[error("`{0}` needs an argument")]
-    NoArgument(String),
-    #[error(
-        "{0} redefines rpm's option `{1}` as an alias: remove it, or red-rpm does not know what rpm would do"
-    )]
-    Alias(PathBuf, String),
 }
 
 const Q: u8 = 1;
@@ -225,19 +197,6 @@ enum Found {
 
 /// A word, what it means, its argument.
 type Given = (String, Found, Option<String>);
-
-fn refuse(word: &str, name: &str) -> WordsError {
-    let word = word.to_owned();
-    match name {
-        "nodeps" | "force" | "replacefiles" | "allmatches" | "justdb" | "nodb" | "ignorearch"
-        | "ignoreos" | "ignoresize" | "noorder" | "notriggers" | "badreloc" | "relocate" | "prefix"
-        | "excludepath" | "allfiles" => WordsError::Inconsistent(word),
-        "import" => WordsError::Key(word),
-        "root" | "r" | "dbpath" | "pipe" | "define" | "D" | "undefine" | "eval" | "E" | "load" | "macros"
-        | "rcfile" => WordsError::Outside(word),
-        _ => WordsError::Unknown(word),
-    }
-}
 
 fn long(word: &str, name: &str) -> Result<Found, WordsError> {
     let name = SYNONYMS.iter().find(|(other, _)| *other == name).map_or(name, |(_, known)| known);

@@ -1,0 +1,161 @@
+use super::*;
+
+#[test]
+fn variables_expand() {
+    let variables = Variables([("releasever".to_owned(), "9".to_owned())].into());
+    assert_eq!(variables.expand("http://x/$releasever/${releasever}a/$other/"), "http://x/9/9a/$other/");
+    assert_eq!(variables.expand("$"), "$");
+}
+
+#[test]
+fn mistakes_name_the_line() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("etc/yum.repos.d");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("a.repo"), "[a]\nbaseurl=http://x\nenabled=maybe\n").unwrap();
+    let error = load(&[root.path().to_owned()], &Variables::default(), Overrides::default());
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("a.repo:3: invalid value `enabled=maybe`: expected 1, yes,"), "{error}");
+    std::fs::create_dir_all(root.path().join("etc/dnf")).unwrap();
+    std::fs::write(root.path().join("etc/dnf/dnf.conf"), "[main]\nbest=1\ngpgcheck=Ture\n").unwrap();
+    let error = Settings::load(root.path(), &[]).unwrap_err().to_string();
+    assert!(error.contains("dnf.conf:3: invalid value `gpgcheck=Ture`"), "{error}");
+}
+
+fn pairs(texts: &[(&str, &str)]) -> Vec<(String, String)> {
+    texts.iter().map(|(one, other)| ((*one).to_owned(), (*other).to_owned())).collect()
+}
+
+#[test]
+fn options_reach_every_repository() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("etc/yum.repos.d");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::create_dir_all(root.path().join("etc/dnf")).unwrap();
+    std::fs::write(dir.join("a.repo"), "[a.b]\nbaseurl=http://x\ngpgcheck=0\nsslverify=False\n").unwrap();
+    let main =
+        "[main]\ngpgcheck=True\nrepo_gpgcheck=Yes\nskip_if_unavailable=On\nmetadata_expire=1m\nretries=1\n";
+    std::fs::write(root.path().join("etc/dnf/dnf.conf"), main).unwrap();
+    let all = |options: &[(&str, &str)], from: &[(&str, &str)]| {
+        let (options, from) = (pairs(options), pairs(from));
+        let main = Settings::load(root.path(), &options)?;
+        let overrides = Overrides { options: &options, from_path: &from, main: Some(&main) };
+        load(&[root.path().to_owned()], &Variables::default(), overrides).map(|repos| (main, repos))
+    };
+    let (settings, repos) = all(&[("a.b.includepkgs", "x, y")], &[("u", "/dir")]).unwrap();
+    assert!(settings.notes[0].contains("dnf.conf:6: unsupported option `retries`"), "{:?}", settings.notes);
+    assert!(repos[0].notes[0].contains("a.repo:4: unsupported option `sslverify`"), "{:?}", repos[0].notes);
+    assert_eq!(repos[0].include, ["x", "y"]);
+    for repo in &repos {
+        assert!(repo.gpgcheck && repo.repo_gpgcheck && repo.skip_if_unavailable, "{repo:?}");
+        assert_eq!(repo.expire, Some(Duration::from_secs(60)));
+    }
+    assert_eq!(
+        (repos[1].id.as_str(), &repos[1].baseurl, &repos[1].file),
+        ("u", &vec!["file:///dir".to_owned()], &None)
+    );
+    let (_, repos) = all(&[("*.priority", "7"), ("u.cost", "5")], &[("u", "/dir")]).unwrap();
+    assert_eq!((repos[0].priority, repos[1].priority, repos[1].cost), (7, 7, 5));
+    for (options, from, words) in [
+        (("nosuch", "1"), None, "unsupported option `nosuch`"),
+        (("gpgcheck", "maybe"), None, "invalid value `gpgcheck=maybe`"),
+        (("a.b.gpgchek", "1"), None, "unsupported option `gpgchek`"),
+        (("a.b.gpgcheck", "?"), None, "invalid value `gpgcheck=?`"),
+        (("u.gpgcheck", "1"), None, "no repository matches `u`"),
+        (("best", "1"), Some("../evil"), "is no id of a repository"),
+        (("best", "1"), Some("a/b"), "is no id of a repository"),
+    ] {
+        let from: Vec<(&str, &str)> = from.map(|id| (id, "/dir")).into_iter().collect();
+        let error = all(&[options], &from).unwrap_err().to_string();
+        assert!(error.contains(words), "{options:?}: {error}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn expansion_leaves_other_text_alone(text in "(?s)[^$]{0,60}", tail in "(?s)[${}a-z\u{e9}]{0,20}") {
+        let variables = Variables([("a".to_owned(), "A".to_owned())].into());
+        proptest::prop_assert_eq!(&variables.expand(&text), &text);
+        variables.expand(&tail);
+    }
+}
+
+/// What a file of `yum.repos.d`, and `dnf.conf`, are made of, and what is said of it.
+fn said_of(repo: &str, conf: &str) -> Result<Vec<Repo>, String> {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("etc/yum.repos.d")).unwrap();
+    std::fs::create_dir_all(root.path().join("etc/dnf")).unwrap();
+    std::fs::write(root.path().join("etc/yum.repos.d/a.repo"), repo).unwrap();
+    std::fs::write(root.path().join("etc/dnf/dnf.conf"), conf).unwrap();
+    let main = Settings::load(root.path(), &[]).map_err(|error| error.to_string())?;
+    let overrides = Overrides { main: Some(&main), ..Overrides::default() };
+    load(&[root.path().to_owned()], &Variables::default(), overrides).map_err(|error| error.to_string())
+}
+
+#[test]
+fn misspelt_settings_are_errors_that_name_the_line() {
+    const REPO: &str = "[a]\nbaseurl=http://x\n";
+    for (repo, conf, wanted) in [
+        ("gpgchek=1", "[main]\n", "a.repo:3: unsupported option `gpgchek`: did you mean `gpgcheck`?"),
+        ("repo_gpgchek=1", "[main]\n", "a.repo:3: unsupported option `repo_gpgchek`: did you mean `repo_"),
+        ("", "[main]\ngpg_check=1\n", "dnf.conf:2: unsupported option `gpg_check`: did you mean `gpgcheck`?"),
+        ("", "[Main]\ngpgcheck=1\n", "dnf.conf:1: unsupported section `[Main]`: did you mean `[main]`?"),
+        ("", "[main]\n[mian]\n", "dnf.conf:2: unsupported section `[mian]`: did you mean `[main]`?"),
+        (
+            "",
+            "[main]\n\n[a]\ngpgcheck=1\n",
+            "dnf.conf:3: unsupported section `[a]`: repositories are in files",
+        ),
+    ] {
+        let said = said_of(&format!("{REPO}{repo}\n"), conf);
+        assert!(said.as_ref().is_err_and(|words| words.contains(wanted)), "{repo} {conf}: {said:?}");
+    }
+}
+
+#[test]
+fn both_names_of_an_option_demand_signatures() {
+    const REPO: &str = "[a]\nbaseurl=http://x\n";
+    for (repo, conf, wanted) in [
+        ("pkg_gpgcheck=1", "", true),
+        ("pkg_gpgcheck=Yes\ngpgcheck=0", "", true),
+        ("gpgcheck=1\npkg_gpgcheck=0", "", true),
+        ("", "pkg_gpgcheck=True", true),
+        ("gpgcheck=0", "pkg_gpgcheck=1", true),
+        ("pkg_gpgcheck=0", "pkg_gpgcheck=0", false),
+    ] {
+        let repos = said_of(&format!("{REPO}{repo}\n"), &format!("[main]\n{conf}\n")).unwrap();
+        assert_eq!(repos[0].gpgcheck, wanted, "{repo} {conf}");
+    }
+    // The command line's is the last word, in either spelling.
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("etc/dnf")).unwrap();
+    std::fs::write(root.path().join("etc/dnf/dnf.conf"), "[main]\npkg_gpgcheck=1\n").unwrap();
+    assert!(Settings::load(root.path(), &[]).unwrap().gpgcheck());
+    assert!(!Settings::load(root.path(), &pairs(&[("gpgcheck", "0")])).unwrap().gpgcheck());
+}
+
+#[test]
+fn settings_of_ancestors_bind_their_repositories() {
+    let (parent, child) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (root, id) in [(&parent, "theirs"), (&child, "own")] {
+        std::fs::create_dir_all(root.path().join("etc/yum.repos.d")).unwrap();
+        std::fs::create_dir_all(root.path().join("etc/dnf")).unwrap();
+        let text = format!("[{id}]\nbaseurl=http://x\ngpgcheck=0\n");
+        std::fs::write(root.path().join("etc/yum.repos.d/a.repo"), text).unwrap();
+    }
+    let roots = [parent.path().to_owned(), child.path().to_owned()];
+    for (conf, packages, metadata) in [
+        ("", false, false),
+        ("gpgcheck=1", true, false),
+        ("pkg_gpgcheck=1", true, false),
+        ("repo_gpgcheck=True", false, true),
+    ] {
+        std::fs::write(parent.path().join("etc/dnf/dnf.conf"), format!("[main]\n{conf}\n")).unwrap();
+        let main = Settings::load(child.path(), &[]).unwrap();
+        let overrides = Overrides { main: Some(&main), ..Overrides::default() };
+        let repos = load(&roots, &Variables::default(), overrides).unwrap();
+        let found: Vec<_> =
+            repos.iter().map(|repo| (repo.id.as_str(), repo.gpgcheck, repo.repo_gpgcheck)).collect();
+        assert_eq!(found, [("own", false, false), ("theirs", packages, metadata)], "{conf}");
+    }
+}

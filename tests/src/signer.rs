@@ -1,0 +1,135 @@
+//! Keys of gpg, and what is signed with them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::call::{Said, run};
+use crate::store::Ground;
+
+/// Keys of a test, and what is signed with them.
+#[derive(Debug)]
+pub struct Signer {
+    /// Where gpg keeps them.
+    pub home: PathBuf,
+}
+
+impl Signer {
+    /// No keys yet.
+    ///
+    /// # Panics
+    /// gpg does not work.
+    #[must_use]
+    pub fn new(ground: &Ground) -> Self {
+        let home = ground.pool.mkdir("keys");
+        fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("it is ours");
+        Self { home }
+    }
+
+    /// gpg, which asks nothing.
+    pub fn gpg(&self, args: &[&str]) -> Said {
+        let usual = ["--batch", "--yes", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""];
+        run(Command::new("gpg").env("GNUPGHOME", &self.home).args(usual).args(args)).good()
+    }
+
+    /// Fingerprints of a key and its subkeys.
+    ///
+    /// # Panics
+    /// gpg does not work.
+    #[must_use]
+    pub fn fingerprints(&self, user: &str) -> Vec<String> {
+        let listed = self.gpg(&["--with-colons", "--list-keys", user]).out;
+        let lines = listed.lines().filter(|line| line.starts_with("fpr:"));
+        lines.filter_map(|line| line.split(':').nth(9).map(str::to_owned)).collect()
+    }
+
+    /// A key that signs itself.
+    ///
+    /// # Panics
+    /// gpg does not work.
+    #[must_use]
+    pub fn key(&self, user: &str) -> String {
+        self.gpg(&["--quick-gen-key", user, "ed25519", "sign", "never"]);
+        self.fingerprints(user).remove(0)
+    }
+
+    /// A key that has subkeys for signing, as many vendors do. Returns the key and the first one.
+    ///
+    /// # Panics
+    /// gpg does not work.
+    #[must_use]
+    pub fn with_subkey(&self, user: &str) -> (String, String) {
+        self.gpg(&["--quick-gen-key", user, "ed25519", "cert", "never"]);
+        let key = self.fingerprints(user).remove(0);
+        (key.clone(), self.add_subkey(&key, "rsa2048"))
+    }
+
+    /// Gives a key another subkey that signs.
+    ///
+    /// # Panics
+    /// gpg does not work.
+    pub fn add_subkey(&self, key: &str, kind: &str) -> String {
+        self.gpg(&["--quick-add-key", key, kind, "sign", "never"]);
+        self.fingerprints(key).pop().expect("it was made")
+    }
+
+    /// Revokes a key, by the certificate that gpg made along with it.
+    ///
+    /// # Panics
+    /// gpg does not work.
+    pub fn revoke(&self, key: &str) {
+        let certificate = self.home.join(format!("openpgp-revocs.d/{key}.rev"));
+        let text =
+            fs::read_to_string(&certificate).expect("gpg made it").replace(":-----BEGIN", "-----BEGIN");
+        fs::write(&certificate, text).expect("it is ours");
+        self.gpg(&["--import", &certificate.to_string_lossy()]);
+    }
+
+    /// Public keys, as they are.
+    ///
+    /// # Panics
+    /// gpg does not work.
+    #[must_use]
+    pub fn binary(&self, users: &[&str]) -> Vec<u8> {
+        let file = self.home.join("exported");
+        let args = ["--output", &*file.to_string_lossy(), "--export"];
+        self.gpg(&[&args[..], users].concat());
+        fs::read(file).expect("it was written")
+    }
+
+    /// Public keys in armor.
+    #[must_use]
+    pub fn armored(&self, users: &[&str]) -> String {
+        self.gpg(&[&["--armor", "--export"][..], users].concat()).out
+    }
+
+    /// Signs packages with just this key or subkey.
+    pub fn sign(&self, key: &str, packages: &[PathBuf]) {
+        let mut sign = Command::new("rpmsign");
+        sign.env("GNUPGHOME", &self.home).args(["--define", &format!("_gpg_name {key}!")]);
+        sign.args(["--define", "__gpg /usr/bin/gpg", "--addsign"]).args(packages);
+        run(&mut sign).good();
+    }
+
+    /// Detached signatures of a file, by each of the keys.
+    ///
+    /// # Panics
+    /// gpg does not work.
+    #[must_use]
+    pub fn sign_apart(&self, keys: &[&str], file: &Path, options: &[&str]) -> Vec<u8> {
+        let aside = self.home.join("signature");
+        let mut args = vec!["--output".to_owned(), aside.to_string_lossy().into_owned()];
+        args.extend(keys.iter().flat_map(|key| ["--local-user".to_owned(), format!("{key}!")]));
+        args.extend(options.iter().map(|&option| option.to_owned()));
+        args.extend(["--detach-sign".to_owned(), file.to_string_lossy().into_owned()]);
+        self.gpg(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        fs::read(aside).expect("it was written")
+    }
+}
+
+impl Drop for Signer {
+    fn drop(&mut self) {
+        // Agents would stay behind.
+        run(Command::new("gpgconf").env("GNUPGHOME", &self.home).args(["--kill", "all"]));
+    }
+}

@@ -1,0 +1,206 @@
+//! What packages and settings of repositories have to be before anything is installed, and what is said when they are not.
+
+use std::fs;
+use std::path::PathBuf;
+
+use red_tests::call::Said;
+use red_tests::packages::Small;
+use red_tests::store::Ground;
+
+fn small<'a>(name: &'a str, version: &'a str, files: &'a [(&'a str, &'a str)]) -> Small<'a> {
+    Small { name, version, files, ..Small::default() }
+}
+
+/// Refused, for a reason, and without a word of how to do without the check.
+fn refused(said: &Said, words: &str, what: &str) {
+    assert!(said.code == 1 && said.err.contains(words), "{what}: {} {}", said.code, said.err);
+    for way in ["`-C`", "nogpgcheck", "=0", "enabled", "skip_if", "allow_older", "otherwise"] {
+        assert!(!said.err.contains(way), "{what} names {way}: {}", said.err);
+    }
+}
+
+/// A node with a repository file of its own.
+fn node(ground: &Ground, node: &str, text: &str) -> PathBuf {
+    ground.create(node, None);
+    let file = ground.node(node).join("etc/yum.repos.d/a.repo");
+    fs::create_dir_all(file.parent().expect("it has one")).expect("it is ours");
+    fs::write(&file, text).expect("it is ours");
+    file
+}
+
+fn dnf_conf(ground: &Ground, node: &str, text: &str) {
+    ground.pool.write(format!("nodes/{node}/etc/dnf/dnf.conf"), text);
+}
+
+#[test]
+fn packages_of_directories_are_what_their_metadata_say() {
+    let ground = Ground::new();
+    let dir = ground.repo("a");
+    ground.publish("a", &[small("one", "1", &[("/usr/share/one", "honest")])]);
+    ground.create("n", Some("a"));
+    ground.dnf("n", &["makecache"]).good();
+    let path = dir.join("one-1-1.noarch.rpm");
+    let honest = fs::read(&path).expect("it was made");
+    let mut flipped = honest.clone();
+    let end = flipped.len() - 20;
+    flipped[end] ^= 1;
+    let mut longer = honest.clone();
+    longer.push(0);
+    ground
+        .maker
+        .small(&dir, &small("one", "1", &[("/usr/share/one", "replaced, and a good package in itself")]));
+    let replaced = fs::read(&path).expect("it was made");
+    for (what, bytes) in [
+        ("another build", &replaced),
+        ("one bit", &flipped),
+        ("one byte more", &longer),
+        ("a byte less", &honest[..honest.len() - 1].to_vec()),
+    ] {
+        fs::write(&path, bytes).expect("it is ours");
+        let said = ground.dnf("n", &["-y", "install", "one"]);
+        refused(&said, "mismatch: its repository announces", what);
+        assert!(said.err.contains("nothing has changed") && ground.rpm_says("n").is_empty(), "{what}");
+    }
+    // What is no file of a repository is announced by nobody.
+    fs::write(&path, &replaced).expect("it is ours");
+    ground.dnf("n", &["-y", "install", &path.to_string_lossy()]).good();
+    ground.dnf("n", &["-y", "remove", "one"]).good();
+    fs::write(&path, &honest).expect("it is ours");
+    ground.dnf("n", &["-y", "install", "one"]).good();
+    let installed = ground.node("n").join("usr/share/one");
+    assert_eq!(fs::read_to_string(installed).expect("it is there"), "honest");
+}
+
+#[test]
+fn misspelt_settings_of_signatures_are_errors() {
+    let ground = Ground::new();
+    ground.publish("a", &[small("one", "1", &[])]);
+    let repo = format!("[a]\nname=a\nbaseurl=file://{}\n", ground.repo("a").display());
+    let file = node(&ground, "n", &repo);
+    let asks: [&[&str]; 3] = [&["-y", "install", "one"], &["repolist"], &["makecache"]];
+    for option in ["gpgchek", "gpg_check", "repo_gpgchek", "pkg_gpgchek", "gpgckeck"] {
+        for ask in asks {
+            fs::write(&file, format!("{repo}{option}=1\n")).expect("it is ours");
+            refused(
+                &ground.dnf("n", ask),
+                &format!("a.repo:4: unsupported option `{option}`: did you mean"),
+                option,
+            );
+            fs::write(&file, &repo).expect("it is ours");
+            dnf_conf(&ground, "n", &format!("[main]\n{option}=1\n"));
+            refused(
+                &ground.dnf("n", ask),
+                &format!("dnf.conf:2: unsupported option `{option}`: did you mean"),
+                option,
+            );
+            dnf_conf(&ground, "n", "");
+            for given in [format!("--setopt={option}=1"), format!("--setopt=a.{option}=1")] {
+                let said = ground.dnf("n", &[ask, &[given.as_str()]].concat());
+                refused(&said, &format!("{given}: unsupported option `{option}`: did you mean"), &given);
+            }
+        }
+        let other = ground.pool.write("b.repo", format!("[b]\nbaseurl=file:///b\n{option}=1\n"));
+        let said = ground.dnf("n", &["red-manager", "--add-repo", &other.to_string_lossy()]);
+        refused(&said, "b.repo:3: unsupported option", option);
+    }
+    for (section, words) in [("Main", "did you mean `[main]`?"), ("a", "etc/yum.repos.d")] {
+        dnf_conf(&ground, "n", &format!("[{section}]\ngpgcheck=1\n"));
+        refused(&ground.dnf("n", asks[0]), words, section);
+    }
+    assert!(ground.rpm_says("n").is_empty());
+    // dnf5's name of it is one.
+    dnf_conf(&ground, "n", "[main]\npkg_gpgcheck=1\n");
+    refused(&ground.dnf("n", asks[0]), "`gpgcheck` of repository `a` demands signatures", "dnf.conf");
+    dnf_conf(&ground, "n", "");
+    fs::write(&file, format!("{repo}pkg_gpgcheck=1\n")).expect("it is ours");
+    refused(&ground.dnf("n", asks[0]), "is not signed", "a.repo");
+    fs::write(&file, &repo).expect("it is ours");
+    for given in ["--setopt=pkg_gpgcheck=1", "--setopt=a.pkg_gpgcheck=True"] {
+        refused(&ground.dnf("n", &[asks[0], &[given]].concat()), "is not signed", given);
+    }
+    ground.dnf("n", asks[0]).good();
+    // What an ancestor demands of its own repositories.
+    ground.create("n/below", None);
+    for setting in ["gpgcheck", "pkg_gpgcheck", "repo_gpgcheck"] {
+        dnf_conf(&ground, "n", &format!("[main]\n{setting}=1\n"));
+        let said = ground.dnf("n/below", &["--ancestor-repos", "makecache"]);
+        assert_eq!(said.code == 0, setting != "repo_gpgcheck", "{setting}: {}", said.err);
+    }
+    dnf_conf(&ground, "n", "[main]\ngpgcheck=1\n");
+    let listed = ground.dnf("n/below", &["--ancestor-repos", "--json", "repolist"]).good().json();
+    assert_eq!((&listed[0]["id"], &listed[0]["gpgcheck"]), (&"a".into(), &true.into()), "{listed}");
+}
+
+#[test]
+fn red_rpm_upgrades_as_rpm_does() {
+    let ground = Ground::new();
+    ground.publish("a", &[small("app", "1", &[]), small("app", "2", &[]), small("other", "1", &[])]);
+    ground.create("n", Some("a"));
+    let file =
+        |name: &str| ground.repo("a").join(format!("{name}-1.noarch.rpm")).to_string_lossy().into_owned();
+    let (one, two, other) = (file("app-1"), file("app-2"), file("other-1"));
+    ground.rpm("n", &["-U", &one]).good();
+    ground.rpm("n", &["-U", &two]).good();
+    let generations = || ground.dnf("n", &["--json", "history"]).good().json().as_array().map(Vec::len);
+    let before = generations();
+    for (args, words) in [
+        (
+            vec!["-U", &one],
+            "package app-2-1.noarch (which is newer than app-1-1.noarch) is already installed",
+        ),
+        (vec!["-U", &one], "`--oldpackage`"),
+        (vec!["-U", "--replacepkgs", &one], "`--oldpackage`"),
+        (vec!["-U", &two], "package app-2-1.noarch is already installed"),
+        (vec!["-U", "--oldpackage", &two], "`--replacepkgs`"),
+        (vec!["-U", &other, &one], "`--oldpackage`"),
+    ] {
+        let said = ground.rpm("n", &args);
+        assert!(said.code == 1 && said.err.contains(words), "{args:?}: {} {}", said.code, said.err);
+    }
+    for args in [vec!["-F", &one], vec!["-F", &two], vec!["-Fvh", &one, &other]] {
+        assert_eq!(ground.rpm("n", &args).code, 0, "{args:?}");
+    }
+    assert_eq!((generations(), ground.rpm_says("n")), (before, vec!["app-2".to_owned()]));
+    ground.rpm("n", &["-U", "--replacepkgs", &two]).good();
+    assert_eq!(ground.rpm_says("n"), ["app-2"]);
+    ground.rpm("n", &["-U", "--oldpackage", &one]).good();
+    assert_eq!(ground.rpm_says("n"), ["app-1"]);
+    ground.rpm("n", &["-F", &two]).good();
+    ground.rpm("n", &["-U", &other]).good();
+    assert_eq!(ground.rpm_says("n"), ["app-2", "other-1"]);
+}
+
+#[test]
+fn what_an_ancestor_demands_no_command_lifts() {
+    let ground = Ground::new();
+    ground.publish("a", &[small("one", "1", &[])]);
+    ground.create("n", None);
+    let config = ground.node("n").join("etc/redpak.yaml");
+    let text = fs::read_to_string(&config).expect("it is there");
+    fs::write(&config, text.replace("config:\n", "config:\n  gpgcheck: true\n")).expect("it is ours");
+    ground.create("n/below", Some("a"));
+    let package = ground.repo("a").join("one-1-1.noarch.rpm").to_string_lossy().into_owned();
+    let from = format!("u,{}", ground.repo("a").display());
+    for args in [
+        &["install", "one"][..],
+        &["--setopt=gpgcheck=0", "install", "one"],
+        &["--setopt=pkg_gpgcheck=0", "install", "one"],
+        &["--setopt=a.gpgcheck=0", "install", "one"],
+        &["--setopt=*.pkg_gpgcheck=No", "install", "one"],
+        &["--setopt=localpkg_gpgcheck=0", "install", &package],
+        &["--disablerepo=*", "--enablerepo=u", "--repofrompath", &from, "install", "one"],
+        &["--nogpgcheck", "install", "one"],
+        &["--nogpgcheck", "install", &package],
+        &["--nogpgcheck", "--disablerepo=*", "--enablerepo=u", "--repofrompath", &from, "install", "one"],
+    ] {
+        let said = ground.dnf("n/below", &[&["-y"], args].concat());
+        let words = if args[0] == "--nogpgcheck" { "no command overrides that" } else { "node `n`" };
+        assert!(said.code == 1 && said.err.contains(words), "{args:?}: {} {}", said.code, said.err);
+        assert!(ground.rpm_says("n/below").is_empty(), "{args:?}");
+    }
+    for args in [&["-U", package.as_str()][..], &["-i", &package], &["-Uv", "--replacepkgs", &package]] {
+        refused(&ground.rpm("n/below", args), "node `n` (`gpgcheck: true`) demands signatures", "red-rpm");
+    }
+    assert_ne!(ground.rpm("n/below", &["-U", "--nosignature", &package]).code, 0);
+    assert!(ground.rpm_says("n/below").is_empty());
+}
