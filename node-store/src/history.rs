@@ -156,10 +156,7 @@ impl Store {
 
     /// Forgets a rollback that is recorded, or was never done.
     pub(crate) fn forget_intended(&self) -> Result<(), StoreError> {
-        match std::fs::remove_file(self.red(INTENDED)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at(self.red(INTENDED)),
-            _ => Ok(()),
-        }
+        self.forget(INTENDED)
     }
 
     /// Whether a generation was ever the current one.

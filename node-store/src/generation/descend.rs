@@ -176,9 +176,15 @@ impl Store {
 
     /// Nothing is left there.
     pub(crate) fn forget_moving(&self) -> Result<(), StoreError> {
-        match std::fs::remove_file(self.red(MOVING)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at(self.red(MOVING)),
-            _ => Ok(()),
+        self.forget(MOVING)
+    }
+
+    /// Removes a file of ours, durably, if it is there.
+    pub(crate) fn forget(&self, name: &str) -> Result<(), StoreError> {
+        match std::fs::remove_file(self.red(name)) {
+            Ok(()) => self.sync_names(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).at(self.red(name)),
         }
     }
 
