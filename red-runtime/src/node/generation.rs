@@ -236,7 +236,7 @@ mod tests {
         list(&parent, &[(&parent, 2), (&child, 7)]);
         assert_eq!(numbers(), (2, 2, Some(2)));
         node(&child, 1);
-        for text in ["{", "", "{\"nodes\": [[\"/a\", 1]]}"] {
+        for text in ["{", "", "{\"nodes\": [[\"/a\", 7]]}"] {
             fs::write(parent.join(PENDING), text).unwrap();
             assert_eq!(numbers(), (2, 1, Some(1)), "{text}");
         }
