@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use red_tests::call::{Said, built, run};
+use red_tests::call::{Said, built, red_conf, run};
 use red_tests::packages::Small;
 use red_tests::store::Ground;
 
@@ -167,6 +167,32 @@ fn whoever_comes_after_a_kill_sees_all_or_nothing() {
         assert_eq!(launch(&ground, true).good().out, version, "{what}");
     }
     assert!(mixtures > 0, "no kill left nodes of two generations");
+}
+
+#[test]
+fn a_launch_does_not_start_without_its_data() {
+    let ground = Ground::new();
+    family(&ground);
+    launches(&ground);
+    // What a command leaves that is killed right after its switch.
+    let late = ground.node("plat/.red/gen/1/.var");
+    fs::create_dir(&late).expect("it is ours");
+    let program = ground.pool.join("red-dnf");
+    fs::rename(&program, ground.pool.join("aside")).expect("it is ours");
+    let said = launch(&ground, true);
+    assert!(said.code == 125 && said.out.is_empty(), "{} {}", said.code, said.out);
+    for words in ["update-interrupted", "what generation 1 has for var", "red-generations complete"] {
+        assert!(said.err.contains(words), "{words}: {}", said.err);
+    }
+    let mut check = red_conf();
+    let check =
+        check.arg("check").arg(ground.node("plat/mid")).env("NODE_PREFIX", ground.pool.join("prefix"));
+    assert!(run(check).err.contains("update-interrupted"), "looking does not wait, and tells");
+    assert!(late.exists());
+    // With it the launch has it completed.
+    fs::rename(ground.pool.join("aside"), &program).expect("it is ours");
+    assert_eq!(launch(&ground, true).good().out, "111");
+    assert!(!late.exists());
 }
 
 /// A switch that was decided and of which nothing has followed.
