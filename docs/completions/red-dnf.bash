@@ -91,6 +91,9 @@ _red__dnf() {
             red__dnf__subcmd__red__subcmd__generations,collect)
                 cmd="red__dnf__subcmd__red__subcmd__generations__subcmd__collect"
                 ;;
+            red__dnf__subcmd__red__subcmd__generations,complete)
+                cmd="red__dnf__subcmd__red__subcmd__generations__subcmd__complete"
+                ;;
             red__dnf__subcmd__red__subcmd__generations,list)
                 cmd="red__dnf__subcmd__red__subcmd__generations__subcmd__list"
                 ;;
@@ -481,7 +484,7 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__generations)
-            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version list pin collect"
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version list pin collect complete"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -527,6 +530,52 @@ _red__dnf() {
             return 0
             ;;
         red__subcmd__dnf__subcmd__red__subcmd__generations__subcmd__collect)
+            opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --redpath)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --setopt)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repofrompath)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --enablerepo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disablerepo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --releasever)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        red__subcmd__dnf__subcmd__red__subcmd__generations__subcmd__complete)
             opts="-y -C -q -h -V --redpath --assumeyes --assumeno --downloadonly --cacheonly --refresh --setopt --repofrompath --enablerepo --disablerepo --ancestor-repos --system-repos --nogpgcheck --releasever --json --quiet --wait --with-descendants --allowerasing --allow-file --best --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

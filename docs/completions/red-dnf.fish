@@ -65,7 +65,7 @@ complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-download" -d 'F
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-autoremove" -d 'Remove packages that nobody asked for and nothing needs'
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-check-update" -d 'Say whether updates are available (exit status 100)'
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-history" -d 'Show what was done, or undo it'
-complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-rollback" -d 'Go back to a generation; to the one before when no number is given'
+complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-rollback" -d 'Go back to a generation; to what was current before when no number is given'
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-generations" -d 'List, pin and collect generations'
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-check" -d 'Check that everything a tree of nodes needs is there'
 complete -c red-dnf -n "__fish_red_dnf_needs_command" -f -a "red-doctor" -d 'Check whether packages can be installed at a place: a node, or a directory for nodes'
@@ -607,32 +607,33 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-rollback" -l allower
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-rollback" -l best -d 'The newest version or none'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-rollback" -s h -l help -d 'Print help'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-rollback" -s V -l version -d 'Print version'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l redpath -d 'The node' -r -F
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l setopt -d 'Set an option: KEY=VALUE, or REPOSITORY.KEY=VALUE' -r
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l repofrompath -d 'Use a repository that the node does not have: ID,URL' -r
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l enablerepo -d 'Use a repository that is disabled' -r
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l disablerepo -d 'Leave a repository out' -r
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l releasever -d 'What $releasever stands for' -r
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -s y -l assumeyes -d 'Agree beforehand'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l assumeno -d 'Show what would be done, and do nothing'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l downloadonly -d 'Fetch packages, and go no further'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -s C -l cacheonly -d 'Use the metadata that are here, however old'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l refresh -d 'Fetch metadata whatever their age'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l ancestor-repos -d 'Use repositories of ancestors too'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l system-repos -d 'Use repositories of the core OS too'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l nogpgcheck -d 'Accept packages without signatures, where no node of the family demands them'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l json -d 'Print JSON'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -s q -l quiet -d 'Say less'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l with-descendants -d 'Move descendants along whose requirements would break'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l allowerasing -d 'Remove packages of the node where nothing else goes'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -l best -d 'The newest version or none'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -s h -l help -d 'Print help'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -s V -l version -d 'Print version'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -f -a "list" -d 'Show them (the default)'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -f -a "pin" -d 'Keep one whatever happens'
-complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect" -f -a "collect" -d 'Remove those that are not kept'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l redpath -d 'The node' -r -F
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l setopt -d 'Set an option: KEY=VALUE, or REPOSITORY.KEY=VALUE' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l repofrompath -d 'Use a repository that the node does not have: ID,URL' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l enablerepo -d 'Use a repository that is disabled' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l disablerepo -d 'Leave a repository out' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l releasever -d 'What $releasever stands for' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -s y -l assumeyes -d 'Agree beforehand'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l assumeno -d 'Show what would be done, and do nothing'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l downloadonly -d 'Fetch packages, and go no further'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -s C -l cacheonly -d 'Use the metadata that are here, however old'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l refresh -d 'Fetch metadata whatever their age'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l ancestor-repos -d 'Use repositories of ancestors too'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l system-repos -d 'Use repositories of the core OS too'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l nogpgcheck -d 'Accept packages without signatures, where no node of the family demands them'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l json -d 'Print JSON'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -s q -l quiet -d 'Say less'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l with-descendants -d 'Move descendants along whose requirements would break'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l allowerasing -d 'Remove packages of the node where nothing else goes'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -l best -d 'The newest version or none'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -s h -l help -d 'Print help'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -s V -l version -d 'Print version'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -f -a "list" -d 'Show them (the default)'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -f -a "pin" -d 'Keep one whatever happens'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -f -a "collect" -d 'Remove those that are not kept'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and not __fish_seen_subcommand_from list pin collect complete" -f -a "complete" -d 'Complete what an interrupted command left'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from list" -l redpath -d 'The node' -r -F
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from list" -l setopt -d 'Set an option: KEY=VALUE, or REPOSITORY.KEY=VALUE' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from list" -l repofrompath -d 'Use a repository that the node does not have: ID,URL' -r
@@ -703,6 +704,29 @@ complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __f
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from collect" -l best -d 'The newest version or none'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from collect" -s h -l help -d 'Print help'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from collect" -s V -l version -d 'Print version'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l redpath -d 'The node' -r -F
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l setopt -d 'Set an option: KEY=VALUE, or REPOSITORY.KEY=VALUE' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l repofrompath -d 'Use a repository that the node does not have: ID,URL' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l enablerepo -d 'Use a repository that is disabled' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l disablerepo -d 'Leave a repository out' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l releasever -d 'What $releasever stands for' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l wait -d 'Wait this many seconds for another command on the node; for ever when no number is given' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l allow-file -d 'Let packages bring this file although it decides for the node (repositories, keys, configuration); PATH/ stands for everything below it' -r
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -s y -l assumeyes -d 'Agree beforehand'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l assumeno -d 'Show what would be done, and do nothing'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l downloadonly -d 'Fetch packages, and go no further'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -s C -l cacheonly -d 'Use the metadata that are here, however old'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l refresh -d 'Fetch metadata whatever their age'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l ancestor-repos -d 'Use repositories of ancestors too'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l system-repos -d 'Use repositories of the core OS too'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l nogpgcheck -d 'Accept packages without signatures, where no node of the family demands them'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l json -d 'Print JSON'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -s q -l quiet -d 'Say less'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l with-descendants -d 'Move descendants along whose requirements would break'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l allowerasing -d 'Remove packages of the node where nothing else goes'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -l best -d 'The newest version or none'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -s h -l help -d 'Print help'
+complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-generations; and __fish_seen_subcommand_from complete" -s V -l version -d 'Print version'
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -l redpath -d 'The node' -r -F
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -l setopt -d 'Set an option: KEY=VALUE, or REPOSITORY.KEY=VALUE' -r
 complete -c red-dnf -n "__fish_red_dnf_using_subcommand red-check" -l repofrompath -d 'Use a repository that the node does not have: ID,URL' -r

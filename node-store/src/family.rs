@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use red_runtime::node::diagnostic::{Code, Report};
 use red_runtime::node::expand::{self, Commands, Launch, Scope};
+use red_runtime::node::generation;
 use red_runtime::node::load::{self, LoadError, LoadOptions, MainFile};
 use red_runtime::node::merge::{self, CommandUse};
 use red_runtime::node::place::PlaceError;
@@ -145,15 +146,18 @@ impl Family {
         if strangers.has_errors() {
             return Err(FamilyError::Mistakes(strangers, loaded.sources));
         }
+        let nodes: Vec<&Path> = family.nodes.iter().map(|node| node.path.as_path()).collect();
+        let shown = generation::shown(&nodes);
         let mut members = Vec::new();
         for packages in &merged.packages {
             let node = &family.nodes[packages.node];
-            let database = database(&node.path, PathBuf::from(&packages.rpmdir.value.actual));
+            let tree = tree(&node.path, shown.get(&node.path).copied());
+            let database = database((&node.path, &tree), PathBuf::from(&packages.rpmdir.value.actual));
             whole_database(&node.path, &database)?;
             members.push(Member {
                 alias: node.vars.alias.clone(),
                 path: node.path.clone(),
-                tree: tree(&node.path),
+                tree,
                 database,
                 core: false,
             });
@@ -189,8 +193,7 @@ impl Family {
         if rustix::process::geteuid().is_root() && owner.uid() != 0 {
             return Err(FamilyError::Owner { path: self.node.path.clone(), uid: owner.uid() });
         }
-        let node = &self.node.path;
-        if [node.join(DATABASE), node.join(CURRENT).join(DATABASE)].contains(&self.node.database) {
+        if [self.node.path.join(DATABASE), self.node.tree.join(DATABASE)].contains(&self.node.database) {
             return Ok(());
         }
         Err(FamilyError::Foreign { alias: self.node.alias.clone(), database: self.node.database.clone() })
@@ -245,16 +248,14 @@ const CURRENT: &str = ".red/current";
 
 /// A node's package database. That of a generation is not looked for through the node's `var`, where
 /// what runs in the node may have put another link.
-fn database(node: &Path, configured: PathBuf) -> PathBuf {
-    let current = node.join(CURRENT);
-    let usual = configured == node.join(DATABASE);
-    if usual && current.exists() { current.join(DATABASE) } else { configured }
+fn database((node, tree): (&Path, &Path), configured: PathBuf) -> PathBuf {
+    if tree != node && configured == node.join(DATABASE) { tree.join(DATABASE) } else { configured }
 }
 
-/// Where the files of a node's packages are.
-fn tree(node: &Path) -> PathBuf {
-    let current = node.join(CURRENT);
-    if current.exists() { current } else { node.to_path_buf() }
+/// Where the files of a node's packages are: in the generation that it shows, as launches see it.
+fn tree(node: &Path, shown: Option<u64>) -> PathBuf {
+    let tree = shown.map(|number| node.join(format!("{RED}/gen/{number}")));
+    tree.filter(|tree| tree.exists()).unwrap_or_else(|| node.to_path_buf())
 }
 
 /// The core OS: redmain's `rpmdir`, or rpm's own place.

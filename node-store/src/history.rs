@@ -42,8 +42,10 @@ pub(crate) struct Record {
     pub(crate) output: String,
 }
 
+/// Directory of the records.
+pub(crate) const HISTORY: &str = "history";
 /// File of a rollback that is being done.
-const INTENDED: &str = "rollback.json";
+pub(crate) const INTENDED: &str = "rollback.json";
 
 /// What a generation says of itself.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -101,16 +103,16 @@ impl About {
         }
     }
 
-    /// What the current generation says.
+    /// What the generation says that is shown.
     pub(crate) fn current(store: &Store) -> Self {
-        store.current().ok().flatten().map(|number| Self::of(store, number)).unwrap_or_default()
+        store.shown().map(|number| Self::of(store, number)).unwrap_or_default()
     }
 }
 
 impl Store {
     /// All records, oldest first.
     pub(crate) fn history(&self) -> Vec<Record> {
-        let Ok(entries) = std::fs::read_dir(self.red("history")) else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(self.red(HISTORY)) else { return Vec::new() };
         let mut records: Vec<Record> = entries
             .flatten()
             .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "json"))
@@ -154,10 +156,7 @@ impl Store {
 
     /// Forgets a rollback that is recorded, or was never done.
     pub(crate) fn forget_intended(&self) -> Result<(), StoreError> {
-        match std::fs::remove_file(self.red(INTENDED)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at(self.red(INTENDED)),
-            _ => Ok(()),
-        }
+        self.forget(INTENDED)
     }
 
     /// Whether a generation was ever the current one.
@@ -165,14 +164,32 @@ impl Store {
         self.history().iter().any(|record| record.generation == generation || record.from == Some(generation))
     }
 
+    /// The generation that was current before this one, if it is kept; else the next lower one.
+    pub(crate) fn before(&self, current: u64) -> Result<Option<u64>, StoreError> {
+        let numbers = self.numbers()?;
+        let history = self.history();
+        let newest = history.iter().rev().find(|record| record.generation == current);
+        let from = newest.and_then(|record| record.from);
+        Ok(from
+            .filter(|from| *from != current && numbers.contains(from))
+            .or_else(|| numbers.iter().rev().copied().find(|number| *number < current)))
+    }
+
+    /// Whether the history says nothing of how the current generation came to be that.
+    pub(crate) fn lacks_record(&self, current: u64) -> bool {
+        match self.history().last() {
+            Some(last) => last.generation != current,
+            None => About::of(self, current).record.id != 0,
+        }
+    }
+
     /// Adds the record that a crash right after the switch left out.
     pub(crate) fn sweep_history(&self, current: u64) -> Result<(), StoreError> {
         let interrupted = self.interrupted()?;
-        let history = self.history();
-        let last = history.last().map(|record| record.generation);
-        if last == Some(current) || (last.is_none() && About::of(self, current).record.id == 0) {
+        if !self.lacks_record(current) {
             return self.forget_intended();
         }
+        let history = self.history();
         let mut record = About::of(self, current).record;
         if let Some(interrupted) = interrupted {
             record = interrupted;

@@ -696,10 +696,10 @@ fn a_rollback_that_was_killed_goes_no_farther() {
     assert!(!red.join("rollback.json").exists());
     let text = fs::read_to_string(&record).expect("it is recorded");
     assert!(text.contains("\"rollback\""), "with its command line: {text}");
+    // Nobody has interrupted anything since: it leads to what was current before.
     ground.dnf("n", &["-y", "rollback"]).good();
-    assert_eq!(ground.rpm_says("n"), ["app-1"]);
+    assert_eq!(ground.rpm_says("n"), ["app-3"]);
     // Killed before the switch: it is done now.
-    ground.dnf("n", &["-y", "rollback", "3"]).good();
     fs::write(red.join("rollback.json"), &text).expect("it is ours");
     ground.dnf("n", &["-y", "rollback"]).good();
     assert_eq!(ground.rpm_says("n"), ["app-2"]);

@@ -302,3 +302,50 @@ fn names_that_are_no_text_are_refused_and_end_nothing() {
     ground.dnf("node", &["-y", "install", "good"]).good();
     ground.dnf("node", &["check", "--files"]).good();
 }
+
+fn plain<'a>(name: &'a str, version: &'a str) -> Small<'a> {
+    Small { name, version, ..Small::default() }
+}
+
+#[test]
+fn what_a_node_below_has_is_named() {
+    let ground = Ground::new();
+    ground.publish("a", &[plain("a", "1"), plain("a", "2"), plain("b", "1")]);
+    ground.create("p", Some("a"));
+    ground.create("p/c", Some("a"));
+    ground.dnf("p/c", &["-y", "install", "a-1"]).good();
+    for version in ["1", "2"] {
+        let said = ground.dnf("p", &["--assumeno", "install", &format!("a-{version}")]).good();
+        let hint = format!("node `c` has a-1-1.noarch of its own, which hides a-{version}-1.noarch there");
+        assert!(said.err.contains(&hint) && said.err.contains("red-remove a`"), "{}", said.err);
+    }
+    let said = ground.dnf("p", &["--assumeno", "install", "b"]).good();
+    assert!(!said.err.contains("of its own"), "{}", said.err);
+}
+
+#[test]
+fn a_removal_is_undone_without_its_repository() {
+    let ground = Ground::new();
+    ground.publish("a", &[Small { files: &[("/usr/share/a/f", "1")], ..plain("a", "1") }, plain("b", "1")]);
+    ground.create("n", Some("a"));
+    ground.dnf("n", &["-y", "install", "a"]).good();
+    ground.dnf("n", &["-y", "remove", "a"]).good();
+    fs::rename(ground.repo("a"), ground.pool.join("gone")).expect("it is ours");
+    ground.dnf("n", &["clean", "all"]).good();
+    for args in [&["-y", "history", "undo", "2"][..], &["-y", "--disablerepo=*", "history", "undo", "2"]] {
+        let said = ground.dnf("n", args).good();
+        assert!(said.err.contains("generation 1, from before that record, is kept"), "{}", said.err);
+        assert_eq!(ground.rpm_says("n"), ["a-1"], "{args:?}");
+        assert!(ground.node("n/usr/share/a/f").exists(), "{args:?}");
+        ground.dnf("n", &["-y", "rollback", "2"]).good();
+    }
+    // Something came after it.
+    fs::rename(ground.pool.join("gone"), ground.repo("a")).expect("it is ours");
+    ground.dnf("n", &["-y", "--refresh", "install", "b"]).good();
+    let refused = ground.dnf("n", &["-y", "--disablerepo=*", "history", "undo", "2"]);
+    assert!(
+        refused.code == 1 && refused.err.contains("no repository has a-1-1.noarch any more"),
+        "{}",
+        refused.err
+    );
+}

@@ -231,6 +231,7 @@ fn newer(packages: &Packages, files: &[Id], verb: Change, words: &Words) -> Resu
 
 fn query(call: &Rpm, words: &Words) -> Result<Exit, RpmCallError> {
     words::no_aliases(Path::new("/etc"))?;
+    crate::generation::interrupted_above(&call.redpath).iter().for_each(|line| output::say(line));
     let family = Family::load(&call.redpath).map_err(SessionError::from)?;
     if !call.family {
         return ask_rpm(&family, &family.node, words, None);
@@ -371,7 +372,7 @@ fn whence(redpath: &Path, path: &Path) -> Result<Exit, RpmCallError> {
     if !member.core {
         let store = family::store(member).map_err(TransactionError::from)?;
         about = About::current(&store);
-        if let Some(number) = store.current().map_err(TransactionError::from)? {
+        if let Some(number) = store.shown() {
             lines.push(format!("generation  {number}, made {}", about.record.time));
         }
     }

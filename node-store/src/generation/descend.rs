@@ -3,34 +3,19 @@
 //! One rename per node cannot be one rename for all. The list of switches is made durable first, in
 //! the oldest of the nodes; from then on it holds, and whoever comes after a crash finishes it.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
-use super::{At, RED, Store, StoreError};
+pub(crate) use red_runtime::node::generation::Switches;
 
-/// What becomes current where.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub(crate) struct Switches {
-    /// Directory of each node and the generation that is to hold there, oldest node first.
-    pub(crate) nodes: Vec<(PathBuf, u64)>,
-}
+use super::{At, RED, Store, StoreError, remove};
 
-impl Switches {
-    /// The same where the oldest node is now: a pool may have been moved meanwhile.
-    fn at(&self, first: &Path) -> Vec<(PathBuf, u64)> {
-        let Some((before, _)) = self.nodes.first() else { return Vec::new() };
-        let moved = |node: &PathBuf| match node.strip_prefix(before) {
-            Ok(below) if below.as_os_str().is_empty() => first.to_owned(),
-            Ok(below) => first.join(below),
-            Err(_) => node.clone(),
-        };
-        self.nodes.iter().map(|(node, number)| (moved(node), *number)).collect()
-    }
-}
-
-const PENDING: &str = "pending.json";
+pub(super) const PENDING: &str = "pending.json";
+/// What a list is renamed to that cannot be read.
+const DAMAGED: &str = "pending.json.damaged";
+/// Nodes below that a transaction is about to write to.
+pub(super) const MOVING: &str = "moving.json";
 
 /// Switches all nodes. Every generation is complete and durable. Returns what a person should know of.
 pub(crate) fn commit(switches: &Switches) -> Result<Vec<String>, StoreError> {
@@ -43,36 +28,73 @@ pub(crate) fn commit(switches: &Switches) -> Result<Vec<String>, StoreError> {
     if switches.nodes.len() == 1 {
         return store.switch(*number);
     }
-    store.write_durably(PENDING, &serde_json::to_vec(switches).map_err(std::io::Error::from).at(first)?)?;
-    let mut told = Vec::new();
+    // Launches show these generations from the moment that the list is there.
     for (node, number) in &switches.nodes {
-        told.extend(Store::open(node)?.switch(*number)?);
+        Store::open(node)?.lead_to(*number)?;
     }
-    store.forget_pending()?;
-    Ok(told)
+    let text = serde_json::to_vec(switches).map_err(std::io::Error::from).at(first)?;
+    match store.write_durably(PENDING, &text) {
+        // Renamed and perhaps not durable: others have seen it, and it holds.
+        Err(_) if store.has_pending() => {}
+        written => written?,
+    }
+    let switched = switches.nodes.iter().try_fold(Vec::new(), |mut told, (node, number)| {
+        told.extend(Store::open(node)?.switch(*number)?);
+        Ok::<_, StoreError>(told)
+    });
+    let first_error = match switched.and_then(|told| store.forget_pending().map(|()| told)) {
+        Ok(told) => return Ok(told),
+        // What is in the way stays there.
+        Err(error @ (StoreError::NoGeneration { .. } | StoreError::InTheWay { .. })) => {
+            return Err(error.decided(first));
+        }
+        Err(error) => error,
+    };
+    match store.finish_switches() {
+        Ok(told) => Ok([vec![format!("{first_error}: tried again")], told].concat()),
+        Err(_) => Err(first_error.decided(first)),
+    }
+}
+
+impl StoreError {
+    /// The same, of an update that was decided before.
+    pub(super) fn decided(self, node: &Path) -> Self {
+        match self {
+            decided @ Self::Decided { .. } => decided,
+            error => Self::Decided { node: node.to_owned(), error: Box::new(error) },
+        }
+    }
 }
 
 impl Store {
     /// Finishes what [`commit`] had begun.
     pub(super) fn finish_switches(&self) -> Result<Vec<String>, StoreError> {
         let path = self.red(PENDING);
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
+        let read = match std::fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error).at(path),
+            // A disk that fails has not lost what was decided.
+            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+                return Err(error).at(path);
+            }
+            read => read,
         };
-        let switches: Switches = serde_json::from_slice(&text).map_err(std::io::Error::from).at(&path)?;
-        let mut told = Vec::new();
-        for (node, number) in switches.at(&self.path) {
+        let switches = read.and_then(|text| Ok(serde_json::from_slice::<Switches>(&text)?));
+        let switches = match switches {
+            Ok(switches) => switches.at(&self.path),
+            Err(error) => return self.set_aside(&error),
+        };
+        let (mut told, mut complete) = (Vec::new(), Vec::new());
+        for (node, number) in switches {
             // The others do not wait for one that cannot follow any more.
             let done = match Store::open(&node) {
                 Err(StoreError::File { errno: Errno::NOENT | Errno::NOTDIR, .. }) => continue,
-                Err(error) => Err(error),
-                Ok(store) if store.current()? == Some(number) => Ok(Vec::new()),
-                Ok(store) => store.switch(number),
+                opened => opened.and_then(|store| store.follow(number)),
             };
             match done {
-                Ok(lines) => told.extend(lines),
+                Ok(lines) => {
+                    told.extend(lines);
+                    complete.push(format!("generation {number} of {} is current", node.display()));
+                }
                 Err(error @ (StoreError::NoGeneration { .. } | StoreError::InTheWay { .. })) => {
                     told.push(format!(
                         "the interrupted update of {} cannot be completed: {error}",
@@ -83,7 +105,34 @@ impl Store {
             }
         }
         self.forget_pending()?;
+        if !complete.is_empty() {
+            told.push(format!("the interrupted update is complete: {}", complete.join(", ")));
+        }
         Ok(told)
+    }
+
+    /// A node's part of a switch that was interrupted, from wherever it stopped.
+    fn follow(&self, number: u64) -> Result<Vec<String>, StoreError> {
+        let told = match self.current() {
+            Ok(Some(current)) if current == number => self.arrive(number)?,
+            // Whatever the link is now.
+            _ => self.switch(number)?,
+        };
+        self.sweep_history(number)?;
+        Ok(told)
+    }
+
+    /// A list that cannot be read stands in nobody's way.
+    fn set_aside(&self, why: &std::io::Error) -> Result<Vec<String>, StoreError> {
+        let (path, aside) = (self.red(PENDING), self.red(DAMAGED));
+        remove(&self.dir, &self.path, &format!("{RED}/{DAMAGED}"))?;
+        std::fs::rename(&path, &aside).at(&path)?;
+        self.sync_names()?;
+        Ok(vec![format!(
+            "warning: {}: not a valid list of an interrupted update ({why}): renamed to {}. This node and those below may              be partly updated: `red-check` finds what does not fit, and `red-update` or `red-rollback` mends it",
+            path.display(),
+            aside.display()
+        )])
     }
 
     /// Whether an interrupted switch of a node above names a generation of this one. A list that cannot
@@ -106,11 +155,48 @@ impl Store {
         self.sync_names()
     }
 
+    /// Notes the nodes below that a transaction is about to write to, so that the next command finds what one that is
+    /// killed leaves there.
+    pub(crate) fn note_moving(&self, below: &[&PathBuf]) -> Result<(), StoreError> {
+        let below: Vec<&Path> = below.iter().filter_map(|path| path.strip_prefix(&self.path).ok()).collect();
+        let text = serde_json::to_vec(&below).map_err(std::io::Error::from).at(self.red(MOVING))?;
+        self.write_durably(MOVING, &text)
+    }
+
+    /// Those nodes.
+    pub(crate) fn moving(&self) -> Vec<PathBuf> {
+        let text = std::fs::read(self.red(MOVING)).unwrap_or_default();
+        let below: Vec<PathBuf> = serde_json::from_slice(&text).unwrap_or_default();
+        let is_below = |path: &PathBuf| {
+            path.components().next().is_some()
+                && path.components().all(|part| matches!(part, Component::Normal(_)))
+        };
+        below.into_iter().filter(is_below).map(|path| self.path.join(path)).collect()
+    }
+
+    /// Nothing is left there.
+    pub(crate) fn forget_moving(&self) -> Result<(), StoreError> {
+        self.forget(MOVING)
+    }
+
+    /// Removes a file of ours, durably, if it is there.
+    pub(crate) fn forget(&self, name: &str) -> Result<(), StoreError> {
+        match std::fs::remove_file(self.red(name)) {
+            Ok(()) => self.sync_names(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).at(self.red(name)),
+        }
+    }
+
     /// Writes a file of ours aside, makes it durable and renames it into place.
     pub(crate) fn write_durably(&self, name: &str, text: &[u8]) -> Result<(), StoreError> {
         use std::io::Write;
         let (path, aside) = (self.red(name), self.red(format!("{name}.new")));
         let mut file = std::fs::File::create(&aside).at(&aside)?;
+        // Launches of other users read what decides, whatever the umask.
+        if name == PENDING {
+            rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o644)).at(&aside)?;
+        }
         file.write_all(text).and_then(|()| file.sync_all()).at(&aside)?;
         std::fs::rename(&aside, &path).at(&path)?;
         // The name, and that of the directory it is in.

@@ -214,14 +214,26 @@ fn retry(mut call: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result
     }
 }
 
-/// Who holds a lock on a file, in words (proc_locks(5)).
-fn holder(file: impl AsFd) -> Option<String> {
-    let stat = fstat(file).ok()?;
+/// Whether some command changes a node, or relies on it. Asks nobody for a lock, so anybody can tell.
+pub(crate) fn is_held(node: &Path) -> bool {
+    let stat = statat(rustix::fs::CWD, node.join(FILE), AtFlags::SYMLINK_NOFOLLOW);
+    stat.is_ok_and(|stat| holding(&stat).is_some())
+}
+
+/// The process that holds a lock on a file (proc_locks(5)).
+fn holding(stat: &Stat) -> Option<u32> {
     let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
     let place = format!("{major:02x}:{minor:02x}:{}", stat.st_ino);
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    let mut waiting_or_not = locks.lines().filter(|line| line.contains(&place) && !line.contains("->"));
-    let pid: u32 = waiting_or_not.find_map(|line| line.split_whitespace().nth(4)?.parse().ok())?;
+    let mut held = locks
+        .lines()
+        .filter(|line| !line.contains("->") && line.split_whitespace().any(|word| word == place));
+    held.find_map(|line| line.split_whitespace().nth(4)?.parse().ok())
+}
+
+/// Who holds a lock on a file, in words.
+fn holder(file: impl AsFd) -> Option<String> {
+    let pid = holding(&fstat(file).ok()?)?;
     let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words: Vec<String> = words
         .split(|&byte| byte == 0)

@@ -12,6 +12,7 @@ mod lock;
 mod marks;
 mod older;
 mod removal;
+mod state;
 mod sweep;
 mod switch;
 mod tidy;
@@ -29,8 +30,9 @@ use rustix::io::Errno;
 pub(crate) use collect::{mounted, unused};
 pub(crate) use descend::{Switches, commit};
 pub(crate) use forged::unforge;
-pub(crate) use lock::{Lock, LockError, Patience, is_foreign};
+pub(crate) use lock::{Lock, LockError, Patience, is_foreign, is_held};
 pub(crate) use marks::is_whiteout;
+pub(crate) use state::interrupted_above;
 pub(crate) use switch::{Left, Stage};
 pub(crate) use transfer::{clear, transfer};
 pub(crate) use tree::{bring, close, make_directory, remove, remove_one};
@@ -48,7 +50,7 @@ pub(crate) fn is_reserved(name: &str) -> bool {
     [ABOUT, VARIABLE].contains(&name)
 }
 /// What a generation has for the node's `var` until it is current.
-pub(crate) const VARIABLE: &str = ".var";
+pub(crate) use red_runtime::node::generation::VARIABLE;
 
 /// Top directories that a node's packages may own. Others are taken in when a package owns them.
 pub(crate) const USUAL: [&str; 11] =
@@ -75,6 +77,17 @@ pub(crate) enum StoreError {
         node: PathBuf,
         /// What was asked for.
         number: u64,
+    },
+    /// An update that holds and is not complete.
+    #[error(
+        "{error}; the update is decided and not complete: `red-dnf --redpath={} red-generations complete` completes it",
+        .node.display()
+    )]
+    Decided {
+        /// Where the next command begins.
+        node: PathBuf,
+        /// What went wrong.
+        error: Box<StoreError>,
     },
     /// Something is where nothing of it may be.
     #[error("{path}: {why}")]
@@ -151,6 +164,11 @@ impl Store {
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(errno) => Err(errno).at(self.red("current")),
         }
+    }
+
+    /// The number of the generation that launches show: what an update has decided on, whether or not it is complete.
+    pub(crate) fn shown(&self) -> Option<u64> {
+        red_runtime::node::generation::of(&self.path)
     }
 
     /// The numbers of all generations, ascending.

@@ -29,14 +29,23 @@ impl Store {
         if !self.path.join(DATABASE).exists() {
             self.link_database()?;
         }
+        let late = self.generation(current).join(super::VARIABLE).exists();
         told.extend(self.apply_variable(current)?);
+        if late {
+            told.push(format!(
+                "the interrupted switch of {} to generation {current} is complete: what it has for var is there",
+                self.path.display()
+            ));
+        }
         Ok(told)
     }
 
     /// Whether anything would have to be brought into order. Cheap, for commands that only look.
     pub(crate) fn needs_sweep(&self) -> bool {
         names(&self.dir, &self.red("stage"), ".red/stage").is_ok_and(|left| !left.is_empty())
-            || ["aside", "current.new", "trash", "pending.json"].iter().any(|name| self.red(name).exists())
+            || ["aside", "current.new", "trash", "pending.json", "moving.json"]
+                .iter()
+                .any(|name| self.red(name).exists())
             || self
                 .current()
                 .ok()

@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags, Timespec, openat, renameat, symlinkat};
 use crate::beneath::Dir;
 
 use super::adopt::how;
-use super::marks::{clean_name, strip};
+use super::marks::{clean_later, strip, strip_name};
 use super::tree::{close, make_directory, missing_attributes, remove, same_attributes, take_over};
 use super::{At, DATABASE, DIRECTORY, NEVER, RED, Store, StoreError, VARIABLE, names};
 
@@ -59,16 +59,17 @@ fn only_text(upper: &OwnedFd, shown: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Takes overlayfs's marks off everything but what is for `var`, which has use for them.
-fn clean_generation(upper: &OwnedFd, shown: &Path) -> Result<Left, StoreError> {
-    let mut left = Left::default();
+/// Takes overlayfs's attributes off everything but what is for `var`, which has use for them. Returns what can be
+/// cleaned only with the current generation beside it.
+fn strip_generation(upper: &OwnedFd, shown: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut later = Vec::new();
     strip(upper, shown)?;
-    for (name, _) in super::entries(upper, shown)? {
+    for (name, kind) in super::entries(upper, shown)? {
         if name.to_bytes() != VARIABLE.as_bytes() {
-            clean_name(upper, shown, &name, Some(&mut left))?;
+            strip_name(upper, shown, (name, kind), &mut later)?;
         }
     }
-    Ok(left)
+    Ok(later)
 }
 
 impl Store {
@@ -118,11 +119,14 @@ impl Store {
                 remove(&upper, &stage.upper, &name)?;
             }
         }
+        // Before files of the current generation are there, which have been clean for long.
+        let later = strip_generation(&upper, &stage.upper)?;
         if let Some(current) = self.current()? {
             self.take_over_current(current, &upper, stage)?;
         }
         self.no_stranger(&upper, stage)?;
-        let mut left = clean_generation(&upper, &stage.upper)?;
+        let mut left = Left::default();
+        clean_later(&upper, &stage.upper, &later, &mut left)?;
         left.kept.extend(hidden);
         self.remove_empty(&upper, stage)?;
         close(&upper, &stage.upper, 0o755)?;
@@ -239,6 +243,17 @@ impl Store {
     /// Returns what a person should know of.
     pub(crate) fn switch(&self, number: u64) -> Result<Vec<String>, StoreError> {
         self.may_switch(number)?;
+        self.lead_to(number)?;
+        self.point(number)?;
+        // It holds now, and what is left can be done again.
+        self.arrive(number).or_else(|error| match self.arrive(number) {
+            Ok(told) => Ok([vec![format!("{error}: tried again")], told].concat()),
+            Err(_) => Err(error.decided(&self.path)),
+        })
+    }
+
+    /// Makes and makes durable what leads to a generation and shows nothing before it is current.
+    pub(super) fn lead_to(&self, number: u64) -> Result<(), StoreError> {
         // Launches show it, also where no package was ever installed.
         drop(make_directory(&self.dir, &self.path, format!(".red/gen/{number}/{DATABASE}"))?);
         // Links of directories that are new lead nowhere until the switch.
@@ -250,7 +265,11 @@ impl Store {
             let dir = openat(&self.dir, below, DIRECTORY, Mode::empty()).at(self.path.join(below))?;
             rustix::fs::fsync(&dir).at(self.path.join(below))?;
         }
-        self.point(number)?;
+        Ok(())
+    }
+
+    /// What follows once a generation is the current one. Done again, it goes on where it stopped.
+    pub(super) fn arrive(&self, number: u64) -> Result<Vec<String>, StoreError> {
         self.sync_names()?;
         self.unlink_dangling()?;
         self.apply_variable(number)

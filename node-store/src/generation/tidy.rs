@@ -57,7 +57,11 @@ fn beneath(dir: &OwnedFd, path: &Path) -> Option<OwnedFd> {
 
 /// The directory that a path of a stage is in. Scriptlets may have put links on the way, which lead
 /// nowhere here.
-fn above(upper: &OwnedFd, shown: &Path, path: &Path) -> Result<Option<(OwnedFd, CString)>, StoreError> {
+pub(super) fn above(
+    upper: &OwnedFd,
+    shown: &Path,
+    path: &Path,
+) -> Result<Option<(OwnedFd, CString)>, StoreError> {
     let name = path.file_name().and_then(|name| CString::new(name.as_bytes()).ok());
     let Some(name) = name else { return Ok(None) };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -56,8 +56,13 @@ pub(super) fn take_over(
     // What is still to be done on each level, and what a directory that was made here gets in the end.
     let mut levels = vec![(entries(from.dir(), from.path())?, None)];
     while let Some((names, made)) = levels.last_mut() {
-        if let Some((name, _)) = names.pop() {
-            if let Below::Enter(made) = merge_one(&mut from, &mut into, &name, how)? {
+        if let Some((name, kind)) = names.pop() {
+            // Nothing is in a directory that was made here.
+            let fresh = made.is_some();
+            if fresh && may_link(kind, how) && link(&from, &into, &name).is_ok() {
+                continue;
+            }
+            if let Below::Enter(made) = merge_one(&mut from, &mut into, &name, (how, fresh))? {
                 levels.push((entries(from.dir(), from.path())?, made));
             }
             continue;
@@ -97,9 +102,24 @@ enum Below {
     Enter(Option<Stat>),
 }
 
-fn merge_one(from: &mut Walk, into: &mut Walk, name: &CStr, how: How) -> Result<Below, StoreError> {
+/// Whether a file comes into another tree as one more name of it.
+fn may_link(kind: FileType, how: How) -> bool {
+    kind == FileType::Symlink || kind == FileType::RegularFile && how == How::Link
+}
+
+fn link(from: &Walk, into: &Walk, name: &CStr) -> rustix::io::Result<()> {
+    rustix::fs::linkat(from.dir(), name, into.dir(), name, AtFlags::empty())
+}
+
+fn merge_one(
+    from: &mut Walk,
+    into: &mut Walk,
+    name: &CStr,
+    (how, fresh): (How, bool),
+) -> Result<Below, StoreError> {
     let old = stat_of(from, name)?;
-    match statat(into.dir(), name, AtFlags::SYMLINK_NOFOLLOW) {
+    let there = if fresh { Err(Errno::NOENT) } else { statat(into.dir(), name, AtFlags::SYMLINK_NOFOLLOW) };
+    match there {
         Err(Errno::NOENT) if is_dir(&old) => {
             into.at(name, rustix::fs::mkdirat(into.dir(), name, Mode::from_raw_mode(0o700)))?;
             from.enter(name)?;
@@ -141,7 +161,7 @@ fn copy_one(from: &Walk, into: &Walk, entry: (&CStr, &Stat), how: How) -> Result
             copy_file((from.dir(), from.path()), (into.dir(), into.path()), name, stat)
         }
         FileType::RegularFile | FileType::Symlink => {
-            match rustix::fs::linkat(from.dir(), name, into.dir(), name, AtFlags::empty()) {
+            match link(from, into, name) {
                 // fs.protected_hardlinks, a full link count, another file system.
                 Err(Errno::PERM | Errno::MLINK | Errno::XDEV)
                     if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile =>

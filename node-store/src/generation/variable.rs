@@ -85,6 +85,8 @@ impl Store {
         }
         drop(from);
         remove(&generation, &path, VARIABLE)?;
+        // Launches after a power cut would wait for what is there.
+        rustix::fs::fsync(&generation).at(&path)?;
         Ok(apply.told())
     }
 

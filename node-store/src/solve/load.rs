@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::ffi::{Id, Pool, RepoId, SolvError};
 use crate::cache::{Cache, Shelf};
 use crate::family::{Family, Member};
+use crate::generation::RED;
 use crate::rpm::{Believed, RpmError, has_database, use_database};
 
 /// Why packages could not be loaded.
@@ -226,9 +227,20 @@ fn kept(database: &Path) -> String {
     format!("{}-{state}.solv", short(database))
 }
 
-/// A short name of a path.
+/// A short name of a path. All generations of a node have one: what is kept of the next takes the place of the last.
 fn short(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
+    let number = |part: &std::path::Component<'_>| {
+        part.as_os_str().to_str().is_some_and(|part| part.parse::<u64>().is_ok())
+    };
+    let mut parts: Vec<_> = path.components().collect();
+    if let Some(at) =
+        parts.windows(2).position(|pair| pair[0].as_os_str() == RED && pair[1].as_os_str() == "gen")
+        && parts.get(at + 2).is_some_and(number)
+    {
+        parts.remove(at + 2);
+    }
+    let path: std::path::PathBuf = parts.into_iter().collect();
     Sha256::digest(path.as_os_str().as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 

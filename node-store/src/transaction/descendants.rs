@@ -14,12 +14,21 @@ use crate::session::Session;
 use crate::solve::ffi::Id;
 use crate::solve::{Answer, Ask, LoadError, Packages, Wish, solve};
 
-/// What would no longer hold in the nodes below, by node.
-pub(super) fn broken(
+/// What a change means for the nodes below.
+#[derive(Default)]
+pub(super) struct Below {
+    /// What would no longer hold there, by node.
+    pub(super) broken: BTreeMap<PathBuf, Vec<String>>,
+    /// What would be there twice.
+    pub(super) twice: Vec<String>,
+}
+
+/// Looks at what a change means for the nodes below.
+pub(super) fn look(
     family: &Family,
     packages: &mut Packages,
     answer: &Answer,
-) -> Result<BTreeMap<PathBuf, Vec<String>>, TransactionError> {
+) -> Result<Below, TransactionError> {
     let goes = goes_away(packages, answer);
     let before: BTreeSet<Id> = packages.fixed().into_iter().chain(packages.own()).collect();
     let comes =
@@ -41,12 +50,28 @@ pub(super) fn broken(
         let ids = packages.pool.packages(repo).into_iter().collect();
         below.push((path, theirs.node.alias, ids));
     }
-    let mut found = BTreeMap::new();
+    let mut found = Below::default();
     if below.is_empty() {
         return Ok(found);
     }
     packages.pool.prepare();
+    let coming: BTreeMap<&str, String> = answer
+        .changes
+        .iter()
+        .filter(|(change, _)| change.action == Action::Install)
+        .map(|(change, _)| (change.name.as_str(), change.nevra()))
+        .collect();
     for (path, alias, ids) in &below {
+        for &id in ids {
+            let Some(nevra) = coming.get(packages.pool.name(id).as_str()) else { continue };
+            found.twice.push(format!(
+                "note: node `{alias}` has {} of its own, which hides {nevra} there: `red-dnf --redpath={} red-remove \
+                 {}` removes it",
+                packages.nevra(id),
+                path.display(),
+                packages.pool.name(id)
+            ));
+        }
         let chain = below.iter().filter(|(other, _, _)| path.starts_with(other)).flat_map(|(_, _, ids)| ids);
         let chain: BTreeSet<Id> = chain.copied().collect();
         let with = |base: &BTreeSet<Id>| base.union(&chain).copied().collect::<BTreeSet<Id>>();
@@ -61,7 +86,7 @@ pub(super) fn broken(
             })
             .collect();
         if !lines.is_empty() {
-            found.insert(path.clone(), lines);
+            found.broken.insert(path.clone(), lines);
         }
     }
     Ok(found)
@@ -104,7 +129,7 @@ fn follow(family: &mut Family, moved: &Switches) {
 
 /// Whether a node loses what it needs, because others between it and the first one move.
 pub(super) fn loses(path: &Path, moved: &Switches) -> Result<bool, TransactionError> {
-    // What the first one's change alone takes away is known (`broken`); the pools of a family take long to load.
+    // What the first one's change alone takes away is known ([`look`]); the pools of a family take long to load.
     let moves = |node: &Path| path != node && path.starts_with(node);
     if !moved.nodes.iter().skip(1).any(|(node, _)| moves(node)) {
         return Ok(false);

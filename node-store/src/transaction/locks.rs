@@ -31,6 +31,7 @@ impl Locks {
                 && let Some(alone) = ours(Lock::take(store.path(), true, patience, &mut tell))?
             {
                 store.sweep()?.iter().for_each(|line| tell(line));
+                sweep_members(&store, &mut tell)?;
                 drop(alone);
             }
             match ours(Lock::take(&ancestor.path, false, patience, &mut tell))? {
@@ -55,7 +56,9 @@ impl Locks {
             }
         }
         for path in swept {
-            Store::open(path)?.sweep()?.iter().for_each(|line| tell(line));
+            let store = Store::open(path)?;
+            store.sweep()?.iter().for_each(|line| tell(line));
+            sweep_members(&store, &mut tell)?;
         }
         Ok(Self { all, relied, foreign })
     }
@@ -83,6 +86,20 @@ impl Locks {
     pub(super) fn pass_on(&self, on: bool) -> Result<(), StoreError> {
         self.all.iter().try_for_each(|lock| lock.pass_on(on))
     }
+}
+
+/// Sweeps the nodes below that a transaction of this one was about to write to when it was killed.
+fn sweep_members(store: &Store, tell: &mut dyn FnMut(&str)) -> Result<(), TransactionError> {
+    for path in store.moving() {
+        // Whoever has it sweeps it, or has done so; the others are gone or somebody else's.
+        let now = Patience::For(std::time::Duration::ZERO);
+        let Ok(lock) = Lock::take(&path, true, now, &mut |_line| ()) else { continue };
+        if Family::load(&path).is_ok_and(|family| family.may_change().is_ok()) {
+            Store::open(&path)?.sweep()?.iter().for_each(|line| tell(line));
+        }
+        drop(lock);
+    }
+    Ok(store.forget_moving()?)
 }
 
 /// A lock, or none where the node is somebody else's.

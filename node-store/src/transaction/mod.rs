@@ -7,6 +7,7 @@ mod limits;
 mod locks;
 mod node;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::family::{self, Family, FamilyError};
@@ -18,6 +19,7 @@ use crate::rpm::Failed;
 use crate::session::{Session, SessionError};
 use crate::solve::{Answer, Ask, LoadError, Packages, Refusal, solve};
 
+use descendants::Below;
 pub(crate) use locks::Locks;
 use node::One;
 
@@ -197,11 +199,12 @@ pub(crate) fn run(
         return Ok(End::Nothing);
     }
     let changes: Vec<Change> = answer.changes.iter().map(|(change, _)| change.clone()).collect();
-    let broken = descendants::broken(&session.family, &mut packages, &answer)?;
+    let Below { broken, twice } = descendants::look(&session.family, &mut packages, &answer)?;
     if !broken.is_empty() && !how.with_descendants {
         return Err(TransactionError::Descendants(broken.into_values().flatten().collect()));
     }
     talk.show(&session.family.node.alias, &changes);
+    twice.iter().for_each(|line| talk.say(line));
     if how.assume_no || !talk.agrees("Is this ok")? {
         return Ok(End::Declined);
     }
@@ -215,24 +218,62 @@ pub(crate) fn run(
     let Some((stage, record)) = one.prepare(&packages, answer, &about, talk)? else {
         return Ok(End::Prepared);
     };
-    let mut switches = Switches { nodes: vec![(store.path().to_owned(), stage.number)] };
-    let mut records = vec![(store.path().to_owned(), record)];
-    if !broken.is_empty() {
-        for path in &below {
-            // The others need nothing, and may be anybody's.
-            if !broken.contains_key(path) && !descendants::loses(path, &switches)? {
-                continue;
-            }
-            if let Some((number, record)) = descendants::along(path, &switches, &one, talk)? {
-                switches.nodes.push((path.clone(), number));
-                records.push((path.clone(), record));
-            }
-        }
+    let mut going = Going {
+        switches: Switches { nodes: vec![(store.path().to_owned(), stage.number)] },
+        records: vec![(store.path().to_owned(), record)],
+    };
+    let moving: Vec<&PathBuf> = if broken.is_empty() { Vec::new() } else { below.iter().collect() };
+    let moved = going.take_along(&moving, &broken, &one, talk);
+    if let Err(error) = moved.and_then(|()| finish(&going, &one, talk)) {
+        going.abandon();
+        return Err(error);
     }
-    locks.hold()?;
-    finish(&switches, &records, &session, talk)?;
+    let records = going.records;
     let failed = records.into_iter().flat_map(|(_, record)| record.failed).collect();
     Ok(End::Done { generation: stage.number, failed })
+}
+
+/// What is about to become current, oldest node first.
+struct Going {
+    switches: Switches,
+    records: Vec<(PathBuf, Record)>,
+}
+
+impl Going {
+    /// Has nodes below follow what moves above them.
+    fn take_along(
+        &mut self,
+        below: &[&PathBuf],
+        broken: &BTreeMap<PathBuf, Vec<String>>,
+        first: &One<'_>,
+        talk: &mut dyn Talk,
+    ) -> Result<(), TransactionError> {
+        if !below.is_empty() {
+            first.store.note_moving(below)?;
+        }
+        for path in below {
+            // The others need nothing, and may be anybody's.
+            if !broken.contains_key(*path) && !descendants::loses(path, &self.switches)? {
+                continue;
+            }
+            if let Some((number, record)) = descendants::along(path, &self.switches, first, talk)? {
+                self.switches.nodes.push(((*path).clone(), number));
+                self.records.push(((*path).clone(), record));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what will not become current. What cannot be removed the next command removes.
+    fn abandon(&self) {
+        let gone = self.switches.nodes.iter().all(|(node, number)| {
+            let Ok(store) = Store::open(node) else { return false };
+            store.shown() != Some(*number) && store.discard(*number).is_ok()
+        });
+        if let Some((first, _)) = self.switches.nodes.first().filter(|_| gone) {
+            drop(Store::open(first).and_then(|store| store.forget_moving()));
+        }
+    }
 }
 
 /// Makes sure that packages can be installed where a node is, before anything is written.
@@ -263,21 +304,20 @@ fn decide(
 }
 
 /// Switches, and writes down what was done.
-fn finish(
-    switches: &Switches,
-    records: &[(PathBuf, Record)],
-    session: &Session,
-    talk: &mut dyn Talk,
-) -> Result<(), TransactionError> {
-    generation::commit(switches)?.iter().for_each(|line| talk.say(line));
-    for (path, record) in records {
+fn finish(going: &Going, first: &One<'_>, talk: &mut dyn Talk) -> Result<(), TransactionError> {
+    first.locks.hold()?;
+    generation::commit(&going.switches)?.iter().for_each(|line| talk.say(line));
+    for (path, record) in &going.records {
         let store = Store::open(path)?;
         let mut record = record.clone();
         record.id = store.next_record();
-        store.record(&record)?;
-        collect(&store, &session.settings, talk)?;
+        // What was tried again has it.
+        if store.lacks_record(record.generation) {
+            store.record(&record)?;
+        }
+        collect(&store, &first.session.settings, talk)?;
     }
-    Ok(())
+    Ok(first.store.forget_moving()?)
 }
 
 /// Removes generations beyond those that are kept.

@@ -113,6 +113,8 @@ codes! {
     UnknownKey = "unknown-key",
     /// A variable that is neither built in nor set; it expands to nothing.
     UnknownVariable = "unknown-variable",
+    /// An update of a node was interrupted after it was decided, and data that belong to it are not there yet.
+    UpdateInterrupted = "update-interrupted",
     /// A file cannot be read.
     Unreadable = "unreadable",
     /// A value is given where its mode does not use it.

@@ -10,6 +10,7 @@ pub mod diagnostic;
 pub mod expand;
 pub mod family;
 mod fields;
+pub mod generation;
 pub mod guard;
 pub mod json_schema;
 pub mod launch;

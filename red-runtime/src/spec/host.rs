@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::crossing::{self, Link, Trace};
 use crate::command::accounts;
 use crate::node::family::STATUS_NAME;
+use crate::node::generation::{self, Shown, Unfinished};
 use crate::node::guard::MountTable;
 use crate::node::place::{self, Facts};
 
@@ -69,6 +70,14 @@ pub enum CgroupMode {
 
 /// The machine. A plan is a function of a family, a request and the answers of this.
 pub trait Host {
+    /// Takes note of which generation of packages each node of a family shows, all of one moment; with `wait`, of
+    /// one in which all of them are whole.
+    ///
+    /// # Errors
+    /// A node is not whole.
+    fn settle(&mut self, _nodes: &[&Path], _wait: bool) -> Result<(), Unfinished> {
+        Ok(())
+    }
     /// What stands at `path`. Within `node`, links that lead out of it lead nowhere.
     fn probe(&mut self, path: &str, node: Option<&Path>) -> Probe;
     /// The same, with the symbolic links that were followed.
@@ -128,6 +137,8 @@ pub struct SystemHost {
     /// What stands at paths that have no links on the way, which is the same below a node and without
     /// one: a plan asks for most of them more than once, and sees one host throughout.
     straight: HashMap<String, Option<Facts>>,
+    /// Generations that were shown in one moment.
+    shown: Shown,
     mounts: Option<Rc<MountTable>>,
 }
 
@@ -135,18 +146,15 @@ pub struct SystemHost {
 #[derive(Debug)]
 struct Inside {
     dir: OwnedFd,
-    /// The generation of packages that was current when it was first looked into, such as `gen/3`. It
+    /// The generation of packages that it showed when it was first looked into, such as `gen/3`. It
     /// stays that of the whole plan, so that no container sees two generations of one node.
     generation: Option<String>,
 }
 
 impl Inside {
-    fn open(path: &Path) -> rustix::io::Result<Self> {
+    fn open(path: &Path, shown: Option<u64>) -> rustix::io::Result<Self> {
         let (dir, _) = place::open_walk(path)?;
-        let link = rustix::fs::readlinkat(&dir, ".red/current", Vec::new()).ok();
-        let generation = link.and_then(|link| link.into_string().ok()).filter(|link| {
-            link.strip_prefix("gen/").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-        });
+        let generation = shown.or_else(|| generation::of(path)).map(|number| format!("gen/{number}"));
         Ok(Self { dir, generation })
     }
 
@@ -165,6 +173,15 @@ impl Inside {
 }
 
 impl Host for SystemHost {
+    fn settle(&mut self, nodes: &[&Path], wait: bool) -> Result<(), Unfinished> {
+        if wait {
+            self.shown = generation::settled(nodes)?;
+            return Ok(());
+        }
+        self.shown = generation::shown(nodes);
+        generation::unfinished(&self.shown).map_or(Ok(()), Err)
+    }
+
     fn probe(&mut self, path: &str, node: Option<&Path>) -> Probe {
         self.follow(path, node).0
     }
@@ -287,7 +304,8 @@ impl SystemHost {
     /// A node's directory, held open so that one plan sees one node whatever is renamed meanwhile.
     fn node(&mut self, path: &Path) -> rustix::io::Result<&Inside> {
         if !self.nodes.contains_key(path) {
-            self.nodes.insert(path.to_path_buf(), Inside::open(path)?);
+            let shown = self.shown.get(path).copied();
+            self.nodes.insert(path.to_path_buf(), Inside::open(path, shown)?);
         }
         Ok(&self.nodes[path])
     }

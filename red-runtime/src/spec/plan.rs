@@ -1,5 +1,7 @@
 //! The plan: everything a launch will do, as data.
 
+use std::path::Path;
+
 use oci_spec::runtime::Spec;
 
 use super::digest::Digest;
@@ -146,6 +148,7 @@ pub fn plan(
     };
     user_namespace_note(request, &merged, &mut report);
     root_capabilities(&merged, &mut report);
+    settle(family, host, shell.is_some(), &mut report);
     let terms = terms(request, &merged, &inside, target.uid);
     let layout = layout::layout(family, &merged, terms, host, &mut report);
     let environment = environment::build(&merged, &launch, &mut shell, &mut report);
@@ -178,6 +181,17 @@ pub fn plan(
         complete,
     });
     Planned { plan, report }
+}
+
+/// Has all nodes looked at as they are in one moment. A launch waits for one in which they are whole.
+fn settle(family: &Family, host: &mut dyn Host, launch: bool, report: &mut Report) {
+    let nodes: Vec<&Path> = family.nodes.iter().map(|node| node.path.as_path()).collect();
+    let Err(unfinished) = host.settle(&nodes, launch) else { return };
+    let help =
+        format!("`red-dnf --redpath={} red-generations complete` completes it", unfinished.node.display());
+    let (code, message) = (Code::UpdateInterrupted, unfinished.to_string());
+    let found = if launch { Diagnostic::error(code, message) } else { Diagnostic::warning(code, message) };
+    report.push(found.help(help));
 }
 
 /// No plan, for a reason that is no mistake of the family's.

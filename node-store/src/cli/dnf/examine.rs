@@ -66,28 +66,11 @@ pub(super) fn check(common: &Common, args: &CheckArgs) -> Result<Exit, DnfError>
     Ok(if findings.is_empty() { Exit::Success } else { Exit::Failure })
 }
 
-/// What an interrupted command left in a node's own files that launches see.
+/// What is wrong with a node's own files.
 fn store_findings(family: &Family) -> Result<Vec<audit::Finding>, DnfError> {
-    let store = family::store(&family.node)?;
+    let found = family::store(&family.node)?.states().into_iter();
     let node = &family.node.alias;
-    let mut findings = Vec::new();
-    if store.has_pending() {
-        findings.push(audit::Finding {
-            node: node.clone(),
-            kind: "interrupted",
-            text: "an update of it and its descendants was interrupted; the next command that changes it completes that"
-                .into(),
-        });
-    }
-    if store.current()?.is_some() && !store.path().join(crate::generation::DATABASE).exists() {
-        let path = store.path().join(crate::generation::DATABASE);
-        findings.push(audit::Finding {
-            node: node.clone(),
-            kind: "missing",
-            text: format!("{} is missing or leads nowhere; red-autoremove mends it", path.display()),
-        });
-    }
-    Ok(findings)
+    Ok(found.map(|(kind, text)| audit::Finding { node: node.clone(), kind, text }).collect())
 }
 
 /// Says what keeps a package installed.

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use red_runtime::cli::exit::Exit;
-use serde_json::json;
 
 use super::{Common, DnfError, change};
 use crate::cli::output;
@@ -20,6 +19,13 @@ use crate::transaction::{self, End, Locks, Talk, TransactionError};
 pub(super) struct Args {
     #[command(subcommand)]
     what: Option<What>,
+}
+
+impl Args {
+    /// Whether nothing is changed.
+    pub(super) fn looks(&self) -> bool {
+        !matches!(self.what, Some(What::Undo { .. }))
+    }
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -40,33 +46,11 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RollbackArgs {
-    /// The generation to go back to
+    /// The generation to go back to (default: what was current before)
     number: Option<u64>,
 }
 
-#[derive(Debug, clap::Args)]
-pub(super) struct GenerationsArgs {
-    #[command(subcommand)]
-    what: Option<Generations>,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Generations {
-    /// Show them (the default)
-    List,
-    /// Keep one whatever happens
-    Pin {
-        /// Its number
-        number: u64,
-        /// Let it go again
-        #[arg(long)]
-        remove: bool,
-    },
-    /// Remove those that are not kept
-    Collect,
-}
-
-fn store(common: &Common) -> Result<(Family, Store), DnfError> {
+pub(super) fn store(common: &Common) -> Result<(Family, Store), DnfError> {
     let family = Family::load(common.redpath()?).map_err(SessionError::from)?;
     let store = family::store(&family.node)?;
     Ok((family, store))
@@ -188,6 +172,7 @@ fn undo(common: &Common, number: u64, command: &[String]) -> Result<Exit, DnfErr
     }
     let how = change::how(common, &common.setopt, command)?;
     let mut person = common.person();
+    let mut is_missing = false;
     let mut make = |session: &Session, packages: &mut Packages, about: &About| {
         let mut ask = change::ask(common, session, about, Wish::Downgrade, &[]);
         let mut missing = Vec::new();
@@ -212,11 +197,34 @@ fn undo(common: &Common, number: u64, command: &[String]) -> Result<Exit, DnfErr
                 }
             }
         }
+        is_missing = !missing.is_empty();
         if missing.is_empty() { Ok(ask) } else { Err(crate::solve::Refusal::NoMatch(missing).into()) }
     };
-    let end = transaction::run(common.redpath()?, common.choice(), &how, &mut make, &mut person)?;
+    let end = match transaction::run(common.redpath()?, common.choice(), &how, &mut make, &mut person) {
+        Err(error) if is_missing || no_metadata(&error) => {
+            let Some(from) = kept(&node, &record)? else { return Err(error.into()) };
+            person.say(&error.to_string());
+            person.say(&format!(
+                "generation {from}, from before that record, is kept; data in var stay as they are"
+            ));
+            return rollback(common, &RollbackArgs { number: Some(from) }, command);
+        }
+        end => end?,
+    };
     change::tell(&end, &mut person);
     Ok(if end == End::Declined && !common.assumeno { Exit::Failure } else { Exit::Success })
+}
+
+/// Whether a repository could not be asked.
+fn no_metadata(error: &TransactionError) -> bool {
+    matches!(error, TransactionError::Session(SessionError::Stale(..) | SessionError::Metadata(..)))
+}
+
+/// The generation that is all that a record undone leads to: what was before it, where nothing came after it.
+fn kept(node: &Store, record: &Record) -> Result<Option<u64>, DnfError> {
+    let numbers = node.numbers()?;
+    let last = node.current()? == Some(record.generation);
+    Ok(record.from.filter(|from| last && numbers.contains(from)))
 }
 
 pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String]) -> Result<Exit, DnfError> {
@@ -234,7 +242,7 @@ pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String])
     }
     let numbers = node.numbers()?;
     let current = node.current()?;
-    let before = numbers.iter().rev().copied().find(|number| Some(*number) < current);
+    let before = current.map_or(Ok(None), |current| node.before(current))?;
     let Some(number) = args.number.or(before) else {
         return Err(DnfError::Nothing("there is no generation to go back to".into()));
     };
@@ -309,53 +317,4 @@ fn broken(family: &Family, node: &Path, number: u64) -> Result<Vec<String>, DnfE
         lines.extend(after.into_iter().filter(|line| !before.contains(line)));
     }
     Ok(lines)
-}
-
-pub(super) fn generations(common: &Common, args: &GenerationsArgs) -> Result<Exit, DnfError> {
-    let (family, node) = store(common)?;
-    match &args.what {
-        None | Some(Generations::List) => list_generations(common, &node),
-        Some(Generations::Pin { number, remove }) => {
-            node.pin(*number, !remove)?;
-            output::say(&format!(
-                "generation {number} is {}",
-                if *remove { "no longer pinned" } else { "pinned" }
-            ));
-            Ok(Exit::Success)
-        }
-        Some(Generations::Collect) => {
-            let mut person = common.person();
-            // What a switch of several nodes has not reached yet is no rubbish: the ancestors come first.
-            let lock = Locks::take(&family, &[], common.patience()?, &mut person)?;
-            let session = common.session()?;
-            let removed = transaction::collect(&node, &session.settings, &mut person)?;
-            drop(lock);
-            person.say(&format!("{removed} generations removed"));
-            Ok(Exit::Success)
-        }
-    }
-}
-
-fn list_generations(common: &Common, node: &Store) -> Result<Exit, DnfError> {
-    let current = node.current()?;
-    let mounted = generation::mounted(node);
-    let mut rows = vec![["generation", "", "made", "by"].map(String::from).to_vec()];
-    let mut all = Vec::new();
-    for number in node.numbers()? {
-        let about = About::of(node, number);
-        let (is_current, pinned, in_use) =
-            (Some(number) == current, node.is_pinned(number), mounted.contains(&number));
-        let marks = [(is_current, "current"), (pinned, "pinned"), (in_use, "in use")];
-        let words: Vec<&str> = marks.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
-        let command: Vec<&str> = about.record.command.iter().skip(1).map(String::as_str).collect();
-        rows.push(vec![number.to_string(), words.join(", "), about.record.time.clone(), command.join(" ")]);
-        all.push(json!({"generation": number, "current": is_current, "pinned": pinned, "in_use": in_use,
-            "time": about.record.time, "command": about.record.command}));
-    }
-    if common.json {
-        output::json(&all)?
-    } else {
-        output::lines(output::table(&rows))?
-    }
-    Ok(Exit::Success)
 }

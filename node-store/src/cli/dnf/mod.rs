@@ -3,6 +3,7 @@
 mod change;
 mod doctor;
 mod examine;
+mod generations;
 mod history;
 mod manager;
 mod query;
@@ -173,12 +174,12 @@ enum Verb {
     /// Show what was done, or undo it
     #[command(name = "red-history", alias = "history")]
     History(history::Args),
-    /// Go back to a generation; to the one before when no number is given
+    /// Go back to a generation; to what was current before when no number is given
     #[command(name = "red-rollback", alias = "rollback")]
     Rollback(history::RollbackArgs),
     /// List, pin and collect generations
     #[command(name = "red-generations", alias = "generations")]
-    Generations(history::GenerationsArgs),
+    Generations(generations::Args),
     /// Check that everything a tree of nodes needs is there
     #[command(name = "red-check", alias = "check")]
     Check(examine::CheckArgs),
@@ -191,6 +192,25 @@ enum Verb {
     /// Solve a test case of libsolv and print the answer
     #[command(name = "red-testcase", alias = "testcase", hide = true)]
     Testcase(examine::TestcaseArgs),
+}
+
+impl Verb {
+    /// Whether it shows a node as it is. All others complete what was interrupted, or have nothing to do with it.
+    fn looks(&self) -> bool {
+        match self {
+            Self::Search(_)
+            | Self::Info(_)
+            | Self::List(_)
+            | Self::Repoquery(_)
+            | Self::Provides(_)
+            | Self::CheckUpdate(_)
+            | Self::Download(_)
+            | Self::Why(_) => true,
+            Self::History(args) => args.looks(),
+            Self::Generations(args) => args.looks(),
+            _ => false,
+        }
+    }
 }
 
 /// Why a verb failed.
@@ -260,6 +280,11 @@ impl Common {
 pub(super) fn run(call: &Dnf, args: &[OsString]) -> Exit {
     let common = &call.common;
     let command: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    if call.verb.looks()
+        && let Some(redpath) = &common.redpath
+    {
+        crate::generation::interrupted_above(redpath).iter().for_each(|line| output::say(line));
+    }
     let result = match &call.verb {
         Verb::Manager(args) => manager::run(common, args),
         Verb::Search(args) => query::search(common, args),
@@ -280,7 +305,7 @@ pub(super) fn run(call: &Dnf, args: &[OsString]) -> Exit {
         Verb::CheckUpdate(args) => query::check_update(common, args),
         Verb::History(args) => history::run(common, args, &command),
         Verb::Rollback(args) => history::rollback(common, args, &command),
-        Verb::Generations(args) => history::generations(common, args),
+        Verb::Generations(args) => generations::run(common, args),
         Verb::Check(args) => examine::check(common, args),
         Verb::Doctor => doctor::run(common),
         Verb::Why(args) => examine::why(common, args),
