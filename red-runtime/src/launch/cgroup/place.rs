@@ -148,7 +148,7 @@ impl Wanted {
             let leaf = mount.join(&clean[1..]);
             let there = std::fs::symlink_metadata(&leaf).ok();
             // Only there somebody else can have stopped what is above; of our own cgroups nobody does.
-            if there.is_some() || !clean.starts_with("/red-runtime/") {
+            if there.is_some() || !clean.starts_with(OWN) {
                 running(&mount, &clean[1..]).map_err(|above| {
                     let why = format!("{} is frozen, and nothing would run in it", above.display());
                     LaunchError::refused(format!("linux.cgroupsPath `{path}`"), why)
@@ -177,7 +177,11 @@ impl Wanted {
             missing.extend(steps.into_iter().filter(|step| !step.exists()));
         }
         let top = (String::new(), false);
-        let (systemd, nested, shared) = (None, None, Vec::new());
+        let (systemd, nested) = (None, None);
+        // That of all containers without a place of their own goes with the last of them.
+        let own = if clean.starts_with(OWN) { hierarchies(layout) } else { Vec::new() };
+        let own = own.into_iter().map(|mount| mount.join(OWN.trim_matches('/')));
+        let shared = own.filter(|path| !missing.contains(path)).collect();
         Ok(Self { layout, path: clean, missing, standing, systemd, optional, top, nested, shared })
     }
 
@@ -262,10 +266,13 @@ fn create(directory: &Path) -> std::io::Result<()> {
     result
 }
 
+/// Cgroup of root's containers for which nobody says otherwise.
+const OWN: &str = "/red-runtime/";
+
 /// Where a container of root goes when nobody says otherwise. `scope` tells directories of states
 /// apart.
 pub(crate) fn default_path(id: &str, scope: &str) -> String {
-    format!("/red-runtime/{id}{scope}")
+    format!("{OWN}{id}{scope}")
 }
 
 /// The cgroup above one's own, if the caller may make others in it. Below one's own, which has processes, no controller
