@@ -11,7 +11,7 @@ use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 use node_store::cli::{dnf_command, rpm_command};
-use red_runtime::cli::exit::{Meanings, OF_EXEC, OF_LAUNCHES, OF_RUNTIME, OF_TOOLS};
+use red_runtime::cli::exit::{Meanings, OF_ENTER, OF_EXEC, OF_LAUNCHES, OF_RUNTIME, OF_TOOLS, OF_WRAP};
 use red_runtime::cli::{conf_command, runtime_command, wrap_command};
 use red_runtime::node::diagnostic::Code;
 use red_runtime::node::limits;
@@ -110,7 +110,9 @@ fn man_below(command: &Command, above: &str, pages: &mut BTreeMap<String, String
 fn statuses(title: &str) -> Meanings {
     match title {
         "red-wrap" | "red-runtime-run" => OF_LAUNCHES,
-        "red-runtime-exec" | "red-wrap-enter" => OF_EXEC,
+        "red-runtime-exec" => OF_EXEC,
+        "red-wrap-enter" => OF_ENTER,
+        "red-wrap-ps" | "red-wrap-kill" | "red-wrap-logs" => OF_WRAP,
         "red-dnf-red-check-update" => OF_UPDATES,
         "red-runtime-doctor" | "red-runtime-gc" => OF_TOOLS,
         title if title == "red-runtime" || title.starts_with("red-runtime-") => OF_RUNTIME,

@@ -44,11 +44,13 @@ fn the_end_of_a_detached_command_is_told() {
             kill.err
         );
     }
-    // Of one that was killed as a whole nobody tells its end, and its name is free.
+    // Also of one that was killed as a whole, and its name is free.
     run(&mut stage.wrap_command(&["--detach", "--name", "well"], &["sleep", "100"])).good();
     assert_eq!(stage.tool("logs", &["well"]).good().err, "");
     stage.tool("kill", &["well", "KILL"]).good();
-    eventually("it has ended", || stage.tool("kill", &["well"]).err.ends_with("container not running\n"));
+    let killed = "container not running: status 137, signal 9\n";
+    eventually("it has ended", || stage.tool("kill", &["well"]).err.ends_with(killed));
+    assert!(stage.tool("ps", &["--all"]).good().out.contains("stopped (status 137, signal 9)"));
     stage.sweep();
     for name in ["well", "badly", "signalled"] {
         assert_eq!(stage.left(name), Vec::<String>::new());

@@ -199,6 +199,9 @@ fn words_of_a_unit_that_is_printed_arrive_as_they_are() {
     for (words, why) in [
         (&["--", "a\u{1b}b"][..], "control characters"),
         (&["--red-wrap=bin/red-wrap", "--", "a"], "not an absolute path"),
+        (&["--name=", "--", "a"], "container name ``"),
+        (&["--name=br%1", "--", "a"], "container name `br%1`"),
+        (&["--", ""], "the command is empty"),
         (&[], "required"),
     ] {
         let said = conf([&["unit", &leaf], words].concat());

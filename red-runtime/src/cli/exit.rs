@@ -62,6 +62,17 @@ pub const OF_LAUNCHES: Meanings = &[
     ("127", "the command is not there"),
 ];
 
+/// Those of the tools of `red-wrap`.
+pub const OF_WRAP: Meanings = &[("0", "it did what was asked"), ("125", "it failed, or was called wrongly")];
+
+/// Those of `red-wrap enter`.
+pub const OF_ENTER: Meanings = &[
+    ("n", "the command's own status"),
+    ("128+n", "signal n ended the command"),
+    ("125", "there is no such container, or it was called wrongly"),
+    ("255", "the process could not enter the container"),
+];
+
 /// Those of `red-runtime exec`.
 pub const OF_EXEC: Meanings = &[
     ("n", "the command's own status"),

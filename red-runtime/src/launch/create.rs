@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Capability, Hooks, LinuxResources, Spec};
+use oci_spec::runtime::{Hooks, LinuxResources, Spec};
 use rustix::process::Pid;
 
 use super::cgroup::{self, Cgroups, Nested, Wanted};
@@ -18,7 +18,7 @@ use super::root::Root;
 use super::root::devices::need_room;
 use super::spawn::{Spawned, spawn};
 use super::warning::warn;
-use super::{ended, hooks, start};
+use super::{ended, hooks, start, without_cgroups};
 
 /// What is to be made, and for whom.
 pub(crate) struct Request<'a> {
@@ -251,47 +251,9 @@ fn check(store: &Store, request: &Request<'_>) -> Result<Option<Wanted>, LaunchE
             };
             return Err(LaunchError::refused("linux.resources", why));
         }
-        devices_are_kept(request)?;
+        without_cgroups::devices_are_kept(request)?;
     }
     Ok(wanted)
-}
-
-/// Refuses a container without cgroups that could use devices of the machine, for which there is no other filter.
-/// Only the machine's root can: by making some, with a capability in the host's user namespace; or by opening those
-/// of a plain root, or of an engine's volume, whatever user namespace its user or group of the machine is in.
-///
-/// # Errors
-/// It could. In a plain bundle that is accepted where an engine asks for no cgroups.
-fn devices_are_kept(request: &Request<'_>) -> Result<(), LaunchError> {
-    if !super::record::is_machines_root() {
-        return Ok(());
-    }
-    let spec = request.spec;
-    let held =
-        spec.process().as_ref().and_then(|process| process.capabilities().as_ref()?.bounding().clone());
-    let makes = !super::namespaces::has_other_users(spec)
-        && held.is_some_and(|held| held.contains(&Capability::Mknod) || held.contains(&Capability::SysAdmin));
-    let opens = !super::namespaces::has_only_others(spec);
-    let why = if request.node.is_none() {
-        if !makes && !opens || request.terms.no_cgroups {
-            return Ok(());
-        }
-        "this machine has no cgroups, without which a container of root can use every device; `--cgroups=disabled` of \
-         podman, `--cgroup-manager disabled` of ours, accept that"
-            .to_owned()
-    } else if makes {
-        "the node may make devices (CAP_MKNOD or CAP_SYS_ADMIN), and without cgroups it could use all of the machine's"
-            .to_owned()
-    } else if let Some(mount) = request.root.mounts.iter().find(|mount| opens && mount.may_have_devices()) {
-        format!(
-            "{} is mounted without `nodev` (`rnodev` for all below), and without cgroups the node could use devices in \
-             it",
-            mount.destination
-        )
-    } else {
-        return Ok(());
-    };
-    Err(LaunchError::refused("linux.resources.devices", why))
 }
 
 /// Checks how many descriptors a command is to get: no more than a process may have open.

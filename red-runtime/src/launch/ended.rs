@@ -33,7 +33,7 @@ pub(crate) struct End {
 }
 
 impl End {
-    /// That of a container; `None` of one that runs, or whose first process was killed with it.
+    /// That of a container; `None` of one that runs, or whose end nobody writes down.
     pub(crate) fn of(record: &Record, store: &Store) -> Option<Self> {
         if record.status(store) != Status::Stopped {
             return None;
@@ -62,8 +62,8 @@ impl End {
     }
 }
 
-/// The status of a command that was ended by SIGKILL. Who kills the container kills red-init, which then writes nothing.
-const KILLED: u8 = 137;
+/// The status of a command that was ended by SIGKILL.
+pub(in crate::launch) const KILLED: u8 = 137;
 
 #[cfg(test)]
 mod tests {

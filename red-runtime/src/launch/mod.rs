@@ -35,3 +35,4 @@ mod streams;
 pub(crate) mod sync;
 pub(crate) mod sysctl;
 pub(crate) mod warning;
+mod without_cgroups;

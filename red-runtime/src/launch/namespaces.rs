@@ -188,7 +188,7 @@ fn word(typ: LinuxNamespaceType) -> &'static str {
 
 /// The host's namespaces of a kind: the launcher's own and that of PID 1, which a caller without
 /// privileges may not look at (ptrace(2), PTRACE_MODE_READ_FSCREDS).
-fn hosts(kind: i32) -> Vec<(u64, u64)> {
+pub(super) fn hosts(kind: i32) -> Vec<(u64, u64)> {
     let all = ["self", "1"].into_iter().flat_map(|process| {
         let of_children = match kind {
             libc::CLONE_NEWPID => Some("pid"),
@@ -198,30 +198,6 @@ fn hosts(kind: i32) -> Vec<(u64, u64)> {
         of_children.into_iter().chain([name(kind)]).map(move |name| format!("/proc/{process}/ns/{name}"))
     });
     all.filter_map(|path| rustix::fs::stat(&*path).ok()).map(|stat| (stat.st_dev, stat.st_ino)).collect()
-}
-
-/// Whether a configuration has a user namespace other than the host's.
-pub(crate) fn has_other_users(spec: &Spec) -> bool {
-    let all = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    let users = all.and_then(|all| all.iter().find(|one| one.typ() == LinuxNamespaceType::User));
-    users.is_some_and(|users| {
-        users.path().as_ref().is_none_or(|path| {
-            let stat = rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
-            stat.is_ok_and(|inode| !hosts(libc::CLONE_NEWUSER).contains(&inode))
-        })
-    })
-}
-
-/// Whether a configuration makes a user namespace in which nobody is a user or group that the system gives rights
-/// to (login.defs(5), SYS_UID_MAX and SYS_GID_MAX): uid 0 and groups such as `disk`, for which a user namespace is
-/// no obstacle. Of one that it joins that is not known.
-pub(crate) fn has_only_others(spec: &Spec) -> bool {
-    const SYSTEM: u32 = 1000;
-    let Some(linux) = spec.linux() else { return false };
-    let mut all = linux.namespaces().iter().flatten();
-    let fresh = all.any(|one| one.typ() == LinuxNamespaceType::User && one.path().is_none());
-    let mut maps = linux.uid_mappings().iter().chain(linux.gid_mappings()).flatten();
-    fresh && maps.all(|map| map.host_id() >= SYSTEM)
 }
 
 impl Joined {

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::cgroup::Cgroups;
 use super::error::{Doing, LaunchError, tried};
 use super::filter::Standard;
+use crate::node::place::{CONTAINER_NAME, is_container_name};
 
 pub(crate) use held::Held;
 pub(crate) use store::Store;
@@ -168,14 +169,10 @@ pub(crate) const SCHEMA: &str = "red/container/v1";
 /// # Errors
 /// It is empty, too long, or has other characters than letters, digits and `+-._`.
 pub(crate) fn check_id(id: &str) -> Result<(), LaunchError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte);
-    if id.is_empty() || id.len() > 200 || !id.bytes().all(plain) || id.starts_with(['.', '-']) {
-        return Err(LaunchError::refused(
-            format!("container name `{id}`"),
-            "it has to be 1 to 200 letters, digits or `+-._`, and not to begin with a dot or a hyphen",
-        ));
+    if is_container_name(id) {
+        return Ok(());
     }
-    Ok(())
+    Err(LaunchError::refused(format!("container name `{id}`"), CONTAINER_NAME))
 }
 
 /// Whether this is root of the machine, and not of a user namespace.

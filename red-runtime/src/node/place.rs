@@ -187,6 +187,17 @@ pub enum PlaceError {
     },
 }
 
+/// What the name of a container has to be: a component of paths.
+pub const CONTAINER_NAME: &str =
+    "it has to be 1 to 200 letters, digits or `+-._`, and not to begin with a dot or a hyphen";
+
+/// Whether a container may have a name, see [`CONTAINER_NAME`].
+#[must_use]
+pub fn is_container_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte);
+    (1..=200).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with(['.', '-'])
+}
+
 /// The words for an errno, chosen so that no engine takes a missing node for a missing command:
 /// podman derives its exit code from "no such file or directory" (libpod, oci_util.go).
 #[must_use]

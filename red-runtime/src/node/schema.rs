@@ -117,7 +117,7 @@ pub const TAGS: &[Field] = &[
     field(
         "seccomp",
         Kind::Switch,
-        "Load the standard system call filter in launches without an engine (default); an ancestor's Enabled holds",
+        "Load the standard system call filter, under an engine its part about set-user-ID files (default); an ancestor's Enabled holds",
     ),
     field("share_all", Kind::Share, "Default of the namespaces below but for time"),
     field("share_user", Kind::Share, "The host's user namespace (Enabled), a new one or this one"),

@@ -65,7 +65,7 @@ pub(crate) fn loopback_up() -> rustix::io::Result<()> {
     let result = unsafe {
         let mut request: libc::ifreq = std::mem::zeroed();
         for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-            *to = from.cast_signed();
+            *to = std::ffi::c_char::from_ne_bytes([*from]);
         }
         let mut result = libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as libc::Ioctl, &raw mut request);
         if result == 0 {

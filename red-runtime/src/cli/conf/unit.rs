@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::session::{Commands, ModeArgs, PlanArgs, Session};
 use super::{ConfError, Exit, Output};
 use crate::node::diagnostic::{Code, Diagnostic, Report, Severity};
+use crate::node::place::{CONTAINER_NAME, is_container_name};
 use crate::spec::quadlet;
 use crate::spec::unit::{Service, Start};
 
@@ -51,6 +52,17 @@ pub(super) fn run(args: &Args, out: &mut Output, least: Severity) -> Result<Exit
     let (plan, report) = session.planned(&PlanArgs::strict(false), Commands::Show)?;
     let mut options = args.mode.words();
     // With one name for all its runs a launcher that was killed leaves one record, which the next run replaces.
+    let broken = |message: String| {
+        let mut report = Report::default();
+        report.push(Diagnostic::error(Code::BadValue, message));
+        ConfError::Mistakes(report, std::sync::Arc::clone(&session.family.sources))
+    };
+    if let Some(name) = args.name.as_ref().filter(|name| !is_container_name(name)) {
+        return Err(broken(format!("container name `{name}`: {CONTAINER_NAME}")));
+    }
+    if args.command.first().is_none_or(String::is_empty) {
+        return Err(broken("the command is empty".to_owned()));
+    }
     let alias = || quadlet::container(&session.family.leaf().vars.alias);
     options.push(format!("--name={}", args.name.clone().unwrap_or_else(alias)));
     let service = Service {
@@ -64,11 +76,7 @@ pub(super) fn run(args: &Args, out: &mut Output, least: Severity) -> Result<Exit
         options: &options,
         command: &args.command,
     };
-    let unit = service.unit(&plan, &session.family).map_err(|error| {
-        let mut report = Report::default();
-        report.push(Diagnostic::error(Code::BadValue, error.to_string()));
-        ConfError::Mistakes(report, std::sync::Arc::clone(&session.family.sources))
-    })?;
+    let unit = service.unit(&plan, &session.family).map_err(|error| broken(error.to_string()))?;
     out.report(&report, &session.family.sources, least);
     out.data(&unit)?;
     Ok(Exit::Success)

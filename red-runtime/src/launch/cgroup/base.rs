@@ -69,7 +69,9 @@ impl Base {
         }
         // The manager of an ordinary user has units below its own.
         let manager = unit.ancestors().skip(1).find(|path| name(path).starts_with("user@"));
-        let slices = unit.ancestors().skip(1).take_while(|path| root || Some(*path) != manager);
+        // Of its slices the system's manager, which root asks, knows nothing.
+        let above = if root { manager.unwrap_or(unit) } else { unit };
+        let slices = above.ancestors().skip(1).take_while(|path| root || Some(*path) != manager);
         let slice = slices.map(name).find(|name| name.ends_with(".slice"));
         let slice = match (root, manager) {
             (true, _) => slice.unwrap_or_else(|| "system.slice".to_owned()),
@@ -181,6 +183,9 @@ mod tests {
         let session = "/user.slice/user-0.slice/session-1.scope";
         assert_eq!(of(session, true, &[]), scope("user-0.slice", None));
         assert_eq!(of("/", true, &[]), scope("system.slice", None));
+        // Root in a terminal of a user's desktop.
+        let desktop = format!("{USER}/app.slice/terminal.scope");
+        assert_eq!(of(&desktop, true, &[USER]), scope("user-1000.slice", None));
     }
 
     #[test]

@@ -250,12 +250,16 @@ impl Store {
             .map_err(|source| LaunchError::Json { path: format!("{name} of container `{id}`"), source })
     }
 
-    /// Exit status of the command of a container, where red-init has written it.
+    /// Exit status of the command of a container that has ended, where red-init was to write it. Who kills all of the
+    /// container kills red-init too, which then has written nothing.
     pub(crate) fn ended(&self, id: &str) -> Option<u8> {
         let directory = self.container(id).ok()?;
         let file = trusted::file(&directory, crate::launch::ended::NAME, OFlags::RDONLY).ok()?;
         let mut status = [0];
-        (rustix::io::read(&file, &mut status) == Ok(1)).then_some(status[0])
+        match rustix::io::read(&file, &mut status).ok()? {
+            0 => Some(crate::launch::ended::KILLED),
+            _ => Some(status[0]),
+        }
     }
 
     /// Whether the first process of a container waits to be started.

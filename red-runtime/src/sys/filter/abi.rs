@@ -98,45 +98,24 @@ pub(super) const ABIS: [Abi; 2] = [
     },
 ];
 
-#[cfg(target_arch = "aarch64")]
-pub(super) const ABIS: [Abi; 2] = [
-    Abi {
-        arch: 0xc000_00b7,
-        denied: &[217, 218, 219, 104, 294, 280, 241, 265],
-        absent: &[282, IO_URING[0], IO_URING[1], IO_URING[2], 42],
-        inner: &[117, 270, 271, 272, 40, 39, 41, 51, 97, 268, 262, 116, 264],
-        modes: &[mode_of(52, 1), mode_of(53, 2), mode_of(33, 2), mode_where_made(56, 3, 2)],
-        ioctl: 29,
-        clone: 220,
-        socket: 198,
-        socketcall: None,
-        second: None,
-    },
-    Abi {
-        arch: 0x4000_0028,
-        denied: &[309, 310, 311, 347, 401, 386, 364, 371],
-        absent: &[388, IO_URING[0], IO_URING[1], IO_URING[2], 86, 149, 169],
-        inner: &[26, 376, 377, 378, 21, 52, 218, 61, 337, 375, 367, 103, 370],
-        modes: &[
-            mode_of(15, 1),
-            mode_of(94, 1),
-            mode_of(333, 2),
-            mode_of(8, 1),
-            mode_of(14, 1),
-            mode_of(324, 2),
-            mode_where_made(5, 2, 1),
-            mode_where_made(322, 3, 2),
-        ],
-        ioctl: 54,
-        clone: 120,
-        socket: 281,
-        socketcall: None,
-        second: None,
-    },
-];
+/// 64-bit ARM. Other machines with the generic table (include/uapi/asm-generic/unistd.h) have the same numbers.
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
+const ARM64: Abi = Abi {
+    arch: 0xc000_00b7,
+    denied: &[217, 218, 219, 104, 294, 280, 241, 265],
+    absent: &[282, IO_URING[0], IO_URING[1], IO_URING[2], 42],
+    inner: &[117, 270, 271, 272, 40, 39, 41, 51, 97, 268, 262, 116, 264],
+    modes: &[mode_of(52, 1), mode_of(53, 2), mode_of(33, 2), mode_where_made(56, 3, 2)],
+    ioctl: 29,
+    clone: 220,
+    socket: 198,
+    socketcall: None,
+    second: None,
+};
 
-#[cfg(target_arch = "arm")]
-pub(super) const ABIS: [Abi; 1] = [Abi {
+/// 32-bit ARM, on its own and on 64-bit machines that serve it.
+#[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
+const ARM: Abi = Abi {
     arch: 0x4000_0028,
     denied: &[309, 310, 311, 347, 401, 386, 364, 371],
     absent: &[388, IO_URING[0], IO_URING[1], IO_URING[2], 86, 149, 169],
@@ -156,22 +135,16 @@ pub(super) const ABIS: [Abi; 1] = [Abi {
     socket: 281,
     socketcall: None,
     second: None,
-}];
+};
 
-// The generic table, as on aarch64.
+#[cfg(target_arch = "aarch64")]
+pub(super) const ABIS: [Abi; 2] = [ARM64, ARM];
+
+#[cfg(target_arch = "arm")]
+pub(super) const ABIS: [Abi; 1] = [ARM];
+
 #[cfg(target_arch = "riscv64")]
-pub(super) const ABIS: [Abi; 1] = [Abi {
-    arch: 0xc000_00f3,
-    denied: &[217, 218, 219, 104, 294, 280, 241, 265],
-    absent: &[282, IO_URING[0], IO_URING[1], IO_URING[2], 42],
-    inner: &[117, 270, 271, 272, 40, 39, 41, 51, 97, 268, 262, 116, 264],
-    modes: &[mode_of(52, 1), mode_of(53, 2), mode_of(33, 2), mode_where_made(56, 3, 2)],
-    ioctl: 29,
-    clone: 220,
-    socket: 198,
-    socketcall: None,
-    second: None,
-}];
+pub(super) const ABIS: [Abi; 1] = [Abi { arch: 0xc000_00f3, ..ARM64 }];
 
 #[cfg(not(any(
     target_arch = "x86_64",
