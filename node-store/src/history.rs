@@ -64,7 +64,7 @@ pub(crate) struct About {
 impl About {
     /// What a generation says; nothing for one that no transaction made.
     pub(crate) fn of(store: &Store, generation: u64) -> Self {
-        let text = std::fs::read(store.generation(generation).join(ABOUT)).unwrap_or_default();
+        let text = store.read(&format!("gen/{generation}/{ABOUT}")).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
@@ -73,7 +73,7 @@ impl About {
     pub(crate) fn to_change(store: &Store) -> Result<Self, StoreError> {
         let Some(current) = store.current()? else { return Ok(Self::default()) };
         let path = store.generation(current).join(ABOUT);
-        match std::fs::read(&path) {
+        match store.read(&format!("gen/{current}/{ABOUT}")) {
             Ok(text) => serde_json::from_slice(&text).map_err(|error| StoreError::InTheWay {
                 path,
                 why: format!(
@@ -116,7 +116,10 @@ impl Store {
         let mut records: Vec<Record> = entries
             .flatten()
             .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "json"))
-            .filter_map(|entry| serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok())
+            .filter_map(|entry| {
+                let name = entry.file_name();
+                serde_json::from_slice(&self.read(&format!("{HISTORY}/{}", name.to_str()?)).ok()?).ok()
+            })
             .collect();
         records.sort_by_key(|record: &Record| record.id);
         records
@@ -148,7 +151,7 @@ impl Store {
 
     /// The rollback that was interrupted after its switch.
     pub(crate) fn interrupted(&self) -> Result<Option<Record>, StoreError> {
-        let Ok(text) = std::fs::read(self.red(INTENDED)) else { return Ok(None) };
+        let Ok(text) = self.read(INTENDED) else { return Ok(None) };
         let current = self.current()?;
         let record: Option<Record> = serde_json::from_slice(&text).ok();
         Ok(record.filter(|record| Some(record.generation) == current))

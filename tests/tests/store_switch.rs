@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -80,6 +80,17 @@ fn renames(ground: &Ground, pristine: &Path) -> Vec<String> {
     calls.iter().filter(|(pid, _)| *pid == main).map(|(_, call)| (*call).to_owned()).collect()
 }
 
+/// The parent, a copy of it from before its update, and the renames of that.
+fn rehearsed(ground: &Ground) -> (PathBuf, PathBuf, Vec<String>) {
+    for node in ["plat", "plat/mid"] {
+        ground.dnf(node, &["makecache"]).good();
+    }
+    let (node, pristine) = (ground.node("plat"), ground.pool.join("pristine"));
+    copy(&node, &pristine);
+    let calls = renames(ground, &pristine);
+    (node, pristine, calls)
+}
+
 fn copy(from: &Path, to: &Path) {
     drop(fs::remove_dir_all(to));
     run(Command::new("cp").arg("--archive").arg(from).arg(to)).good();
@@ -137,11 +148,7 @@ fn whoever_comes_after_a_kill_sees_all_or_nothing() {
     let ground = Ground::new();
     family(&ground);
     launches(&ground);
-    ground.dnf("plat", &["makecache"]).good();
-    ground.dnf("plat/mid", &["makecache"]).good();
-    let (node, pristine) = (ground.node("plat"), ground.pool.join("pristine"));
-    copy(&node, &pristine);
-    let calls = renames(&ground, &pristine);
+    let (node, pristine, calls) = rehearsed(&ground);
     let first = calls.iter().position(|call| call.contains("\"current.new\"")).expect("it switches");
     let mut mixtures = 0;
     for when in first.max(1)..=calls.len() {
@@ -279,11 +286,7 @@ fn an_error_after_the_decision_says_what_completes_it() {
     }
     let ground = Ground::new();
     family(&ground);
-    ground.dnf("plat", &["makecache"]).good();
-    ground.dnf("plat/mid", &["makecache"]).good();
-    let (node, pristine) = (ground.node("plat"), ground.pool.join("pristine"));
-    copy(&node, &pristine);
-    let calls = renames(&ground, &pristine);
+    let (node, pristine, calls) = rehearsed(&ground);
     let switches: Vec<usize> =
         (1..=calls.len()).filter(|at| calls[at - 1].contains("\"current.new\"")).collect();
     let [_, second] = switches[..] else { panic!("two nodes switch: {calls:?}") };
@@ -314,11 +317,7 @@ fn what_a_kill_leaves_below_is_swept_from_above() {
     }
     let ground = Ground::new();
     family(&ground);
-    ground.dnf("plat", &["makecache"]).good();
-    ground.dnf("plat/mid", &["makecache"]).good();
-    let (node, pristine) = (ground.node("plat"), ground.pool.join("pristine"));
-    copy(&node, &pristine);
-    let calls = renames(&ground, &pristine);
+    let (node, pristine, calls) = rehearsed(&ground);
     let published = |call: &String| call.contains("\".red/stage/2\"") && call.contains("\".red/gen/2\"");
     let last = calls.iter().rposition(published).expect("the child's stage becomes a generation");
     copy(&pristine, &node);
@@ -361,4 +360,56 @@ fn rollback_leads_to_what_was_current_before() {
     fs::remove_dir_all(ground.node("n/.red/gen/1")).expect("it is there");
     ground.dnf("n", &["-y", "rollback"]).good();
     assert_eq!(current(), "gen/2");
+}
+
+/// A list is written by whoever owns the node, and leads nobody else's nodes anywhere.
+#[test]
+fn the_list_of_another_users_node_switches_nothing() {
+    if !rustix::process::geteuid().is_root() {
+        return red_tests::skip("needs root to give a node away");
+    }
+    let ground = Ground::new();
+    family(&ground);
+    for node in ["plat", "plat/mid"] {
+        ground.dnf(node, &["makecache"]).good();
+    }
+    ground.dnf("plat", &UPDATE).good();
+    let before = links(&ground);
+    assert!(before.iter().all(|link| link.ends_with('2')), "{before:?}");
+    let (plat, mid) = (ground.node("plat"), ground.node("plat/mid"));
+    let list = format!("{{\"nodes\": [[\"{}\", 1], [\"{}\", 1]]}}", plat.display(), mid.display());
+    fs::write(plat.join(".red/pending.json"), list).expect("it is ours");
+    let shown = || run(ground.tool("red-rpm").arg("--redpath").arg(&mid).args(["-q", "child"])).out;
+    // It is root's, and counts.
+    assert!(shown().starts_with("child-1-"), "{}", shown());
+    std::os::unix::fs::chown(&plat, Some(65534), Some(65534)).expect("root may");
+    assert!(shown().starts_with("child-2-"), "{}", shown());
+    let said = ground.dnf("plat/mid", &["generations", "complete"]);
+    assert_eq!(links(&ground), before, "{}{}", said.out, said.err);
+    assert!(plat.join(".red/pending.json").exists());
+}
+
+/// What cannot be a list makes nobody wait, and fills no memory.
+#[test]
+fn what_stands_in_the_place_of_a_list_holds_nobody_up() {
+    let ground = Ground::new();
+    family(&ground);
+    for name in ["pending.json", "moving.json", "rollback.json", "history/9.json"] {
+        for kind in ["pipe", "link"] {
+            let path = ground.node("plat/.red").join(name);
+            if kind == "pipe" {
+                run(Command::new("mkfifo").arg(&path)).good();
+            } else {
+                symlink("/dev/zero", &path).expect("it is ours");
+            }
+            for words in [&["check"][..], &["-y", "-C", "autoremove"], &["generations", "complete"]] {
+                let mut command = Command::new("timeout");
+                command.arg("60").arg(built("red-dnf")).arg("--redpath").arg(ground.node("plat"));
+                command.env("NODE_PREFIX", ground.pool.join("prefix")).stdin(Stdio::null());
+                let said = run(command.args(words));
+                assert!(said.code < 100, "{name} {kind} {words:?}: {} {}", said.code, said.err);
+            }
+            drop(fs::remove_file(&path));
+        }
+    }
 }

@@ -69,19 +69,18 @@ impl StoreError {
 impl Store {
     /// Finishes what [`commit`] had begun.
     pub(super) fn finish_switches(&self) -> Result<Vec<String>, StoreError> {
-        let path = self.red(PENDING);
-        let read = match std::fs::read(&path) {
+        let switches = match self.read(PENDING) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            // A disk that fails has not lost what was decided.
-            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
-                return Err(error).at(path);
+            // Nothing that could be a list. Whatever else keeps one from being read, it holds.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return self.set_aside(&error),
+            Err(_) if !self.is_regular(PENDING) => {
+                return self.set_aside(&std::io::Error::other("not a regular file"));
             }
-            read => read,
-        };
-        let switches = read.and_then(|text| Ok(serde_json::from_slice::<Switches>(&text)?));
-        let switches = match switches {
-            Ok(switches) => switches.at(&self.path),
-            Err(error) => return self.set_aside(&error),
+            Err(error) => return Err(error).at(self.red(PENDING)),
+            Ok(text) => match serde_json::from_slice::<Switches>(&text) {
+                Ok(switches) => switches.at(&self.path),
+                Err(error) => return self.set_aside(&error.into()),
+            },
         };
         let (mut told, mut complete) = (Vec::new(), Vec::new());
         for (node, number) in switches {
@@ -129,17 +128,30 @@ impl Store {
         std::fs::rename(&path, &aside).at(&path)?;
         self.sync_names()?;
         Ok(vec![format!(
-            "warning: {}: not a valid list of an interrupted update ({why}): renamed to {}. This node and those below may              be partly updated: `red-check` finds what does not fit, and `red-update` or `red-rollback` mends it",
+            "warning: {}: not a valid list of an interrupted update ({why}): renamed to {}. This node and those below may \
+             be partly updated: `red-check` finds what does not fit, and `red-update` or `red-rollback` mends it",
             path.display(),
             aside.display()
         )])
+    }
+
+    fn is_regular(&self, below: &str) -> bool {
+        let path = std::path::Path::new(RED).join(below);
+        let stat = rustix::fs::statat(&self.dir, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+        stat.is_ok_and(|stat| {
+            rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile
+        })
     }
 
     /// Whether an interrupted switch of a node above names a generation of this one. A list that cannot
     /// be read could name any.
     pub(super) fn is_pending(&self, number: u64) -> bool {
         self.path.ancestors().skip(1).any(|above| {
-            let Ok(text) = std::fs::read(above.join(RED).join(PENDING)) else { return false };
+            let Ok(text) =
+                Store::open(above).map_err(drop).and_then(|store| store.read(PENDING).map_err(drop))
+            else {
+                return false;
+            };
             let Ok(switches) = serde_json::from_slice::<Switches>(&text) else { return true };
             switches.at(above).contains(&(self.path.clone(), number))
         })
@@ -165,7 +177,7 @@ impl Store {
 
     /// Those nodes.
     pub(crate) fn moving(&self) -> Vec<PathBuf> {
-        let text = std::fs::read(self.red(MOVING)).unwrap_or_default();
+        let text = self.read(MOVING).unwrap_or_default();
         let below: Vec<PathBuf> = serde_json::from_slice(&text).unwrap_or_default();
         let is_below = |path: &PathBuf| {
             path.components().next().is_some()

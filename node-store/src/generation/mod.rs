@@ -171,6 +171,23 @@ impl Store {
         red_runtime::node::generation::of(&self.path)
     }
 
+    /// The bytes of a file of ours, by its path below `.red`. Whatever stands in its place makes nobody wait, and fills
+    /// no memory.
+    pub(crate) fn read(&self, below: &str) -> std::io::Result<Vec<u8>> {
+        /// No transaction writes more.
+        const MOST: u64 = 64 << 20;
+        let file = crate::beneath::Dir::of(&self.dir, &self.path)?.file(Path::new(RED).join(below))?;
+        if file.metadata()?.len() > MOST {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                "larger than any file of its kind",
+            ));
+        }
+        let mut text = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::Read::take(file, MOST), &mut text)?;
+        Ok(text)
+    }
+
     /// The numbers of all generations, ascending.
     pub(crate) fn numbers(&self) -> Result<Vec<u64>, StoreError> {
         let mut numbers: Vec<u64> = names(&self.dir, &self.red("gen"), ".red/gen")?

@@ -34,8 +34,9 @@ impl Store {
     fn damaged(&self) -> Vec<State> {
         let mut found = Vec::new();
         let mut damaged = |what: String| found.push(("damaged", what));
-        if let Ok(text) = std::fs::read(self.red(PENDING))
-            && let Err(error) = serde_json::from_slice::<Switches>(&text)
+        let list = self.read(PENDING).and_then(|text| Ok(serde_json::from_slice::<Switches>(&text)?));
+        if let Err(error) = list
+            && error.kind() != std::io::ErrorKind::NotFound
         {
             damaged(format!(
                 "{}: not a valid list of an interrupted update ({error}); the next command that changes the node sets it \
@@ -66,9 +67,9 @@ impl Store {
             }
         }
         for name in self.files_of(HISTORY).into_iter().filter(|name| name.ends_with(".json")) {
-            let path = self.red(HISTORY).join(name);
-            let read = std::fs::read(&path).map(|text| serde_json::from_slice::<Record>(&text).err());
-            if let Ok(Some(error)) = read {
+            let path = self.red(HISTORY).join(&name);
+            let read = self.read(&format!("{HISTORY}/{name}"));
+            if let Err(error) = read.and_then(|text| Ok(serde_json::from_slice::<Record>(&text)?)) {
                 found
                     .push(("damaged", format!("{}: not a valid record: {error}; remove it", path.display())));
             }

@@ -9,7 +9,7 @@ use crate::generation::{Lock, LockError, Patience, Store, StoreError, is_foreign
 /// The locks of a transaction, oldest node first, so that two transactions never wait for each other.
 pub(crate) struct Locks {
     all: Vec<Lock>,
-    /// Ancestors that are not the caller's to lock, and the generation that each had.
+    /// Ancestors that are not the caller's to lock, and the generation that each showed.
     relied: Vec<(PathBuf, Option<u64>)>,
     /// Descendants that are not the caller's to lock, and so not to be changed.
     foreign: Vec<PathBuf>,
@@ -27,7 +27,10 @@ impl Locks {
         let mut tell = |line: &str| talk.say(line);
         for ancestor in &family.ancestors {
             let store = family::store(ancestor)?;
+            // Root does nothing in a node that another user could lead it out of.
+            let trusted = || Family::load(&ancestor.path).is_ok_and(|family| family.may_change().is_ok());
             if store.needs_sweep()
+                && trusted()
                 && let Some(alone) = ours(Lock::take(store.path(), true, patience, &mut tell))?
             {
                 store.sweep()?.iter().for_each(|line| tell(line));
@@ -36,7 +39,7 @@ impl Locks {
             }
             match ours(Lock::take(&ancestor.path, false, patience, &mut tell))? {
                 Some(lock) => all.push(lock),
-                None => relied.push((ancestor.path.clone(), store.current()?)),
+                None => relied.push((ancestor.path.clone(), store.shown())),
             }
         }
         all.push(Lock::take(&family.node.path, true, patience, &mut tell)?);
@@ -76,7 +79,7 @@ impl Locks {
     /// Whether ancestors that could not be locked are what they were. To be asked right before a switch.
     pub(crate) fn hold(&self) -> Result<(), TransactionError> {
         for (path, then) in &self.relied {
-            if Store::open(path)?.current()? != *then {
+            if Store::open(path)?.shown() != *then {
                 return Err(TransactionError::Moved(path.clone()));
             }
         }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -41,21 +41,21 @@ impl Switches {
     #[must_use]
     pub fn at(&self, first: &Path) -> Vec<(PathBuf, u64)> {
         let Some((before, _)) = self.nodes.first() else { return Vec::new() };
-        let moved = |node: &PathBuf| match node.strip_prefix(before) {
-            Ok(below) if below.as_os_str().is_empty() => first.to_owned(),
-            Ok(below) => first.join(below),
-            Err(_) => node.clone(),
+        // It decides for its own node and those below, and for no other: whoever owns a node may write any list there.
+        let moved = |node: &PathBuf| {
+            let below = node.strip_prefix(before).ok()?;
+            let plain = below.components().all(|part| matches!(part, Component::Normal(_)));
+            plain.then(|| if below.as_os_str().is_empty() { first.to_owned() } else { first.join(below) })
         };
-        self.nodes.iter().map(|(node, number)| (moved(node), *number)).collect()
+        self.nodes.iter().filter_map(|(node, number)| Some((moved(node)?, *number))).collect()
     }
 
     /// The list of a node, if it has one that can be read.
     fn of(node: &Path) -> Option<Vec<(PathBuf, u64)>> {
-        let dir = rustix::fs::open(node, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-        // Nothing that stands in its place makes the caller wait.
+        // Nothing that stands in its place makes the caller wait, and there are no links on the way to a node.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let scope = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let file = rustix::fs::openat2(dir.ok()?, PENDING, flags, Mode::empty(), scope).ok()?;
+        let path = node.join(PENDING);
+        let file = rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).ok()?;
         let file = File::from(file);
         let size = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
         let mut text = Vec::new();
@@ -72,7 +72,7 @@ pub type Shown = BTreeMap<PathBuf, u64>;
 /// What is missing of a node.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "an update of {} was interrupted: what generation {number} has for var is not there yet",
+    "an update of {} is under way or was interrupted: what generation {number} has for var is not there yet",
     .node.display()
 )]
 pub struct Unfinished {
@@ -115,14 +115,26 @@ fn look(nodes: &[&Path]) -> Shown {
     let lists: Vec<_> = nodes.iter().map(|node| Switches::of(node)).collect();
     let listed = |at: usize, node: &Path| {
         // Of several the youngest node's is the latest: nobody begins one below a list that is not finished.
-        let named = lists[..=at].iter().rev().flatten().flatten();
-        named.filter(|(path, _)| path == node).map(|(_, number)| *number).find(|number| has(node, *number))
+        let lists =
+            lists[..=at].iter().enumerate().rev().filter_map(|(of, list)| Some((nodes[of], list.as_ref()?)));
+        let counting = lists.filter(|(of, _)| may_decide(of, node)).flat_map(|(_, list)| list);
+        counting.filter(|(path, _)| path == node).map(|(_, number)| *number).find(|number| has(node, *number))
     };
     let each = nodes.iter().enumerate().filter_map(|(at, node)| {
         let number = listed(at, node).or_else(|| current(node))?;
         Some((node.to_path_buf(), number))
     });
     each.collect()
+}
+
+/// Whether the list of a node counts for one below: that of another user's node, which that user may write as he
+/// likes, does not.
+fn may_decide(above: &Path, node: &Path) -> bool {
+    let owner = |path: &Path| rustix::fs::lstat(path).map(|stat| stat.st_uid);
+    match (owner(above), owner(node)) {
+        (Ok(above), Ok(node)) => above == 0 || above == node,
+        _ => false,
+    }
 }
 
 /// Where a node's link leads.
@@ -243,6 +255,19 @@ mod tests {
         fs::remove_file(parent.join(PENDING)).unwrap();
         rustix::fs::mknodat(CWD, parent.join(PENDING), rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
         assert_eq!(numbers(), (2, 1, Some(1)), "a pipe makes nobody wait");
+    }
+
+    #[test]
+    fn a_list_decides_for_no_node_elsewhere() {
+        let (dir, parent, child) = family();
+        let other = dir.path().join("other");
+        node(&other, 1);
+        let up = parent.join("child/../../other");
+        list(&parent, &[(&parent, 2), (&other, 2), (&up, 2), (&child, 2)]);
+        let text = fs::read(parent.join(PENDING)).unwrap();
+        let read: Switches = serde_json::from_slice(&text).unwrap();
+        assert_eq!(read.at(&parent), [(parent.clone(), 2), (child, 2)]);
+        assert_eq!(of(&other), Some(1));
     }
 
     #[test]

@@ -137,8 +137,8 @@ pub struct SystemHost {
     /// What stands at paths that have no links on the way, which is the same below a node and without
     /// one: a plan asks for most of them more than once, and sees one host throughout.
     straight: HashMap<String, Option<Facts>>,
-    /// Generations that were shown in one moment.
-    shown: Shown,
+    /// Nodes that were looked at in one moment, and the generations that they showed.
+    settled: (Vec<PathBuf>, Shown),
     mounts: Option<Rc<MountTable>>,
 }
 
@@ -154,7 +154,7 @@ struct Inside {
 impl Inside {
     fn open(path: &Path, shown: Option<u64>) -> rustix::io::Result<Self> {
         let (dir, _) = place::open_walk(path)?;
-        let generation = shown.or_else(|| generation::of(path)).map(|number| format!("gen/{number}"));
+        let generation = shown.map(|number| format!("gen/{number}"));
         Ok(Self { dir, generation })
     }
 
@@ -174,12 +174,13 @@ impl Inside {
 
 impl Host for SystemHost {
     fn settle(&mut self, nodes: &[&Path], wait: bool) -> Result<(), Unfinished> {
+        self.settled.0 = nodes.iter().map(|node| node.to_path_buf()).collect();
         if wait {
-            self.shown = generation::settled(nodes)?;
+            self.settled.1 = generation::settled(nodes)?;
             return Ok(());
         }
-        self.shown = generation::shown(nodes);
-        generation::unfinished(&self.shown).map_or(Ok(()), Err)
+        self.settled.1 = generation::shown(nodes);
+        generation::unfinished(&self.settled.1).map_or(Ok(()), Err)
     }
 
     fn probe(&mut self, path: &str, node: Option<&Path>) -> Probe {
@@ -304,7 +305,9 @@ impl SystemHost {
     /// A node's directory, held open so that one plan sees one node whatever is renamed meanwhile.
     fn node(&mut self, path: &Path) -> rustix::io::Result<&Inside> {
         if !self.nodes.contains_key(path) {
-            let shown = self.shown.get(path).copied();
+            let (looked_at, shown) = &self.settled;
+            let is_known = looked_at.iter().any(|node| node == path);
+            let shown = if is_known { shown.get(path).copied() } else { generation::of(path) };
             self.nodes.insert(path.to_path_buf(), Inside::open(path, shown)?);
         }
         Ok(&self.nodes[path])
