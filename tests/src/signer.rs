@@ -103,6 +103,30 @@ impl Signer {
         self.gpg(&[&["--armor", "--export"][..], users].concat()).out
     }
 
+    /// Somebody's certificate with another key appended as a subkey of it, and a binding signature that nobody made.
+    ///
+    /// # Panics
+    /// gpg does not work, or exports packets of another form than it used to.
+    #[must_use]
+    pub fn forged(&self, victim: &str, other: &str) -> Vec<u8> {
+        let own = self.binary(&[other]);
+        assert_eq!(own[0], 0x99, "a public key whose length has two bytes");
+        let end = 3 + usize::from(u16::from_be_bytes([own[1], own[2]]));
+        let hex = |at: usize| u8::from_str_radix(&self.fingerprints(victim)[0][at..at + 2], 16);
+        let issuer: Vec<u8> = (24..40).step_by(2).map(|at| hex(at).expect("hexadecimal")).collect();
+        let binding = [
+            // Version 4, a binding, of EdDSA over SHA-256, made when the key was, for signing.
+            &[4, 0x18, 22, 8, 0, 9, 5, 2][..],
+            &own[4..8],
+            &[2, 27, 2, 0, 10, 9, 16],
+            &issuer,
+            &[0, 0, 0, 8, 0xff, 0, 8, 0xff],
+        ]
+        .concat();
+        let length = u8::try_from(binding.len()).expect("it is short");
+        [&self.binary(&[victim]), &[0xb9][..], &own[1..end], &[0x88, length], &binding].concat()
+    }
+
     /// Signs packages with just this key or subkey.
     pub fn sign(&self, key: &str, packages: &[PathBuf]) {
         let mut sign = Command::new("rpmsign");

@@ -113,6 +113,51 @@ fn a_key_that_is_revoked_later_signs_nothing_any_more() {
     refused(&ground.dnf("n", &["makecache"]), "is revoked", "the same metadata");
 }
 
+/// Whoever writes a key file without the vendor's secret key cannot give the vendor another subkey.
+#[test]
+fn subkeys_that_their_key_did_not_sign_sign_no_metadata() {
+    let ground = Ground::new();
+    let signer = Signer::new(&ground);
+    ground.publish("a", &[small("one", "1")]);
+    let repomd = ground.repo("a").join("repodata/repomd.xml");
+    let (vendor, subkey) = signer.with_subkey("vendor");
+    signer.gpg(&["--quick-gen-key", "attacker", "rsa2048", "sign", "never"]);
+    let attacker = signer.fingerprints("attacker").remove(0);
+    // The signature that the subkey made over its key is no part of what the key signed.
+    let mut half = signer.binary(&["vendor"]);
+    let at = half.len() - 100;
+    half[at] ^= 1;
+    let forged = signer.forged("vendor", "attacker");
+    for (at, (what, keys, by, good)) in [
+        ("the attacker's", &forged, &attacker, false),
+        ("the vendor's, beside it", &forged, &subkey, true),
+        ("one that did not sign its key", &half, &subkey, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        fs::write(repomd.with_extension("xml.asc"), signer.sign_apart(&[by], &repomd, &[]))
+            .expect("it is ours");
+        let keys = ground.pool.write(format!("keys{at}"), keys);
+        let name = format!("n{at}");
+        node(&ground, &name, &signed(&ground, &keys));
+        let said = ground.dnf(&name, &["-y", "makecache"]);
+        if good {
+            assert_eq!(said.code, 0, "{what}: {}", said.err);
+            assert!(said.err.contains(&vendor) && said.err.contains(&subkey), "{what}: {}", said.err);
+        } else {
+            refused(&said, "not signed by any of its keys", what);
+        }
+        assert!(!said.err.contains(&attacker), "{what}: {}", said.err);
+    }
+    // Nobody agreed to the attacker's key.
+    let keys = ground.pool.write("attacker", signer.binary(&["attacker"]));
+    fs::write(repomd.with_extension("xml.asc"), signer.sign_apart(&[&attacker], &repomd, &[]))
+        .expect("it is ours");
+    fs::write(ground.node("n0").join("etc/yum.repos.d/a.repo"), signed(&ground, &keys)).expect("it is ours");
+    refused(&ground.dnf("n0", &["makecache"]), "was not agreed to", "the attacker's own key");
+}
+
 /// Whether dnf accepts the metadata; `None` without dnf.
 fn dnf_accepts(ground: &Ground, at: usize, keys: &Path) -> Option<bool> {
     if run(Command::new("sh").args(["-c", "command -v dnf"])).code != 0 {

@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use red_runtime::node::render::visible;
 use serde::{Deserialize, Serialize};
 
-use crate::rpm::{armor, openpgp, validity};
+use super::metadata::seconds;
+use crate::rpm::{armor, binding, openpgp, validity};
 use crate::solve::ffi::Keyring;
 
 /// First argument of the process that tells fingerprints.
@@ -28,12 +28,20 @@ pub(crate) struct Found {
     pub(crate) armored: String,
     /// Whether this version of rpm can do anything with it. Files of vendors have keys for older and for newer ones.
     pub(crate) known: bool,
+    /// Whether metadata can be verified with it: libsolv knows its algorithm.
+    pub(crate) verifies: bool,
 }
 
 impl Found {
     /// Fingerprints of the key and its subkeys.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &String> {
         std::iter::once(&self.fingerprint).chain(&self.subkeys)
+    }
+
+    /// Lines that show it to whoever is asked.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        let subkeys = self.subkeys.iter().map(|subkey| format!("  with subkey {}", subkey.to_uppercase()));
+        std::iter::once(format!("  fingerprint {}", self.fingerprint.to_uppercase())).chain(subkeys)
     }
 }
 
@@ -91,17 +99,22 @@ fn tell(args: &[std::ffi::OsString]) -> Result<String, String> {
     let [path] = args else { return Err("called wrongly".into()) };
     let certificates = certificates(Path::new(path))?;
     crate::rpm::read_configuration().map_err(|error| error.to_string())?;
-    let found: Vec<Found> = certificates
-        .into_iter()
-        .map(|key| Found {
+    let mut found = Vec::new();
+    for key in certificates {
+        let bound = binding::bound(&key)?;
+        let verifies = bound.is_some();
+        // A subkey that its key did not sign is nobody's to agree to.
+        let key = bound.map_or(key, |bound| bound.certificate);
+        found.push(Found {
             known: librpm::PubKey::new(&key.packets).is_ok(),
+            verifies,
             armored: armor::wrap(&key.packets, armor::KEY),
             id: key.id,
             fingerprint: key.fingerprint,
             user: visible(&key.user).into_owned(),
             subkeys: key.subkeys,
-        })
-        .collect();
+        });
+    }
     serde_json::to_string(&found).map_err(|error| error.to_string())
 }
 
@@ -114,14 +127,22 @@ fn certificates(path: &Path) -> Result<Vec<openpgp::Certificate>, String> {
 /// before.
 fn verify(args: &[std::ffi::OsString]) -> Result<String, String> {
     let [data, signature, keys] = args else { return Err("called wrongly".into()) };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = seconds();
     let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
     let aside = dir.path().join("packets");
     let write = |contents: &[u8]| {
         std::fs::write(&aside, contents).map_err(|error| format!("{}: {error}", aside.display()))
     };
     let mut keyring = Keyring::new();
-    let usable = validity::usable(&certificates(Path::new(keys))?, now)?;
+    let (mut proven, mut dead) = (Vec::new(), Vec::new());
+    for certificate in certificates(Path::new(keys))? {
+        if let Some(bound) = binding::proven(&certificate)? {
+            proven.push(bound.certificate);
+            dead.extend(bound.dead);
+        }
+    }
+    let mut usable = validity::usable(&proven, now)?;
+    usable.dead.extend(dead);
     for packets in &usable.packets {
         write(armor::wrap(packets, armor::KEY).as_bytes())?;
         keyring.add(&aside).map_err(|error| error.to_string())?;

@@ -1,6 +1,7 @@
 //! rpm itself: its databases, and transactions in the install view.
 
 pub(crate) mod armor;
+pub(crate) mod binding;
 mod bounds;
 mod call;
 mod check;

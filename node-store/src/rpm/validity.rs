@@ -1,22 +1,23 @@
 //! Which keys and signatures count at a time (RFC 9580, sections 5.2.1, 5.2.3 and 10.1): what their owner revoked, what has
 //! expired and what is signed over MD5 does not, as with gpg(1). libsolv, which verifies the signatures of metadata, looks at
-//! none of this. Signatures that a certificate has of its own key are not verified here: who could forge them could as well
-//! leave out a revocation, and still has no key to sign with.
+//! none of this. What a certificate's own key signed is what [`super::binding`] leaves of it. Revocations are not verified:
+//! who could forge them could as well leave out a key.
 
 use super::openpgp::{
     Certificate, PUBLIC_KEY, PUBLIC_SUBKEY, Packet, SIGNATURE, USER_ID, hex, names, packets,
 };
 
 /// Types of signatures (section 5.2.1).
-mod kind {
-    pub(super) const BINARY: u8 = 0x00;
-    pub(super) const TEXT: u8 = 0x01;
-    pub(super) const CERTIFICATIONS: std::ops::RangeInclusive<u8> = 0x10..=0x13;
-    pub(super) const BINDING: u8 = 0x18;
-    pub(super) const DIRECT: u8 = 0x1f;
-    pub(super) const KEY_REVOCATION: u8 = 0x20;
-    pub(super) const SUBKEY_REVOCATION: u8 = 0x28;
-    pub(super) const CERTIFICATION_REVOCATION: u8 = 0x30;
+pub(super) mod kind {
+    pub(in crate::rpm) const BINARY: u8 = 0x00;
+    pub(in crate::rpm) const TEXT: u8 = 0x01;
+    pub(in crate::rpm) const CERTIFICATIONS: std::ops::RangeInclusive<u8> = 0x10..=0x13;
+    pub(in crate::rpm) const BINDING: u8 = 0x18;
+    pub(in crate::rpm) const PRIMARY_BINDING: u8 = 0x19;
+    pub(in crate::rpm) const DIRECT: u8 = 0x1f;
+    pub(in crate::rpm) const KEY_REVOCATION: u8 = 0x20;
+    pub(in crate::rpm) const SUBKEY_REVOCATION: u8 = 0x28;
+    pub(in crate::rpm) const CERTIFICATION_REVOCATION: u8 = 0x30;
 }
 
 /// Identifier of MD5 (section 9.5).
@@ -24,8 +25,8 @@ const MD5: u8 = 1;
 
 /// What a signature says of itself.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-struct Signature {
-    kind: u8,
+pub(super) struct Signature {
+    pub(super) kind: u8,
     hash: u8,
     /// Seconds since the epoch.
     created: u64,
@@ -35,11 +36,15 @@ struct Signature {
     key_expires: Option<u64>,
     /// Ids and fingerprints of the key that made it.
     issuers: Vec<String>,
+    /// What the key may be used for (section 5.2.3.29).
+    flags: Option<u8>,
+    /// Bodies of signatures within it.
+    pub(super) embedded: Vec<Vec<u8>>,
 }
 
 impl Signature {
     /// Reads the body of a packet. `None` for versions that are not known.
-    fn read(body: &[u8]) -> Option<Self> {
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
         let mut signature = Self::default();
         match *body.first()? {
             3 => {
@@ -68,6 +73,8 @@ impl Signature {
                     9 if hashed => signature.key_expires = Some(number(value.get(..4)?)),
                     // Who made it is only a hint, and may stand in either.
                     16 => signature.issuers.push(hex(value)),
+                    27 if hashed => signature.flags = value.first().copied(),
+                    32 => signature.embedded.push(value.to_vec()),
                     33 => signature.issuers.push(hex(value.get(1..)?)),
                     _ => {}
                 }
@@ -79,8 +86,13 @@ impl Signature {
     }
 
     /// Whether a key made it, as far as it says so.
-    fn is_by(&self, id: &str, fingerprint: &str) -> bool {
+    pub(super) fn is_by(&self, id: &str, fingerprint: &str) -> bool {
         self.issuers.is_empty() || self.issuers.iter().any(|issuer| issuer == id || issuer == fingerprint)
+    }
+
+    /// Whether the key that it is about may sign data.
+    pub(super) fn may_sign(&self) -> bool {
+        self.flags.is_none_or(|flags| flags & 2 != 0)
     }
 
     fn expired(&self, now: u64) -> Option<u64> {

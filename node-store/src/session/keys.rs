@@ -34,9 +34,19 @@ impl Session {
 
     /// The keys that metadata of a repository may be signed with, armored, once the person agreed to those that are new.
     pub(super) fn metadata_keys(&self, repo: &Repo, talk: &mut dyn Talk) -> Result<Vec<String>, String> {
-        let mut found: Vec<Found> = Vec::new();
+        let mut all: Vec<Found> = Vec::new();
         for path in self.keys(repo)? {
-            found.extend(fingerprints(&path)?);
+            all.extend(fingerprints(&path)?);
+        }
+        let (found, strange): (Vec<Found>, Vec<Found>) =
+            all.into_iter().partition(|key| key.known && key.verifies);
+        if found.is_empty() {
+            return Err(match strange.first() {
+                Some(key) => {
+                    format!("none of its keys is of a kind that is known here ({})", key.fingerprint)
+                }
+                None => "`repo_gpgcheck` is set, and it has no `gpgkey`".into(),
+            });
         }
         let known = self.agreed();
         // A key that has got another subkey is known, and what it signs with now is not.
@@ -45,7 +55,13 @@ impl Session {
         for key in &new {
             let user = if key.user.is_empty() { "somebody without a name" } else { &key.user };
             talk.say(&format!("metadata of repository `{}` are signed with the key of {user}", repo.id));
-            talk.say(&format!("  fingerprint {}", key.fingerprint.to_uppercase()));
+            key.lines().for_each(|line| talk.say(&line));
+        }
+        for key in strange.iter().filter(|_| !new.is_empty()) {
+            talk.say(&format!(
+                "repository `{}`: keys like {} are not known here; metadata that no other key signed are refused",
+                repo.id, key.fingerprint
+            ));
         }
         if !new.is_empty() {
             let question = match new.len() {

@@ -332,7 +332,7 @@ impl One<'_> {
                 for key in &new {
                     let user = if key.user.is_empty() { "somebody without a name" } else { &key.user };
                     talk.say(&format!("repository `{}` signs with the key of {user}", repo.id));
-                    talk.say(&format!("  fingerprint {}", key.fingerprint.to_uppercase()));
+                    key.lines().for_each(|line| talk.say(&line));
                 }
                 for key in strange.iter().filter(|_| !new.is_empty()) {
                     talk.say(&format!(

@@ -29,6 +29,17 @@ impl Keyring {
         self.pool.done(c_int::from(id == 0), || shown)
     }
 
+    /// Whether the key with an id made a signature: `sum` is its algorithms of key and checksum, the checksum, and its
+    /// numbers, as libsolv has them in `SIGNATURE_DATA`.
+    pub(crate) fn made(&self, id: &str, mut sum: Vec<u8>) -> bool {
+        let id = text(id);
+        let Ok(length) = c_int::try_from(sum.len()) else { return false };
+        // SAFETY: the repository belongs to the pool, text and bytes outlive the call, which only reads them.
+        unsafe {
+            raw::repo_verify_sigdata(self.pool.repo(self.repo), sum.as_mut_ptr(), length, id.as_ptr()) != 0
+        }
+    }
+
     /// Whether one of the keys made `signature` over `data`.
     pub(crate) fn verifies(&self, data: &Path, signature: &Path) -> Result<bool, SolvError> {
         let opened = |path: &Path| {
