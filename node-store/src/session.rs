@@ -139,7 +139,8 @@ impl Session {
             }
         }
         if choice.no_gpgcheck {
-            repos.iter_mut().for_each(|repo| repo.gpgcheck = false);
+            // As with dnf, but for what another node demands of its own repositories.
+            repos.iter_mut().for_each(|repo| repo.gpgcheck = repo.demanded.is_some());
         }
         Ok(Self { family, settings, repos, choice })
     }

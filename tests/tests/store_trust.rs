@@ -202,5 +202,23 @@ fn what_an_ancestor_demands_no_command_lifts() {
         refused(&ground.rpm("n/below", args), "node `n` (`gpgcheck: true`) demands signatures", "red-rpm");
     }
     assert_ne!(ground.rpm("n/below", &["-U", "--nosignature", &package]).code, 0);
+    // The same of its `dnf.conf`, for its own repositories.
+    fs::write(&config, text).expect("it is ours");
+    let repo = format!("[own]\nname=own\nbaseurl=file://{}\n", ground.repo("a").display());
+    ground.pool.write("nodes/n/etc/yum.repos.d/own.repo", repo);
+    for setting in ["gpgcheck", "pkg_gpgcheck"] {
+        dnf_conf(&ground, "n", &format!("[main]\n{setting}=1\n"));
+        for args in
+            [&["--nogpgcheck"][..], &["--setopt=own.gpgcheck=0"], &["--nogpgcheck", "--setopt=gpgcheck=0"]]
+        {
+            let usual = ["-y", "--ancestor-repos", "--disablerepo=a", "install", "one"];
+            let said = ground.dnf("n/below", &[args, &usual].concat());
+            refused(&said, "n/etc/dnf/dnf.conf demands signatures", &format!("{setting} {args:?}"));
+        }
+    }
     assert!(ground.rpm_says("n/below").is_empty());
+    // A node's own is what the command line is for.
+    dnf_conf(&ground, "n", "[main]\n");
+    dnf_conf(&ground, "n/below", "[main]\ngpgcheck=1\n");
+    ground.dnf("n/below", &["-y", "--nogpgcheck", "install", "one"]).good();
 }

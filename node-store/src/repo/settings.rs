@@ -19,6 +19,8 @@ pub(crate) struct Repo {
     pub(crate) enabled: bool,
     /// Packages must be signed, whatever the family says.
     pub(crate) gpgcheck: bool,
+    /// The `dnf.conf` of another node that demands so for its own repositories, whatever a command says.
+    pub(crate) demanded: Option<PathBuf>,
     /// The metadata must be signed.
     pub(crate) repo_gpgcheck: bool,
     pub(crate) gpgkey: Vec<String>,
@@ -111,6 +113,9 @@ pub(crate) enum RepoError {
     },
 }
 
+/// The settings of a node.
+const CONF: &str = "etc/dnf/dnf.conf";
+
 const DEFAULT_PRIORITY: i32 = 99;
 const DEFAULT_COST: i32 = 1000;
 const DEFAULT_EXPIRE: u64 = 48 * 3600;
@@ -118,7 +123,7 @@ const DEFAULT_EXPIRE: u64 = 48 * 3600;
 impl Settings {
     /// Reads `etc/dnf/dnf.conf` of a node, then what the command line says.
     pub(crate) fn load(root: &Path, options: &[(String, String)]) -> Result<Self, RepoError> {
-        let path = root.join("etc/dnf/dnf.conf");
+        let path = root.join(CONF);
         let (mut values, mut notes) = (BTreeMap::new(), Vec::new());
         if let Some(text) = read(&path)? {
             for section in sections(&path, &text)? {
@@ -222,11 +227,13 @@ pub(crate) fn load(
     overrides: Overrides<'_>,
 ) -> Result<Vec<Repo>, RepoError> {
     let mut repos: BTreeMap<String, (Section, PathBuf)> = BTreeMap::new();
-    let mut bound: BTreeMap<String, (bool, bool)> = BTreeMap::new();
+    let mut bound: BTreeMap<String, (Option<PathBuf>, bool)> = BTreeMap::new();
     for (at, root) in roots.iter().enumerate() {
         // What an ancestor demands of its repositories holds where others use them.
         let own = if at + 1 < roots.len() { Some(Settings::load(root, &[])?) } else { None };
-        let demands = own.map(|own| (own.gpgcheck(), own.on("repo_gpgcheck", false))).unwrap_or_default();
+        let demands =
+            own.map(|own| (own.gpgcheck().then(|| root.join(CONF)), own.on("repo_gpgcheck", false)));
+        let demands = demands.unwrap_or_default();
         let dir = root.join("etc/yum.repos.d");
         let mut files: Vec<PathBuf> =
             std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
@@ -237,7 +244,7 @@ pub(crate) fn load(
             for section in sections(&path, &text)? {
                 // What is wrong in a file is so whether or not another one takes its place.
                 let id = repo(&section, &path, variables)?.id;
-                bound.insert(id.clone(), demands);
+                bound.insert(id.clone(), demands.clone());
                 repos.insert(id, (section, path.clone()));
             }
         }
@@ -266,8 +273,9 @@ pub(crate) fn load(
             repo.gpgcheck |= main.gpgcheck();
             repo.repo_gpgcheck |= main.on("repo_gpgcheck", false);
         }
-        let (packages, metadata) = bound.get(&repo.id).copied().unwrap_or_default();
-        repo.gpgcheck |= packages;
+        let (packages, metadata) = bound.remove(&repo.id).unwrap_or_default();
+        repo.gpgcheck |= packages.is_some();
+        repo.demanded = packages;
         repo.repo_gpgcheck |= metadata;
         repo.file = repo.file.filter(|_| section.line > 0);
         found.push(repo);
@@ -324,6 +332,7 @@ pub(super) fn repo(section: &Section, path: &Path, variables: &Variables) -> Res
         metalink: text("metalink"),
         enabled: on("enabled", true),
         gpgcheck: on("gpgcheck", false) || on("pkg_gpgcheck", false),
+        demanded: None,
         repo_gpgcheck: on("repo_gpgcheck", false),
         gpgkey: urls("gpgkey"),
         allow_older: on("allow_older", false),

@@ -85,7 +85,10 @@ impl Session {
             return Some(format!("{who} (`gpgcheck: true`)"));
         }
         match self.repo(repo) {
-            Some(repo) => repo.gpgcheck.then(|| format!("`gpgcheck` of repository `{}`", repo.id)),
+            Some(repo) => repo.gpgcheck.then(|| match &repo.demanded {
+                Some(path) => format!("`gpgcheck` of {}", path.display()),
+                None => format!("`gpgcheck` of repository `{}`", repo.id),
+            }),
             // A file of the command line.
             None => (!self.choice.no_gpgcheck && self.settings.on("localpkg_gpgcheck", false))
                 .then(|| "`localpkg_gpgcheck`".to_owned()),
