@@ -335,7 +335,6 @@ mod tests {
         };
         for error in [
             MetadataError::Signature { id: "a".into(), reason: "r".into() },
-            MetadataError::Older { id: "a".into(), now: "n".into(), seen: "s".into() },
             MetadataError::Fetch(checksum),
             MetadataError::Fetch(FetchError::NoChecksum { path: "p".into() }),
         ] {
@@ -344,6 +343,10 @@ mod tests {
             assert!(said.contains("repository `a`") && said.contains("nothing of it is used"), "{said}");
             assert!(!said.contains("-C") && !said.contains("=0") && !said.contains("=1"), "{shown}: {said}");
         }
+        // Publishers do go back.
+        let older = MetadataError::Older { id: "a".into(), now: "n".into(), seen: "s".into() };
+        let said = SessionError::Stale("a".into(), older.into()).to_string();
+        assert!(said.contains("`--setopt=a.allow_older=1`") && !said.contains("-C"), "{said}");
         let error = FetchError::Http { url: "u".into(), reason: "no answer".into() };
         let said = SessionError::Stale("a".into(), MetadataError::Fetch(error).into()).to_string();
         assert!(said.contains("`-C`") && said.contains("a.enabled=0"), "{said}");

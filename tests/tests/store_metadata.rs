@@ -24,6 +24,13 @@ fn refused(said: &Said, words: &str, what: &str) {
     }
 }
 
+/// Refused as older than what was seen. Publishers go back at times, so the message names what takes it.
+fn refused_as_older(said: &Said, words: &str, what: &str) {
+    let hint = "`--setopt=a.allow_older=1`";
+    assert!(said.err.contains(hint), "{what}: {}", said.err);
+    refused(&Said { err: said.err.replace(hint, ""), ..said.clone() }, words, what);
+}
+
 /// A node with a repository file of its own.
 fn node(ground: &Ground, node: &str, text: &str) -> PathBuf {
     ground.create(node, None);
@@ -259,7 +266,7 @@ fn older_metadata_are_refused() {
     show("old");
     let older = |args: &[&str], what: &str| {
         let said = ground.dnf("n", args);
-        refused(&said, "revision 100", what);
+        refused_as_older(&said, "revision 100", what);
         assert!(said.err.contains("revision 200"), "{what}: {}", said.err);
     };
     older(&["makecache"], "refresh");
@@ -285,6 +292,62 @@ fn older_metadata_are_refused() {
     ground.dnf("n", &["makecache"]).good();
     assert_eq!(ground.dnf("n", &["repoquery", "app"]).good().out.trim(), "app-1-1.noarch");
     show("new");
+    ground.dnf("n", &["makecache"]).good();
+}
+
+/// What a mirror announces and does not have, and times that nobody signed and that have not come yet, make nothing older.
+#[test]
+fn no_mirror_makes_the_others_older_for_ever() {
+    let ground = Ground::new();
+    let signer = Signer::new(&ground);
+    let key = signer.key("vendor");
+    let keys = ground.pool.write("keys.gpg", signer.binary(&["vendor"]));
+    // The newest files are those of the one that is served again and again.
+    for (repo, version) in [("future", "2"), ("counter", "2"), ("next", "2"), ("now", "1")] {
+        ground.publish(repo, &[small("app", version)]);
+    }
+    for (repo, revision) in
+        [("now", "1700000100"), ("next", "1700000200"), ("future", "4000000000"), ("counter", "900000000")]
+    {
+        revise(&ground.repo(repo), revision);
+        let repomd = ground.repo(repo).join("repodata/repomd.xml");
+        fs::write(repomd.with_extension("xml.asc"), signer.sign_apart(&[&key], &repomd, &[]))
+            .expect("it is ours");
+    }
+    let repodata = ground.repo("next").join("repodata");
+    for entry in fs::read_dir(repodata).expect("it is there").flatten() {
+        if entry.file_name().to_string_lossy().contains("primary") {
+            fs::remove_file(entry.path()).expect("it is ours");
+        }
+    }
+    let place = ground.pool.join("repos/a");
+    let show = |repo: &str| {
+        drop(fs::remove_file(&place));
+        std::os::unix::fs::symlink(ground.repo(repo), &place).expect("it is ours");
+    };
+    let text = format!("[a]\nname=a\nbaseurl=file://{}\n", place.display());
+    node(&ground, "n", &text);
+    node(&ground, "signed", &format!("{text}repo_gpgcheck=1\ngpgkey=file://{}\n", keys.display()));
+    show("now");
+    ground.dnf("n", &["makecache"]).good();
+    ground.dnf("signed", &["-y", "makecache"]).good();
+    show("next");
+    for node in ["n", "signed"] {
+        assert_eq!(ground.dnf(node, &["makecache"]).code, 1, "{node}: it has no primary metadata");
+    }
+    show("now");
+    ground.dnf("n", &["makecache"]).good();
+    ground.dnf("signed", &["makecache"]).good();
+    // Its own publisher may number as it likes.
+    show("future");
+    ground.dnf("n", &["makecache"]).good();
+    ground.dnf("signed", &["makecache"]).good();
+    show("now");
+    ground.dnf("n", &["makecache"]).good();
+    refused_as_older(&ground.dnf("signed", &["makecache"]), "revision 1700000100", "signed");
+    show("counter");
+    ground.dnf("n", &["--setopt=a.allow_older=1", "makecache"]).good();
+    show("now");
     ground.dnf("n", &["makecache"]).good();
 }
 
@@ -379,7 +442,7 @@ fn a_mirror_cannot_keep_back_what_is_announced() {
     assert_eq!(newest(), "app-2-1.noarch");
     // An older announcement is no better than an older repository.
     *state.lock().expect("it is there") = ("old", "old", false);
-    refused(&ground.dnf("n", &["makecache"]), "revision 100", "an old announcement");
+    refused_as_older(&ground.dnf("n", &["makecache"]), "revision 100", "an old announcement");
     node(&ground, "weak", &format!("[a]\nname=a\nmetalink={url}/metalink-weak\n"));
     let said = ground.dnf("weak", &["makecache"]);
     assert!(

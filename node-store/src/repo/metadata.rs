@@ -50,7 +50,7 @@ pub(crate) enum MetadataError {
     /// They are older than what was here before.
     #[error(
         "repository `{id}`: its metadata are older ({now}) than what was seen before ({seen}): a mirror is behind, or \
-         somebody offers an old copy"
+         somebody offers an old copy; where its publisher went back on purpose, `--setopt={id}.allow_older=1` takes them"
     )]
     Older {
         /// Its id.
@@ -212,9 +212,9 @@ fn fetch(cache: &Cache, repo: &Repo, here: Option<Here>, keys: &mut Keys<'_>) ->
         place.verify(&came.bytes, keys)?;
     }
     let moment = Moment::of(&came.index);
-    seen::note(&shelf, places_of(repo), moment.clone())?;
     let Some(answer) = came.answer else {
         // It is as it was.
+        seen::note(&shelf, repo, moment)?;
         let mut here = here.ok_or_else(|| MetadataError::NotHere { id: repo.id.clone() })?;
         here.state.checked = seconds();
         write_state(&here.shelf, &here.state)?;
@@ -237,6 +237,8 @@ fn fetch(cache: &Cache, repo: &Repo, here: Option<Here>, keys: &mut Keys<'_>) ->
         Some(bytes) => bytes,
         None => place.take(&primary, &state.primary, None)?,
     };
+    // Only now: a mirror that announces more than it has makes nothing older.
+    seen::note(&shelf, repo, state.moment.clone())?;
     shelf.write(REPOMD, &came.bytes)?;
     write_state(&shelf, &state)?;
     sweep(&shelf, &state, here.is_some());

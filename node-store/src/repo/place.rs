@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use super::Repo;
 use super::convert::CONVERT;
 use super::fetch::{FetchError, Fetcher, Known, Target};
-use super::metadata::{MetadataError, is_below, join, places_of};
+use super::metadata::{MetadataError, is_below, join};
 use super::mirrors::Announced;
 use super::repomd::{Data, Index, parse};
 use super::seen::{self, Moment};
@@ -116,7 +116,7 @@ impl Place<'_> {
             let wrong = |reason: String| MetadataError::Wrong { url: url.clone(), reason };
             let text = std::str::from_utf8(&bytes).map_err(|_utf8| wrong("not a text in UTF-8".into()))?;
             let index = parse(text).map_err(wrong)?;
-            match seen::compare(self.shelf, self.repo, &places_of(self.repo), &Moment::of(&index)) {
+            match seen::compare(self.shelf, self.repo, &Moment::of(&index)) {
                 Ok(()) => return Ok(Came { url, index, bytes, answer }),
                 Err(older) => last = Some(older),
             }

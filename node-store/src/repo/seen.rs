@@ -4,13 +4,19 @@
 use serde::{Deserialize, Serialize};
 
 use super::Repo;
-use super::metadata::MetadataError;
+use super::metadata::{MetadataError, places_of, seconds};
 use super::repomd::Index;
 use crate::cache::Shelf;
 use crate::rpm::validity::date;
 
 /// Name of the note.
 const SEEN: &str = "seen";
+
+/// createrepo_c's revision is a time, in seconds since the epoch, unless somebody chose another: a larger number than this.
+const YEAR_2000: u64 = 946_684_800;
+
+/// Seconds that a clock may be ahead of the one here.
+const AHEAD: u64 = 3 * 86400;
 
 /// State of a repository at a time.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -40,11 +46,25 @@ impl Moment {
         self.revision.as_ref()?.parse().ok()
     }
 
-    /// Whether it came before another. Revisions that are no numbers cannot be compared.
-    fn is_before(&self, other: &Self) -> bool {
-        match (self.number(), other.number()) {
-            (Some(own), Some(others)) if own != others => own < others,
+    /// Whether it came before another. Revisions that are no numbers cannot be compared. Where nobody signed them, times
+    /// tell before counters: a counter can be anything, and its publisher would never reach it.
+    fn is_before(&self, other: &Self, signed: bool) -> bool {
+        let numbers = self.number().zip(other.number()).filter(|(own, others)| own != others);
+        let by_number = numbers.map(|(own, others)| own < others);
+        let tells = signed || numbers.is_some_and(|(own, others)| own.min(others) > YEAR_2000);
+        match by_number {
+            Some(before) if tells || self.timestamp == other.timestamp => before,
             _ => self.timestamp < other.timestamp,
+        }
+    }
+
+    /// What is left of it without times that have not come yet: of those that nobody signed, anybody could make one up that
+    /// its publisher does not reach for years.
+    fn reached(self, now: u64) -> Self {
+        let reached = |time: &u64| *time <= now.saturating_add(AHEAD);
+        Self {
+            revision: if self.number().is_none_or(|time| reached(&time)) { self.revision } else { None },
+            timestamp: self.timestamp.filter(reached),
         }
     }
 
@@ -57,8 +77,6 @@ impl Moment {
 
     /// When it was made, in seconds since the epoch.
     pub(crate) fn made(&self) -> Option<u64> {
-        // createrepo_c's revision is a time, unless somebody chose another.
-        const YEAR_2000: u64 = 946_684_800;
         self.timestamp.or(self.number().filter(|&time| time > YEAR_2000))
     }
 
@@ -69,19 +87,31 @@ impl Moment {
 }
 
 /// Refuses what is older than what was seen under the same URLs, unless the repository may go back.
-pub(super) fn compare(shelf: &Shelf, repo: &Repo, places: &str, now: &Moment) -> Result<(), MetadataError> {
+pub(super) fn compare(shelf: &Shelf, repo: &Repo, now: &Moment) -> Result<(), MetadataError> {
     let seen: Option<Seen> = shelf.noted(SEEN).and_then(|text| serde_json::from_slice(&text).ok());
-    match seen.filter(|seen| seen.places == places && now.is_before(&seen.moment)) {
+    let seen = seen.filter(|seen| seen.places == places_of(repo)).map(|seen| believed(repo, seen.moment));
+    match seen.filter(|seen| now.is_before(seen, repo.repo_gpgcheck)) {
         Some(seen) if !repo.allow_older => {
-            Err(MetadataError::Older { id: repo.id.clone(), now: now.words(), seen: seen.moment.words() })
+            Err(MetadataError::Older { id: repo.id.clone(), now: now.words(), seen: seen.words() })
         }
         _ => Ok(()),
     }
 }
 
-/// Notes what was seen.
-pub(super) fn note(shelf: &Shelf, places: String, moment: Moment) -> std::io::Result<()> {
-    shelf.note(SEEN, &serde_json::to_vec(&Seen { places, moment }).unwrap_or_default())
+/// What of a moment is compared with later ones.
+fn believed(repo: &Repo, moment: Moment) -> Moment {
+    if repo.repo_gpgcheck { moment } else { moment.reached(seconds()) }
+}
+
+/// Notes what was seen, once all of it was taken.
+pub(super) fn note(shelf: &Shelf, repo: &Repo, moment: Moment) -> std::io::Result<()> {
+    let believed = believed(repo, moment.clone());
+    // What claims to be of the future does not replace what is known.
+    if believed != moment && believed.timestamp.is_none() {
+        return Ok(());
+    }
+    let seen = Seen { places: places_of(repo), moment: believed };
+    shelf.note(SEEN, &serde_json::to_vec(&seen).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -97,28 +127,56 @@ mod tests {
 
     #[test]
     fn what_came_before_is_older() {
-        for (now, seen, older) in [
-            (("100", 0), ("200", 0), true),
-            (("200", 0), ("200", 0), false),
-            (("201", 0), ("200", 0), false),
+        let (t, u) = ("1700000100", "1700000200");
+        for (now, seen, signed, unsigned) in [
+            ((t, 0), (u, 0), true, true),
+            ((u, 0), (u, 0), false, false),
+            ((u, 0), (t, 0), false, false),
+            (("100", 0), ("200", 0), true, true),
+            (("201", 0), ("200", 0), false, false),
             // Digits are compared as a number.
-            (("99", 0), ("100", 0), true),
-            // The revision is its publisher's word; with the same one, times tell.
-            (("201", 5), ("200", 9), false),
-            (("200", 5), ("200", 9), true),
-            (("200", 9), ("200", 5), false),
-            (("b", 5), ("a", 9), true),
-            (("b", 9), ("z", 5), false),
-            (("", 5), ("", 9), true),
-            (("", 9), ("", 9), false),
+            (("99", 0), ("100", 0), true, true),
+            // A revision that is signed, or a time, is its publisher's word; with the same one, times tell.
+            ((u, 5), (t, 9), false, false),
+            ((t, 9), (u, 5), true, true),
+            (("201", 5), ("200", 9), false, true),
+            (("200", 9), ("201", 5), true, false),
+            (("200", 5), ("200", 9), true, true),
+            (("200", 9), ("200", 5), false, false),
+            // Somebody made up a revision that no counter reaches.
+            (("8", 9), ("900000000", 5), true, false),
+            (("8", 9), (u, 5), true, false),
+            (("8", 9), (u, 0), true, false),
+            (("b", 5), ("a", 9), true, true),
+            (("b", 9), ("z", 5), false, false),
+            (("", 5), ("", 9), true, true),
+            (("", 9), ("", 9), false, false),
             // What had a time has one.
-            (("", 0), ("", 9), true),
-            (("", 0), ("200", 9), true),
-            (("", 0), ("", 0), false),
-            (("200", 0), ("", 0), false),
+            (("", 0), ("", 9), true, true),
+            (("", 0), ("200", 9), true, true),
+            (("", 0), ("", 0), false, false),
+            (("200", 0), ("", 0), false, false),
         ] {
-            let said = moment(now.0, now.1).is_before(&moment(seen.0, seen.1));
-            assert_eq!(said, older, "{now:?} {seen:?}");
+            for (is_signed, wanted) in [(true, signed), (false, unsigned)] {
+                let said = moment(now.0, now.1).is_before(&moment(seen.0, seen.1), is_signed);
+                assert_eq!(said, wanted, "{now:?} {seen:?} {is_signed}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_that_have_not_come_are_not_believed() {
+        let now = 1_800_000_000;
+        for (made, left) in [
+            (("1800000000", now), ("1800000000", now)),
+            (("7", now + AHEAD), ("7", now + AHEAD)),
+            (("7", now + AHEAD + 1), ("7", 0)),
+            (("1800259201", now), ("", now)),
+            (("18446744073709551615", u64::MAX), ("", 0)),
+            (("20270115120000", now), ("", now)),
+            (("some-day", 0), ("some-day", 0)),
+        ] {
+            assert_eq!(moment(made.0, made.1).reached(now), moment(left.0, left.1), "{made:?}");
         }
     }
 
