@@ -1,5 +1,5 @@
-//! The options of dnf.conf(5) that are known here, and what is done with those that are not: one of another
-//! package manager that is not in force is named, one that nobody knows is refused, none is passed over.
+//! The options of dnf.conf(5) that are known here, and what is done with those that are not: one that is not in force is
+//! named, what may be a known one or one of signatures, misspelt, is refused, none is passed over.
 
 use super::settings::RepoError;
 
@@ -96,8 +96,9 @@ const INDIFFERENT: &[&str] = &[
     "zchunk",
 ];
 
-/// Other options of dnf.conf(5), of dnf5, yum and zypper. They are not in force here.
+/// Other options of dnf.conf(5), of dnf5, tdnf, yum, zypper and vendors. They are not in force here.
 const FOREIGN: &[&str] = &[
+    "allow_downgrade",
     "alwaysprompt",
     "arch",
     "assumeno",
@@ -125,6 +126,7 @@ const FOREIGN: &[&str] = &[
     "exclude_from_weak",
     "exclude_from_weak_autodetect",
     "exit_on_lock",
+    "gpgcakey",
     "gpgkey_dns_verification",
     "group_package_types",
     "history_list_view",
@@ -140,6 +142,7 @@ const FOREIGN: &[&str] = &[
     "keeppackages",
     "local",
     "max_downloads_per_mirror",
+    "mddownloadpolicy",
     "mdpolicy",
     "metadata_expire_filter",
     "minrate",
@@ -151,6 +154,7 @@ const FOREIGN: &[&str] = &[
     "optional_metadata_types",
     "path",
     "persistdir",
+    "protect",
     "protect_running_kernel",
     "protected_packages",
     "proxy_auth_method",
@@ -162,11 +166,14 @@ const FOREIGN: &[&str] = &[
     "proxy_username",
     "recent",
     "releasever",
+    "report_instanceid",
     "reposdir",
     "reset_nice",
     "retries",
     "service",
+    "showdupesfromrepos",
     "skip_broken",
+    "skip_md_filelists",
     "skip_unavailable",
     "ssl_check_cert_permissions",
     "sslcacert",
@@ -204,9 +211,12 @@ pub(super) enum Where {
     Repository,
 }
 
-/// An option of another package manager, which is not in force here.
+/// An option that is not in force here.
 #[derive(Debug)]
 pub(super) struct Unknown;
+
+/// What is in the names of options that decide whose word counts.
+const DECIDING: [&str; 4] = ["gpg", "sign", "ssl", "verify"];
 
 /// dnf's booleans, in any case.
 pub(super) fn boolean(value: &str) -> Option<bool> {
@@ -254,16 +264,25 @@ fn is_known(key: &str) -> bool {
         || key.starts_with("log_")
 }
 
-/// Words for an option that nobody knows.
-fn unsupported(place: Where, key: &str) -> String {
-    let typed = key.to_ascii_lowercase();
+/// The option that is meant by one that nobody knows, if it is nearly one.
+fn near_miss(place: Where, typed: &str) -> Option<&'static str> {
     let most = if typed.len() < 6 { 1 } else { 2 };
     let table = if place == Where::Main { MAIN } else { REPO };
-    let near = |known: &str| strsim::damerau_levenshtein(&typed, known);
-    let best = table.iter().map(|(known, _)| (near(known), *known)).min();
-    match best.filter(|(distance, _)| *distance <= most) {
-        Some((_, known)) => format!("unsupported option `{key}`: did you mean `{known}`?"),
-        None => format!("unsupported option `{key}`: dnf.conf(5) has none of that name"),
+    let names = table.iter().map(|(known, _)| *known).chain(ALWAYS.iter().map(|(known, _)| *known));
+    let best = names.map(|known| (strsim::damerau_levenshtein(typed, known), known)).min();
+    best.filter(|(distance, _)| *distance <= most).map(|(_, known)| known)
+}
+
+/// Refuses an option that nobody knows where it may be a known one, or one of signatures, that is misspelt. Vendors have
+/// options of their own for their package managers.
+fn unknown(place: Where, key: &str) -> Result<Unknown, String> {
+    let typed = key.to_ascii_lowercase();
+    match near_miss(place, &typed) {
+        Some(known) => Err(format!("unsupported option `{key}`: did you mean `{known}`?")),
+        None if typed.is_empty() || DECIDING.iter().any(|word| typed.contains(word)) => {
+            Err(format!("unsupported option `{key}`: dnf.conf(5) has none of that name"))
+        }
+        None => Ok(Unknown),
     }
 }
 
@@ -274,7 +293,7 @@ pub(super) fn check(place: Where, key: &str, value: &str) -> Result<Result<(), U
         let indifferent = INDIFFERENT.contains(&key) || key.starts_with("color_") || key.starts_with("log_");
         let always = ALWAYS.iter().any(|(known, on)| *known == key && boolean(value) == Some(*on));
         if !is_known(key) {
-            return Err(unsupported(place, key));
+            return unknown(place, key).map(Err);
         }
         return Ok(if indifferent || always { Ok(()) } else { Err(Unknown) });
     };

@@ -58,7 +58,27 @@ fn what_is_not_in_force_is_unknown() {
 }
 
 #[test]
-fn what_nobody_knows_is_an_error() {
+fn options_of_vendors_are_not_in_force() {
+    for key in [
+        "report_instanceid",
+        "skip_md_filelists",
+        "mddownloadpolicy",
+        "protect",
+        "allow_downgrade",
+        "showdupesfromrepos",
+        "ui_vendor_colour",
+        "nosuch",
+    ] {
+        for place in [Where::Main, Where::Repository] {
+            assert!(check(place, key, "yes").is_ok_and(|said| said.is_err()), "{key}");
+            // Whoever types an option wants it in force.
+            assert!(check_given(place, key, key, "yes").is_err(), "{key}");
+        }
+    }
+}
+
+#[test]
+fn what_may_be_misspelt_is_an_error() {
     for (place, key, wanted) in [
         (Where::Main, "gpgchek", "did you mean `gpgcheck`?"),
         (Where::Repository, "gpg_check", "did you mean `gpgcheck`?"),
@@ -70,7 +90,10 @@ fn what_nobody_knows_is_an_error() {
         (Where::Repository, "exlcude", "did you mean `exclude`?"),
         (Where::Main, "GPGCHECK", "did you mean `gpgcheck`?"),
         (Where::Main, "signatures", "dnf.conf(5) has none of that name"),
-        (Where::Main, "nosuch", "dnf.conf(5) has none of that name"),
+        (Where::Repository, "gpg_verification", "dnf.conf(5) has none of that name"),
+        (Where::Repository, "repo_signed", "dnf.conf(5) has none of that name"),
+        (Where::Main, "sslverfy", "did you mean `sslverify`?"),
+        (Where::Repository, "ssl_certificates", "dnf.conf(5) has none of that name"),
         (Where::Main, "", "dnf.conf(5) has none of that name"),
     ] {
         let said = check(place, key, "1");

@@ -113,6 +113,17 @@ fn misspelt_settings_are_errors_that_name_the_line() {
 }
 
 #[test]
+fn options_of_vendors_are_named() {
+    let said = said_of(
+        "[a]\nbaseurl=http://x\nreport_instanceid=yes\ngpgcheck=1\n",
+        "[main]\nskip_md_filelists=1\n",
+    );
+    let repos = said.unwrap();
+    assert!(repos[0].gpgcheck);
+    assert!(repos[0].notes[0].ends_with("a.repo:3: unsupported option `report_instanceid` is not in force"));
+}
+
+#[test]
 fn both_names_of_an_option_demand_signatures() {
     const REPO: &str = "[a]\nbaseurl=http://x\n";
     for (repo, conf, wanted) in [
