@@ -124,11 +124,12 @@ impl Session {
         let everywhere: Vec<PathBuf> = std::iter::once("/".into())
             .chain(family.members().filter(|member| !member.core).map(root))
             .collect();
-        let settings = Settings::load(&family.node.path, &choice.options)?;
+        let mut settings = Settings::load(&family.node.path, &choice.options)?;
         let variables = Variables::load(&everywhere, choice.releasever.as_deref());
         let overrides =
             Overrides { options: &choice.options, from_path: &choice.from_path, main: Some(&settings) };
-        let mut repos = repo::load(&roots, &variables, overrides)?;
+        let repo::Loaded { mut repos, notes } = repo::load(&roots, &variables, overrides)?;
+        settings.notes.extend(notes);
         for (pattern, on) in &choice.switches {
             let mut any = false;
             for repo in repos.iter_mut().filter(|repo| fits(pattern, &repo.id)) {

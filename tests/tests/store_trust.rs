@@ -222,3 +222,32 @@ fn what_an_ancestor_demands_no_command_lifts() {
     dnf_conf(&ground, "n/below", "[main]\ngpgcheck=1\n");
     ground.dnf("n/below", &["-y", "--nogpgcheck", "install", "one"]).good();
 }
+
+#[test]
+fn files_of_dnf5_demand_signatures() {
+    let ground = Ground::new();
+    ground.publish("a", &[small("one", "1", &[])]);
+    ground.create("n", Some("a"));
+    ground.create("n/below", None);
+    let write = |name: &str, text: &str| drop(ground.pool.write(format!("nodes/n/etc/dnf/{name}"), text));
+    let (part, changes) = ("libdnf5.conf.d/20-site.conf", "repos.override.d/99-config_manager.repo");
+    for (name, text) in [
+        (part, "[main]\ngpgcheck=1\n"),
+        (part, "[main]\nrepo_gpgcheck=1\n"),
+        (changes, "[a]\ngpgcheck=1\n"),
+        (changes, "[*]\nrepo_gpgcheck=1\n"),
+    ] {
+        write(name, text);
+        let words = if text.contains("repo_") { "`repo_gpgcheck` is set" } else { "is not signed" };
+        refused(&ground.dnf("n", &["-y", "install", "one"]), words, text);
+        if (name, words) == (part, "is not signed") {
+            let said = ground.dnf("n/below", &["-y", "--ancestor-repos", "--nogpgcheck", "install", "one"]);
+            refused(&said, "20-site.conf demands signatures", text);
+        }
+        write(name, "");
+    }
+    write(changes, "[a]\nenabled=0\n");
+    assert_eq!(ground.dnf("n", &["-y", "install", "one"]).code, 1);
+    write(changes, "");
+    ground.dnf("n", &["-y", "install", "one"]).good();
+}

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::settings::{Overrides, RepoError, load, read, repo, sections};
+use super::settings::{Overrides, RepoError, read, repo, sections};
 use super::variables::Variables;
+use super::written::load;
 
 /// Gives a node a repository: a URL, a directory, or a `.repo` file that is copied. Returns its ids.
 pub(crate) fn add(
@@ -15,7 +16,7 @@ pub(crate) fn add(
     gpgkey: Option<&str>,
 ) -> Result<Vec<String>, RepoError> {
     let dir = root.join("etc/yum.repos.d");
-    let known = load(&[root.to_path_buf()], &Variables::default(), Overrides::default())?;
+    let known = load(&[root.to_path_buf()], &Variables::default(), Overrides::default())?.repos;
     let check = |id: &str| match known.iter().find(|repo| repo.id == id) {
         Some(repo) => Err(RepoError::Exists {
             id: id.to_owned(),
@@ -83,7 +84,7 @@ fn id_of(url: &str) -> String {
 
 /// Takes a repository away from a node.
 pub(crate) fn remove(root: &Path, id: &str) -> Result<PathBuf, RepoError> {
-    let known = load(&[root.to_path_buf()], &Variables::default(), Overrides::default())?;
+    let known = load(&[root.to_path_buf()], &Variables::default(), Overrides::default())?.repos;
     let found = known.iter().find(|repo| repo.id == id).and_then(|repo| repo.file.clone());
     let Some(path) = found else { return Err(RepoError::Unknown { id: id.to_owned() }) };
     let text = read(&path)?.unwrap_or_default();
@@ -151,7 +152,8 @@ mod tests {
             Err(RepoError::Exists { .. })
         ));
         add(root.path(), "http://host/x/", Some("x"), Some("file:///key")).unwrap();
-        let repos = load(&[root.path().to_owned()], &Variables::default(), Overrides::default()).unwrap();
+        let repos =
+            load(&[root.path().to_owned()], &Variables::default(), Overrides::default()).unwrap().repos;
         assert_eq!(repos.len(), 2);
         assert!(repos.iter().any(|repo| repo.id == "x" && repo.gpgcheck && repo.gpgkey == ["file:///key"]));
         remove(root.path(), "x").unwrap();

@@ -14,6 +14,7 @@ mod repomd;
 mod seen;
 mod settings;
 mod variables;
+mod written;
 mod xml;
 
 pub(crate) use added::{add, remove};
@@ -27,5 +28,6 @@ pub(crate) fn keys_of(repo: &Repo) -> String {
 
 pub(crate) use metadata::{Freshness, MetadataError, is_below, refresh, seconds, state_of};
 pub(crate) use packages::{Wanted, download};
-pub(crate) use settings::{Overrides, Repo, RepoError, Settings, load};
+pub(crate) use settings::{Overrides, Repo, RepoError, Settings};
 pub(crate) use variables::Variables;
+pub(crate) use written::{Loaded, load};

@@ -1,11 +1,12 @@
 //! Which repositories a node has.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ini::{self, Section};
-use super::options::{self, INHERITED, Unknown, Where, boolean, check, check_given, other_spelling};
+use super::options::{self, Unknown, Where, boolean, check, check_given, other_spelling};
 use super::variables::Variables;
 
 /// One repository.
@@ -43,10 +44,12 @@ pub(crate) struct Repo {
     pub(crate) notes: Vec<String>,
 }
 
-/// What holds for all repositories and transactions, from `etc/dnf/dnf.conf` and `--setopt`.
+/// What holds for all repositories and transactions, from `etc/dnf/dnf.conf`, dnf5's directory of such files and `--setopt`.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) values: BTreeMap<String, String>,
+    /// The file that demands signed packages, if one does.
+    pub(super) demands: Option<PathBuf>,
     /// Options that are not in force.
     pub(crate) notes: Vec<String>,
 }
@@ -116,19 +119,24 @@ pub(crate) enum RepoError {
 /// The settings of a node.
 const CONF: &str = "etc/dnf/dnf.conf";
 
+/// dnf5's parts of them. What `dnf.conf` has too holds as it is there.
+const PARTS: &str = "etc/dnf/libdnf5.conf.d";
+
 const DEFAULT_PRIORITY: i32 = 99;
 const DEFAULT_COST: i32 = 1000;
 const DEFAULT_EXPIRE: u64 = 48 * 3600;
 
 impl Settings {
-    /// Reads `etc/dnf/dnf.conf` of a node, then what the command line says.
+    /// Reads the settings of a node, then what the command line says.
     pub(crate) fn load(root: &Path, options: &[(String, String)]) -> Result<Self, RepoError> {
-        let path = root.join(CONF);
-        let (mut values, mut notes) = (BTreeMap::new(), Vec::new());
-        if let Some(text) = read(&path)? {
-            for section in sections(&path, &text)? {
+        let (mut values, mut notes, mut demands) = (BTreeMap::new(), Vec::new(), None);
+        for path in files(&root.join(PARTS), "conf")?.into_iter().chain([root.join(CONF)]) {
+            for section in sections_of(&path)? {
                 is_main(&section, &path)?;
                 notes.extend(check_section(Where::Main, &section, &path)?);
+                if gpgcheck(|key| section.get(key)) {
+                    demands = Some(path.clone());
+                }
                 values.extend(section.values.into_iter().map(|(key, value, _)| (key, value)));
             }
         }
@@ -140,7 +148,7 @@ impl Settings {
             }
             values.insert(key.clone(), value.clone());
         }
-        Ok(Self { values, notes })
+        Ok(Self { values, demands, notes })
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
@@ -153,8 +161,8 @@ impl Settings {
     }
 
     /// Whether packages of all repositories must be signed.
-    fn gpgcheck(&self) -> bool {
-        self.on("gpgcheck", false) || self.on("pkg_gpgcheck", false)
+    pub(super) fn gpgcheck(&self) -> bool {
+        gpgcheck(|key| self.get(key))
     }
 
     /// A number.
@@ -166,6 +174,11 @@ impl Settings {
     pub(crate) fn list(&self, key: &str) -> Vec<String> {
         options::list(self.get(key).unwrap_or_default())
     }
+}
+
+/// Whether packages must be signed, in either spelling.
+fn gpgcheck<'a>(get: impl Fn(&str) -> Option<&'a str>) -> bool {
+    ["gpgcheck", "pkg_gpgcheck"].into_iter().any(|key| get(key).and_then(boolean).unwrap_or(false))
 }
 
 /// Refuses any other section of `dnf.conf`: what stands there would not be in force.
@@ -183,7 +196,7 @@ fn is_main(section: &Section, path: &Path) -> Result<(), RepoError> {
 }
 
 /// Checks every option of a section. Returns words for those that are not in force.
-fn check_section(place: Where, section: &Section, path: &Path) -> Result<Vec<String>, RepoError> {
+pub(super) fn check_section(place: Where, section: &Section, path: &Path) -> Result<Vec<String>, RepoError> {
     let mut notes = Vec::new();
     for (key, value, line) in &section.values {
         match check(place, key, value) {
@@ -206,104 +219,34 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, RepoError> {
         Ok(_) => {
             Err(RepoError::File { path: path.to_owned(), source: std::io::Error::other("more than 1 MiB") })
         }
-        Err(error)
-            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
-        {
-            Ok(None)
-        }
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(source) => Err(RepoError::File { path: path.to_owned(), source }),
     }
 }
 
+/// The files of a directory with an extension, by name.
+pub(super) fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, RepoError> {
+    let failed = |source| RepoError::File { path: dir.to_owned(), source };
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>();
+    let mut paths = paths.map_err(failed)?;
+    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
+    paths.sort();
+    Ok(paths)
+}
+
+pub(super) fn sections_of(path: &Path) -> Result<Vec<Section>, RepoError> {
+    read(path)?.map_or_else(|| Ok(Vec::new()), |text| sections(path, &text))
+}
+
 pub(super) fn sections(path: &Path, text: &str) -> Result<Vec<Section>, RepoError> {
     ini::parse(text).map_err(|(line, message)| RepoError::Line { path: path.to_owned(), line, message })
-}
-
-/// The repositories in `etc/yum.repos.d` of some roots, the last root's winning, and those of the command
-/// line.
-pub(crate) fn load(
-    roots: &[PathBuf],
-    variables: &Variables,
-    overrides: Overrides<'_>,
-) -> Result<Vec<Repo>, RepoError> {
-    let mut repos: BTreeMap<String, (Section, PathBuf)> = BTreeMap::new();
-    let mut bound: BTreeMap<String, (Option<PathBuf>, bool)> = BTreeMap::new();
-    for (at, root) in roots.iter().enumerate() {
-        // What an ancestor demands of its repositories holds where others use them.
-        let own = if at + 1 < roots.len() { Some(Settings::load(root, &[])?) } else { None };
-        let demands =
-            own.map(|own| (own.gpgcheck().then(|| root.join(CONF)), own.on("repo_gpgcheck", false)));
-        let demands = demands.unwrap_or_default();
-        let dir = root.join("etc/yum.repos.d");
-        let mut files: Vec<PathBuf> =
-            std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        files.retain(|path| path.extension().is_some_and(|extension| extension == "repo"));
-        files.sort();
-        for path in files {
-            let Some(text) = read(&path)? else { continue };
-            for section in sections(&path, &text)? {
-                // What is wrong in a file is so whether or not another one takes its place.
-                let id = repo(&section, &path, variables)?.id;
-                bound.insert(id.clone(), demands.clone());
-                repos.insert(id, (section, path.clone()));
-            }
-        }
-    }
-    for (id, url) in overrides.from_path {
-        let url = if url.contains("://") {
-            variables.expand(url).replace(' ', "%20")
-        } else {
-            super::added::url_of(url)
-        };
-        let section = Section { name: id.clone(), line: 0, values: vec![("baseurl".into(), url, 0)] };
-        bound.remove(id);
-        repos.insert(id.clone(), (section, PathBuf::from("--repofrompath")));
-    }
-    set(&mut repos, overrides.options)?;
-    let mut found = Vec::new();
-    for (mut section, path) in repos.into_values() {
-        for key in INHERITED {
-            let main = overrides.main.and_then(|main| main.get(key));
-            if let Some(value) = main.filter(|_| section.get(key).is_none()) {
-                section.values.push((key.to_owned(), value.to_owned(), section.line));
-            }
-        }
-        let mut repo = repo(&section, &path, variables)?;
-        if let Some(main) = overrides.main {
-            repo.gpgcheck |= main.gpgcheck();
-            repo.repo_gpgcheck |= main.on("repo_gpgcheck", false);
-        }
-        let (packages, metadata) = bound.remove(&repo.id).unwrap_or_default();
-        repo.gpgcheck |= packages.is_some();
-        repo.demanded = packages;
-        repo.repo_gpgcheck |= metadata;
-        repo.file = repo.file.filter(|_| section.line > 0);
-        found.push(repo);
-    }
-    Ok(found)
-}
-
-/// `--setopt=ID.KEY=VALUE`. The id may have dots in it, and may be a glob.
-fn set(
-    repos: &mut BTreeMap<String, (Section, PathBuf)>,
-    options: &[(String, String)],
-) -> Result<(), RepoError> {
-    for (given, value) in options {
-        let Some((pattern, key)) = given.rsplit_once('.') else { continue };
-        check_given(Where::Repository, given, key, value)?;
-        let mut fitting = repos.iter_mut().filter(|(id, _)| crate::session::fits(pattern, id)).peekable();
-        if fitting.peek().is_none() {
-            let reason = format!("no repository matches `{pattern}`: red-repolist --all lists them");
-            return Err(RepoError::Option { given: format!("{given}={value}"), reason });
-        }
-        for (_, (section, _)) in fitting {
-            // Two spellings of one option: the command line's is the last word.
-            let other = other_spelling(key);
-            section.values.retain(|(known, _, _)| known != key && Some(known.as_str()) != other);
-            section.values.push((key.to_owned(), value.clone(), section.line));
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn repo(section: &Section, path: &Path, variables: &Variables) -> Result<Repo, RepoError> {

@@ -1,3 +1,5 @@
+use super::super::variables::Variables;
+use super::super::written::load;
 use super::*;
 
 #[test]
@@ -40,7 +42,7 @@ fn options_reach_every_repository() {
         let (options, from) = (pairs(options), pairs(from));
         let main = Settings::load(root.path(), &options)?;
         let overrides = Overrides { options: &options, from_path: &from, main: Some(&main) };
-        load(&[root.path().to_owned()], &Variables::default(), overrides).map(|repos| (main, repos))
+        load(&[root.path().to_owned()], &Variables::default(), overrides).map(|loaded| (main, loaded.repos))
     };
     let (settings, repos) = all(&[("a.b.includepkgs", "x, y")], &[("u", "/dir")]).unwrap();
     assert!(settings.notes[0].contains("dnf.conf:6: unsupported option `retries`"), "{:?}", settings.notes);
@@ -89,7 +91,8 @@ fn said_of(repo: &str, conf: &str) -> Result<Vec<Repo>, String> {
     std::fs::write(root.path().join("etc/dnf/dnf.conf"), conf).unwrap();
     let main = Settings::load(root.path(), &[]).map_err(|error| error.to_string())?;
     let overrides = Overrides { main: Some(&main), ..Overrides::default() };
-    load(&[root.path().to_owned()], &Variables::default(), overrides).map_err(|error| error.to_string())
+    let loaded = load(&[root.path().to_owned()], &Variables::default(), overrides);
+    loaded.map(|loaded| loaded.repos).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -164,9 +167,56 @@ fn settings_of_ancestors_bind_their_repositories() {
         std::fs::write(parent.path().join("etc/dnf/dnf.conf"), format!("[main]\n{conf}\n")).unwrap();
         let main = Settings::load(child.path(), &[]).unwrap();
         let overrides = Overrides { main: Some(&main), ..Overrides::default() };
-        let repos = load(&roots, &Variables::default(), overrides).unwrap();
+        let repos = load(&roots, &Variables::default(), overrides).unwrap().repos;
         let found: Vec<_> =
             repos.iter().map(|repo| (repo.id.as_str(), repo.gpgcheck, repo.repo_gpgcheck)).collect();
         assert_eq!(found, [("own", false, false), ("theirs", packages, metadata)], "{conf}");
+    }
+}
+
+#[test]
+fn files_of_dnf5_are_in_force() {
+    let root = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = root.path().join("etc").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("yum.repos.d/a.repo", "[a]\nbaseurl=http://x\ngpgcheck=0\n[b]\nbaseurl=http://x\n");
+    let all = || {
+        let main = Settings::load(root.path(), &[]).map_err(|error| error.to_string())?;
+        let overrides = Overrides { main: Some(&main), ..Overrides::default() };
+        let loaded = load(&[root.path().to_owned()], &Variables::default(), overrides);
+        loaded.map(|loaded| (main, loaded)).map_err(|error| error.to_string())
+    };
+    write("dnf/libdnf5.conf.d/20-a.conf", "[main]\ngpgcheck=1\nbest=0\n");
+    write("dnf/libdnf5.conf.d/30-a.conf", "[main]\nbest=1\ntsflags=nodocs\n");
+    write("dnf/libdnf5.conf.d/90.disabled", "[main]\nbest=maybe\n");
+    let (main, loaded) = all().unwrap();
+    assert!(loaded.repos.iter().all(|repo| repo.gpgcheck) && main.on("best", false));
+    write("dnf/dnf.conf", "[main]\ngpgcheck=0\nbest=0\n");
+    let (main, loaded) = all().unwrap();
+    assert!(!loaded.repos[0].gpgcheck && !main.on("best", true) && main.get("tsflags") == Some("nodocs"));
+    let changes = "[*]\npkg_gpgcheck=1\n[b]\nenabled=0\nretries=3\n[gone]\nrepo_gpgcheck=1\n";
+    write("dnf/repos.override.d/99-config_manager.repo", changes);
+    let (_, loaded) = all().unwrap();
+    assert!(loaded.repos.iter().all(|repo| repo.notes.is_empty()), "{loaded:?}");
+    let found: Vec<_> = loaded.repos.iter().map(|repo| (repo.gpgcheck, repo.enabled)).collect();
+    assert_eq!(found, [(true, true), (true, false)]);
+    for words in
+        ["manager.repo:5: unsupported option `retries`", "manager.repo:6: no repository matches `gone`"]
+    {
+        assert!(loaded.notes.iter().any(|note| note.contains(words)), "{words}: {:?}", loaded.notes);
+    }
+    for (name, text, wanted) in [
+        ("dnf/libdnf5.conf.d/20-a.conf", "[main]\ngpgchek=1\n", "20-a.conf:2: unsupported option `gpgchek`"),
+        ("dnf/libdnf5.conf.d/20-a.conf", "[mian]\n", "20-a.conf:1: unsupported section"),
+        ("dnf/repos.override.d/a.repo", "[a]\nrepo_gpgchek=1\n", "a.repo:2: unsupported option"),
+        ("dnf/repos.override.d/a.repo", "[a]\ngpgcheck=maybe\n", "a.repo:2: invalid value"),
+    ] {
+        write(name, text);
+        let said = all().unwrap_err();
+        assert!(said.contains(wanted), "{said}");
+        write(name, "");
     }
 }

@@ -1,0 +1,144 @@
+//! The repositories of a family, out of all files that have a say.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::ini::Section;
+use super::options::{INHERITED, Where, check, check_given, other_spelling};
+use super::settings::{Overrides, Repo, RepoError, Settings, check_section, files, repo, sections_of};
+use super::variables::Variables;
+
+/// The repositories of a node.
+const REPOS: &str = "etc/yum.repos.d";
+
+/// What dnf5 changes of repositories: sections with ids or globs, after all files of repositories.
+const CHANGES: &str = "etc/dnf/repos.override.d";
+
+/// Repositories, and what is to be told of their files.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) repos: Vec<Repo>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// A repository as it is written.
+#[derive(Clone, Debug, Default)]
+struct Written {
+    section: Section,
+    path: PathBuf,
+    /// The file that demands signed packages of repositories of its node, which is another one.
+    packages: Option<PathBuf>,
+    /// The same of metadata.
+    metadata: bool,
+}
+
+impl Written {
+    /// Gives an option another value, in whichever spelling it had one.
+    fn set(&mut self, key: &str, value: &str) {
+        let other = other_spelling(key);
+        self.section.values.retain(|(known, _, _)| known != key && Some(known.as_str()) != other);
+        self.section.values.push((key.to_owned(), value.to_owned(), self.section.line));
+    }
+}
+
+/// The repositories in `etc/yum.repos.d` of some roots, the last root's winning, and those of the command
+/// line.
+pub(crate) fn load(
+    roots: &[PathBuf],
+    variables: &Variables,
+    overrides: Overrides<'_>,
+) -> Result<Loaded, RepoError> {
+    let mut written: BTreeMap<String, Written> = BTreeMap::new();
+    let mut loaded = Loaded::default();
+    for (at, root) in roots.iter().enumerate() {
+        // What an ancestor demands of its repositories holds where others use them.
+        let own = if at + 1 < roots.len() { Some(Settings::load(root, &[])?) } else { None };
+        let metadata = own.as_ref().is_some_and(|own| own.on("repo_gpgcheck", false));
+        let packages = own.filter(Settings::gpgcheck).and_then(|own| own.demands);
+        for path in files(&root.join(REPOS), "repo")? {
+            for section in sections_of(&path)? {
+                // What is wrong in a file is so whether or not another one takes its place.
+                let id = repo(&section, &path, variables)?.id;
+                let (packages, path) = (packages.clone(), path.clone());
+                written.insert(id, Written { section, path, packages, metadata });
+            }
+        }
+        change(&mut written, root, variables, &mut loaded.notes)?;
+    }
+    for (id, url) in overrides.from_path {
+        let url = if url.contains("://") {
+            variables.expand(url).replace(' ', "%20")
+        } else {
+            super::added::url_of(url)
+        };
+        let section = Section { name: id.clone(), line: 0, values: vec![("baseurl".into(), url, 0)] };
+        let path = PathBuf::from("--repofrompath");
+        written.insert(id.clone(), Written { section, path, ..Written::default() });
+    }
+    set(&mut written, overrides.options)?;
+    for repo in written.into_values() {
+        loaded.repos.push(finish(repo, variables, overrides.main)?);
+    }
+    Ok(loaded)
+}
+
+/// A repository with what holds for all of them.
+fn finish(mut written: Written, variables: &Variables, main: Option<&Settings>) -> Result<Repo, RepoError> {
+    for key in INHERITED {
+        let value = main.and_then(|main| main.get(key));
+        if let Some(value) = value.filter(|_| written.section.get(key).is_none()) {
+            written.set(key, value);
+        }
+    }
+    let mut repo = repo(&written.section, &written.path, variables)?;
+    repo.gpgcheck |= written.packages.is_some() || main.is_some_and(Settings::gpgcheck);
+    repo.repo_gpgcheck |= written.metadata || main.is_some_and(|main| main.on("repo_gpgcheck", false));
+    repo.demanded = written.packages;
+    repo.file = repo.file.filter(|_| written.section.line > 0);
+    Ok(repo)
+}
+
+/// dnf5's changes of repositories, in the files of a node. They are for its own and those above it.
+fn change(
+    repos: &mut BTreeMap<String, Written>,
+    root: &Path,
+    variables: &Variables,
+    notes: &mut Vec<String>,
+) -> Result<(), RepoError> {
+    for path in files(&root.join(CHANGES), "repo")? {
+        for section in sections_of(&path)? {
+            notes.extend(check_section(Where::Repository, &section, &path)?);
+            let pattern = variables.expand(&section.name);
+            let mut fitting =
+                repos.iter_mut().filter(|(id, _)| crate::session::fits(&pattern, id)).peekable();
+            if fitting.peek().is_none() {
+                let place = format!("{}:{}", path.display(), section.line);
+                notes.push(format!("{place}: no repository matches `{pattern}`"));
+            }
+            for (_, written) in fitting {
+                let values = section.values.iter().map(|(key, value, _)| (key, value));
+                let in_force =
+                    |key: &str, value: &str| matches!(check(Where::Repository, key, value), Ok(Ok(())));
+                values
+                    .filter(|(key, value)| in_force(key, value))
+                    .for_each(|(key, value)| written.set(key, value));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `--setopt=ID.KEY=VALUE`. The id may have dots in it, and may be a glob.
+fn set(repos: &mut BTreeMap<String, Written>, options: &[(String, String)]) -> Result<(), RepoError> {
+    for (given, value) in options {
+        let Some((pattern, key)) = given.rsplit_once('.') else { continue };
+        check_given(Where::Repository, given, key, value)?;
+        let mut fitting = repos.iter_mut().filter(|(id, _)| crate::session::fits(pattern, id)).peekable();
+        if fitting.peek().is_none() {
+            let reason = format!("no repository matches `{pattern}`: red-repolist --all lists them");
+            return Err(RepoError::Option { given: format!("{given}={value}"), reason });
+        }
+        fitting.for_each(|(_, written)| written.set(key, value));
+    }
+    Ok(())
+}
