@@ -30,8 +30,15 @@ pub(super) fn parse(text: &str) -> Result<Vec<Section>, (usize, String)> {
             continue;
         }
         if raw.starts_with([' ', '\t'])
-            && let Some((_, value, _)) = sections.last_mut().and_then(|section| section.values.last_mut())
+            && let Some((before, value, _)) =
+                sections.last_mut().and_then(|section| section.values.last_mut())
         {
+            if let Some(key) = option_in(trimmed) {
+                return Err((
+                    line,
+                    format!("`{key}` is indented, and so part of `{before}`: remove the blanks before it"),
+                ));
+            }
             value.push('\n');
             value.push_str(trimmed);
             continue;
@@ -56,9 +63,43 @@ pub(super) fn parse(text: &str) -> Result<Vec<Section>, (usize, String)> {
     Ok(sections)
 }
 
+/// The option that a line sets if it is no part of a value. A value may well have `=` in it, but hardly the name of an
+/// option before.
+fn option_in(line: &str) -> Option<String> {
+    let key = line.split_once('=')?.0.trim().to_ascii_lowercase();
+    let is_word = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    (is_word && (super::options::is_known(&key) || super::options::decides(&key))).then_some(key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::parse;
+
+    #[test]
+    fn an_indented_option_is_no_part_of_a_value() {
+        for (option, key) in [
+            ("gpgcheck=1", "gpgcheck"),
+            ("GPGCheck = 1", "gpgcheck"),
+            ("pkg_gpgcheck=1", "pkg_gpgcheck"),
+            ("repo_gpgchek=1", "repo_gpgchek"),
+            ("sslverify=1", "sslverify"),
+            ("enabled=0", "enabled"),
+            ("excludepkgs=a", "excludepkgs"),
+        ] {
+            for blanks in [" ", "\t", "    "] {
+                let (line, words) = parse(&format!("[a]\nname=x\n{blanks}{option}\n")).unwrap_err();
+                assert_eq!(
+                    (line, words.starts_with(&format!("`{key}` is indented, and so part of `name`"))),
+                    (3, true),
+                    "{words}"
+                );
+            }
+        }
+        // Nothing before it that it could be part of.
+        assert_eq!(parse("[a]\n gpgcheck=1\n").unwrap()[0].get("gpgcheck"), Some("1"));
+        let text = "[a]\nbaseurl=http://x/\n  http://y/?gpgcheck=1\n  other=1\n";
+        assert_eq!(parse(text).unwrap()[0].list("baseurl"), ["http://x/", "http://y/?gpgcheck=1", "other=1"]);
+    }
 
     #[test]
     fn reads_sections_and_lists() {

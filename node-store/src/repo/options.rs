@@ -255,13 +255,18 @@ pub(super) fn other_spelling(key: &str) -> Option<&'static str> {
 }
 
 /// Whether some package manager has an option of that name.
-fn is_known(key: &str) -> bool {
+pub(super) fn is_known(key: &str) -> bool {
     MAIN.iter().chain(REPO).any(|(known, _)| *known == key)
         || ALWAYS.iter().any(|(known, _)| *known == key)
         || INDIFFERENT.contains(&key)
         || FOREIGN.contains(&key)
         || key.starts_with("color_")
         || key.starts_with("log_")
+}
+
+/// Whether an option of that name would decide whose word counts.
+pub(super) fn decides(key: &str) -> bool {
+    DECIDING.iter().any(|word| key.contains(word))
 }
 
 /// The option that is meant by one that nobody knows, if it is nearly one.
@@ -279,7 +284,7 @@ fn unknown(place: Where, key: &str) -> Result<Unknown, String> {
     let typed = key.to_ascii_lowercase();
     match near_miss(place, &typed) {
         Some(known) => Err(format!("unsupported option `{key}`: did you mean `{known}`?")),
-        None if typed.is_empty() || DECIDING.iter().any(|word| typed.contains(word)) => {
+        None if typed.is_empty() || decides(&typed) => {
             Err(format!("unsupported option `{key}`: dnf.conf(5) has none of that name"))
         }
         None => Ok(Unknown),
