@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::settings::{Overrides, RepoError, read, repo, sections};
 use super::variables::Variables;
-use super::written::load;
+use super::written::{load, misplaced};
 
 /// Gives a node a repository: a URL, a directory, or a `.repo` file that is copied. Returns its ids.
 pub(crate) fn add(
@@ -27,10 +27,14 @@ pub(crate) fn add(
     if given.ends_with(".repo") && !given.contains("://") {
         let path = Path::new(given);
         let Some(text) = read(path)? else { return Err(RepoError::NoPlace { given: given.to_owned() }) };
-        let ids: Vec<String> = sections(path, &text)?.into_iter().map(|section| section.name).collect();
-        ids.iter().try_for_each(|id| check(id))?;
+        let mut ids = Vec::new();
         for section in sections(path, &text)? {
+            if misplaced(&section, path)?.is_some() {
+                continue;
+            }
+            check(&section.name)?;
             repo(&section, path, &Variables::default())?;
+            ids.push(section.name);
         }
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("added.repo");
         write(&dir, name, &text)?;

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::ini::Section;
-use super::options::{INHERITED, Where, check, check_given, other_spelling};
+use super::options::{INHERITED, Where, check, check_given, decides, other_spelling};
 use super::settings::{Overrides, Repo, RepoError, Settings, check_section, files, repo, sections_of};
 use super::variables::Variables;
 
 /// The repositories of a node.
 const REPOS: &str = "etc/yum.repos.d";
+
+/// Options that tell where a repository is.
+const PLACES: [&str; 3] = ["baseurl", "metalink", "mirrorlist"];
 
 /// What dnf5 changes of repositories: sections with ids or globs, after all files of repositories.
 const CHANGES: &str = "etc/dnf/repos.override.d";
@@ -57,6 +60,10 @@ pub(crate) fn load(
         let packages = own.filter(Settings::gpgcheck).and_then(|own| own.demands);
         for path in files(&root.join(REPOS), "repo")? {
             for section in sections_of(&path)? {
+                if let Some(note) = misplaced(&section, &path)? {
+                    loaded.notes.push(note);
+                    continue;
+                }
                 // What is wrong in a file is so whether or not another one takes its place.
                 let id = repo(&section, &path, variables)?.id;
                 let (packages, path) = (packages.clone(), path.clone());
@@ -80,6 +87,24 @@ pub(crate) fn load(
         loaded.repos.push(finish(repo, variables, overrides.main)?);
     }
     Ok(loaded)
+}
+
+/// Words for a `[main]` among repositories that is none, which is passed over, as by dnf; an error where signatures hang on
+/// it.
+pub(super) fn misplaced(section: &Section, path: &Path) -> Result<Option<String>, RepoError> {
+    let is_repo = PLACES.iter().any(|key| section.get(key).is_some());
+    if section.name != "main" || is_repo {
+        return Ok(None);
+    }
+    if let Some((key, _, line)) = section.values.iter().find(|(key, _, _)| decides(key)) {
+        let message =
+            format!("`{key}` of `[main]` is not in force among repositories: etc/dnf/dnf.conf is its place");
+        return Err(RepoError::Line { path: path.to_owned(), line: *line, message });
+    }
+    let place = format!("{}:{}", path.display(), section.line);
+    Ok(Some(format!(
+        "{place}: section `[main]` is not in force among repositories: etc/dnf/dnf.conf is its place"
+    )))
 }
 
 /// A repository with what holds for all of them.
@@ -107,6 +132,12 @@ fn change(
 ) -> Result<(), RepoError> {
     for path in files(&root.join(CHANGES), "repo")? {
         for section in sections_of(&path)? {
+            if !repos.contains_key("main")
+                && let Some(note) = misplaced(&section, &path)?
+            {
+                notes.push(note);
+                continue;
+            }
             notes.extend(check_section(Where::Repository, &section, &path)?);
             let pattern = variables.expand(&section.name);
             let mut fitting =

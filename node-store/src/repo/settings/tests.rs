@@ -220,3 +220,35 @@ fn files_of_dnf5_are_in_force() {
         write(name, "");
     }
 }
+
+#[test]
+fn a_main_section_among_repositories_is_passed_over() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("etc/yum.repos.d/a.repo");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let load = |main: &str| {
+        std::fs::write(&path, format!("[main]\n{main}\n[a]\nbaseurl=http://x\n")).unwrap();
+        load(&[root.path().to_owned()], &Variables::default(), Overrides::default())
+    };
+    for main in ["", "enabled=1", "best=1\nexlcude=x"] {
+        let loaded = load(main).unwrap();
+        assert_eq!((loaded.repos.len(), loaded.repos[0].id.as_str()), (1, "a"), "{main}");
+        assert!(loaded.notes[0].contains("a.repo:1: section `[main]` is not in force"), "{:?}", loaded.notes);
+    }
+    for key in ["gpgcheck", "repo_gpgcheck", "pkg_gpgcheck", "localpkg_gpgcheck", "gpgchek", "sslverify"] {
+        let said = load(&format!("best=1\n{key}=1")).unwrap_err().to_string();
+        assert!(said.contains(&format!("a.repo:3: `{key}` of `[main]` is not in force")), "{said}");
+    }
+    // Somebody calls a repository so.
+    let loaded = load("baseurl=http://y\ngpgcheck=1").unwrap();
+    let found: Vec<_> = loaded.repos.iter().map(|repo| (repo.id.as_str(), repo.gpgcheck)).collect();
+    assert_eq!((found, loaded.notes.len()), (vec![("a", false), ("main", true)], 0));
+    // One that is added.
+    let (node, given) = (tempfile::tempdir().unwrap(), root.path().join("b.repo"));
+    for (main, good) in [("best=1", true), ("gpgcheck=1", false)] {
+        std::fs::write(&given, format!("[main]\n{main}\n[b]\nbaseurl=http://x\n")).unwrap();
+        let said = crate::repo::add(node.path(), given.to_str().unwrap(), None, None);
+        assert_eq!(said.ok(), good.then(|| vec!["b".to_owned()]), "{main}");
+        std::fs::remove_dir_all(node.path().join("etc")).unwrap_or_default();
+    }
+}
