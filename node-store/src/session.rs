@@ -64,16 +64,20 @@ pub(crate) enum SessionError {
 /// What is wrong with a repository, and with which.
 fn of_repo(id: &str, error: &MetadataError) -> String {
     match error {
-        MetadataError::NotHere { .. } | MetadataError::Signature { .. } | MetadataError::Older { .. } => {
-            error.to_string()
-        }
+        MetadataError::NotHere { .. }
+        | MetadataError::Key { .. }
+        | MetadataError::Signature { .. }
+        | MetadataError::Older { .. } => error.to_string(),
         _ => format!("repository `{id}`: {error}"),
     }
 }
 
 /// How a command goes on without a repository that does not answer. From one whose answer failed a check, nothing leads on
-/// but its publisher.
+/// but its publisher, and from one without a key to check with, only the key.
 fn without(id: &str, error: &MetadataError, had: bool) -> String {
+    if matches!(error, MetadataError::Key { .. }) {
+        return "nothing of it is used".into();
+    }
     if matches!(
         error,
         MetadataError::Signature { .. }
@@ -344,6 +348,10 @@ mod tests {
             assert!(said.contains("repository `a`") && said.contains("nothing of it is used"), "{said}");
             assert!(!said.contains("-C") && !said.contains("=0") && !said.contains("=1"), "{shown}: {said}");
         }
+        // What there is to be done about a key is said of the key.
+        let key = MetadataError::Key { id: "a".into(), reason: "r".into() };
+        let said = SessionError::Stale("a".into(), key.into()).to_string();
+        assert_eq!(said, "repository `a`: r\nnothing of it is used");
         // Publishers do go back.
         let older = MetadataError::Older { id: "a".into(), now: "n".into(), seen: "s".into() };
         let said = SessionError::Stale("a".into(), older.into()).to_string();

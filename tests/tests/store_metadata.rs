@@ -120,6 +120,42 @@ fn a_key_that_is_revoked_later_signs_nothing_any_more() {
     refused(&ground.dnf("n", &["makecache"]), "is revoked", "the same metadata");
 }
 
+/// What is wrong with the URL of a key is nothing that the publisher of metadata can do anything about.
+#[test]
+fn a_key_that_cannot_be_had_is_named() {
+    let ground = Ground::new();
+    let signer = Signer::new(&ground);
+    ground.publish("a", &[small("one", "1")]);
+    let repomd = ground.repo("a").join("repodata/repomd.xml");
+    let key = signer.key("vendor");
+    fs::write(repomd.with_extension("xml.asc"), signer.sign_apart(&[&key], &repomd, &[]))
+        .expect("it is ours");
+    let url = server(|_, _| ("403 Forbidden".into(), Vec::new()));
+    let page = ground.pool.write("page.html", "<html>404</html>");
+    let page = format!("file://{}", page.display());
+    for (at, (key, why)) in [
+        ("file:///nosuch.asc", "No such file"),
+        ("/nosuch.asc", "No such file"),
+        (&*format!("{url}/key.asc"), "the server answers 403"),
+        (&page, "no OpenPGP public key in it"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let text =
+            format!("[a]\nbaseurl=file://{}\nrepo_gpgcheck=1\ngpgkey={key}\n", ground.repo("a").display());
+        let name = format!("n{at}");
+        let file = node(&ground, &name, &text);
+        let said = ground.dnf(&name, &["-y", "makecache"]);
+        let start =
+            format!("repository `a`: a key that `gpgkey` of {} names cannot be used: ", file.display());
+        refused(&said, &start, key);
+        let whole =
+            said.err.lines().any(|line| line.contains(&start) && line.contains(key) && line.contains(why));
+        assert!(whole && !said.err.contains("publishes"), "{key}: {}", said.err);
+    }
+}
+
 /// Whoever writes a key file without the vendor's secret key cannot give the vendor another subkey.
 #[test]
 fn subkeys_that_their_key_did_not_sign_sign_no_metadata() {

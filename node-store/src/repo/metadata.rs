@@ -60,6 +60,14 @@ pub(crate) enum MetadataError {
         /// What was seen.
         seen: String,
     },
+    /// There is no key to verify them with.
+    #[error("repository `{id}`: {reason}")]
+    Key {
+        /// Its id.
+        id: String,
+        /// Which key, and why.
+        reason: String,
+    },
     /// The metadata are not signed by a key of the repository.
     #[error("repository `{id}`: {reason}")]
     Signature {

@@ -140,7 +140,8 @@ impl Place<'_> {
             .fetch(&target, &Known::default(), &mut |_| ())
             .map_err(|error| bad(format!("`repo_gpgcheck` is set, and there is no signature: {error}")))?;
         let signature = dir.read(&target.name)?;
-        let keys = keys(self.repo).map_err(bad)?;
+        let no_key = |reason| MetadataError::Key { id: self.repo.id.clone(), reason };
+        let keys = keys(self.repo).map_err(no_key)?;
         match super::keys::verifies(repomd, &signature, &keys).map_err(bad)? {
             None => Ok(()),
             Some(why) if why.is_empty() => Err(bad("repomd.xml is not signed by any of its keys".into())),

@@ -2,7 +2,7 @@
 //! package or scriptlet reaches.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Session;
 use crate::beneath::Dir;
@@ -15,31 +15,30 @@ use crate::transaction::Talk;
 const AGREED: &str = "metadata-keys.json";
 
 impl Session {
-    /// The key files of a repository, fetched.
-    pub(crate) fn keys(&self, repo: &Repo) -> Result<Vec<PathBuf>, String> {
+    /// The keys of a repository, file by file, fetched.
+    pub(crate) fn keys(&self, repo: &Repo) -> Result<Vec<Vec<Found>>, String> {
         let shelf = self.family.cache.make(&repo::keys_of(repo)).map_err(|error| error.to_string())?;
         let dir = shelf.dir();
         let fetcher = Fetcher::new(repo).map_err(|error| error.to_string())?;
-        let mut paths = Vec::new();
+        let mut found = Vec::new();
         for (at, url) in repo.gpgkey.iter().enumerate() {
             let name = format!("{at}.asc");
             let path = dir.path().join(&name);
             let url = if url.contains("://") { url.clone() } else { format!("file://{url}") };
             let target = Target { urls: vec![url], dir, name, size: None, most: 1 << 20, checksum: None };
-            fetcher.fetch(&target, &Default::default(), &mut |_| ()).map_err(|error| error.to_string())?;
-            paths.push(path);
+            fetcher.fetch(&target, &Default::default(), &mut |_| ()).map_err(|error| no_key(repo, &error))?;
+            let shown = path.display().to_string();
+            // Where it came from says more than where it is kept.
+            let named = |why: String| no_key(repo, &why.replace(&shown, &target.urls[0]));
+            found.push(fingerprints(&path).map_err(named)?);
         }
-        Ok(paths)
+        Ok(found)
     }
 
     /// The keys that metadata of a repository may be signed with, armored, once the person agreed to those that are new.
     pub(super) fn metadata_keys(&self, repo: &Repo, talk: &mut dyn Talk) -> Result<Vec<String>, String> {
-        let mut all: Vec<Found> = Vec::new();
-        for path in self.keys(repo)? {
-            all.extend(fingerprints(&path)?);
-        }
-        let (found, strange): (Vec<Found>, Vec<Found>) =
-            all.into_iter().partition(|key| key.known && key.verifies);
+        let all = self.keys(repo)?.into_iter().flatten();
+        let (found, strange): (Vec<Found>, Vec<Found>) = all.partition(|key| key.known && key.verifies);
         if found.is_empty() {
             return Err(match strange.first() {
                 Some(key) => {
@@ -106,6 +105,12 @@ impl Session {
         }
         known
     }
+}
+
+/// Words for a key that cannot be used, which nobody but whoever named it can do anything about.
+fn no_key(repo: &Repo, why: &impl std::fmt::Display) -> String {
+    let file = repo.file.as_ref().map(|file| format!(" of {}", file.display())).unwrap_or_default();
+    format!("a key that `gpgkey`{file} names cannot be used: {why}")
 }
 
 fn agreed_in(node: &Path) -> BTreeSet<String> {

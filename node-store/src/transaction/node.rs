@@ -13,7 +13,7 @@ use crate::beneath::Dir;
 use crate::generation::{self, At, Left, Stage, Store};
 use crate::history::{About, Record, now};
 use crate::plan::{Action, Change};
-use crate::repo::{FetchError, Found, Wanted, download, fingerprints, state_of};
+use crate::repo::{FetchError, Found, Wanted, download, state_of};
 use crate::rpm::database::{Contents, renew_index};
 use crate::rpm::{self, Done, Erase, Event, Install, Job, TrustedKey};
 use crate::session::Session;
@@ -320,9 +320,8 @@ impl One<'_> {
         let mut import = Vec::new();
         for repo in repos.into_iter().filter_map(|id| self.session.repo(id)) {
             let failed = |reason| TransactionError::Key { id: repo.id.clone(), reason };
-            for path in self.session.keys(repo).map_err(failed)? {
-                let (found, strange): (Vec<Found>, Vec<Found>) =
-                    fingerprints(&path).map_err(failed)?.into_iter().partition(|key| key.known);
+            for file in self.session.keys(repo).map_err(failed)? {
+                let (found, strange): (Vec<Found>, Vec<Found>) = file.into_iter().partition(|key| key.known);
                 if found.is_empty() {
                     return Err(failed("none is of a kind that this version of rpm knows".into()));
                 }
