@@ -184,7 +184,10 @@ impl Stage {
     pub fn sweep(&self) -> bool {
         let listed = self.runtime(["list", "-q"]);
         for id in listed.out.lines() {
-            self.runtime(["delete", "--force", id]);
+            let removed = self.runtime(["delete", "--force", id]);
+            if removed.code != 0 {
+                crate::progress(&format!("{id} could not be removed: {}", removed.err));
+            }
         }
         listed.out.is_empty()
     }
@@ -224,7 +227,7 @@ impl Stage {
             }
         }
         let pattern = format!("*red-runtime/{id}-*");
-        let cgroups = run(Command::new("find").args(["/sys/fs/cgroup", "-path", &pattern]));
+        let cgroups = run(Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-path", &pattern]));
         found.extend(cgroups.out.lines().map(str::to_owned));
         let states = fs::read_dir(&self.root).into_iter().flatten().flatten().map(|entry| entry.path());
         found.extend(states.map(|path| path.display().to_string()).filter(|path| !path.ends_with(".lock")));

@@ -150,6 +150,12 @@ struct Another {
     stage: Stage,
 }
 
+impl Drop for Another {
+    fn drop(&mut self) {
+        self.sweep();
+    }
+}
+
 impl Another {
     fn new(config: &str) -> Self {
         let user = User::make();
@@ -176,6 +182,17 @@ impl Another {
             std::os::unix::fs::symlink(built("red-runtime"), &link).expect("it is ours");
         }
         link.display().to_string()
+    }
+
+    /// Removes what that user has: root does not touch the states of others.
+    fn sweep(&self) {
+        let tool = |words: &[&str]| {
+            let mut tool = self.user.command(self.program("red-runtime"));
+            run(tool.arg(format!("--root={}", self.stage.root.display())).args(words))
+        };
+        for id in tool(&["list", "-q"]).out.lines() {
+            tool(&["delete", "--force", id]);
+        }
     }
 
     fn doctor(&self, by: &[&str], environment: (&str, &str)) -> Vec<String> {
@@ -313,6 +330,6 @@ fn a_detached_node_runs_where_processes_are_hidden() {
     let found = another.doctor(&[], ("A", "b"));
     drop(hidden);
     assert!(!found.iter().any(|one| one.contains("hidepid")), "it works: {found:#?}");
-    another.stage.sweep();
+    another.sweep();
     assert_eq!(another.stage.left("held"), Vec::<String>::new());
 }
