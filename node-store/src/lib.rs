@@ -6,6 +6,8 @@ mod beneath;
 mod cache;
 pub mod cli;
 mod family;
+#[doc(hidden)]
+pub mod fuzzing;
 mod generation;
 mod history;
 mod memory;

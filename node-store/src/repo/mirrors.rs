@@ -149,6 +149,16 @@ fn metalink(text: &str) -> Result<(Vec<String>, Announced), String> {
     Ok((mirrors, said))
 }
 
+/// What a list may lead to, for the fuzz target `metadata`.
+pub(super) fn fuzz(text: &str) {
+    if let Ok((mirrors, _)) = metalink(text) {
+        assert!(mirrors.len() <= MIRRORS && mirrors.iter().all(|mirror| is_remote(mirror)), "{mirrors:?}");
+    }
+    if let Ok(mirrors) = listed(text, "https://server/list") {
+        assert!(mirrors.len() <= MIRRORS && mirrors.iter().all(|mirror| is_remote(mirror)), "{mirrors:?}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{listed, metalink};

@@ -3,6 +3,7 @@
 mod added;
 mod convert;
 mod fetch;
+mod fuzz;
 mod ini;
 mod keys;
 mod metadata;
@@ -20,6 +21,7 @@ mod xml;
 pub(crate) use added::{add, remove};
 pub(crate) use convert::{CONVERT, main as convert};
 pub(crate) use fetch::{FetchError, Fetcher, Target, checksum, local};
+pub(crate) use fuzz::fuzz;
 pub(crate) use keys::{Found, KEYS, VERIFY, fingerprints, main as inspect_keys};
 /// Directory of a repository's keys in the cache.
 pub(crate) fn keys_of(repo: &Repo) -> String {

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 /// A bundle, to which requests write.
 static BUNDLE: LazyLock<PathBuf> = LazyLock::new(|| {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bundle");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/fuzz/bundle");
     std::fs::create_dir_all(&dir).expect("the target directory is writable");
     std::fs::write(dir.join("config.json"), "{}").expect("the target directory is writable");
     dir

@@ -299,6 +299,16 @@ impl<'a> Header<'a> {
     }
 }
 
+/// Reads all that is read of a header, for the fuzz target `header`.
+pub(in crate::rpm) fn fuzz(blob: &[u8]) {
+    let Some(header) = Header::read(blob) else { return };
+    drop((header.is_plain_key(), header.is_strange(), header.identity(), header.signatures()));
+    drop((header.nevra(), header.files()));
+    for name in header.values.keys() {
+        drop((header.whole(*name), header.text(*name), header.numbers(*name)));
+    }
+}
+
 fn lossy(text: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }

@@ -22,8 +22,8 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use believed::{Believed, Unread, look_in, read_in};
-pub(super) use header::no_text;
 pub(crate) use header::{Identity, Planned, Signatures};
+pub(super) use header::{fuzz as fuzz_header, no_text};
 pub(crate) use reader::main;
 pub(crate) use states::{FileState, are_kept, are_new};
 
