@@ -6,6 +6,7 @@ pub mod containerd;
 pub mod daemon;
 pub mod engine;
 pub mod killer;
+pub mod logged;
 pub mod packages;
 pub mod pages;
 pub mod places;

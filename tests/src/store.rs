@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -125,6 +126,33 @@ impl Ground {
     /// `red-dnf` on a node.
     pub fn dnf(&self, node: &str, args: &[&str]) -> Said {
         run(self.tool("red-dnf").arg(format!("--redpath={}", self.node(node).display())).args(args))
+    }
+
+    /// A command in a node, by `red-wrap`, with the core OS's view as `red-conf create` ships it.
+    ///
+    /// # Panics
+    /// There is no room.
+    #[must_use]
+    pub fn wrap(&self, node: &str, command: &[&str]) -> Command {
+        let program = self.pool.join("red-runtime");
+        if !program.exists() {
+            self.pool.write("prefix/etc/redpak/main.yaml", self.core_os());
+            self.pool.install("red-runtime", "red-runtime");
+            // Beside it: a launch completes what an update left.
+            self.pool.install("red-dnf", "red-dnf");
+        }
+        let state = self.pool.mkdir("state");
+        std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+        let mut wrap = Command::new("bash");
+        wrap.args(["-c", &format!("exec -a red-wrap '{}' \"$@\"", program.display()), "red-wrap", "--root"])
+            .arg(&state)
+            .arg(format!("--redpath={}", self.node(node).display()))
+            .arg("--")
+            .args(command)
+            .env("NODE_PREFIX", self.pool.join("prefix"))
+            .env("XDG_RUNTIME_DIR", &state)
+            .stdin(Stdio::null());
+        wrap
     }
 
     /// `red-rpm` on a node.

@@ -1,4 +1,4 @@
-//! A node is the old one or the new one: killed, without power, without room, with a disk that fails.
+//! A node is the old one or the new one: killed, without room, with a disk that fails. Without power: `store_power`.
 //!
 //! CI runs a share of the points; `RED_SOAK=full` runs all of them.
 
@@ -127,53 +127,6 @@ fn killed_at_any_moment() {
     tell(format_args!("{count} kills over {whole:?}: {new} new, {} old", count - new));
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("it is there");
     assert!(!mounts.contains(&*node.to_string_lossy()), "a mount is left");
-}
-
-/// Processes of a session, all of them.
-fn family_of(pid: u32) -> Vec<u32> {
-    let mut found = vec![pid];
-    let mut at = 0;
-    while let Some(&pid) = found.get(at) {
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        found.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
-        at += 1;
-    }
-    found
-}
-
-fn signal(pids: &[u32], signal: &str) {
-    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
-    run(Command::new("kill").arg(format!("-{signal}")).args(pids));
-}
-
-#[test]
-fn power_cut_at_any_moment() {
-    let ground = ground();
-    let (node, pristine) = (ground.node("node"), ground.pool.join("pristine"));
-    copy(&node, &pristine);
-    let begun = Instant::now();
-    assert!(start(&ground, "node").wait().expect("it ends").success());
-    let whole = begun.elapsed();
-    let (count, mut new) = (points(15, 120), 0);
-    for at in 0..count {
-        copy(&pristine, &node);
-        let mut child = start(&ground, "node");
-        std::thread::sleep(
-            whole.mul_f64(1.3) * u32::try_from(at).unwrap_or(0) / u32::try_from(count).unwrap_or(1),
-        );
-        // Everything stands still while the tree is copied, then goes on; the copy is what a machine
-        // would find.
-        let all = family_of(child.id());
-        signal(&all, "STOP");
-        signal(&family_of(child.id()), "STOP");
-        let cut = ground.pool.join("nodes/cut");
-        copy(&node, &cut);
-        signal(&family_of(child.id()), "CONT");
-        child.wait().expect("it ends");
-        new += usize::from(is_old_or_new(&ground, "cut", &format!("power cut at point {at} of {count}")));
-        fs::remove_dir_all(cut).expect("it is ours");
-    }
-    tell(format_args!("{count} power cuts over {whole:?}: {new} new, {} old", count - new));
 }
 
 /// Data that go with their package are there with it, or gone without it: a command that is killed while it removes them

@@ -299,28 +299,8 @@ fn core_view(ground: &Ground) {
     ground.pool.write("prefix/etc/redpak/main.yaml", ground.core_os());
 }
 
-fn wrap_command(ground: &Ground, node: &str, args: &[&str]) -> Command {
-    let state = ground.pool.mkdir("state");
-    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).expect("it is ours");
-    let program = ground.pool.join("red-runtime");
-    if !program.exists() {
-        ground.pool.install("red-runtime", "red-runtime");
-    }
-    let mut command = Command::new("bash");
-    command
-        .args(["-c", &format!("exec -a red-wrap '{}' \"$@\"", program.display()), "red-wrap", "--root"])
-        .arg(&state)
-        .arg(format!("--redpath={}", ground.node(node).display()))
-        .arg("--")
-        .args(args)
-        .env("NODE_PREFIX", ground.pool.join("prefix"))
-        .env("XDG_RUNTIME_DIR", &state)
-        .stdin(Stdio::null());
-    command
-}
-
 fn wrap(ground: &Ground, node: &str, args: &[&str]) -> Said {
-    run(&mut wrap_command(ground, node, args))
+    run(&mut ground.wrap(node, args))
 }
 
 /// Something that runs in a node, and is ended.
@@ -376,7 +356,7 @@ fn keeps_running(ground: &Ground, node: &str, repo: &str) {
     let name = Path::new(node).file_name().expect("a node has a name").to_string_lossy().into_owned();
     let file = format!("/nodes/{name}/usr/share/app/version");
     let script = format!("cat '{file}'; echo; read x; cat '{file}'; echo");
-    let mut command = wrap_command(ground, node, &["sh", "-c", &script]);
+    let mut command = ground.wrap(node, &["sh", "-c", &script]);
     let mut runs = Runs(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts"));
     let mut input = runs.0.stdin.take().expect("it is piped");
     let mut output = BufReader::new(runs.0.stdout.take().expect("it is piped"));

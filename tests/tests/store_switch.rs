@@ -43,18 +43,7 @@ fn launch(ground: &Ground, data: bool) -> Said {
     let data = if data { "/nodes/plat/var/lib/app/v" } else { "" };
     let script =
         format!("for f in /nodes/plat/usr/share/app/v {data} /nodes/mid/usr/share/child/v; do cat $f; done");
-    let state = ground.pool.join("state");
-    let program = ground.pool.join("red-runtime");
-    let mut command = Command::new("bash");
-    command
-        .args(["-c", &format!("exec -a red-wrap '{}' \"$@\"", program.display()), "red-wrap", "--root"])
-        .arg(&state)
-        .arg(format!("--redpath={}", ground.node("plat/mid").display()))
-        .args(["--", "sh", "-c", &script])
-        .env("NODE_PREFIX", ground.pool.join("prefix"))
-        .env("XDG_RUNTIME_DIR", &state)
-        .stdin(Stdio::null());
-    run(&mut command)
+    run(&mut ground.wrap("plat/mid", &["sh", "-c", &script]))
 }
 
 /// `red-dnf` on the parent, its system calls watched or meddled with.
