@@ -85,6 +85,12 @@ impl About {
         }
     }
 
+    /// Whether somebody asked for an installed package, of a name and with a name, version and architecture. What no
+    /// transaction brought was: nothing says that it is there for another.
+    pub(crate) fn is_asked(&self, name: &str, nevra: &str) -> bool {
+        self.asked.contains(name) || !self.origin.contains_key(nevra)
+    }
+
     /// What the generation says that a member shows; nothing for one that no transaction made.
     pub(crate) fn of_member(member: &Member) -> Result<Self, RpmError> {
         // Without generations, the tree is the node's own directory, where a file of that name says nothing.

@@ -264,7 +264,8 @@ fn whatever_fails_a_family_is_whole() {
         let said = operate(&ground, operation, &["-e", &format!("trace={calls}"), "-e", &inject]);
         let trace = fs::read_to_string(ground.pool.join("trace")).unwrap_or_default();
         injected += usize::from(trace.contains("(INJECTED)") || trace.contains("killed by SIGKILL"));
-        let what = format!("seed {seed}, case {case}: {}, {inject}, ended {}", operation.0, said.code);
+        let hit = trace.lines().find(|line| line.contains("(INJECTED)")).unwrap_or_default();
+        let what = format!("seed {seed}, case {case}: {}, {inject} {hit}, ended {}", operation.0, said.code);
         assert!(!said.err.contains("panicked"), "{what}: {}", said.err);
         let both = [before, after];
         let seen = launched(&ground, &what);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use red_tests::call::run;
+use red_tests::packages::Small;
 use red_tests::places::private_root;
 use red_tests::store::Ground;
 use rustix::mount::{MountFlags, mount};
@@ -598,4 +599,39 @@ fn package_files_of_others_are_copied() {
     ground.dnf("node", &["-y", "install", file.to_str().expect("text")]).good();
     assert!(ground.node("node/opt/x").exists() && !ground.node("node/.red/stage").join("1.work").exists());
     ground.dnf("node", &["-y", "reinstall", file.to_str().expect("text")]).good();
+}
+
+/// Packages that rpm installed itself, as in nodes of red-pak, are nobody's to remove: nothing says that they are there for
+/// others.
+#[test]
+fn what_no_transaction_brought_is_wanted() {
+    let ground = Ground::new();
+    let brought = [
+        Small { name: "app", version: "1", requires: &["lib"], ..Small::default() },
+        Small { name: "lib", version: "1", ..Small::default() },
+        Small { name: "more", version: "1", requires: &["more-lib"], ..Small::default() },
+        Small { name: "more-lib", version: "1", ..Small::default() },
+    ];
+    ground.publish("main", &brought);
+    ground.publish("main", &[Small { name: "lib", version: "2", ..Small::default() }]);
+    ground.create("n", Some("main"));
+    let mut install = Command::new("rpm");
+    install.arg("--root").arg(ground.node("n")).args(["--dbpath", "/var/lib/rpm", "-i"]);
+    install.args(["app-1-1", "lib-1-1"].map(|name| ground.repo("main").join(format!("{name}.noarch.rpm"))));
+    run(&mut install).good();
+    let says = || ground.rpm_says("n");
+    let nothing = || {
+        let said = ground.dnf("n", &["-y", "autoremove"]).good();
+        assert!(said.err.contains("nothing to do"), "{}", said.err);
+    };
+    nothing();
+    ground.dnf("n", &["-y", "install", "more"]).good();
+    nothing();
+    assert_eq!(says(), ["app-1", "lib-1", "more-1", "more-lib-1"]);
+    assert!(ground.dnf("n", &["why", "app"]).good().out.contains("no transaction of red-dnf brought it"));
+    // A newer version is wanted as the one before was.
+    ground.dnf("n", &["-y", "update", "lib"]).good();
+    ground.dnf("n", &["-y", "remove", "app", "more"]).good();
+    assert_eq!(says(), ["lib-2"], "what came for another goes with it");
+    nothing();
 }

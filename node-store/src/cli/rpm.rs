@@ -168,7 +168,7 @@ fn ask(
     let wish = if erase { Wish::Remove } else { Wish::Downgrade };
     let mut ask =
         Ask::new(wish, if erase { names.iter().map(|name| (*name).clone()).collect() } else { Vec::new() });
-    ask.asked = about.asked.clone();
+    ask.about = about.clone();
     ask.clean = false;
     ask.weak = false;
     if erase {

@@ -18,10 +18,10 @@ pub(super) fn change(packages: &Packages, ask: &Ask, step: &Step) -> Change {
     };
     let name = pool.name(id);
     let replaces: Vec<String> = step.replaces.iter().map(|&old| packages.nevra(old)).collect();
-    let was_asked = step.replaces.iter().any(|&old| ask.asked.contains(&pool.name(old)));
+    let was_asked = step.replaces.iter().any(|&old| ask.is_asked(packages, old));
     let asked = match action {
         Action::Install => step.why == Why::Asked,
-        _ => was_asked || ask.asked.contains(&name),
+        _ => was_asked,
     };
     Change {
         action,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::ffi::{Id, Outcome, Problem, Solver, job, selection};
 use super::load::Packages;
+use crate::history::About;
 use crate::plan::{Action, Change};
 
 /// A verb.
@@ -29,8 +30,8 @@ pub(crate) struct Ask {
     pub(crate) exact: Vec<Id>,
     /// Installed packages to remove besides.
     pub(crate) erase: Vec<Id>,
-    /// Names of packages that somebody asked for.
-    pub(crate) asked: BTreeSet<String>,
+    /// What the node says of its packages.
+    pub(crate) about: About,
     /// Recommended packages come along.
     pub(crate) weak: bool,
     /// Packages of the node may be removed where that is the only way.
@@ -52,7 +53,7 @@ impl Ask {
             typed,
             exact: Vec::new(),
             erase: Vec::new(),
-            asked: BTreeSet::new(),
+            about: About::default(),
             weak: true,
             allow_erasing: false,
             vendor_change: true,
@@ -60,6 +61,11 @@ impl Ask {
             clean: true,
             multiversion: Vec::new(),
         }
+    }
+
+    /// Whether somebody asked for an installed package.
+    pub(super) fn is_asked(&self, packages: &Packages, id: Id) -> bool {
+        self.about.is_asked(&packages.pool.name(id), &packages.nevra(id))
     }
 }
 
@@ -285,7 +291,7 @@ impl Jobs {
             self.list.push((job::USERINSTALLED | job::SOLVABLE, id));
         }
         for id in own {
-            if ask.asked.is_empty() || ask.asked.contains(&packages.pool.name(id)) {
+            if ask.is_asked(packages, id) {
                 self.list.push((job::USERINSTALLED | job::SOLVABLE, id));
             }
         }

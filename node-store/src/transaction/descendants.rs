@@ -162,7 +162,7 @@ pub(super) fn along(
     let about = About::to_change(&store)?;
     let mut packages = session.packages(false, talk)?;
     let mut ask = Ask::new(Wish::Mend, Vec::new());
-    ask.asked = about.asked.clone();
+    ask.about = about.clone();
     let answer = solve(&mut packages, &ask)?;
     if answer.changes.is_empty() {
         return Ok(None);

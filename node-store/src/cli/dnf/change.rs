@@ -53,7 +53,7 @@ pub(super) fn how(
 /// An [`Ask`] with what the command line and the node's settings say.
 pub(super) fn ask(common: &Common, session: &Session, about: &About, wish: Wish, names: &[String]) -> Ask {
     let mut ask = Ask::new(wish, names.to_vec());
-    ask.asked = about.asked.clone();
+    ask.about = about.clone();
     ask.weak = session.settings.on("install_weak_deps", true);
     ask.vendor_change = session.settings.on("allow_vendor_change", true);
     ask.clean = session.settings.on("clean_requirements_on_remove", true);

@@ -92,7 +92,9 @@ pub(super) fn why(common: &Common, args: &WhyArgs) -> Result<Exit, DnfError> {
             if let Some(repo) = about.origin.get(&packages.nevra(id)) {
                 lines.push(format!("it came from {repo}"));
             }
-            lines.push(if about.asked.contains(&packages.pool.name(id)) {
+            lines.push(if !about.origin.contains_key(&packages.nevra(id)) {
+                "no transaction of red-dnf brought it".into()
+            } else if about.asked.contains(&packages.pool.name(id)) {
                 "it was asked for".into()
             } else {
                 "nobody asked for it by name".into()

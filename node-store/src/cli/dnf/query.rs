@@ -193,7 +193,7 @@ pub(super) fn list(common: &Common, args: &ListArgs) -> Result<Exit, DnfError> {
     };
     if args.userinstalled {
         let about = About::current(&family::store(&session.family.node)?);
-        ids.retain(|&id| about.asked.contains(&packages.pool.name(id)));
+        ids.retain(|&id| about.is_asked(&packages.pool.name(id), &packages.nevra(id)));
     }
     if !args.names.is_empty() {
         let wanted =
