@@ -236,12 +236,15 @@ fn known_ids(user: &User) -> Result<(), LaunchError> {
     }
 }
 
-/// An error with its causes.
+/// An error with its causes, as far as it does not say them itself.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(one) = cause {
-        text = format!("{text}: {one}");
+        let words = one.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
         cause = one.source();
     }
     text

@@ -31,7 +31,8 @@ const MISSING: &str = "missing (ENOENT)";
 
 fn in_our_words(why: &str) -> String {
     let why = why.replace("No such file or directory (os error 2)", MISSING);
-    why.replace("No such file or directory", MISSING)
+    let why = why.replace("No such file or directory", MISSING);
+    why.strip_prefix("io error: ").map(str::to_owned).unwrap_or(why)
 }
 
 fn manager(cgroups: &Cgroups) -> Result<AnyCgroupManager, LaunchError> {
