@@ -250,16 +250,26 @@ fn what_does_not_count_any_more_signs_no_metadata() {
         ("SHA-512", sign(&good, &["--digest-algo", "SHA512"]), "good", None),
         ("a subkey beside an expired one", sign(&current, &[]), "parent", None),
         ("a revoked key", sign(&gone, &[]), "gone", Some("is revoked")),
+        ("a revocation apart", sign(&gone, &[]), "appended", Some("is revoked")),
+        ("one of the first key", sign(&gone, &[]), "appended to several", Some("is revoked")),
         ("an expired key", sign(&old, &LATER), "old", Some("expired on 2024-01-02")),
         ("an expired subkey", sign(&expired, &LATER), "parent", Some("expired on 2024-01-03")),
         ("an expired signature", sign(&good, &over), "good", Some("a signature expired on 2024-01-02")),
         ("MD5", sign(&good, &["--digest-algo", "MD5", "--allow-weak-digest-algos"]), "good", Some("MD5")),
     ];
     // Revoked after it signed.
+    let unrevoked = signer.armored(&["gone"]);
     signer.revoke(&gone);
+    let apart =
+        fs::read_to_string(signer.home.join(format!("openpgp-revocs.d/{gone}.rev"))).expect("it is there");
     for (at, (what, signature, user, wanted)) in cases.into_iter().enumerate() {
         fs::write(repomd.with_extension("xml.asc"), signature).expect("it is ours");
-        let keys = ground.pool.write(format!("keys{at}.asc"), signer.armored(&[user]));
+        let text = match user {
+            "appended" => format!("{unrevoked}{apart}"),
+            "appended to several" => format!("{unrevoked}{}{apart}", signer.armored(&["good"])),
+            user => signer.armored(&[user]),
+        };
+        let keys = ground.pool.write(format!("keys{at}.asc"), text);
         let name = format!("n{at}");
         node(&ground, &name, &signed(&ground, &keys));
         let said = ground.dnf(&name, &["-y", "makecache"]);

@@ -5,7 +5,9 @@
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
 use super::armor;
-use super::openpgp::{Certificate, PUBLIC_KEY, PUBLIC_SUBKEY, Packet, SIGNATURE, USER_ID, names, packets};
+use super::openpgp::{
+    Certificate, PUBLIC_KEY, PUBLIC_SUBKEY, Packet, SIGNATURE, USER_ID, names, packets, revocation,
+};
 use super::validity::{Dead, Signature, kind};
 use crate::solve::ffi::{Keyring, sha1};
 
@@ -35,7 +37,7 @@ fn left(certificate: &Certificate, strict: bool) -> Result<Option<Bound>, String
         return Ok(None);
     };
     let mut left = Certificate { packets: Vec::new(), subkeys: Vec::new(), ..certificate.clone() };
-    let mut dead = Vec::new();
+    let (mut dead, mut revocations) = (Vec::new(), Vec::<u8>::new());
     for part in all.chunk_by(|_, next| next.tag == SIGNATURE) {
         let mut binds = false;
         let mut kept = Vec::new();
@@ -52,6 +54,9 @@ fn left(certificate: &Certificate, strict: bool) -> Result<Option<Bound>, String
         if part[0].tag == PUBLIC_SUBKEY {
             let (id, fingerprint) = names(part[0].body)?;
             if !binds {
+                // Those of the key itself stay, wherever they stand.
+                let whole = part[1..].iter().filter(|packet| revocation(packet).is_some());
+                revocations.extend(whole.flat_map(|packet| packet.whole));
                 dead.push(Dead { id, fingerprint, why: "is no subkey that its key signed".into() });
                 continue;
             }
@@ -60,6 +65,7 @@ fn left(certificate: &Certificate, strict: bool) -> Result<Option<Bound>, String
         left.packets.extend_from_slice(part[0].whole);
         left.packets.extend_from_slice(&kept);
     }
+    left.packets.extend(revocations);
     Ok(Some(Bound { certificate: left, dead }))
 }
 

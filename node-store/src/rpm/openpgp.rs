@@ -6,6 +6,7 @@ use std::fmt::Write;
 use sha2::Digest;
 
 use super::armor;
+use super::validity::{Signature, kind};
 
 pub(super) const SIGNATURE: u8 = 2;
 const SECRET_KEY: u8 = 5;
@@ -37,7 +38,8 @@ impl Certificate {
 
 /// The certificates in a key file: binary or armored, one or several, in one block or in several.
 pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Certificate>, String> {
-    let mut found = Vec::new();
+    let mut found: Vec<Certificate> = Vec::new();
+    let mut revocations = Vec::new();
     for block in armor::blocks(file, armor::KEY)? {
         for packet in packets(&block)? {
             match packet.tag {
@@ -60,6 +62,10 @@ pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Certificate>, String> {
                 return Err("it does not begin with a public key".into());
             };
             last.packets.extend_from_slice(packet.whole);
+            if let Some(revocation) = revocation(&packet) {
+                revocations.push((found.len() - 1, revocation, packet.whole.to_vec()));
+                continue;
+            }
             match packet.tag {
                 USER_ID if last.user.is_empty() => {
                     last.user = String::from_utf8_lossy(packet.body).into_owned()
@@ -69,7 +75,20 @@ pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Certificate>, String> {
             }
         }
     }
+    // Where one is appended to a file of several keys, it need not be behind its own.
+    for (at, revocation, packet) in revocations {
+        let own = |key: &Certificate| revocation.is_by(&key.id, &key.fingerprint);
+        if !own(&found[at]) {
+            found.iter_mut().filter(|key| own(key)).for_each(|key| key.packets.extend_from_slice(&packet));
+        }
+    }
     if found.is_empty() { Err("no OpenPGP public key in it".into()) } else { Ok(found) }
+}
+
+/// The signature that revokes a key, where a packet is one.
+pub(super) fn revocation(packet: &Packet<'_>) -> Option<Signature> {
+    let signature = Signature::read(packet.body).filter(|_| packet.tag == SIGNATURE)?;
+    (signature.kind == kind::KEY_REVOCATION).then_some(signature)
 }
 
 /// The signature packets of a detached signature, which may be of several keys.

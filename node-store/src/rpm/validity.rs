@@ -202,7 +202,8 @@ fn one(certificate: &Certificate, now: u64, dead: &mut Vec<Dead>) -> Result<Opti
     }
     let Some(primary) = parts.first().filter(|part| part.packet.tag == PUBLIC_KEY) else { return Ok(None) };
     let lasts = primary.newest(|kind| kind == kind::DIRECT).and_then(|direct| direct.key_expires);
-    let why = if primary.revoked(kind::KEY_REVOCATION) {
+    // Wherever it stands: a revocation that was published apart is appended to the key.
+    let why = if parts.iter().any(|part| part.revoked(kind::KEY_REVOCATION)) {
         Some(REVOKED.to_owned())
     } else {
         primary.over(lasts.or_else(|| of_users(&parts)), now)

@@ -137,6 +137,31 @@ fn what_is_revoked_does_not_count() {
 }
 
 #[test]
+fn a_revocation_counts_wherever_it_stands() {
+    let (primary, sub, other) = (key(PUBLIC_KEY, 1), key(PUBLIC_SUBKEY, 2), key(PUBLIC_KEY, 3));
+    let id = names(&primary[2..]).unwrap().0;
+    let id: Vec<u8> = (0..8).map(|at| u8::from_str_radix(&id[at * 2..at * 2 + 2], 16).unwrap()).collect();
+    let revoked = signed(kind::KEY_REVOCATION, MADE, &[(16, &id)], 8);
+    let (uid, bound) = ([user("a"), own(0x13, MADE, None)].concat(), own(kind::BINDING, MADE, None));
+    let whole = [primary.clone(), uid.clone(), sub.clone(), bound.clone()];
+    for at in 0..=whole.len() {
+        let mut parts = whole.to_vec();
+        parts.insert(at, revoked.clone());
+        if at > 0 {
+            assert_eq!(on(0, &parts), (false, vec![REVOKED.to_owned(); 2]), "{at}");
+        }
+    }
+    // Behind another key of the file, and behind a subkey that is left out.
+    let file = [whole.concat(), other.clone(), uid.clone(), revoked.clone()].concat();
+    let usable = usable(&certificates(&file).unwrap(), u64::from(MADE)).unwrap();
+    assert_eq!((usable.packets.len(), usable.dead.len()), (1, 2));
+    let file = [primary, uid, sub, revoked].concat();
+    let left = super::super::binding::proven(&certificates(&file).unwrap()[0]).unwrap().unwrap();
+    let usable = super::usable(&[left.certificate], u64::from(MADE)).unwrap();
+    assert_eq!((usable.packets.len(), usable.dead.len()), (0, 1));
+}
+
+#[test]
 fn subkeys_end_alone() {
     let (primary, sub, other) = (key(PUBLIC_KEY, 1), key(PUBLIC_SUBKEY, 2), key(PUBLIC_SUBKEY, 3));
     let bound = |at: u32, days: u32| own(kind::BINDING, MADE + at * DAY, Some(days * DAY));
