@@ -8,6 +8,7 @@ use red_runtime::node::render::visible;
 use serde::{Deserialize, Serialize};
 
 use super::metadata::seconds;
+use crate::regular;
 use crate::rpm::{armor, binding, openpgp, validity};
 use crate::solve::ffi::Keyring;
 
@@ -15,6 +16,9 @@ use crate::solve::ffi::Keyring;
 pub(crate) const KEYS: &str = "__keys";
 /// First argument of the process that verifies a signature.
 pub(crate) const VERIFY: &str = "__verify";
+
+/// How long a file with keys or signatures may be; those of metadata are all in one.
+const BYTES: u64 = 64 << 20;
 
 /// A key, for a person to agree to.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -119,7 +123,7 @@ fn tell(args: &[std::ffi::OsString]) -> Result<String, String> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<openpgp::Certificate>, String> {
-    let file = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let file = regular::read(path, BYTES).map_err(|error| format!("{}: {error}", path.display()))?;
     openpgp::certificates(&file).map_err(|why| format!("{}: {why}", path.display()))
 }
 
@@ -149,7 +153,7 @@ fn verify(args: &[std::ffi::OsString]) -> Result<String, String> {
     }
     let (data, signature) = (Path::new(data), Path::new(signature));
     let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", signature.display());
-    let file = std::fs::read(signature).map_err(|error| failed(&error))?;
+    let file = regular::read(signature, BYTES).map_err(|error| failed(&error))?;
     let mut reasons = Vec::new();
     for packet in openpgp::signatures(&file).map_err(|why| failed(&why))? {
         if let Err(why) = validity::counts(&packet, now) {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::files::files;
 use super::ini::Section;
 use super::options::{INHERITED, Where, check, check_given, decides, other_spelling};
-use super::settings::{Overrides, Repo, RepoError, Settings, check_section, files, repo, sections_of};
+use super::settings::{Overrides, Repo, RepoError, Settings, check_section, repo, sections_of};
 use super::variables::Variables;
 
 /// The repositories of a node.
@@ -58,8 +59,9 @@ pub(crate) fn load(
         let own = if at + 1 < roots.len() { Some(Settings::load(root, &[])?) } else { None };
         let metadata = own.as_ref().is_some_and(|own| own.on("repo_gpgcheck", false));
         let packages = own.filter(Settings::gpgcheck).and_then(|own| own.demands);
-        for path in files(&root.join(REPOS), "repo")? {
-            for section in sections_of(&path)? {
+        for below in files(root, REPOS, "repo")? {
+            let path = root.join(&below);
+            for section in sections_of(root, &below)? {
                 if let Some(note) = misplaced(&section, &path)? {
                     loaded.notes.push(note);
                     continue;
@@ -130,8 +132,9 @@ fn change(
     variables: &Variables,
     notes: &mut Vec<String>,
 ) -> Result<(), RepoError> {
-    for path in files(&root.join(CHANGES), "repo")? {
-        for section in sections_of(&path)? {
+    for below in files(root, CHANGES, "repo")? {
+        let path = root.join(&below);
+        for section in sections_of(root, &below)? {
             if !repos.contains_key("main")
                 && let Some(note) = misplaced(&section, &path)?
             {

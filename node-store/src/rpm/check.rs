@@ -187,6 +187,10 @@ fn is_announced(install: &super::Install, mut file: &std::fs::File) -> Result<()
 /// those of any other user, and are copied too.
 fn unchanging(path: &Path, work: &Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::MetadataExt;
+    // A pipe would be waited for.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
     let mut file = red_runtime::confine::open_read_only(path)?;
     let facts = file.metadata()?;
     if !facts.is_file() || facts.uid() == rustix::process::geteuid().as_raw() && facts.mode() & 0o022 == 0 {
