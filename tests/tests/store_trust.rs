@@ -313,6 +313,7 @@ fn what_is_no_regular_file_is_refused_at_once() {
     }
     // The same in a repository of this machine, for metadata, keys and lists of mirrors.
     let bad = ground.pool.mkdir("repos/bad/repodata");
+    ground.pool.write("repos/a/repodata/repomd.xml.asc", "none");
     for make in [&pipe as &dyn Fn(&std::path::Path), &zero] {
         make(&bad.join("repomd.xml"));
         let at = format!("file://{}", ground.repo("bad").display());

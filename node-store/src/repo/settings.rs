@@ -138,6 +138,9 @@ const CONF: &str = "etc/dnf/dnf.conf";
 /// dnf5's parts of them. What `dnf.conf` has too holds as it is there.
 const PARTS: &str = "etc/dnf/libdnf5.conf.d";
 
+/// The same as distributions ship them.
+const DEFAULTS: &str = "usr/share/dnf5/libdnf.conf.d";
+
 const DEFAULT_PRIORITY: i32 = 99;
 const DEFAULT_COST: i32 = 1000;
 const DEFAULT_EXPIRE: u64 = 48 * 3600;
@@ -155,6 +158,16 @@ impl Settings {
                     demands = Some(path.clone());
                 }
                 values.extend(section.values.into_iter().map(|(key, value, _)| (key, value)));
+            }
+        }
+        for (key, path) in defaults(root)? {
+            if !values.contains_key(&key)
+                && other_spelling(&key).is_none_or(|other| !values.contains_key(other))
+            {
+                if gpgcheck(|asked| (asked == key).then_some("1")) {
+                    demands.get_or_insert(path);
+                }
+                values.insert(key, "1".into());
             }
         }
         for (key, value) in options.iter().filter(|(key, _)| !key.contains('.')) {
@@ -182,6 +195,17 @@ impl Settings {
         gpgcheck(|key| self.get(key))
     }
 
+    /// Whether `gpgcheck` asks for signed metadata as well (dnf5).
+    pub(super) fn with_metadata(&self) -> bool {
+        matches!(self.get("gpgcheck_policy"), Some("full" | "all"))
+    }
+
+    /// Whether packages of the command line must be signed.
+    pub(crate) fn local_gpgcheck(&self) -> bool {
+        let all = self.get("gpgcheck_policy") == Some("all") && self.on("gpgcheck", false);
+        self.on("localpkg_gpgcheck", all)
+    }
+
     /// A number.
     pub(crate) fn number(&self, key: &str, default: usize) -> usize {
         self.get(key).and_then(|value| value.parse().ok()).unwrap_or(default)
@@ -191,6 +215,25 @@ impl Settings {
     pub(crate) fn list(&self, key: &str) -> Vec<String> {
         options::list(self.get(key).unwrap_or_default())
     }
+}
+
+/// What dnf5 as its distribution ships it demands, and where, unless the node has a file of that name of its own. Nothing
+/// else of these files is in force.
+fn defaults(root: &Path) -> Result<Vec<(String, PathBuf)>, RepoError> {
+    let own = files(root, PARTS, "conf")?;
+    let mut found = Vec::new();
+    for below in files(root, DEFAULTS, "conf")? {
+        if own.iter().any(|own| own.file_name() == below.file_name()) {
+            continue;
+        }
+        for section in sections_of(root, &below)?.iter().filter(|section| section.name == "main") {
+            let on = |key: &&str| section.get(key).and_then(boolean).unwrap_or(false);
+            let asked =
+                ["gpgcheck", "pkg_gpgcheck", "repo_gpgcheck", "localpkg_gpgcheck"].into_iter().filter(on);
+            found.extend(asked.map(|key| (key.to_owned(), root.join(&below))));
+        }
+    }
+    Ok(found)
 }
 
 /// Whether packages must be signed, in either spelling.
