@@ -40,6 +40,7 @@ impl Certificate {
 pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Certificate>, String> {
     let mut found: Vec<Certificate> = Vec::new();
     let mut revocations = Vec::new();
+    let mut left_out = false;
     for block in armor::blocks(file, armor::KEY)? {
         for packet in packets(&block)? {
             match packet.tag {
@@ -61,6 +62,17 @@ pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Certificate>, String> {
             let Some(last) = found.last_mut() else {
                 return Err("it does not begin with a public key".into());
             };
+            // A subkey of another version is of no use here, and its key is none the worse for it.
+            match packet.tag {
+                PUBLIC_SUBKEY => {
+                    left_out = packet.body.first().is_some_and(|version| !matches!(version, 4 | 6))
+                }
+                SIGNATURE => {}
+                _ => left_out = false,
+            }
+            if left_out && revocation(&packet).is_none() {
+                continue;
+            }
             last.packets.extend_from_slice(packet.whole);
             if let Some(revocation) = revocation(&packet) {
                 revocations.push((found.len() - 1, revocation, packet.whole.to_vec()));
@@ -213,6 +225,18 @@ mod tests {
         assert_eq!(found[0].fingerprint, "cb186c4f0609a697e4d52dfa6c722b0c1f1e27c18a56708f6525ec27bad9acc9");
         assert_eq!((found[0].id.as_str(), found[0].user.as_str()), ("cb186c4f0609a697", ""));
         assert_eq!(found[0].subkeys.len(), 1);
+    }
+
+    #[test]
+    fn subkeys_of_other_versions_are_left_out() {
+        let (whole, small) = made(1);
+        for version in [2, 3, 5] {
+            let other = [&[0xce, 6][..], &[version, 0, 0, 0, 1, 2], &[0xc2, 1, 4]].concat();
+            let own = &whole[small.len()..];
+            let file = [&small[..], &other, own].concat();
+            let found = certificates(&file).expect("it is whole");
+            assert_eq!((&found[0].packets, found[0].subkeys.len()), (&whole, 1), "{version}");
+        }
     }
 
     #[test]
