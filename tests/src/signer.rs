@@ -73,6 +73,21 @@ impl Signer {
         self.fingerprints(key).pop().expect("it was made")
     }
 
+    /// Changes what a key, or its first subkey, may be used for: each of the letters is toggled.
+    ///
+    /// # Panics
+    /// gpg does not work.
+    pub fn toggle_usage(&self, key: &str, subkey: bool, letters: &str) {
+        let select = if subkey { "key 1\n" } else { "" };
+        let toggles: String = letters.chars().map(|letter| format!("{letter}\n")).collect();
+        let commands = self.home.join("commands");
+        fs::write(&commands, format!("{select}change-usage\n{toggles}Q\nsave\n")).expect("there is room");
+        let usual = ["--no-tty", "--yes", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""];
+        let mut edit = Command::new("gpg");
+        edit.env("GNUPGHOME", &self.home).args(usual).args(["--command-fd", "0", "--edit-key", key]);
+        run(edit.stdin(fs::File::open(commands).expect("it was written"))).good();
+    }
+
     /// Revokes a key, by the certificate that gpg made along with it.
     ///
     /// # Panics

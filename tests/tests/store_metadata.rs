@@ -284,6 +284,48 @@ fn what_does_not_count_any_more_signs_no_metadata() {
     }
 }
 
+/// What its owner made for something else signs no metadata, even where it could.
+#[test]
+fn keys_that_may_not_sign_sign_no_metadata() {
+    let ground = Ground::new();
+    let signer = Signer::new(&ground);
+    ground.publish("a", &[small("one", "1")]);
+    let repomd = ground.repo("a").join("repodata/repomd.xml");
+    for (at, (what, by_subkey, main, sub, good)) in [
+        ("as it was made", false, "", "", true),
+        ("a certify-only key", false, "S", "", false),
+        ("the subkey of a certify-only key", true, "S", "", true),
+        ("an encryption subkey", true, "", "SE", false),
+        ("an authentication subkey", true, "", "SA", false),
+        ("beside one", false, "", "SE", true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let user = format!("user{at}");
+        signer.gpg(&["--quick-gen-key", &user, "rsa2048", "sign,cert", "never"]);
+        let key = signer.fingerprints(&user).remove(0);
+        let subkey = signer.add_subkey(&key, "rsa2048");
+        let by = if by_subkey { &subkey } else { &key };
+        fs::write(repomd.with_extension("xml.asc"), signer.sign_apart(&[by], &repomd, &[]))
+            .expect("it is ours");
+        for (is_subkey, letters) in [(false, main), (true, sub)] {
+            if !letters.is_empty() {
+                signer.toggle_usage(&key, is_subkey, letters);
+            }
+        }
+        let keys = ground.pool.write(format!("keys{at}.asc"), signer.armored(&[&user]));
+        let name = format!("n{at}");
+        node(&ground, &name, &signed(&ground, &keys));
+        let said = ground.dnf(&name, &["-y", "makecache"]);
+        if good {
+            assert_eq!(said.code, 0, "{what}: {}", said.err);
+        } else {
+            refused(&said, "may not sign data", what);
+        }
+    }
+}
+
 /// Writes another revision into the metadata of a repository.
 fn revise(dir: &Path, revision: &str) {
     let path = dir.join("repodata/repomd.xml");
