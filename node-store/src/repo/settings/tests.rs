@@ -267,7 +267,7 @@ fn nothing_is_weaker_than_with_dnf() {
         (A.into(), "gpgcheck=1\ngpgcheck_policy=all", Ok((true, true))),
         (format!("{A}repo_gpgcheck=0\n"), "gpgcheck=1\ngpgcheck_policy=all", Ok((true, false))),
         (A.into(), "gpgcheck_policy=some", Err("expected legacy, full or all")),
-        (format!("\u{feff}[a] # one\nbaseurl=http://x\nmetadata_expire=1.5d\n"), "", Ok((false, false))),
+        ("\u{feff}[a] # one\nbaseurl=http://x\nmetadata_expire=1.5d\n".into(), "", Ok((false, false))),
     ] {
         let said = said_of(&repo, &format!("[main]\n{conf}\n"));
         match wanted {
