@@ -1,7 +1,6 @@
 //! Proof: whether a family holds together, and where a file comes from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use librpm::{Db, PackageHeader};
@@ -171,19 +170,17 @@ pub(crate) fn files(family: &Family) -> Result<Vec<Finding>, RpmError> {
 }
 
 fn same_digest(root: &Dir, path: &str, file: &librpm::FileEntry<'_>) -> bool {
-    use sha2::Digest;
     let Some(wanted) = file.digest() else { return true };
-    let mut bytes = Vec::new();
-    let read = root.file_in_root(path).and_then(|file| { file }.read_to_end(&mut bytes));
-    if read.is_err() {
-        return false;
-    }
-    match wanted.len() {
-        32 => sha2::Sha256::digest(&bytes).as_slice() == wanted,
-        64 => sha2::Sha512::digest(&bytes).as_slice() == wanted,
+    let Ok(open) = root.file_in_root(path) else { return false };
+    let kind = match wanted.len() {
+        32 => "sha256",
+        64 => "sha512",
         // Older digests prove nothing; sizes are compared.
-        _ => bytes.len() as u64 == file.size(),
-    }
+        _ => return open.metadata().is_ok_and(|facts| facts.len() == file.size()),
+    };
+    // Piece by piece: it may have become larger than memory.
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    crate::repo::checksum(kind, open).is_ok_and(|sum| sum == Some(hex(wanted)))
 }
 
 /// Which package of a member owns a path, and who signed it.

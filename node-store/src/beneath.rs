@@ -24,6 +24,7 @@ pub(crate) struct Dir {
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 const STRAIGHT: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
 
 impl Dir {
     /// Opens a directory that the caller trusts the way to, such as a node's.
@@ -75,13 +76,24 @@ impl Dir {
 
     /// The same, where links are followed as if this directory were the root.
     pub(crate) fn file_in_root(&self, below: impl AsRef<Path>) -> std::io::Result<File> {
-        self.regular(below.as_ref(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+        self.regular(below.as_ref(), IN_ROOT)
+    }
+
+    /// A directory below, where links are followed as if this directory were the root.
+    pub(crate) fn dir_in_root(&self, below: impl AsRef<Path>) -> std::io::Result<Self> {
+        let path = self.path.join(&below);
+        Ok(Self { fd: self.resolve(below.as_ref(), DIRECTORY, IN_ROOT)?, path })
+    }
+
+    /// Whether anything stands below, where links are followed as if this directory were the root.
+    pub(crate) fn stands_in_root(&self, below: impl AsRef<Path>) -> bool {
+        self.resolve(below.as_ref(), OFlags::PATH | OFlags::CLOEXEC, IN_ROOT).is_ok()
     }
 
     /// What stands below, the way to it followed as if this directory were the root, itself not.
     pub(crate) fn facts_in_root(&self, below: impl AsRef<Path>) -> std::io::Result<std::fs::Metadata> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = self.resolve(below.as_ref(), flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)?;
+        let fd = self.resolve(below.as_ref(), flags, IN_ROOT)?;
         File::from(fd).metadata()
     }
 

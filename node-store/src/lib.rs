@@ -12,6 +12,7 @@ mod generation;
 mod history;
 mod memory;
 mod plan;
+mod regular;
 mod repo;
 mod rpm;
 mod session;

@@ -73,6 +73,21 @@ impl Signer {
         self.fingerprints(key).pop().expect("it was made")
     }
 
+    /// Changes what a key, or its first subkey, may be used for: each of the letters is toggled.
+    ///
+    /// # Panics
+    /// gpg does not work.
+    pub fn toggle_usage(&self, key: &str, subkey: bool, letters: &str) {
+        let select = if subkey { "key 1\n" } else { "" };
+        let toggles: String = letters.chars().map(|letter| format!("{letter}\n")).collect();
+        let commands = self.home.join("commands");
+        fs::write(&commands, format!("{select}change-usage\n{toggles}Q\nsave\n")).expect("there is room");
+        let usual = ["--no-tty", "--yes", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""];
+        let mut edit = Command::new("gpg");
+        edit.env("GNUPGHOME", &self.home).args(usual).args(["--command-fd", "0", "--edit-key", key]);
+        run(edit.stdin(fs::File::open(commands).expect("it was written"))).good();
+    }
+
     /// Revokes a key, by the certificate that gpg made along with it.
     ///
     /// # Panics
@@ -133,6 +148,42 @@ impl Signer {
         sign.env("GNUPGHOME", &self.home).args(["--define", &format!("_gpg_name {key}!")]);
         sign.args(["--define", "__gpg /usr/bin/gpg", "--addsign"]).args(packages);
         run(&mut sign).good();
+    }
+
+    /// Signs header and payload of a package together, and nothing else of it, as rpm did before it signed headers. The
+    /// signature is tag 1002 (`RPMSIGTAG_PGP`) of the signature header.
+    ///
+    /// # Panics
+    /// gpg does not work, or the package has another form than it used to.
+    pub fn sign_whole(&self, key: &str, package: &Path) {
+        const LEAD: usize = 96;
+        const INTRO: usize = 16;
+        const ENTRY: usize = 16;
+        let bytes = fs::read(package).expect("it was made");
+        let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        let (count, length) = (number(LEAD + 8), number(LEAD + 12));
+        let entries = LEAD + INTRO;
+        let store = entries + count as usize * ENTRY;
+        let end = store + length as usize;
+        let after = &bytes[end.next_multiple_of(8)..];
+        let aside = self.home.join("whole");
+        fs::write(&aside, after).expect("there is room");
+        let signature = self.sign_apart(&[key], &aside, &[]);
+        let size = u32::try_from(signature.len()).expect("it is short");
+        // The region's trailer is the last of the store: it counts the entries.
+        let trailer = store + length as usize - ENTRY;
+        assert_eq!(number(entries + 8) as usize, trailer - store, "the trailer of the region is the last");
+        let be = |numbers: &[u32]| numbers.iter().flat_map(|one| one.to_be_bytes()).collect::<Vec<u8>>();
+        let old = length - 16;
+        let region = [&bytes[entries..entries + 8], &be(&[old + size, 16])].concat();
+        let negative = (count + 1).wrapping_mul(16).wrapping_neg();
+        let mut header = [&bytes[LEAD..LEAD + 8], &be(&[count + 1, length + size]), &region].concat();
+        // Entries are in order of what they point to.
+        header.extend([&bytes[entries + ENTRY..store], &be(&[1002, 7, old, size])].concat());
+        let new = [&bytes[trailer..trailer + 8], &be(&[negative, 16])].concat();
+        header.extend([&bytes[store..trailer], &signature, &new].concat());
+        header.resize(header.len().next_multiple_of(8), 0);
+        fs::write(package, [&bytes[..LEAD], &header, after].concat()).expect("there is room");
     }
 
     /// Detached signatures of a file, by each of the keys.

@@ -250,16 +250,26 @@ fn what_does_not_count_any_more_signs_no_metadata() {
         ("SHA-512", sign(&good, &["--digest-algo", "SHA512"]), "good", None),
         ("a subkey beside an expired one", sign(&current, &[]), "parent", None),
         ("a revoked key", sign(&gone, &[]), "gone", Some("is revoked")),
+        ("a revocation apart", sign(&gone, &[]), "appended", Some("is revoked")),
+        ("one of the first key", sign(&gone, &[]), "appended to several", Some("is revoked")),
         ("an expired key", sign(&old, &LATER), "old", Some("expired on 2024-01-02")),
         ("an expired subkey", sign(&expired, &LATER), "parent", Some("expired on 2024-01-03")),
         ("an expired signature", sign(&good, &over), "good", Some("a signature expired on 2024-01-02")),
         ("MD5", sign(&good, &["--digest-algo", "MD5", "--allow-weak-digest-algos"]), "good", Some("MD5")),
     ];
     // Revoked after it signed.
+    let unrevoked = signer.armored(&["gone"]);
     signer.revoke(&gone);
+    let apart =
+        fs::read_to_string(signer.home.join(format!("openpgp-revocs.d/{gone}.rev"))).expect("it is there");
     for (at, (what, signature, user, wanted)) in cases.into_iter().enumerate() {
         fs::write(repomd.with_extension("xml.asc"), signature).expect("it is ours");
-        let keys = ground.pool.write(format!("keys{at}.asc"), signer.armored(&[user]));
+        let text = match user {
+            "appended" => format!("{unrevoked}{apart}"),
+            "appended to several" => format!("{unrevoked}{}{apart}", signer.armored(&["good"])),
+            user => signer.armored(&[user]),
+        };
+        let keys = ground.pool.write(format!("keys{at}.asc"), text);
         let name = format!("n{at}");
         node(&ground, &name, &signed(&ground, &keys));
         let said = ground.dnf(&name, &["-y", "makecache"]);
@@ -270,6 +280,48 @@ fn what_does_not_count_any_more_signs_no_metadata() {
         // Nothing passes that dnf refuses.
         if let Some(accepted) = dnf_accepts(&ground, at, &keys) {
             assert!(accepted || wanted.is_some(), "{what}: dnf refuses it");
+        }
+    }
+}
+
+/// What its owner made for something else signs no metadata, even where it could.
+#[test]
+fn keys_that_may_not_sign_sign_no_metadata() {
+    let ground = Ground::new();
+    let signer = Signer::new(&ground);
+    ground.publish("a", &[small("one", "1")]);
+    let repomd = ground.repo("a").join("repodata/repomd.xml");
+    for (at, (what, by_subkey, main, sub, good)) in [
+        ("as it was made", false, "", "", true),
+        ("a certify-only key", false, "S", "", false),
+        ("the subkey of a certify-only key", true, "S", "", true),
+        ("an encryption subkey", true, "", "SE", false),
+        ("an authentication subkey", true, "", "SA", false),
+        ("beside one", false, "", "SE", true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let user = format!("user{at}");
+        signer.gpg(&["--quick-gen-key", &user, "rsa2048", "sign,cert", "never"]);
+        let key = signer.fingerprints(&user).remove(0);
+        let subkey = signer.add_subkey(&key, "rsa2048");
+        let by = if by_subkey { &subkey } else { &key };
+        fs::write(repomd.with_extension("xml.asc"), signer.sign_apart(&[by], &repomd, &[]))
+            .expect("it is ours");
+        for (is_subkey, letters) in [(false, main), (true, sub)] {
+            if !letters.is_empty() {
+                signer.toggle_usage(&key, is_subkey, letters);
+            }
+        }
+        let keys = ground.pool.write(format!("keys{at}.asc"), signer.armored(&[&user]));
+        let name = format!("n{at}");
+        node(&ground, &name, &signed(&ground, &keys));
+        let said = ground.dnf(&name, &["-y", "makecache"]);
+        if good {
+            assert_eq!(said.code, 0, "{what}: {}", said.err);
+        } else {
+            refused(&said, "may not sign data", what);
         }
     }
 }

@@ -314,3 +314,31 @@ fn packages_of_format_six() {
         assert_eq!(ground.rpm_says("node"), Vec::<String>::new());
     }
 }
+
+/// What one package needs, no other one of the same transaction makes less.
+#[test]
+fn strangers_sign_nothing_beside_packages_that_need_no_signature() {
+    let ground = Ground::new();
+    let signer = Signer::new(&ground);
+    let made = packages(&ground, &["header", "whole", "stranger", "both", "none"]);
+    let (vendor, stranger) = (signer.key("vendor"), signer.key("stranger"));
+    signer.sign(&vendor, &made[..1]);
+    signer.sign_whole(&vendor, &made[1]);
+    signer.sign_whole(&stranger, &made[2]);
+    signer.sign(&stranger, &made[3..4]);
+    ground.maker.index(&ground.repo("main"));
+    ground.publish("free", &[small("foo", &[])]);
+    let file = ground.pool.write("vendor.asc", signer.armored(&["vendor"]));
+    node(&ground, "n", &file, "");
+    let free = ground.repo("free");
+    ground.dnf("n", &["red-manager", "--add-repo", &free.to_string_lossy(), "--id", "free"]).good();
+    for name in ["stranger", "both", "none"] {
+        for more in [&["foo"][..], &["header", "foo"], &["header"], &[]] {
+            let said = ground.dnf("n", &[&["-y", "install", name], more].concat());
+            assert!(said.code == 1 && said.err.contains(name), "{name} {more:?}: {}", said.err);
+            assert_eq!(ground.rpm_says("n"), Vec::<String>::new(), "{name} {more:?}: {}", said.err);
+        }
+    }
+    ground.dnf("n", &["-y", "install", "header", "whole", "foo"]).good();
+    assert_eq!(ground.rpm_says("n"), ["foo-1", "header-1", "whole-1"]);
+}

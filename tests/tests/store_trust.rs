@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use red_tests::call::Said;
+use red_tests::call::{Said, run};
 use red_tests::packages::Small;
 use red_tests::store::Ground;
 
@@ -250,4 +250,84 @@ fn files_of_dnf5_demand_signatures() {
     assert_eq!(ground.dnf("n", &["-y", "install", "one"]).code, 1);
     write(changes, "");
     ground.dnf("n", &["-y", "install", "one"]).good();
+}
+
+/// What a link of a node leads to is in the node, and a demand is not lost where it leads nowhere.
+#[test]
+fn a_link_to_settings_loses_no_demand() {
+    let ground = Ground::new();
+    ground.publish("a", &[small("one", "1", &[])]);
+    ground.create("n", Some("a"));
+    ground.create("n/below", None);
+    let link = ground.node("n").join("etc/dnf/dnf.conf");
+    fs::create_dir_all(link.parent().expect("it has one")).expect("it is ours");
+    std::os::unix::fs::symlink("/usr/share/dnf-of-test/dnf.conf", &link).expect("it is ours");
+    let above = ["-y", "--ancestor-repos", "install", "one"];
+    let ask = || [ground.dnf("n", &["-y", "install", "one"]), ground.dnf("n/below", &above)];
+    for said in ask() {
+        refused(&said, "n/etc/dnf/dnf.conf is a symbolic link to /usr/share/dnf-of-test/dnf.conf", "nowhere");
+    }
+    ground.pool.write("nodes/n/usr/share/dnf-of-test/dnf.conf", "[main]\ngpgcheck=1\n");
+    for said in ask() {
+        refused(&said, "is not signed", "in the node");
+    }
+    fs::remove_file(&link).expect("it is ours");
+    let dir = ground.node("n").join("etc/dnf/libdnf5.conf.d");
+    std::os::unix::fs::symlink("/usr/share/none-of-test", &dir).expect("it is ours");
+    refused(&ask()[0], "libdnf5.conf.d is a symbolic link to", "a directory");
+}
+
+/// Devices and pipes in the place of files, which any package could bring, are neither read nor waited for.
+#[test]
+fn what_is_no_regular_file_is_refused_at_once() {
+    let ground = Ground::new();
+    ground.publish("a", &[small("one", "1", &[])]);
+    ground.create("n", Some("a"));
+    let ask = |what: &str| {
+        let node = format!("--redpath={}", ground.node("n").display());
+        let mut limited = std::process::Command::new("timeout");
+        // Address space: what is read to its end fills it.
+        limited.args(["10", "prlimit", "--as=2000000000:", "--fsize=100000000:"]);
+        let mut tool = ground.tool("red-dnf");
+        tool.arg(&node).args(["-y", "makecache"]);
+        limited.arg(tool.get_program()).args(tool.get_args());
+        limited.envs(tool.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        let said = run(&mut limited);
+        assert!(said.code == 0 || said.code == 1, "{what}: {} {}", said.code, said.err);
+        said
+    };
+    let repo = ground.node("n").join("etc/yum.repos.d/b.repo");
+    let pipe = |path: &std::path::Path| drop(run(std::process::Command::new("mkfifo").arg(path)).good());
+    let zero = |path: &std::path::Path| std::os::unix::fs::symlink("/dev/zero", path).expect("it is ours");
+    let places = ["etc/os-release", "etc/dnf/vars/x", "etc/yum.repos.d/b.repo", "etc/dnf/dnf.conf"];
+    for place in places {
+        let path = ground.node("n").join(place);
+        fs::create_dir_all(path.parent().expect("it has one")).expect("it is ours");
+        for make in [&pipe as &dyn Fn(&std::path::Path), &zero] {
+            make(&path);
+            let said = ask(place);
+            let is_settings = place.ends_with(".repo") || place.ends_with(".conf");
+            assert_eq!(said.code, i32::from(is_settings), "{place}: {}", said.err);
+            fs::remove_file(&path).expect("it is ours");
+        }
+    }
+    // The same in a repository of this machine, for metadata, keys and lists of mirrors.
+    let bad = ground.pool.mkdir("repos/bad/repodata");
+    ground.pool.write("repos/a/repodata/repomd.xml.asc", "none");
+    for make in [&pipe as &dyn Fn(&std::path::Path), &zero] {
+        make(&bad.join("repomd.xml"));
+        let at = format!("file://{}", ground.repo("bad").display());
+        let file = format!("{at}/repodata/repomd.xml");
+        let good = format!("baseurl=file://{}", ground.repo("a").display());
+        for text in [
+            format!("baseurl={at}"),
+            format!("mirrorlist={file}"),
+            format!("{good}\nrepo_gpgcheck=1\ngpgkey={file}"),
+        ] {
+            fs::write(&repo, format!("[b]\nname=b\n{text}\n")).expect("it is ours");
+            let said = ask(&text);
+            assert!(said.code == 1 && said.err.contains("not a regular file"), "{text}: {}", said.err);
+        }
+        fs::remove_file(bad.join("repomd.xml")).expect("it is ours");
+    }
 }

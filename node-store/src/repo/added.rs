@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::settings::{Overrides, RepoError, read, repo, sections};
+use super::files;
+use super::settings::{Overrides, RepoError, repo, sections};
 use super::variables::Variables;
 use super::written::{load, misplaced};
 
@@ -26,7 +27,9 @@ pub(crate) fn add(
     };
     if given.ends_with(".repo") && !given.contains("://") {
         let path = Path::new(given);
-        let Some(text) = read(path)? else { return Err(RepoError::NoPlace { given: given.to_owned() }) };
+        let Some(text) = files::given(path)? else {
+            return Err(RepoError::NoPlace { given: given.to_owned() });
+        };
         let mut ids = Vec::new();
         for section in sections(path, &text)? {
             if misplaced(&section, path)?.is_some() {
@@ -91,7 +94,7 @@ pub(crate) fn remove(root: &Path, id: &str) -> Result<PathBuf, RepoError> {
     let known = load(&[root.to_path_buf()], &Variables::default(), Overrides::default())?.repos;
     let found = known.iter().find(|repo| repo.id == id).and_then(|repo| repo.file.clone());
     let Some(path) = found else { return Err(RepoError::Unknown { id: id.to_owned() }) };
-    let text = read(&path)?.unwrap_or_default();
+    let text = files::read(root, path.strip_prefix(root).unwrap_or(&path))?.unwrap_or_default();
     let others = known.iter().filter(|repo| repo.id != id && repo.file.as_ref() == Some(&path)).count();
     if others == 0 {
         let failed = |source| RepoError::File { path: path.clone(), source };

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::Digest;
 
 use crate::beneath::Dir;
+use crate::regular;
 
 /// Time to connect, and to wait for a first answer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -305,7 +306,7 @@ pub(crate) fn local(url: &str) -> Option<PathBuf> {
 fn copy(from: &Path, url: &str, target: &Target<'_>) -> Result<(), FetchError> {
     let missing = |error: std::io::Error| FetchError::Http { url: url.to_owned(), reason: error.to_string() };
     let part = part(&target.name);
-    let mut source = File::open(from).map_err(missing)?;
+    let source = regular::open(from).map_err(missing)?;
     let size = source.metadata().map_err(missing)?.len();
     if size > target.most {
         return Err(FetchError::TooLarge { url: url.to_owned(), most: target.most });
@@ -314,7 +315,13 @@ fn copy(from: &Path, url: &str, target: &Target<'_>) -> Result<(), FetchError> {
         return Err(FetchError::Short { url: url.to_owned(), got: size, size: wanted });
     }
     let mut file = target.dir.create(&part).map_err(FetchError::File)?;
-    std::io::copy(&mut source, &mut file).map_err(FetchError::File)?;
+    // It may grow meanwhile.
+    let got = std::io::copy(&mut source.take(target.most.saturating_add(1)), &mut file)
+        .map_err(FetchError::File)?;
+    if got > target.most {
+        target.dir.remove(&part).map_err(FetchError::File)?;
+        return Err(FetchError::TooLarge { url: url.to_owned(), most: target.most });
+    }
     finish(&part, url, target)
 }
 

@@ -23,6 +23,9 @@ impl Section {
 /// Parses a file. The error says what is wrong in which line.
 pub(super) fn parse(text: &str) -> Result<Vec<Section>, (usize, String)> {
     let mut sections: Vec<Section> = Vec::new();
+    // The section that a line belongs to: one that is written twice is one, as for dnf.
+    let mut current = 0;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (at, raw) in text.lines().enumerate() {
         let line = at + 1;
         let trimmed = raw.trim();
@@ -31,7 +34,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Section>, (usize, String)> {
         }
         if raw.starts_with([' ', '\t'])
             && let Some((before, value, _)) =
-                sections.last_mut().and_then(|section| section.values.last_mut())
+                sections.get_mut(current).and_then(|section| section.values.last_mut())
         {
             if let Some(key) = option_in(trimmed) {
                 return Err((
@@ -44,18 +47,25 @@ pub(super) fn parse(text: &str) -> Result<Vec<Section>, (usize, String)> {
             continue;
         }
         if let Some(name) = trimmed.strip_prefix('[') {
-            let Some(name) = name.strip_suffix(']') else {
+            let Some((name, rest)) = name.split_once(']') else {
                 return Err((line, format!("`{trimmed}` has no closing bracket")));
             };
-            sections.push(Section { name: name.trim().to_owned(), line, values: Vec::new() });
+            if !rest.is_empty() && !rest.trim_start().starts_with(['#', ';']) {
+                return Err((line, format!("`{trimmed}` has text behind its closing bracket")));
+            }
+            let name = name.trim();
+            current = sections.iter().position(|section| section.name == name).unwrap_or(sections.len());
+            if current == sections.len() {
+                sections.push(Section { name: name.to_owned(), line, values: Vec::new() });
+            }
             continue;
         }
         let Some((key, value)) = trimmed.split_once('=') else {
             return Err((line, format!("`{trimmed}` is neither `[section]` nor `key=value`")));
         };
-        match sections.last_mut() {
+        match sections.get_mut(current) {
             Some(section) => {
-                section.values.push((key.trim().to_ascii_lowercase(), value.trim().to_owned(), line));
+                section.values.push((key.trim().to_owned(), value.trim().to_owned(), line));
             }
             None => return Err((line, format!("`{trimmed}` stands before the first `[section]`"))),
         }
@@ -111,6 +121,18 @@ mod tests {
         assert_eq!(sections[0].list("baseurl"), ["http://one/", "http://two/"]);
         assert_eq!(sections[0].list("exclude"), ["x*", "y"]);
         assert_eq!(sections[1].get("enabled"), Some("0"));
+    }
+
+    #[test]
+    fn sections_are_read_as_by_dnf() {
+        let text = "\u{feff}[m] # comment\ngpgcheck=1\n[n]\nx=1\n[m]\nbaseurl=http://one/\n  http://two/\n";
+        let sections = parse(text).unwrap();
+        assert_eq!(sections.len(), 2);
+        assert_eq!((sections[0].name.as_str(), sections[0].get("gpgcheck")), ("m", Some("1")));
+        assert_eq!(sections[0].list("baseurl"), ["http://one/", "http://two/"]);
+        let sections = parse("[m]\ngpgcheck=1\nGPGCHECK=0\n").unwrap();
+        assert_eq!(sections[0].get("gpgcheck"), Some("1"));
+        assert_eq!(parse("[m] x\n").unwrap_err().0, 1);
     }
 
     #[test]

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use red_runtime::node::render::visible;
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::metadata::seconds;
+use crate::regular;
 use crate::rpm::{armor, binding, openpgp, validity};
 use crate::solve::ffi::Keyring;
 
@@ -15,6 +17,12 @@ use crate::solve::ffi::Keyring;
 pub(crate) const KEYS: &str = "__keys";
 /// First argument of the process that verifies a signature.
 pub(crate) const VERIFY: &str = "__verify";
+
+/// How long a file with keys or signatures may be; those of metadata are all in one.
+const BYTES: u64 = 64 << 20;
+
+/// Seconds that the process may compute.
+const CPU: u64 = 20;
 
 /// A key, for a person to agree to.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -73,6 +81,11 @@ const GOOD: &str = "good";
 
 fn ask(command: &mut Command) -> Result<String, String> {
     let output = command.env_clear().stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    if std::os::unix::process::ExitStatusExt::signal(&output.status)
+        == Some(rustix::process::Signal::XCPU.as_raw())
+    {
+        return Err(format!("its signatures take more than {CPU} s to verify"));
+    }
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -82,7 +95,16 @@ fn ask(command: &mut Command) -> Result<String, String> {
 
 /// The process behind both.
 pub(crate) fn main(verb: &str, args: &[std::ffi::OsString]) -> ExitCode {
-    let said = if verb == KEYS { tell(args) } else { verify(args) };
+    // A key can be made so that each of its signatures takes long.
+    let limit = Rlimit { current: Some(CPU), maximum: Some(CPU + 1) };
+    let limited = setrlimit(Resource::Cpu, limit).map_err(|error| error.to_string());
+    let said = if let Err(error) = limited {
+        Err(error)
+    } else if verb == KEYS {
+        tell(args)
+    } else {
+        verify(args)
+    };
     match said {
         Ok(words) => {
             drop(writeln!(std::io::stdout(), "{words}"));
@@ -99,9 +121,9 @@ fn tell(args: &[std::ffi::OsString]) -> Result<String, String> {
     let [path] = args else { return Err("called wrongly".into()) };
     let certificates = certificates(Path::new(path))?;
     crate::rpm::read_configuration().map_err(|error| error.to_string())?;
-    let mut found = Vec::new();
+    let (mut found, mut budget) = (Vec::new(), binding::Budget::default());
     for key in certificates {
-        let bound = binding::bound(&key)?;
+        let bound = binding::bound(&key, &mut budget)?;
         let verifies = bound.is_some();
         // A subkey that its key did not sign is nobody's to agree to.
         let key = bound.map_or(key, |bound| bound.certificate);
@@ -119,7 +141,7 @@ fn tell(args: &[std::ffi::OsString]) -> Result<String, String> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<openpgp::Certificate>, String> {
-    let file = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let file = regular::read(path, BYTES).map_err(|error| format!("{}: {error}", path.display()))?;
     openpgp::certificates(&file).map_err(|why| format!("{}: {why}", path.display()))
 }
 
@@ -135,8 +157,9 @@ fn verify(args: &[std::ffi::OsString]) -> Result<String, String> {
     };
     let mut keyring = Keyring::new();
     let (mut proven, mut dead) = (Vec::new(), Vec::new());
+    let mut budget = binding::Budget::default();
     for certificate in certificates(Path::new(keys))? {
-        if let Some(bound) = binding::proven(&certificate)? {
+        if let Some(bound) = binding::proven(&certificate, &mut budget)? {
             proven.push(bound.certificate);
             dead.extend(bound.dead);
         }
@@ -149,7 +172,7 @@ fn verify(args: &[std::ffi::OsString]) -> Result<String, String> {
     }
     let (data, signature) = (Path::new(data), Path::new(signature));
     let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", signature.display());
-    let file = std::fs::read(signature).map_err(|error| failed(&error))?;
+    let file = regular::read(signature, BYTES).map_err(|error| failed(&error))?;
     let mut reasons = Vec::new();
     for packet in openpgp::signatures(&file).map_err(|why| failed(&why))? {
         if let Err(why) = validity::counts(&packet, now) {

@@ -146,7 +146,7 @@ fn source_of(repo: &Repo) -> String {
         for url in &repo.gpgkey {
             let url = if url.contains("://") { url.clone() } else { format!("file://{url}") };
             // A file of this machine may have become another: then the old one's word is none.
-            if let Some(file) = local(&url).and_then(|path| std::fs::read(path).ok()) {
+            if let Some(file) = local(&url).and_then(|path| crate::regular::read(&path, 1 << 20).ok()) {
                 said.push_str(&format!(" which is {}", digest(file)));
             }
         }

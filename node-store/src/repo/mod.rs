@@ -3,6 +3,7 @@
 mod added;
 mod convert;
 mod fetch;
+mod files;
 mod fuzz;
 mod ini;
 mod keys;

@@ -12,10 +12,12 @@ enum Kind {
     Number,
     Seconds,
     Flags,
+    /// What `gpgcheck` asks for.
+    Policy,
     Text,
 }
 
-use Kind::{Boolean, Count, Flags, Number, Seconds, Text};
+use Kind::{Boolean, Count, Flags, Number, Policy, Seconds, Text};
 
 /// Options of `[main]` that hold for every repository without a value of its own.
 pub(super) const INHERITED: [&str; 5] =
@@ -30,6 +32,7 @@ const MAIN: &[(&str, Kind)] = &[
     ("excludepkgs", Text),
     ("generations_keep", Count),
     ("gpgcheck", Boolean),
+    ("gpgcheck_policy", Policy),
     ("includepkgs", Text),
     ("install_weak_deps", Boolean),
     ("installonlypkgs", Text),
@@ -232,7 +235,8 @@ pub(super) fn seconds(value: &str) -> Option<Option<u64>> {
     if matches!(value, "never" | "-1") {
         return Some(None);
     }
-    let (digits, unit) = value.split_at(value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len()));
+    let (digits, unit) =
+        value.split_at(value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len()));
     let factor = match unit.trim().to_ascii_lowercase().as_str() {
         "" | "s" => 1,
         "m" => 60,
@@ -240,7 +244,9 @@ pub(super) fn seconds(value: &str) -> Option<Option<u64>> {
         "d" => 86400,
         _ => return None,
     };
-    Some(Some(digits.parse::<u64>().ok()?.saturating_mul(factor)))
+    // Part of a second is none; what is too large stays so.
+    let exact = digits.parse::<u64>().map(|whole| whole.saturating_mul(factor));
+    exact.ok().or_else(|| Some((digits.parse::<f64>().ok()? * factor as f64) as u64)).map(Some)
 }
 
 /// Parts of a list.
@@ -309,6 +315,7 @@ pub(super) fn check(place: Where, key: &str, value: &str) -> Result<Result<(), U
         Number => value.parse::<i32>().is_ok_and(|number| number > i32::MIN),
         Seconds => seconds(value).is_some(),
         Flags => list(value).iter().all(|flag| FLAGS.contains(&flag.as_str())),
+        Policy => matches!(value, "legacy" | "full" | "all"),
         Text => true,
     };
     let wanted = match kind {
@@ -317,6 +324,7 @@ pub(super) fn check(place: Where, key: &str, value: &str) -> Result<Result<(), U
         Number => "expected a number",
         Seconds => "expected seconds, a number with m, h or d, or never",
         Flags => "supported are nodocs, noscripts and test",
+        Policy => "expected legacy, full or all",
         Text => "",
     };
     if good { Ok(Ok(())) } else { Err(format!("invalid value `{key}={value}`: {wanted}")) }

@@ -1,10 +1,10 @@
 //! Which repositories a node has.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::files::{files, read};
 use super::ini::{self, Section};
 use super::options::{self, Unknown, Where, boolean, check, check_given, other_spelling};
 use super::variables::Variables;
@@ -76,6 +76,22 @@ pub(crate) enum RepoError {
         /// Why.
         source: std::io::Error,
     },
+    /// The same, told with its path.
+    #[error("{0}")]
+    Below(std::io::Error),
+    /// A link that leads to nothing in its node.
+    #[error(
+        "{link} is a symbolic link to {target}, which does not exist below {root}: replace it by a file, or by a link to one of \
+         this node"
+    )]
+    Nowhere {
+        /// The link.
+        link: PathBuf,
+        /// What it says.
+        target: PathBuf,
+        /// The root that it is in.
+        root: PathBuf,
+    },
     /// A line is wrong.
     #[error("{path}:{line}: {message}")]
     Line {
@@ -122,6 +138,9 @@ const CONF: &str = "etc/dnf/dnf.conf";
 /// dnf5's parts of them. What `dnf.conf` has too holds as it is there.
 const PARTS: &str = "etc/dnf/libdnf5.conf.d";
 
+/// The same as distributions ship them.
+const DEFAULTS: &str = "usr/share/dnf5/libdnf.conf.d";
+
 const DEFAULT_PRIORITY: i32 = 99;
 const DEFAULT_COST: i32 = 1000;
 const DEFAULT_EXPIRE: u64 = 48 * 3600;
@@ -130,14 +149,25 @@ impl Settings {
     /// Reads the settings of a node, then what the command line says.
     pub(crate) fn load(root: &Path, options: &[(String, String)]) -> Result<Self, RepoError> {
         let (mut values, mut notes, mut demands) = (BTreeMap::new(), Vec::new(), None);
-        for path in files(&root.join(PARTS), "conf")?.into_iter().chain([root.join(CONF)]) {
-            for section in sections_of(&path)? {
+        for below in files(root, PARTS, "conf")?.into_iter().chain([CONF.into()]) {
+            let path = root.join(&below);
+            for section in sections_of(root, &below)? {
                 is_main(&section, &path)?;
                 notes.extend(check_section(Where::Main, &section, &path)?);
                 if gpgcheck(|key| section.get(key)) {
                     demands = Some(path.clone());
                 }
                 values.extend(section.values.into_iter().map(|(key, value, _)| (key, value)));
+            }
+        }
+        for (key, path) in defaults(root)? {
+            if !values.contains_key(&key)
+                && other_spelling(&key).is_none_or(|other| !values.contains_key(other))
+            {
+                if gpgcheck(|asked| (asked == key).then_some("1")) {
+                    demands.get_or_insert(path);
+                }
+                values.insert(key, "1".into());
             }
         }
         for (key, value) in options.iter().filter(|(key, _)| !key.contains('.')) {
@@ -165,6 +195,17 @@ impl Settings {
         gpgcheck(|key| self.get(key))
     }
 
+    /// Whether `gpgcheck` asks for signed metadata as well (dnf5).
+    pub(super) fn with_metadata(&self) -> bool {
+        matches!(self.get("gpgcheck_policy"), Some("full" | "all"))
+    }
+
+    /// Whether packages of the command line must be signed.
+    pub(crate) fn local_gpgcheck(&self) -> bool {
+        let all = self.get("gpgcheck_policy") == Some("all") && self.on("gpgcheck", false);
+        self.on("localpkg_gpgcheck", all)
+    }
+
     /// A number.
     pub(crate) fn number(&self, key: &str, default: usize) -> usize {
         self.get(key).and_then(|value| value.parse().ok()).unwrap_or(default)
@@ -174,6 +215,25 @@ impl Settings {
     pub(crate) fn list(&self, key: &str) -> Vec<String> {
         options::list(self.get(key).unwrap_or_default())
     }
+}
+
+/// What dnf5 as its distribution ships it demands, and where, unless the node has a file of that name of its own. Nothing
+/// else of these files is in force.
+fn defaults(root: &Path) -> Result<Vec<(String, PathBuf)>, RepoError> {
+    let own = files(root, PARTS, "conf")?;
+    let mut found = Vec::new();
+    for below in files(root, DEFAULTS, "conf")? {
+        if own.iter().any(|own| own.file_name() == below.file_name()) {
+            continue;
+        }
+        for section in sections_of(root, &below)?.iter().filter(|section| section.name == "main") {
+            let on = |key: &&str| section.get(key).and_then(boolean).unwrap_or(false);
+            let asked =
+                ["gpgcheck", "pkg_gpgcheck", "repo_gpgcheck", "localpkg_gpgcheck"].into_iter().filter(on);
+            found.extend(asked.map(|key| (key.to_owned(), root.join(&below))));
+        }
+    }
+    Ok(found)
 }
 
 /// Whether packages must be signed, in either spelling.
@@ -212,37 +272,9 @@ pub(super) fn check_section(place: Where, section: &Section, path: &Path) -> Res
     Ok(notes)
 }
 
-/// Reads a file if it exists.
-pub(super) fn read(path: &Path) -> Result<Option<String>, RepoError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) if text.len() <= 1 << 20 => Ok(Some(text)),
-        Ok(_) => {
-            Err(RepoError::File { path: path.to_owned(), source: std::io::Error::other("more than 1 MiB") })
-        }
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(source) => Err(RepoError::File { path: path.to_owned(), source }),
-    }
-}
-
-/// The files of a directory with an extension, by name.
-pub(super) fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, RepoError> {
-    let failed = |source| RepoError::File { path: dir.to_owned(), source };
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(failed(error)),
-    };
-    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>();
-    let mut paths = paths.map_err(failed)?;
-    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
-    paths.sort();
-    Ok(paths)
-}
-
-pub(super) fn sections_of(path: &Path) -> Result<Vec<Section>, RepoError> {
-    read(path)?.map_or_else(|| Ok(Vec::new()), |text| sections(path, &text))
+/// The sections of a file of a root.
+pub(super) fn sections_of(root: &Path, below: &Path) -> Result<Vec<Section>, RepoError> {
+    read(root, below)?.map_or_else(|| Ok(Vec::new()), |text| sections(&root.join(below), &text))
 }
 
 pub(super) fn sections(path: &Path, text: &str) -> Result<Vec<Section>, RepoError> {

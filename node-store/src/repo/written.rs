@@ -1,11 +1,12 @@
 //! The repositories of a family, out of all files that have a say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::files::files;
 use super::ini::Section;
 use super::options::{INHERITED, Where, check, check_given, decides, other_spelling};
-use super::settings::{Overrides, Repo, RepoError, Settings, check_section, files, repo, sections_of};
+use super::settings::{Overrides, Repo, RepoError, Settings, check_section, repo, sections_of};
 use super::variables::Variables;
 
 /// The repositories of a node.
@@ -33,6 +34,8 @@ struct Written {
     packages: Option<PathBuf>,
     /// The same of metadata.
     metadata: bool,
+    /// The same of metadata where packages must be signed.
+    both: bool,
 }
 
 impl Written {
@@ -57,17 +60,28 @@ pub(crate) fn load(
         // What an ancestor demands of its repositories holds where others use them.
         let own = if at + 1 < roots.len() { Some(Settings::load(root, &[])?) } else { None };
         let metadata = own.as_ref().is_some_and(|own| own.on("repo_gpgcheck", false));
+        let both = own.as_ref().is_some_and(Settings::with_metadata);
+        let mut here = BTreeSet::new();
         let packages = own.filter(Settings::gpgcheck).and_then(|own| own.demands);
-        for path in files(&root.join(REPOS), "repo")? {
-            for section in sections_of(&path)? {
+        for below in files(root, REPOS, "repo")? {
+            let path = root.join(&below);
+            for section in sections_of(root, &below)? {
                 if let Some(note) = misplaced(&section, &path)? {
                     loaded.notes.push(note);
                     continue;
                 }
                 // What is wrong in a file is so whether or not another one takes its place.
                 let id = repo(&section, &path, variables)?.id;
+                // As for dnf, the first of a node's files has the say.
+                if !here.insert(id.clone()) {
+                    let place = format!("{}:{}", path.display(), section.line);
+                    loaded.notes.push(format!(
+                        "{place}: repository `{id}` is in another file too, which is in force"
+                    ));
+                    continue;
+                }
                 let (packages, path) = (packages.clone(), path.clone());
-                written.insert(id, Written { section, path, packages, metadata });
+                written.insert(id, Written { section, path, packages, metadata, both });
             }
         }
         change(&mut written, root, variables, &mut loaded.notes)?;
@@ -96,7 +110,8 @@ pub(super) fn misplaced(section: &Section, path: &Path) -> Result<Option<String>
     if section.name != "main" || is_repo {
         return Ok(None);
     }
-    if let Some((key, _, line)) = section.values.iter().find(|(key, _, _)| decides(key)) {
+    if let Some((key, _, line)) = section.values.iter().find(|(key, _, _)| decides(&key.to_ascii_lowercase()))
+    {
         let message =
             format!("`{key}` of `[main]` is not in force among repositories: etc/dnf/dnf.conf is its place");
         return Err(RepoError::Line { path: path.to_owned(), line: *line, message });
@@ -118,6 +133,9 @@ fn finish(mut written: Written, variables: &Variables, main: Option<&Settings>) 
     let mut repo = repo(&written.section, &written.path, variables)?;
     repo.gpgcheck |= written.packages.is_some() || main.is_some_and(Settings::gpgcheck);
     repo.repo_gpgcheck |= written.metadata || main.is_some_and(|main| main.on("repo_gpgcheck", false));
+    // Where the repository itself says nothing else of its metadata.
+    let both = written.both || main.is_some_and(Settings::with_metadata);
+    repo.repo_gpgcheck |= both && repo.gpgcheck && written.section.get("repo_gpgcheck").is_none();
     repo.demanded = written.packages;
     repo.file = repo.file.filter(|_| written.section.line > 0);
     Ok(repo)
@@ -130,8 +148,9 @@ fn change(
     variables: &Variables,
     notes: &mut Vec<String>,
 ) -> Result<(), RepoError> {
-    for path in files(&root.join(CHANGES), "repo")? {
-        for section in sections_of(&path)? {
+    for below in files(root, CHANGES, "repo")? {
+        let path = root.join(&below);
+        for section in sections_of(root, &below)? {
             if !repos.contains_key("main")
                 && let Some(note) = misplaced(&section, &path)?
             {

@@ -5,12 +5,45 @@
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
 use super::armor;
-use super::openpgp::{Certificate, PUBLIC_KEY, PUBLIC_SUBKEY, Packet, SIGNATURE, USER_ID, names, packets};
+use super::openpgp::{
+    Certificate, PUBLIC_KEY, PUBLIC_SUBKEY, Packet, SIGNATURE, USER_ID, names, packets, revocation,
+};
 use super::validity::{Dead, Signature, kind};
 use crate::solve::ffi::{Keyring, sha1};
 
 /// Algorithms of keys that libsolv verifies with: RSA, DSA, EdDSA (section 9.1).
 const VERIFIED: [u8; 3] = [1, 17, 22];
+
+/// How many signatures of its own a certificate may have. Those that are known have some dozens.
+const OF_CERTIFICATE: usize = 200;
+/// The same of all certificates of a file.
+const OF_FILE: usize = 2000;
+
+/// How many signatures are still verified: each may take half a second, with numbers of a key that were chosen for that.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    certificate: usize,
+    file: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { certificate: OF_CERTIFICATE, file: OF_FILE }
+    }
+}
+
+impl Budget {
+    fn spend(&mut self) -> Result<(), String> {
+        let left = (self.certificate.checked_sub(1), self.file.checked_sub(1));
+        let (Some(certificate), Some(file)) = left else {
+            return Err(format!(
+                "too many signatures: a key may have {OF_CERTIFICATE} of its own, all keys together {OF_FILE}"
+            ));
+        };
+        (self.certificate, self.file) = (certificate, file);
+        Ok(())
+    }
+}
 
 /// A certificate without what its key did not sign.
 pub(crate) struct Bound {
@@ -20,22 +53,23 @@ pub(crate) struct Bound {
 }
 
 /// Leaves out subkeys that the key did not bind. `None` for a key whose signatures cannot be verified here.
-pub(crate) fn bound(certificate: &Certificate) -> Result<Option<Bound>, String> {
-    left(certificate, false)
+pub(crate) fn bound(certificate: &Certificate, budget: &mut Budget) -> Result<Option<Bound>, String> {
+    left(certificate, false, budget)
 }
 
 /// The same, and leaves out whatever signature the key is said to have made about how long it counts, and did not.
-pub(crate) fn proven(certificate: &Certificate) -> Result<Option<Bound>, String> {
-    left(certificate, true)
+pub(crate) fn proven(certificate: &Certificate, budget: &mut Budget) -> Result<Option<Bound>, String> {
+    left(certificate, true, budget)
 }
 
-fn left(certificate: &Certificate, strict: bool) -> Result<Option<Bound>, String> {
+fn left(certificate: &Certificate, strict: bool, budget: &mut Budget) -> Result<Option<Bound>, String> {
+    budget.certificate = OF_CERTIFICATE;
     let all = packets(&certificate.packets)?;
     let Some(primary) = all.first().filter(|packet| packet.tag == PUBLIC_KEY).and_then(Key::of) else {
         return Ok(None);
     };
     let mut left = Certificate { packets: Vec::new(), subkeys: Vec::new(), ..certificate.clone() };
-    let mut dead = Vec::new();
+    let (mut dead, mut revocations) = (Vec::new(), Vec::<u8>::new());
     for part in all.chunk_by(|_, next| next.tag == SIGNATURE) {
         let mut binds = false;
         let mut kept = Vec::new();
@@ -43,8 +77,12 @@ fn left(certificate: &Certificate, strict: bool) -> Result<Option<Bound>, String
             let Some(signature) = Signature::read(packet.body) else { continue };
             // Others who certified the key are passed over unread.
             let is_by = signature.is_by(&certificate.id, &certificate.fingerprint);
-            let proves = is_by && is_own((packet.body, &signature), &primary, &part[0])?;
-            binds |= proves && signature.kind == kind::BINDING && signs_back(&signature, &primary, &part[0])?;
+            let mut proves = is_by && is_own((packet.body, &signature), &primary, &part[0], budget)?;
+            if proves && signature.kind == kind::BINDING {
+                // Each for itself: one that binds lends nothing to another.
+                proves = signs_back(&signature, &primary, &part[0], budget)?;
+                binds |= proves;
+            }
             if proves || !strict || !claims(&signature, certificate) {
                 kept.extend_from_slice(packet.whole);
             }
@@ -52,6 +90,9 @@ fn left(certificate: &Certificate, strict: bool) -> Result<Option<Bound>, String
         if part[0].tag == PUBLIC_SUBKEY {
             let (id, fingerprint) = names(part[0].body)?;
             if !binds {
+                // Those of the key itself stay, wherever they stand.
+                let whole = part[1..].iter().filter(|packet| revocation(packet).is_some());
+                revocations.extend(whole.flat_map(|packet| packet.whole));
                 dead.push(Dead { id, fingerprint, why: "is no subkey that its key signed".into() });
                 continue;
             }
@@ -60,6 +101,7 @@ fn left(certificate: &Certificate, strict: bool) -> Result<Option<Bound>, String
         left.packets.extend_from_slice(part[0].whole);
         left.packets.extend_from_slice(&kept);
     }
+    left.packets.extend(revocations);
     Ok(Some(Bound { certificate: left, dead }))
 }
 
@@ -84,8 +126,9 @@ impl<'a> Key<'a> {
     }
 
     /// Whether it made a signature over data.
-    fn made(&self, signature: &[u8], data: &[u8]) -> Result<bool, String> {
+    fn made(&self, signature: &[u8], data: &[u8], budget: &mut Budget) -> Result<bool, String> {
         let Some(sum) = Sum::of(signature, data) else { return Ok(false) };
+        budget.spend()?;
         let aside = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
         // A subkey as well: alone, and as a key of its own.
         let packet = armor::wrap(&signed(self.body), armor::KEY);
@@ -97,7 +140,7 @@ impl<'a> Key<'a> {
 }
 
 /// A key as signatures are made over it (section 5.2.4), which is a packet as well.
-fn signed(key: &[u8]) -> Vec<u8> {
+pub(super) fn signed(key: &[u8]) -> Vec<u8> {
     let length = u16::try_from(key.len()).unwrap_or(u16::MAX).to_be_bytes();
     [&[0x99][..], &length, key].concat()
 }
@@ -141,6 +184,7 @@ fn is_own(
     (body, signature): (&[u8], &Signature),
     primary: &Key<'_>,
     about: &Packet<'_>,
+    budget: &mut Budget,
 ) -> Result<bool, String> {
     let more = match (signature.kind, about.tag) {
         (kind::DIRECT, PUBLIC_KEY) => Vec::new(),
@@ -152,17 +196,22 @@ fn is_own(
         }
         _ => return Ok(false),
     };
-    primary.made(body, &[signed(primary.body), more].concat())
+    primary.made(body, &[signed(primary.body), more].concat(), budget)
 }
 
 /// Whether a subkey that may sign made the signature over its key that the binding has to have in it. One of an algorithm
 /// that libsolv does not verify with signs nothing that libsolv would verify.
-fn signs_back(binding: &Signature, primary: &Key<'_>, about: &Packet<'_>) -> Result<bool, String> {
+fn signs_back(
+    binding: &Signature,
+    primary: &Key<'_>,
+    about: &Packet<'_>,
+    budget: &mut Budget,
+) -> Result<bool, String> {
     let Some(subkey) = Key::of(about).filter(|_| binding.may_sign()) else { return Ok(true) };
     let data = [signed(primary.body), signed(about.body)].concat();
     for back in &binding.embedded {
         let is_back = Signature::read(back).is_some_and(|back| back.kind == kind::PRIMARY_BINDING);
-        if is_back && subkey.made(back, &data)? {
+        if is_back && subkey.made(back, &data, budget)? {
             return Ok(true);
         }
     }
@@ -178,7 +227,7 @@ mod tests {
     #[test]
     fn what_cannot_be_verified_is_told() {
         let found = certificates(include_bytes!("../../../tests/src/rfc9580-a3.asc")).expect("it is whole");
-        assert!(bound(&found[0]).expect("it is whole").is_none());
+        assert!(bound(&found[0], &mut Budget::default()).expect("it is whole").is_none());
     }
 
     #[test]
@@ -189,9 +238,41 @@ mod tests {
         let binding =
             [&[0x88, 19, 4, 0x18, 1, 8, 0, 6, 5, 2][..], &[0, 0, 0, 1, 0, 0, 1, 2, 0, 1, 1]].concat();
         let certificate = certificates(&[key.clone(), sub, binding].concat()).expect("it is whole").remove(0);
-        let bound = bound(&certificate).expect("it is whole").expect("RSA is known");
+        let bound = bound(&certificate, &mut Budget::default()).expect("it is whole").expect("RSA is known");
         assert_eq!((bound.certificate.packets, bound.certificate.subkeys), (key, Vec::new()));
         assert_eq!(bound.dead.len(), 1);
+    }
+
+    #[test]
+    fn what_is_verified_is_bounded() {
+        let mut budget = Budget::default();
+        for _ in 0..OF_CERTIFICATE {
+            budget.spend().unwrap();
+        }
+        assert!(budget.spend().unwrap_err().contains("too many signatures"));
+        for _ in OF_CERTIFICATE..OF_FILE {
+            budget.certificate = OF_CERTIFICATE;
+            budget.spend().unwrap();
+        }
+        budget.certificate = OF_CERTIFICATE;
+        assert!(budget.spend().is_err());
+    }
+
+    /// Signatures whose first digest bytes fit are those that cost something.
+    #[test]
+    fn a_certificate_with_too_many_signatures_is_refused() {
+        let body = [4, 0, 0, 0, 1, 1];
+        let (key, user) = ([&[0x98, 6][..], &body].concat(), [0xb4, 1, b'u']);
+        let hashed = [4, 0x13, 1, 8, 0, 6, 5, 2, 0, 0, 0, 1];
+        let trailer = [&hashed[..], &[4, 0xff, 0, 0, 0, 12]].concat();
+        let about = [signed(&body), vec![0xb4, 0, 0, 0, 1, b'u'], trailer].concat();
+        let sum = Sha256::digest(&about);
+        let one = [&[0x88, 19][..], &hashed, &[0, 0], &sum[..2], &[0, 1, 1]].concat();
+        for (count, good) in [(OF_CERTIFICATE, true), (OF_CERTIFICATE + 1, false)] {
+            let file = [key.clone(), user.to_vec(), one.repeat(count)].concat();
+            let found = certificates(&file).expect("it is whole");
+            assert_eq!(proven(&found[0], &mut Budget::default()).is_ok(), good, "{count}");
+        }
     }
 
     proptest::proptest! {
@@ -202,8 +283,8 @@ mod tests {
             let length = u8::try_from(body.len() + 2).expect("it is short");
             let file = [&key, &about, &[0x88, length, 4, kind][..], &body].concat();
             for certificate in certificates(&file).unwrap_or_default() {
-                drop(bound(&certificate));
-                drop(proven(&certificate));
+                drop(bound(&certificate, &mut Budget::default()));
+                drop(proven(&certificate, &mut Budget::default()));
             }
             Sum::of(&body, b"data");
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
 
+use librpm::transaction::{ProblemFilter, TransactionFlags};
 use librpm::{Db, Keyring, PackageHeader, Tag, VerificationFlags, VerifyOptions};
 
 use super::database::{Planned, no_text};
@@ -52,13 +53,63 @@ pub(super) fn options(keyring: &Keyring, signed: bool) -> VerifyOptions {
 
 /// Opens, verifies and looks into every package of a job.
 pub(super) fn packages(job: &Job, ids: &Ids, keyring: &Keyring) -> Result<Vec<Package>, String> {
-    // rpm knows one level a transaction. Where some packages need no signature, those of the others have
-    // been verified here, over the same open files; digests are verified again by rpm in any case.
-    let level = if all_signed(job) { "all" } else { "digest" };
-    define("_pkgverify_level", level).map_err(|error| error.to_string())?;
     define("_pkgverify_flags", "0x0").map_err(|error| error.to_string())?;
     let one = |install: &super::Install| one(install, &job.work, &options(keyring, install.signed), ids);
-    job.install.iter().map(one).collect()
+    let packages = job.install.iter().map(one).collect::<Result<Vec<_>, String>>()?;
+    // rpm knows one level a transaction. Where some packages need no signature, those of the others are verified before,
+    // over the same open files; digests are verified again by rpm in any case.
+    if !all_signed(job) {
+        define("_pkgverify_level", "all").map_err(|error| error.to_string())?;
+        verify_signed(job, &packages, keyring)?;
+    }
+    let level = if all_signed(job) { "all" } else { "digest" };
+    define("_pkgverify_level", level).map_err(|error| error.to_string())?;
+    Ok(packages)
+}
+
+/// Lets rpm verify the packages of a job that must be signed, as it does in a transaction of nothing else. Reading a header
+/// does not suffice: what is signed together with the payload is verified with the payload only.
+fn verify_signed(job: &Job, packages: &[Package], keyring: &Keyring) -> Result<(), String> {
+    let signed = packages.iter().zip(&job.install).filter(|(_, install)| install.signed);
+    let signed: Vec<&Package> = signed.map(|(package, _)| package).collect();
+    if signed.is_empty() {
+        return Ok(());
+    }
+    let dir = tempfile::Builder::new().prefix(".verify").tempdir_in(&job.work);
+    let dir = dir.map_err(|error| format!("{}: {error}", job.work.display()))?;
+    let words = |error: &dyn std::fmt::Display| format!("signatures of packages: {error}");
+    use_database(&super::Believed::own(dir.path())).map_err(|error| words(&error))?;
+    define("_db_backend", "sqlite").map_err(|error| words(&error))?;
+    let mut database = Db::open().map_err(|error| words(&error))?;
+    database.init_db(0o600).map_err(|error| words(&error))?;
+    let mut transaction = database.transaction();
+    for package in signed {
+        let added = transaction.add_install(&package.header, &package.path, false);
+        added.map_err(|error| format!("{}: {error}", nevra(&package.header)))?;
+    }
+    transaction.set_flags(TransactionFlags::TEST | TransactionFlags::NOPLUGINS);
+    transaction.set_problem_filter(but_signatures());
+    transaction.set_verify_options(&options(keyring, true));
+    transaction.run().map_err(|error| {
+        let lines: Vec<String> = error.problems().iter().map(|problem| format!("  {problem}")).collect();
+        format!("signatures are not accepted; nothing has changed:\n{}", lines.join("\n"))
+    })
+}
+
+/// Whatever else rpm finds is for the transaction to tell.
+fn but_signatures() -> ProblemFilter {
+    [
+        ProblemFilter::IGNORE_OS,
+        ProblemFilter::IGNORE_ARCH,
+        ProblemFilter::REPLACE_PKG,
+        ProblemFilter::REPLACE_NEW_FILES,
+        ProblemFilter::REPLACE_OLD_FILES,
+        ProblemFilter::OLD_PACKAGE,
+        ProblemFilter::DISK_SPACE,
+        ProblemFilter::DISK_NODES,
+    ]
+    .into_iter()
+    .fold(ProblemFilter::NONE, std::ops::BitOr::bitor)
 }
 
 /// Whether every package of a job must be signed.
@@ -136,6 +187,10 @@ fn is_announced(install: &super::Install, mut file: &std::fs::File) -> Result<()
 /// those of any other user, and are copied too.
 fn unchanging(path: &Path, work: &Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::MetadataExt;
+    // A pipe would be waited for.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
     let mut file = red_runtime::confine::open_read_only(path)?;
     let facts = file.metadata()?;
     if !facts.is_file() || facts.uid() == rustix::process::geteuid().as_raw() && facts.mode() & 0o022 == 0 {
@@ -164,7 +219,7 @@ fn has_room(dir: &Path, bytes: u64) -> std::io::Result<()> {
     )))
 }
 
-/// Whether anything of the header is signed. Digests alone prove nothing about who made it.
+/// Whether anything is signed, by whomever. Digests alone prove nothing about who made it.
 fn has_signature(header: &PackageHeader) -> bool {
     // Signatures of rpm 6 have a tag that older versions do not know, nor verify.
     let new = "OPENPGP".parse().ok();

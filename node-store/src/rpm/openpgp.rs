@@ -6,6 +6,7 @@ use std::fmt::Write;
 use sha2::Digest;
 
 use super::armor;
+use super::validity::{Signature, kind};
 
 pub(super) const SIGNATURE: u8 = 2;
 const SECRET_KEY: u8 = 5;
@@ -37,7 +38,9 @@ impl Certificate {
 
 /// The certificates in a key file: binary or armored, one or several, in one block or in several.
 pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Certificate>, String> {
-    let mut found = Vec::new();
+    let mut found: Vec<Certificate> = Vec::new();
+    let mut revocations = Vec::new();
+    let mut left_out = false;
     for block in armor::blocks(file, armor::KEY)? {
         for packet in packets(&block)? {
             match packet.tag {
@@ -59,7 +62,22 @@ pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Certificate>, String> {
             let Some(last) = found.last_mut() else {
                 return Err("it does not begin with a public key".into());
             };
+            // A subkey of another version is of no use here, and its key is none the worse for it.
+            match packet.tag {
+                PUBLIC_SUBKEY => {
+                    left_out = packet.body.first().is_some_and(|version| !matches!(version, 4 | 6))
+                }
+                SIGNATURE => {}
+                _ => left_out = false,
+            }
+            if left_out && revocation(&packet).is_none() {
+                continue;
+            }
             last.packets.extend_from_slice(packet.whole);
+            if let Some(revocation) = revocation(&packet) {
+                revocations.push((found.len() - 1, revocation, packet.whole.to_vec()));
+                continue;
+            }
             match packet.tag {
                 USER_ID if last.user.is_empty() => {
                     last.user = String::from_utf8_lossy(packet.body).into_owned()
@@ -69,7 +87,20 @@ pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Certificate>, String> {
             }
         }
     }
+    // Where one is appended to a file of several keys, it need not be behind its own.
+    for (at, revocation, packet) in revocations {
+        let own = |key: &Certificate| revocation.is_by(&key.id, &key.fingerprint);
+        if !own(&found[at]) {
+            found.iter_mut().filter(|key| own(key)).for_each(|key| key.packets.extend_from_slice(&packet));
+        }
+    }
     if found.is_empty() { Err("no OpenPGP public key in it".into()) } else { Ok(found) }
+}
+
+/// The signature that revokes a key, where a packet is one.
+pub(super) fn revocation(packet: &Packet<'_>) -> Option<Signature> {
+    let signature = Signature::read(packet.body).filter(|_| packet.tag == SIGNATURE)?;
+    (signature.kind == kind::KEY_REVOCATION).then_some(signature)
 }
 
 /// The signature packets of a detached signature, which may be of several keys.
@@ -194,6 +225,18 @@ mod tests {
         assert_eq!(found[0].fingerprint, "cb186c4f0609a697e4d52dfa6c722b0c1f1e27c18a56708f6525ec27bad9acc9");
         assert_eq!((found[0].id.as_str(), found[0].user.as_str()), ("cb186c4f0609a697", ""));
         assert_eq!(found[0].subkeys.len(), 1);
+    }
+
+    #[test]
+    fn subkeys_of_other_versions_are_left_out() {
+        let (whole, small) = made(1);
+        for version in [2, 3, 5] {
+            let other = [&[0xce, 6][..], &[version, 0, 0, 0, 1, 2], &[0xc2, 1, 4]].concat();
+            let own = &whole[small.len()..];
+            let file = [&small[..], &other, own].concat();
+            let found = certificates(&file).expect("it is whole");
+            assert_eq!((&found[0].packets, found[0].subkeys.len()), (&whole, 1), "{version}");
+        }
     }
 
     #[test]

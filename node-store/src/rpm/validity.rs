@@ -3,6 +3,7 @@
 //! none of this. What a certificate's own key signed is what [`super::binding`] leaves of it. Revocations are not verified:
 //! who could forge them could as well leave out a key.
 
+use super::binding::signed;
 use super::openpgp::{
     Certificate, PUBLIC_KEY, PUBLIC_SUBKEY, Packet, SIGNATURE, USER_ID, hex, names, packets,
 };
@@ -73,7 +74,7 @@ impl Signature {
                     9 if hashed => signature.key_expires = Some(number(value.get(..4)?)),
                     // Who made it is only a hint, and may stand in either.
                     16 => signature.issuers.push(hex(value)),
-                    27 if hashed => signature.flags = value.first().copied(),
+                    27 if hashed => signature.flags = Some(value.first().copied().unwrap_or(0)),
                     32 => signature.embedded.push(value.to_vec()),
                     33 => signature.issuers.push(hex(value.get(1..)?)),
                     _ => {}
@@ -171,7 +172,7 @@ pub(crate) struct Usable {
 /// Leaves out of certificates what does not count. A key that is revoked in one of them is so in all.
 pub(crate) fn usable(certificates: &[Certificate], now: u64) -> Result<Usable, String> {
     let mut found = Usable::default();
-    let mut alive: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut alive: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
     for certificate in certificates {
         if let Some(packets) = one(certificate, now, &mut found.dead)? {
             alive.push((certificate.fingerprint.clone(), packets));
@@ -181,14 +182,17 @@ pub(crate) fn usable(certificates: &[Certificate], now: u64) -> Result<Usable, S
         found.dead.iter().any(|dead| dead.fingerprint == fingerprint && dead.why == REVOKED)
     };
     alive.retain(|(fingerprint, _)| !revoked(fingerprint));
-    found.packets = alive.into_iter().map(|(_, packets)| packets).collect();
+    found.packets = alive.into_iter().flat_map(|(_, packets)| packets).collect();
     Ok(found)
 }
 
 const REVOKED: &str = "is revoked";
 
-/// What is left of one certificate.
-fn one(certificate: &Certificate, now: u64, dead: &mut Vec<Dead>) -> Result<Option<Vec<u8>>, String> {
+/// Why a key that its owner made for encryption, authentication or certification does not count.
+const NO_SIGNER: &str = "may not sign data";
+
+/// What is left of one certificate: itself, or its subkeys one by one where only they may sign.
+fn one(certificate: &Certificate, now: u64, dead: &mut Vec<Dead>) -> Result<Option<Vec<Vec<u8>>>, String> {
     let (id, fingerprint) = (&certificate.id, &certificate.fingerprint);
     let mut parts: Vec<Part<'_>> = Vec::new();
     for packet in packets(&certificate.packets)? {
@@ -202,12 +206,19 @@ fn one(certificate: &Certificate, now: u64, dead: &mut Vec<Dead>) -> Result<Opti
     }
     let Some(primary) = parts.first().filter(|part| part.packet.tag == PUBLIC_KEY) else { return Ok(None) };
     let lasts = primary.newest(|kind| kind == kind::DIRECT).and_then(|direct| direct.key_expires);
-    let why = if primary.revoked(kind::KEY_REVOCATION) {
+    // Of a key that never expires the user ids may say something else, as for gpg.
+    let lasts = lasts.filter(|&seconds| seconds > 0);
+    // Wherever it stands: a revocation that was published apart is appended to the key.
+    let why = if parts.iter().any(|part| part.revoked(kind::KEY_REVOCATION)) {
         Some(REVOKED.to_owned())
     } else {
         primary.over(lasts.or_else(|| of_users(&parts)), now)
     };
-    let mut left = Vec::new();
+    let signs = may_sign(primary, &parts);
+    if why.is_none() && !signs {
+        dead.push(Dead { id: id.clone(), fingerprint: fingerprint.clone(), why: NO_SIGNER.into() });
+    }
+    let (mut left, mut apart) = (Vec::new(), Vec::new());
     for part in &parts {
         let is_subkey = part.packet.tag == PUBLIC_SUBKEY;
         let over = why.clone().or_else(|| is_subkey.then(|| subkey(part, now)).flatten());
@@ -217,22 +228,40 @@ fn one(certificate: &Certificate, now: u64, dead: &mut Vec<Dead>) -> Result<Opti
                 dead.push(Dead { id, fingerprint, why });
             }
             Some(_) => {}
-            None => left.extend_from_slice(&part.whole),
+            None => {
+                left.extend_from_slice(&part.whole);
+                apart.extend(is_subkey.then(|| signed(part.packet.body)));
+            }
         }
     }
-    Ok(why.is_none().then_some(left))
+    Ok(why.is_none().then(|| if signs { vec![left] } else { apart }))
+}
+
+/// Whether a primary key may sign data: as it says of itself, or else as the newest word of a user id has it.
+fn may_sign(primary: &Part<'_>, parts: &[Part<'_>]) -> bool {
+    let direct = primary.newest(|kind| kind == kind::DIRECT).filter(|direct| direct.flags.is_some());
+    let of_user = || {
+        let told = standing(parts).filter(|signature| signature.flags.is_some());
+        told.max_by_key(|signature| signature.created)
+    };
+    direct.or_else(of_user).is_none_or(Signature::may_sign)
 }
 
 /// How long a key counts by the signatures of its user ids: the newest that says so, as gpg has it.
 fn of_users(parts: &[Part<'_>]) -> Option<u64> {
+    let limited =
+        standing(parts).filter(|signature| signature.key_expires.is_some_and(|seconds| seconds > 0));
+    limited.max_by_key(|signature| signature.created).and_then(|signature| signature.key_expires)
+}
+
+/// The newest signature of each user id that is not gone.
+fn standing<'a>(parts: &'a [Part<'_>]) -> impl Iterator<Item = &'a Signature> {
     let users = parts.iter().filter(|part| part.packet.tag == USER_ID);
-    let standing = users.filter_map(|user| {
+    users.filter_map(|user| {
         let newest = user.newest(|kind| kind::CERTIFICATIONS.contains(&kind))?;
         let gone = user.newest(|kind| kind == kind::CERTIFICATION_REVOCATION);
         (gone.is_none_or(|gone| gone.created < newest.created)).then_some(newest)
-    });
-    let limited = standing.filter(|signature| signature.key_expires.is_some_and(|seconds| seconds > 0));
-    limited.max_by_key(|signature| signature.created).and_then(|signature| signature.key_expires)
+    })
 }
 
 /// Why a subkey does not count.
@@ -242,6 +271,7 @@ fn subkey(part: &Part<'_>, now: u64) -> Option<String> {
     }
     match part.newest(|kind| kind == kind::BINDING) {
         None => Some("is no subkey that its key knows".into()),
+        Some(binding) if !binding.may_sign() => Some(NO_SIGNER.into()),
         Some(binding) => match binding.expired(now) {
             Some(end) => Some(format!("expired on {}", date(end))),
             None => part.over(binding.key_expires, now),

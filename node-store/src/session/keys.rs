@@ -89,7 +89,7 @@ impl Session {
                 None => format!("`gpgcheck` of repository `{}`", repo.id),
             }),
             // A file of the command line.
-            None => (!self.choice.no_gpgcheck && self.settings.on("localpkg_gpgcheck", false))
+            None => (!self.choice.no_gpgcheck && self.settings.local_gpgcheck())
                 .then(|| "`localpkg_gpgcheck`".to_owned()),
         }
     }

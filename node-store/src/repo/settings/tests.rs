@@ -252,3 +252,73 @@ fn a_main_section_among_repositories_is_passed_over() {
         std::fs::remove_dir_all(node.path().join("etc")).unwrap_or_default();
     }
 }
+
+#[test]
+fn nothing_is_weaker_than_with_dnf() {
+    const A: &str = "[a]\nbaseurl=http://x\n";
+    for (repo, conf, wanted) in [
+        (format!("{A}gpgcheck=1\n{A}"), "", Ok((true, false))),
+        (format!("{A}gpgcheck=1\n[b]\nbaseurl=http://y\n{A}name=n\n"), "", Ok((true, false))),
+        (format!("{A}gpgcheck=1\nGPGCHECK=0\n"), "", Err("a.repo:4: unsupported option `GPGCHECK`")),
+        (format!("{A}gpgcheck=1\nRepo_GPGcheck=1\n"), "", Err("unsupported option `Repo_GPGcheck`")),
+        (A.into(), "GPGCHECK=1", Err("dnf.conf:2: unsupported option `GPGCHECK`")),
+        (format!("{A}gpgcheck=1\n"), "gpgcheck_policy=legacy", Ok((true, false))),
+        (format!("{A}gpgcheck=1\n"), "gpgcheck_policy=full", Ok((true, true))),
+        (A.into(), "gpgcheck=1\ngpgcheck_policy=all", Ok((true, true))),
+        (format!("{A}repo_gpgcheck=0\n"), "gpgcheck=1\ngpgcheck_policy=all", Ok((true, false))),
+        (A.into(), "gpgcheck_policy=some", Err("expected legacy, full or all")),
+        ("\u{feff}[a] # one\nbaseurl=http://x\nmetadata_expire=1.5d\n".into(), "", Ok((false, false))),
+    ] {
+        let said = said_of(&repo, &format!("[main]\n{conf}\n"));
+        match wanted {
+            Ok(wanted) => {
+                let repos = said.unwrap();
+                assert_eq!((repos[0].gpgcheck, repos[0].repo_gpgcheck), wanted, "{repo} {conf}");
+            }
+            Err(words) => assert!(said.as_ref().is_err_and(|said| said.contains(words)), "{said:?}"),
+        }
+    }
+    assert_eq!(options::seconds("1.5d"), Some(Some(129_600)));
+    assert_eq!((options::seconds("1.5.d"), options::seconds(".")), (None, None));
+    // The first file of a node has the say, the last node.
+    let (parent, child) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (root, name, more) in
+        [(&parent, "a", "gpgcheck=1\nname=first"), (&parent, "z", "gpgcheck=0"), (&child, "a", "name=child")]
+    {
+        let dir = root.path().join("etc/yum.repos.d");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join(format!("{name}.repo")), format!("{A}{more}\n")).unwrap();
+    }
+    let all = |roots: &[PathBuf]| load(roots, &Variables::default(), Overrides::default()).unwrap();
+    let (above, below) = (parent.path().to_owned(), child.path().to_owned());
+    let loaded = all(std::slice::from_ref(&above));
+    assert_eq!((loaded.repos[0].name.as_str(), loaded.repos[0].gpgcheck), ("first", true));
+    assert!(
+        loaded.notes[0].contains("z.repo:1: repository `a` is in another file too"),
+        "{:?}",
+        loaded.notes
+    );
+    assert_eq!(all(&[above, below]).repos[0].name, "child");
+}
+
+#[test]
+fn what_a_distribution_ships_with_dnf5_only_demands() {
+    let root = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = root.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let asked = || {
+        let main = Settings::load(root.path(), &[]).unwrap();
+        (main.gpgcheck(), main.on("best", false), main.demands)
+    };
+    let shipped = "usr/share/dnf5/libdnf.conf.d/20-fedora.conf";
+    write(shipped, "[main]\npkg_gpgcheck=1\nbest=1\nsome_gpg_option=1\n");
+    assert_eq!(asked(), (true, false, Some(root.path().join(shipped))));
+    write("etc/dnf/dnf.conf", "[main]\ngpgcheck=0\n");
+    assert_eq!(asked(), (false, false, None));
+    write("etc/dnf/dnf.conf", "");
+    write("etc/dnf/libdnf5.conf.d/20-fedora.conf", "");
+    assert!(!asked().0);
+}

@@ -81,6 +81,12 @@ fn keys_expire() {
             vec![9],
         ),
         (
+            "the key's is for ever, and the user id's not",
+            vec![primary.clone(), direct(0), user("a"), uid(1, 5)],
+            vec![4],
+            vec![5],
+        ),
+        (
             "one of a user id that is gone",
             vec![
                 primary.clone(),
@@ -134,6 +140,77 @@ fn what_is_revoked_does_not_count() {
     let file = [unsaid.concat(), [primary, user("a")].concat()].concat();
     let usable = usable(&certificates(&file).unwrap(), u64::from(MADE)).unwrap();
     assert_eq!((usable.packets.len(), usable.dead.len()), (0, 1));
+}
+
+#[test]
+fn a_revocation_counts_wherever_it_stands() {
+    let (primary, sub, other) = (key(PUBLIC_KEY, 1), key(PUBLIC_SUBKEY, 2), key(PUBLIC_KEY, 3));
+    let id = names(&primary[2..]).unwrap().0;
+    let id: Vec<u8> = (0..8).map(|at| u8::from_str_radix(&id[at * 2..at * 2 + 2], 16).unwrap()).collect();
+    let revoked = signed(kind::KEY_REVOCATION, MADE, &[(16, &id)], 8);
+    let (uid, bound) = ([user("a"), own(0x13, MADE, None)].concat(), own(kind::BINDING, MADE, None));
+    let whole = [primary.clone(), uid.clone(), sub.clone(), bound.clone()];
+    for at in 0..=whole.len() {
+        let mut parts = whole.to_vec();
+        parts.insert(at, revoked.clone());
+        if at > 0 {
+            assert_eq!(on(0, &parts), (false, vec![REVOKED.to_owned(); 2]), "{at}");
+        }
+    }
+    // Behind another key of the file, and behind a subkey that is left out.
+    let file = [whole.concat(), other.clone(), uid.clone(), revoked.clone()].concat();
+    let usable = usable(&certificates(&file).unwrap(), u64::from(MADE)).unwrap();
+    assert_eq!((usable.packets.len(), usable.dead.len()), (1, 2));
+    let file = [primary, uid, sub, revoked].concat();
+    let left = super::super::binding::proven(&certificates(&file).unwrap()[0], &mut Default::default())
+        .unwrap()
+        .unwrap();
+    let usable = super::usable(&[left.certificate], u64::from(MADE)).unwrap();
+    assert_eq!((usable.packets.len(), usable.dead.len()), (0, 1));
+}
+
+#[test]
+fn keys_that_may_not_sign_do_not_count() {
+    let (primary, sub) = (key(PUBLIC_KEY, 1), key(PUBLIC_SUBKEY, 2));
+    let with = |kind: u8, at: u32, flags: &[u8]| signed(kind, MADE + at, &[(27, flags)], 8);
+    let uid = |at: u32, flags: &[u8]| [user("a"), with(0x13, at, flags)].concat();
+    let bound = |at: u32, flags: &[u8]| with(kind::BINDING, at, flags);
+    // Which of the two may sign.
+    for (what, parts, signs) in [
+        ("certify only", vec![uid(0, &[1]), sub.clone(), bound(0, &[2])], (false, true)),
+        ("both", vec![uid(0, &[3]), sub.clone(), bound(0, &[2])], (true, true)),
+        (
+            "no flags",
+            vec![user("a"), own(0x13, MADE, None), sub.clone(), own(kind::BINDING, MADE, None)],
+            (true, true),
+        ),
+        ("empty flags", vec![uid(0, &[]), sub.clone(), bound(0, &[])], (false, false)),
+        ("encryption", vec![uid(0, &[3]), sub.clone(), bound(0, &[0x0c])], (true, false)),
+        ("authentication", vec![uid(0, &[3]), sub.clone(), bound(0, &[0x20])], (true, false)),
+        ("not any more", vec![uid(0, &[3]), sub.clone(), bound(0, &[2]), bound(9, &[0x20])], (true, false)),
+        (
+            "the key's own word",
+            vec![with(kind::DIRECT, 0, &[1]), uid(9, &[3]), sub.clone(), bound(0, &[2])],
+            (false, true),
+        ),
+        (
+            "the newest user id's",
+            vec![uid(9, &[1]), uid(0, &[3]), sub.clone(), bound(0, &[2])],
+            (false, true),
+        ),
+    ] {
+        let file = [primary.clone(), parts.concat()].concat();
+        let usable = usable(&certificates(&file).unwrap(), u64::from(MADE + 10)).unwrap();
+        let dead = usize::from(!signs.0) + usize::from(!signs.1);
+        assert_eq!(
+            usable.dead.iter().filter(|dead| dead.why == NO_SIGNER).count(),
+            dead,
+            "{what}: {usable:?}"
+        );
+        let all = usable.packets.concat();
+        let has = |key: &[u8]| all.windows(key.len()).any(|window| window == key);
+        assert_eq!((has(&primary[2..]), has(&sub[2..])), signs, "{what}");
+    }
 }
 
 #[test]
@@ -220,7 +297,9 @@ fn the_key_that_does_not_count_is_named() {
 fn certificates_of_version_six_are_whole() {
     let found = certificates(include_bytes!("../../../../tests/src/rfc9580-a3.asc")).unwrap();
     let usable = usable(&found, 1_800_000_000).unwrap();
-    assert_eq!((usable.packets, usable.dead), (vec![found[0].packets.clone()], Vec::new()));
+    // Its subkey is one for encryption.
+    assert!(found[0].packets.starts_with(&usable.packets[0]), "{usable:?}");
+    assert_eq!((usable.packets.len(), usable.dead.len(), usable.dead[0].why.as_str()), (1, 1, NO_SIGNER));
 }
 
 proptest::proptest! {
