@@ -157,7 +157,8 @@ impl Log {
         }
         self.done = at;
         let copy = self.dir.join("cut");
-        let cp = ["--sparse=always", "--reflink=auto"];
+        // Not into the file that a loop device may still have.
+        let cp = ["--sparse=always", "--reflink=auto", "--remove-destination"];
         run(Command::new("cp").args(cp).arg(self.dir.join("before")).arg(&copy)).good();
         copy
     }

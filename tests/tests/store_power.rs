@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use red_tests::call::run;
 use red_tests::logged::{LoggedDisk, can_log};
@@ -161,8 +162,13 @@ impl Cut {
 
 impl Drop for Cut {
     fn drop(&mut self) {
-        // A test that fails must not fail again here.
-        drop(Command::new("umount").arg(&self.at).output());
+        // A test that fails must not fail again here. What ran there may take a moment to go.
+        for _ in 0..200 {
+            if run(Command::new("umount").arg(&self.at)).code == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
         drop(Command::new("umount").arg("--lazy").arg(&self.at).output());
     }
 }
