@@ -44,6 +44,8 @@ pub(crate) struct Record {
 
 /// Directory of the records.
 pub(crate) const HISTORY: &str = "history";
+/// How long a record may be.
+const RECORD: u64 = 64 << 20;
 /// File of a rollback that is being done.
 pub(crate) const INTENDED: &str = "rollback.json";
 
@@ -99,7 +101,7 @@ impl About {
         }
         let path = member.tree.join(ABOUT);
         let failed = |why: String| RpmError::Record { path: path.clone(), why };
-        match std::fs::read(&path) {
+        match crate::regular::read(&path, RECORD) {
             Ok(text) => serde_json::from_slice(&text).map_err(|error| failed(error.to_string())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {

@@ -2,7 +2,7 @@
 //! the place of any file: nothing that is opened here makes the caller wait or fills its memory.
 
 use std::fs::File;
-use std::io::{Error, Read, Result};
+use std::io::{Error, ErrorKind, Read, Result};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -19,7 +19,7 @@ pub(crate) fn bytes(file: File, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
-        return Err(Error::other(format!("more than {most} bytes")));
+        return Err(Error::new(ErrorKind::InvalidData, format!("more than {most} bytes")));
     }
     Ok(bytes)
 }

@@ -129,7 +129,7 @@ impl Session {
             .chain(family.members().filter(|member| !member.core).map(root))
             .collect();
         let mut settings = Settings::load(&family.node.path, &choice.options)?;
-        let variables = Variables::load(&everywhere, choice.releasever.as_deref());
+        let variables = Variables::load(&everywhere, choice.releasever.as_deref())?;
         let overrides =
             Overrides { options: &choice.options, from_path: &choice.from_path, main: Some(&settings) };
         let repo::Loaded { mut repos, notes } = repo::load(&roots, &variables, overrides)?;

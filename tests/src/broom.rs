@@ -206,3 +206,46 @@ impl Drop for LimitedCgroup {
         }
     }
 }
+
+/// A file system in a file, unmounted in the end.
+#[derive(Debug)]
+pub struct Disk {
+    /// Where it is.
+    pub at: PathBuf,
+}
+
+impl Disk {
+    /// Makes one, by a command that takes the file as its last argument.
+    ///
+    /// # Panics
+    /// It cannot be made.
+    pub fn make(image: &Path, make: &str, megabytes: u32) {
+        run(Command::new("truncate").arg(format!("--size={megabytes}M")).arg(image)).good();
+        let words: Vec<&str> = make.split(' ').collect();
+        run(Command::new(words[0]).args(&words[1..]).arg(image)).good();
+    }
+
+    /// Mounts one.
+    ///
+    /// # Panics
+    /// The caller may not.
+    #[must_use]
+    pub fn mount(image: &Path, at: &Path, options: &str) -> Self {
+        std::fs::create_dir_all(at).expect("there is room");
+        run(Command::new("mount").args(["-o", &format!("loop,{options}")]).arg(image).arg(at)).good();
+        Self { at: at.to_owned() }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // A test that fails must not fail again here. What ran there may take a moment to go.
+        for _ in 0..200 {
+            if run(Command::new("umount").arg(&self.at)).code == 0 {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        drop(Command::new("umount").arg("--lazy").arg(&self.at).output());
+    }
+}

@@ -12,6 +12,7 @@ pub mod pages;
 pub mod places;
 pub mod podman;
 pub mod pool;
+pub mod random;
 pub mod signer;
 pub mod stage;
 pub mod store;

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 
 use red_tests::call::{Said, built, red_conf, run};
 use red_tests::packages::Small;
+use red_tests::random::{Random, chosen};
 use red_tests::store::Ground;
 
 /// Cases that the gate runs.
@@ -43,20 +44,6 @@ const CALLS: [(&str, &str); 8] = [
     ("fchmod,fchown,fchmodat,fchownat,utimensat,fsetxattr", "EPERM"),
     ("mount,umount2,move_mount,open_tree,clone,clone3,vfork", "ENOMEM"),
 ];
-
-/// SplitMix64, so that a seed means the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, count: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let count = u64::try_from(count.max(1)).expect("it is a number");
-        usize::try_from((mixed ^ (mixed >> 31)) % count).expect("it is a small number")
-    }
-}
 
 /// Packages of three nodes that only fit each other, and others.
 fn publish(ground: &Ground) {
@@ -222,10 +209,6 @@ fn ask(ground: &Ground, what: &str) {
     }
 }
 
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 #[test]
 fn whatever_fails_a_family_is_whole() {
     if Command::new("strace").arg("--version").output().is_err() {
@@ -234,7 +217,7 @@ fn whatever_fails_a_family_is_whole() {
     let ground = Ground::new();
     publish(&ground);
     let [pristine, plain] = family(&ground);
-    let (seed, cases) = (number("RED_SEED", SEED), number("RED_CASES", CASES));
+    let (seed, cases) = (chosen("RED_SEED", SEED), chosen("RED_CASES", CASES));
     let from = |operation: &str| if operation == "conversion" { &plain } else { &pristine };
     let mut known = Vec::new();
     for operation in OPERATIONS {
@@ -255,7 +238,7 @@ fn whatever_fails_a_family_is_whole() {
         let at = random.below(OPERATIONS.len());
         let (operation, (counts, before, after)) = (OPERATIONS[at], &known[at]);
         let (calls, error) = CALLS[random.below(CALLS.len())];
-        let when = 1 + random.below(counts[calls]);
+        let when = 1 + random.below(counts[calls].max(1));
         let is_kill = random.below(2) == 0;
         let how = if is_kill { "signal=KILL".to_owned() } else { format!("error={error}") };
         // Without what is not there.

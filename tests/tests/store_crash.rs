@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use red_tests::broom::Disk;
 use red_tests::call::run;
 use red_tests::packages::Small;
 use red_tests::store::Ground;
@@ -181,34 +182,15 @@ fn data_that_leave_are_whole_or_gone() {
     assert!(new > 1, "no removal was killed after the switch");
 }
 
-/// A small file system of its own.
-struct Disk<'a> {
-    at: &'a Path,
-}
-
-impl<'a> Disk<'a> {
-    fn mount(image: &Path, at: &'a Path, megabytes: u32) -> Self {
-        run(Command::new("truncate").arg(format!("--size={megabytes}M")).arg(image)).good();
-        run(Command::new("mke2fs").args(["-q", "-F", "-t", "ext4"]).arg(image)).good();
-        run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(at)).good();
-        Self { at }
-    }
-}
-
-impl Drop for Disk<'_> {
-    fn drop(&mut self) {
-        // A test that fails must not fail again here.
-        drop(Command::new("umount").arg("--lazy").arg(self.at).output());
-    }
-}
-
 #[test]
 fn no_room_at_any_stage() {
     let ground = ground();
     let pristine = ground.pool.join("pristine");
     fs::rename(ground.node("node"), &pristine).expect("it is ours");
     let disk_at = ground.pool.mkdir("nodes/disk");
-    let disk = Disk::mount(&ground.pool.join("disk.img"), &disk_at, 48);
+    let image = ground.pool.join("disk.img");
+    Disk::make(&image, "mke2fs -q -F -t ext4", 48);
+    let disk = Disk::mount(&image, &disk_at, "rw");
     let node = ground.node("disk/node");
     let count = points(8, 40);
     let mut refused = 0;

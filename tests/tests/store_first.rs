@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use red_tests::broom::Bound;
+use red_tests::broom::{Bound, Disk};
 use red_tests::call::{Said, run};
 use red_tests::packages::Small;
 use red_tests::store::{Ground, fingerprint};
@@ -310,32 +310,6 @@ impl Drop for Runs {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
-    }
-}
-
-/// A file system in a file, unmounted in the end.
-struct Disk {
-    at: PathBuf,
-}
-
-impl Disk {
-    fn make(image: &Path, make: &str, megabytes: u32) {
-        run(Command::new("truncate").arg(format!("--size={megabytes}M")).arg(image)).good();
-        let words: Vec<&str> = make.split(' ').collect();
-        run(Command::new(words[0]).args(&words[1..]).arg(image)).good();
-    }
-
-    fn mount(image: &Path, at: &Path, options: &str) -> Self {
-        fs::create_dir_all(at).expect("there is room");
-        run(Command::new("mount").args(["-o", &format!("loop,{options}")]).arg(image).arg(at)).good();
-        Self { at: at.to_owned() }
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // A test that fails must not fail again here.
-        drop(Command::new("umount").arg("--lazy").arg(&self.at).output());
     }
 }
 

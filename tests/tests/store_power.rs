@@ -5,10 +5,9 @@
 //! which file system.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
+use red_tests::broom::Disk;
 use red_tests::call::run;
 use red_tests::logged::{LoggedDisk, can_log};
 use red_tests::packages::Small;
@@ -121,7 +120,7 @@ fn fails_on((name, make, options): (&str, &[&str], &str), moments: usize) {
         let done = known.iter().rposition(|(entries, ..)| *entries <= at).expect("the first is before all");
         let allowed = &known[done..known.len().min(done + 2)];
         let what = format!("{name}: write {at} of {first} to {last}, after {done} steps");
-        let found = Cut::mount(&image, options, &point);
+        let found = Disk::mount(&image, &point, options);
         // Before anybody mends anything.
         let seen = launched(&ground, &what);
         let fitting: Vec<&State> =
@@ -148,31 +147,6 @@ fn fails_on((name, make, options): (&str, &[&str], &str), moments: usize) {
     ));
 }
 
-/// What a power cut has left.
-struct Cut {
-    at: PathBuf,
-}
-
-impl Cut {
-    fn mount(image: &Path, options: &str, at: &Path) -> Self {
-        run(Command::new("mount").args(["-o", &format!("loop,{options}")]).arg(image).arg(at)).good();
-        Self { at: at.to_owned() }
-    }
-}
-
-impl Drop for Cut {
-    fn drop(&mut self) {
-        // A test that fails must not fail again here. What ran there may take a moment to go.
-        for _ in 0..200 {
-            if run(Command::new("umount").arg(&self.at)).code == 0 {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        drop(Command::new("umount").arg("--lazy").arg(&self.at).output());
-    }
-}
-
 #[test]
 fn without_power_a_family_is_as_before_or_as_after() {
     if !can_log() {
@@ -182,10 +156,9 @@ fn without_power_a_family_is_as_before_or_as_after() {
     let only = std::env::var("RED_POWER").ok();
     let moments = std::env::var("RED_MOMENTS").ok().and_then(|text| text.parse().ok());
     let moments = moments.unwrap_or(if full { 100 } else { 6 });
-    for system in FILE_SYSTEMS {
-        if only.as_ref().is_none_or(|only| only == system.0) {
-            fails_on(system, moments);
-        }
-    }
+    let chosen = FILE_SYSTEMS.into_iter().filter(|system| only.as_ref().is_none_or(|only| only == system.0));
+    let chosen: Vec<_> = chosen.collect();
+    assert!(!chosen.is_empty(), "{only:?} is none of {FILE_SYSTEMS:?}");
+    chosen.into_iter().for_each(|system| fails_on(system, moments));
     assert!(fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| !mounts.contains("logged/export")));
 }

@@ -3,6 +3,7 @@
 //! One rename per node cannot be one rename for all. The list of switches is made durable first, in
 //! the oldest of the nodes; from then on it holds, and whoever comes after a crash finishes it.
 
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::io::Errno;
@@ -73,7 +74,7 @@ impl Store {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             // Nothing that could be a list. Whatever else keeps one from being read, it holds.
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return self.set_aside(&error),
-            Err(_) if !self.is_regular(PENDING) => {
+            Err(_) if self.is_other(PENDING) => {
                 return self.set_aside(&std::io::Error::other("not a regular file"));
             }
             Err(error) => return Err(error).at(self.red(PENDING)),
@@ -121,7 +122,7 @@ impl Store {
         Ok(told)
     }
 
-    /// A list that cannot be read stands in nobody's way.
+    /// Sets aside a list that cannot be read.
     fn set_aside(&self, why: &std::io::Error) -> Result<Vec<String>, StoreError> {
         let (path, aside) = (self.red(PENDING), self.red(DAMAGED));
         remove(&self.dir, &self.path, &format!("{RED}/{DAMAGED}"))?;
@@ -135,11 +136,12 @@ impl Store {
         )])
     }
 
-    fn is_regular(&self, below: &str) -> bool {
+    /// Whether something other than a regular file has a name. Where that cannot be told, it has not.
+    fn is_other(&self, below: &str) -> bool {
         let path = std::path::Path::new(RED).join(below);
         let stat = rustix::fs::statat(&self.dir, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
         stat.is_ok_and(|stat| {
-            rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile
+            rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile
         })
     }
 
@@ -147,10 +149,14 @@ impl Store {
     /// be read could name any.
     pub(super) fn is_pending(&self, number: u64) -> bool {
         self.path.ancestors().skip(1).any(|above| {
-            let Ok(text) =
-                Store::open(above).map_err(drop).and_then(|store| store.read(PENDING).map_err(drop))
-            else {
-                return false;
+            // Directories above a pool may well be closed to the caller, and are no nodes then.
+            let Ok(store) = Store::open(above) else { return false };
+            let text = match store.read(PENDING) {
+                Ok(text) => text,
+                Err(error) => {
+                    let none = [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::PermissionDenied];
+                    return !none.contains(&error.kind());
+                }
             };
             let Ok(switches) = serde_json::from_slice::<Switches>(&text) else { return true };
             switches.at(above).contains(&(self.path.clone(), number))

@@ -177,15 +177,7 @@ impl Store {
         /// No transaction writes more.
         const MOST: u64 = 64 << 20;
         let file = crate::beneath::Dir::of(&self.dir, &self.path)?.file(Path::new(RED).join(below))?;
-        if file.metadata()?.len() > MOST {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
-                "larger than any file of its kind",
-            ));
-        }
-        let mut text = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::Read::take(file, MOST), &mut text)?;
-        Ok(text)
+        crate::regular::bytes(file, MOST)
     }
 
     /// The numbers of all generations, ascending.

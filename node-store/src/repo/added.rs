@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::files;
-use super::settings::{Overrides, RepoError, repo, sections};
+use super::settings::{Overrides, RepoError, repo, sections, sections_of};
 use super::variables::Variables;
-use super::written::{load, misplaced};
+use super::written::{REPOS, load, misplaced};
+use super::{files, ini};
 
 /// Gives a node a repository: a URL, a directory, or a `.repo` file that is copied. Returns its ids.
 pub(crate) fn add(
@@ -89,34 +89,29 @@ fn id_of(url: &str) -> String {
     format!("{}-{sum}", text.trim_matches(['-', '.']))
 }
 
-/// Takes a repository away from a node.
+/// Takes a repository away from a node: out of every file that has it, since another one would be in force then.
 pub(crate) fn remove(root: &Path, id: &str) -> Result<PathBuf, RepoError> {
-    let known = load(&[root.to_path_buf()], &Variables::default(), Overrides::default())?.repos;
-    let found = known.iter().find(|repo| repo.id == id).and_then(|repo| repo.file.clone());
-    let Some(path) = found else { return Err(RepoError::Unknown { id: id.to_owned() }) };
-    let text = files::read(root, path.strip_prefix(root).unwrap_or(&path))?.unwrap_or_default();
-    let others = known.iter().filter(|repo| repo.id != id && repo.file.as_ref() == Some(&path)).count();
-    if others == 0 {
+    let mut first = None;
+    for below in files::files(root, REPOS, "repo")? {
+        let path = root.join(&below);
         let failed = |source| RepoError::File { path: path.clone(), source };
-        std::fs::remove_file(&path).map_err(failed)?;
-        sync(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
-        return Ok(path);
-    }
-    let mut kept = String::new();
-    let mut inside = false;
-    for line in text.lines() {
-        if let Some(name) = line.trim().strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
-            inside = name.trim() == id;
+        let sections = sections_of(root, &below)?;
+        let (gone, others): (Vec<_>, Vec<_>) = sections.iter().partition(|section| section.name == id);
+        if gone.is_empty() {
+            continue;
         }
-        if !inside {
-            kept.push_str(line);
-            kept.push('\n');
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        if others.is_empty() {
+            std::fs::remove_file(&path).map_err(failed)?;
+            sync(dir).map_err(failed)?;
+        } else {
+            let text = files::read(root, &below)?.unwrap_or_default();
+            let name = path.file_name().and_then(|name| name.to_str());
+            write(dir, name.unwrap_or("added.repo"), &ini::without(&text, id))?;
         }
+        first.get_or_insert(path);
     }
-    let (dir, name) =
-        (path.parent().unwrap_or(Path::new("/")), path.file_name().and_then(|name| name.to_str()));
-    write(dir, name.unwrap_or("added.repo"), &kept)?;
-    Ok(path)
+    first.ok_or_else(|| RepoError::Unknown { id: id.to_owned() })
 }
 
 /// Makes names durable: of files in a directory, and of the directory itself (fsync(2) of a file does
@@ -165,5 +160,24 @@ mod tests {
         assert!(repos.iter().any(|repo| repo.id == "x" && repo.gpgcheck && repo.gpgkey == ["file:///key"]));
         remove(root.path(), "x").unwrap();
         assert!(matches!(remove(root.path(), "x"), Err(RepoError::Unknown { .. })));
+    }
+
+    /// Sections are those that are read, however they are written, and no other file's comes into force instead.
+    #[test]
+    fn what_is_removed_is_that_repository_everywhere() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("etc/yum.repos.d");
+        std::fs::create_dir_all(&dir).unwrap();
+        let one =
+            "\u{feff}[a] # first\nbaseurl=http://a/\n[b] ; second\nbaseurl=http://b/\n[a]\ngpgcheck=1\n";
+        std::fs::write(dir.join("1.repo"), one).unwrap();
+        std::fs::write(dir.join("2.repo"), "[a]\nbaseurl=http://other/\n").unwrap();
+        remove(root.path(), "a").unwrap();
+        assert!(!dir.join("2.repo").exists());
+        let left = std::fs::read_to_string(dir.join("1.repo")).unwrap();
+        assert_eq!(left, "[b] ; second\nbaseurl=http://b/\n");
+        let repos =
+            load(&[root.path().to_owned()], &Variables::default(), Overrides::default()).unwrap().repos;
+        assert_eq!(repos.iter().map(|repo| repo.id.as_str()).collect::<Vec<_>>(), ["b"]);
     }
 }

@@ -36,15 +36,20 @@ fn text(bytes: Vec<u8>) -> std::io::Result<String> {
 
 /// The files of a root's directory with an extension, by name, below the root.
 pub(super) fn files(root: &Path, dir: &str, extension: &str) -> Result<Vec<PathBuf>, RepoError> {
+    let mut paths = all(root, dir)?;
+    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
+    Ok(paths)
+}
+
+/// All files of a root's directory.
+pub(super) fn all(root: &Path, dir: &str) -> Result<Vec<PathBuf>, RepoError> {
     let shown = root.join(dir);
     let failed = |source| RepoError::File { path: shown.clone(), source };
     let Some(open) = found(root, Path::new(dir), |root| root.dir_in_root(dir))? else {
         return Ok(Vec::new());
     };
     let entries = open.entries().map_err(failed)?;
-    let paths = entries.into_iter().map(|(name, _)| Path::new(dir).join(name));
-    let mut paths: Vec<PathBuf> =
-        paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect();
+    let mut paths: Vec<PathBuf> = entries.into_iter().map(|(name, _)| Path::new(dir).join(name)).collect();
     if paths.len() > FILES {
         return Err(failed(Error::other(format!("more than {FILES} files"))));
     }

@@ -46,14 +46,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Section>, (usize, String)> {
             value.push_str(trimmed);
             continue;
         }
-        if let Some(name) = trimmed.strip_prefix('[') {
-            let Some((name, rest)) = name.split_once(']') else {
-                return Err((line, format!("`{trimmed}` has no closing bracket")));
-            };
-            if !rest.is_empty() && !rest.trim_start().starts_with(['#', ';']) {
-                return Err((line, format!("`{trimmed}` has text behind its closing bracket")));
-            }
-            let name = name.trim();
+        if let Some(name) = header(trimmed) {
+            let name = name.map_err(|message| (line, message))?;
             current = sections.iter().position(|section| section.name == name).unwrap_or(sections.len());
             if current == sections.len() {
                 sections.push(Section { name: name.to_owned(), line, values: Vec::new() });
@@ -71,6 +65,31 @@ pub(super) fn parse(text: &str) -> Result<Vec<Section>, (usize, String)> {
         }
     }
     Ok(sections)
+}
+
+/// The name of the section that a line begins, if it begins one. The error says what is wrong with it.
+fn header(trimmed: &str) -> Option<Result<&str, String>> {
+    let name = trimmed.strip_prefix('[')?;
+    Some(match name.split_once(']') {
+        None => Err(format!("`{trimmed}` has no closing bracket")),
+        Some((_, rest)) if !rest.is_empty() && !rest.trim_start().starts_with(['#', ';']) => {
+            Err(format!("`{trimmed}` has text behind its closing bracket"))
+        }
+        Some((name, _)) => Ok(name.trim()),
+    })
+}
+
+/// A text that parses, without the sections of a name.
+pub(super) fn without(text: &str, name: &str) -> String {
+    let mut inside = false;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let kept = text.lines().filter(|line| {
+        if let Some(Ok(begun)) = header(line.trim()) {
+            inside = begun == name;
+        }
+        !inside
+    });
+    kept.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// The option that a line sets if it is no part of a value. A value may well have `=` in it, but hardly the name of an

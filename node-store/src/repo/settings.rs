@@ -76,7 +76,7 @@ pub(crate) enum RepoError {
         /// Why.
         source: std::io::Error,
     },
-    /// The same, told with its path.
+    /// A path below a root, which the error names, cannot be opened.
     #[error("{0}")]
     Below(std::io::Error),
     /// A link that leads to nothing in its node.
@@ -87,7 +87,7 @@ pub(crate) enum RepoError {
     Nowhere {
         /// The link.
         link: PathBuf,
-        /// What it says.
+        /// Its target.
         target: PathBuf,
         /// The root that it is in.
         root: PathBuf,
@@ -160,14 +160,14 @@ impl Settings {
                 values.extend(section.values.into_iter().map(|(key, value, _)| (key, value)));
             }
         }
-        for (key, path) in defaults(root)? {
+        for (key, value, path) in defaults(root)? {
             if !values.contains_key(&key)
                 && other_spelling(&key).is_none_or(|other| !values.contains_key(other))
             {
                 if gpgcheck(|asked| (asked == key).then_some("1")) {
                     demands.get_or_insert(path);
                 }
-                values.insert(key, "1".into());
+                values.insert(key, value);
             }
         }
         for (key, value) in options.iter().filter(|(key, _)| !key.contains('.')) {
@@ -202,7 +202,7 @@ impl Settings {
 
     /// Whether packages of the command line must be signed.
     pub(crate) fn local_gpgcheck(&self) -> bool {
-        let all = self.get("gpgcheck_policy") == Some("all") && self.on("gpgcheck", false);
+        let all = self.get("gpgcheck_policy") == Some("all") && self.gpgcheck();
         self.on("localpkg_gpgcheck", all)
     }
 
@@ -219,7 +219,7 @@ impl Settings {
 
 /// What dnf5 as its distribution ships it demands, and where, unless the node has a file of that name of its own. Nothing
 /// else of these files is in force.
-fn defaults(root: &Path) -> Result<Vec<(String, PathBuf)>, RepoError> {
+fn defaults(root: &Path) -> Result<Vec<(String, String, PathBuf)>, RepoError> {
     let own = files(root, PARTS, "conf")?;
     let mut found = Vec::new();
     for below in files(root, DEFAULTS, "conf")? {
@@ -230,7 +230,9 @@ fn defaults(root: &Path) -> Result<Vec<(String, PathBuf)>, RepoError> {
             let on = |key: &&str| section.get(key).and_then(boolean).unwrap_or(false);
             let asked =
                 ["gpgcheck", "pkg_gpgcheck", "repo_gpgcheck", "localpkg_gpgcheck"].into_iter().filter(on);
-            found.extend(asked.map(|key| (key.to_owned(), root.join(&below))));
+            found.extend(asked.map(|key| (key.to_owned(), "1".to_owned(), root.join(&below))));
+            let policy = section.get("gpgcheck_policy").filter(|policy| matches!(*policy, "full" | "all"));
+            found.extend(policy.map(|policy| ("gpgcheck_policy".into(), policy.into(), root.join(&below))));
         }
     }
     Ok(found)

@@ -3,15 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::beneath::Dir;
-use crate::regular;
+use super::files;
+use super::settings::RepoError;
 
-/// How long `os-release` may be.
-const BYTES: u64 = 1 << 20;
 /// How long a value may be.
-const VALUE: u64 = 4096;
-/// How many files with values a node may have.
-const FILES: usize = 1000;
+const VALUE: usize = 4096;
 /// How long a text may become by what its names stand for.
 const EXPANDED: usize = 1 << 16;
 
@@ -24,28 +20,33 @@ pub(crate) struct Variables(pub(crate) BTreeMap<String, String>);
 
 impl Variables {
     /// Those of the machine, then of core OS and nodes in `etc/dnf/vars`, then of the command line.
-    pub(crate) fn load(roots: &[PathBuf], releasever: Option<&str>) -> Self {
+    ///
+    /// # Errors
+    /// A file cannot be read, or is no text of that size.
+    pub(crate) fn load(roots: &[PathBuf], releasever: Option<&str>) -> Result<Self, RepoError> {
         let arch = crate::solve::arch();
         let base = if arch == "i686" { "i386" } else { arch };
         let mut values: BTreeMap<String, String> = [("arch", arch), ("basearch", base)]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
         for root in roots {
-            let Ok(root) = Dir::open(root) else { continue };
-            let text = text_of(&root, Path::new("etc/os-release"), BYTES).unwrap_or_default();
+            let text = files::read(root, Path::new("etc/os-release"))?.unwrap_or_default();
             let version = text.lines().find_map(|line| line.strip_prefix("VERSION_ID="));
-            if let Some(version) = version.filter(|version| version.len() as u64 <= VALUE) {
+            if let Some(version) = version.filter(|version| version.len() <= VALUE) {
                 values.insert("releasever".into(), version.trim_matches('"').to_owned());
             }
-            let entries = root.dir_in_root(VARIABLES).and_then(|dir| dir.entries()).unwrap_or_default();
-            for (name, _) in entries.into_iter().take(FILES) {
-                if let Some(value) = text_of(&root, &Path::new(VARIABLES).join(&name), VALUE) {
-                    values.insert(name.to_string_lossy().into_owned(), value.trim().to_owned());
+            for below in files::all(root, VARIABLES)? {
+                let Some(value) = files::read(root, &below)? else { continue };
+                if value.len() > VALUE {
+                    let source = std::io::Error::other(format!("more than {VALUE} bytes"));
+                    return Err(RepoError::File { path: root.join(below), source });
                 }
+                let name = below.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                values.insert(name, value.trim().to_owned());
             }
         }
         values.extend(releasever.map(|version| ("releasever".to_owned(), version.to_owned())));
-        Self(values)
+        Ok(Self(values))
     }
 
     /// A text with its `$name` and `${name}` replaced. Unknown names stay as they are.
@@ -72,9 +73,4 @@ impl Variables {
         out.push_str(rest);
         out
     }
-}
-
-/// A text of a root, if there is one and it is no longer than that.
-fn text_of(root: &Dir, below: &Path, most: u64) -> Option<String> {
-    String::from_utf8(regular::bytes(root.file_in_root(below).ok()?, most).ok()?).ok()
 }

@@ -10,7 +10,7 @@ use super::settings::{Overrides, Repo, RepoError, Settings, check_section, repo,
 use super::variables::Variables;
 
 /// The repositories of a node.
-const REPOS: &str = "etc/yum.repos.d";
+pub(super) const REPOS: &str = "etc/yum.repos.d";
 
 /// Options that tell where a repository is.
 const PLACES: [&str; 3] = ["baseurl", "metalink", "mirrorlist"];
@@ -34,8 +34,6 @@ struct Written {
     packages: Option<PathBuf>,
     /// The same of metadata.
     metadata: bool,
-    /// The same of metadata where packages must be signed.
-    both: bool,
 }
 
 impl Written {
@@ -71,7 +69,10 @@ pub(crate) fn load(
                     continue;
                 }
                 // What is wrong in a file is so whether or not another one takes its place.
-                let id = repo(&section, &path, variables)?.id;
+                let said = repo(&section, &path, variables)?;
+                let is_signed = said.gpgcheck || packages.is_some();
+                let metadata = metadata || both && is_signed && section.get("repo_gpgcheck").is_none();
+                let id = said.id;
                 // As for dnf, the first of a node's files has the say.
                 if !here.insert(id.clone()) {
                     let place = format!("{}:{}", path.display(), section.line);
@@ -81,7 +82,7 @@ pub(crate) fn load(
                     continue;
                 }
                 let (packages, path) = (packages.clone(), path.clone());
-                written.insert(id, Written { section, path, packages, metadata, both });
+                written.insert(id, Written { section, path, packages, metadata });
             }
         }
         change(&mut written, root, variables, &mut loaded.notes)?;
@@ -134,7 +135,7 @@ fn finish(mut written: Written, variables: &Variables, main: Option<&Settings>) 
     repo.gpgcheck |= written.packages.is_some() || main.is_some_and(Settings::gpgcheck);
     repo.repo_gpgcheck |= written.metadata || main.is_some_and(|main| main.on("repo_gpgcheck", false));
     // Where the repository itself says nothing else of its metadata.
-    let both = written.both || main.is_some_and(Settings::with_metadata);
+    let both = main.is_some_and(Settings::with_metadata);
     repo.repo_gpgcheck |= both && repo.gpgcheck && written.section.get("repo_gpgcheck").is_none();
     repo.demanded = written.packages;
     repo.file = repo.file.filter(|_| written.section.line > 0);

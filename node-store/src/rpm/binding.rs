@@ -107,7 +107,8 @@ fn left(certificate: &Certificate, strict: bool, budget: &mut Budget) -> Result<
 
 /// Whether a signature would say how long a key counts, if the key had made it.
 fn claims(signature: &Signature, certificate: &Certificate) -> bool {
-    (matches!(signature.kind, kind::BINDING | kind::DIRECT) || kind::CERTIFICATIONS.contains(&signature.kind))
+    (matches!(signature.kind, kind::BINDING | kind::DIRECT | kind::CERTIFICATION_REVOCATION)
+        || kind::CERTIFICATIONS.contains(&signature.kind))
         && signature.is_by(&certificate.id, &certificate.fingerprint)
 }
 
@@ -189,7 +190,7 @@ fn is_own(
     let more = match (signature.kind, about.tag) {
         (kind::DIRECT, PUBLIC_KEY) => Vec::new(),
         (kind::BINDING, PUBLIC_SUBKEY) => signed(about.body),
-        (one, USER_ID) if kind::CERTIFICATIONS.contains(&one) => {
+        (one, USER_ID) if kind::CERTIFICATIONS.contains(&one) || one == kind::CERTIFICATION_REVOCATION => {
             let length = u32::try_from(about.body.len()).unwrap_or(u32::MAX).to_be_bytes();
             let before: &[u8] = if body.first() == Some(&3) { &[] } else { &[&[0xb4][..], &length].concat() };
             [before, about.body].concat()

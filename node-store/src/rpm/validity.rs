@@ -3,6 +3,8 @@
 //! none of this. What a certificate's own key signed is what [`super::binding`] leaves of it. Revocations are not verified:
 //! who could forge them could as well leave out a key.
 
+use std::collections::BTreeSet;
+
 use super::binding::signed;
 use super::openpgp::{
     Certificate, PUBLIC_KEY, PUBLIC_SUBKEY, Packet, SIGNATURE, USER_ID, hex, names, packets,
@@ -171,18 +173,22 @@ pub(crate) struct Usable {
 
 /// Leaves out of certificates what does not count. A key that is revoked in one of them is so in all.
 pub(crate) fn usable(certificates: &[Certificate], now: u64) -> Result<Usable, String> {
-    let mut found = Usable::default();
-    let mut alive: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
+    let mut dead = Vec::new();
     for certificate in certificates {
-        if let Some(packets) = one(certificate, now, &mut found.dead)? {
-            alive.push((certificate.fingerprint.clone(), packets));
+        one(certificate, now, &BTreeSet::new(), &mut dead)?;
+    }
+    let revoked: BTreeSet<String> =
+        dead.into_iter().filter(|dead| dead.why == REVOKED).map(|dead| dead.fingerprint).collect();
+    let (mut found, mut dead) = (Usable::default(), Vec::new());
+    for certificate in certificates {
+        found.packets.extend(one(certificate, now, &revoked, &mut dead)?.into_iter().flatten());
+    }
+    // Of several editions of a key each would be told.
+    for one in dead {
+        if !found.dead.contains(&one) {
+            found.dead.push(one);
         }
     }
-    let revoked = |fingerprint: &str| {
-        found.dead.iter().any(|dead| dead.fingerprint == fingerprint && dead.why == REVOKED)
-    };
-    alive.retain(|(fingerprint, _)| !revoked(fingerprint));
-    found.packets = alive.into_iter().flat_map(|(_, packets)| packets).collect();
     Ok(found)
 }
 
@@ -192,7 +198,12 @@ const REVOKED: &str = "is revoked";
 const NO_SIGNER: &str = "may not sign data";
 
 /// What is left of one certificate: itself, or its subkeys one by one where only they may sign.
-fn one(certificate: &Certificate, now: u64, dead: &mut Vec<Dead>) -> Result<Option<Vec<Vec<u8>>>, String> {
+fn one(
+    certificate: &Certificate,
+    now: u64,
+    revoked: &BTreeSet<String>,
+    dead: &mut Vec<Dead>,
+) -> Result<Option<Vec<Vec<u8>>>, String> {
     let (id, fingerprint) = (&certificate.id, &certificate.fingerprint);
     let mut parts: Vec<Part<'_>> = Vec::new();
     for packet in packets(&certificate.packets)? {
@@ -209,7 +220,8 @@ fn one(certificate: &Certificate, now: u64, dead: &mut Vec<Dead>) -> Result<Opti
     // Of a key that never expires the user ids may say something else, as for gpg.
     let lasts = lasts.filter(|&seconds| seconds > 0);
     // Wherever it stands: a revocation that was published apart is appended to the key.
-    let why = if parts.iter().any(|part| part.revoked(kind::KEY_REVOCATION)) {
+    let why = if revoked.contains(fingerprint) || parts.iter().any(|part| part.revoked(kind::KEY_REVOCATION))
+    {
         Some(REVOKED.to_owned())
     } else {
         primary.over(lasts.or_else(|| of_users(&parts)), now)
@@ -221,11 +233,14 @@ fn one(certificate: &Certificate, now: u64, dead: &mut Vec<Dead>) -> Result<Opti
     let (mut left, mut apart) = (Vec::new(), Vec::new());
     for part in &parts {
         let is_subkey = part.packet.tag == PUBLIC_SUBKEY;
-        let over = why.clone().or_else(|| is_subkey.then(|| subkey(part, now)).flatten());
+        let name =
+            if is_subkey || part.packet.tag == PUBLIC_KEY { Some(names(part.packet.body)?) } else { None };
+        let elsewhere = name.as_ref().is_some_and(|(_, fingerprint)| revoked.contains(fingerprint));
+        let over = why.clone().or_else(|| elsewhere.then(|| REVOKED.to_owned()));
+        let over = over.or_else(|| is_subkey.then(|| subkey(part, now)).flatten());
         match over {
-            Some(why) if is_subkey || part.packet.tag == PUBLIC_KEY => {
-                let (id, fingerprint) = names(part.packet.body)?;
-                dead.push(Dead { id, fingerprint, why });
+            Some(why) if name.is_some() => {
+                dead.extend(name.map(|(id, fingerprint)| Dead { id, fingerprint, why }));
             }
             Some(_) => {}
             None => {

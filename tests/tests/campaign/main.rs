@@ -14,6 +14,7 @@ mod cases;
 mod world;
 
 use cases::{Hostile, Launcher, classes};
+use red_tests::random::{Random, chosen};
 use red_tests::skip;
 use world::World;
 
@@ -22,28 +23,6 @@ const COMBINATIONS: usize = 60;
 
 /// The seed of the run that the gate does.
 const SEED: u64 = 20_261_129;
-
-/// SplitMix64, so that a seed means the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        let count = u64::try_from(all.len()).expect("it is a number");
-        &all[usize::try_from(self.next() % count).expect("it is a small number")]
-    }
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 /// Every case: launcher and hostile input.
 fn cases() -> Vec<(Launcher, Vec<Hostile>)> {
@@ -59,8 +38,8 @@ fn cases() -> Vec<(Launcher, Vec<Hostile>)> {
             }
         }
     }
-    let mut random = Random(number("RED_SEED", SEED));
-    let combinations = usize::try_from(number("RED_CASES", 0)).unwrap_or(0).max(COMBINATIONS);
+    let mut random = Random(chosen("RED_SEED", SEED));
+    let combinations = usize::try_from(chosen("RED_CASES", 0)).unwrap_or(0).max(COMBINATIONS);
     let until = cases.len() + combinations;
     while cases.len() < until {
         let launcher = *random.of(&Launcher::ALL);

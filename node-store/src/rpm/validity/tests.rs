@@ -136,6 +136,17 @@ fn what_is_revoked_does_not_count() {
     let subkey =
         vec![primary.clone(), user("a"), sub, own(kind::SUBKEY_REVOCATION, MADE, None), bound, later];
     assert_eq!(on(2, &subkey), (true, vec![REVOKED.to_owned()]));
+    // Another edition of the key does not know that its subkey is revoked.
+    let (with, sub) = (key(PUBLIC_KEY, 1), key(PUBLIC_SUBKEY, 2));
+    let bound = own(kind::BINDING, MADE, None);
+    let old = [with.clone(), user("a"), sub.clone(), bound.clone()].concat();
+    let new = [with, user("a"), sub, bound, own(kind::SUBKEY_REVOCATION, MADE, None)].concat();
+    for file in [[old.clone(), new.clone()].concat(), [new, old].concat()] {
+        let found = usable(&certificates(&file).unwrap(), u64::from(MADE)).unwrap();
+        assert_eq!(found.dead.len(), 1, "{:?}", found.dead);
+        let left = found.packets.iter().flat_map(|bytes| super::packets(bytes).unwrap());
+        assert_eq!(left.filter(|packet| packet.tag == PUBLIC_SUBKEY).count(), 0);
+    }
     // Another edition of the key that does not know it.
     let file = [unsaid.concat(), [primary, user("a")].concat()].concat();
     let usable = usable(&certificates(&file).unwrap(), u64::from(MADE)).unwrap();
