@@ -1,11 +1,10 @@
 //! A place for tests of the node store: a core OS, packages, nodes.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use crate::broom::User;
 use crate::call::{Said, built, run};
@@ -273,23 +272,21 @@ impl Served {
     /// It does not start.
     #[must_use]
     pub fn start(dir: &Path) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
-        let port = listener.local_addr().expect("it is bound").port();
-        drop(listener);
-        let child = Command::new("python3")
-            .args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"])
+        // It chooses the port itself: one that is free now may not be so when it begins, and whoever connects to it
+        // meanwhile may be connected to itself.
+        let mut child = Command::new("python3")
+            .args(["-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory"])
             .arg(dir)
-            .arg(port.to_string())
-            .stdout(Stdio::null())
+            .arg("0")
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("python3 is there");
-        for _ in 0..2000 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
+        let mut said = String::new();
+        let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
+        out.read_line(&mut said).expect("it speaks");
+        let port = said.split(" port ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+        let port: u16 = port.parse().unwrap_or_else(|_error| panic!("it says {said:?}"));
         Self { child, url: format!("http://127.0.0.1:{port}") }
     }
 }
