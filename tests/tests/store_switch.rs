@@ -180,6 +180,7 @@ fn a_launch_does_not_start_without_its_data() {
     for words in ["update-interrupted", "what generation 1 has for var", "red-generations complete"] {
         assert!(said.err.contains(words), "{words}: {}", said.err);
     }
+    assert_eq!(said.err.matches("error[").count(), 1, "{}", said.err);
     let mut check = red_conf();
     let check =
         check.arg("check").arg(ground.node("plat/mid")).env("NODE_PREFIX", ground.pool.join("prefix"));

@@ -148,7 +148,9 @@ pub fn plan(
     };
     user_namespace_note(request, &merged, &mut report);
     root_capabilities(&merged, &mut report);
-    settle(family, host, shell.is_some(), &mut report);
+    if !settle(family, host, shell.is_some(), &mut report) {
+        return Planned { plan: None, report };
+    }
     let terms = terms(request, &merged, &inside, target.uid);
     let layout = layout::layout(family, &merged, terms, host, &mut report);
     let environment = environment::build(&merged, &launch, &mut shell, &mut report);
@@ -183,15 +185,17 @@ pub fn plan(
     Planned { plan, report }
 }
 
-/// Has all nodes looked at as they are in one moment. A launch waits for one in which they are whole.
-fn settle(family: &Family, host: &mut dyn Host, launch: bool, report: &mut Report) {
+/// Has all nodes looked at as they are in one moment. A launch waits for one in which they are whole. `false` when there is
+/// none: whatever else were found would come of it.
+fn settle(family: &Family, host: &mut dyn Host, launch: bool, report: &mut Report) -> bool {
     let nodes: Vec<&Path> = family.nodes.iter().map(|node| node.path.as_path()).collect();
-    let Err(unfinished) = host.settle(&nodes, launch) else { return };
+    let Err(unfinished) = host.settle(&nodes, launch) else { return true };
     let help =
         format!("`red-dnf --redpath={} red-generations complete` completes it", unfinished.node.display());
     let (code, message) = (Code::UpdateInterrupted, unfinished.to_string());
     let found = if launch { Diagnostic::error(code, message) } else { Diagnostic::warning(code, message) };
     report.push(found.help(help));
+    !launch
 }
 
 /// No plan, for a reason that is no mistake of the family's.
