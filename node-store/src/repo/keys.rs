@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::metadata::seconds;
 use crate::regular;
+use crate::rpm::public_key::signed_by;
 use crate::rpm::{armor, binding, openpgp, validity};
-use crate::solve::ffi::Keyring;
 
 /// First argument of the process that tells fingerprints.
 pub(crate) const KEYS: &str = "__keys";
@@ -145,17 +145,10 @@ fn certificates(path: &Path) -> Result<Vec<openpgp::Certificate>, String> {
     openpgp::certificates(&file).map_err(|why| format!("{}: {why}", path.display()))
 }
 
-/// libsolv reads armor that is just so, and one key and one signature a file; what does not count any more is left out
-/// before.
+/// What does not count any more is left out before.
 fn verify(args: &[std::ffi::OsString]) -> Result<String, String> {
     let [data, signature, keys] = args else { return Err("called wrongly".into()) };
     let now = seconds();
-    let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let aside = dir.path().join("packets");
-    let write = |contents: &[u8]| {
-        std::fs::write(&aside, contents).map_err(|error| format!("{}: {error}", aside.display()))
-    };
-    let mut keyring = Keyring::new();
     let (mut proven, mut dead) = (Vec::new(), Vec::new());
     let mut budget = binding::Budget::default();
     for certificate in certificates(Path::new(keys))? {
@@ -166,22 +159,21 @@ fn verify(args: &[std::ffi::OsString]) -> Result<String, String> {
     }
     let mut usable = validity::usable(&proven, now)?;
     usable.dead.extend(dead);
-    for packets in &usable.packets {
-        write(armor::wrap(packets, armor::KEY).as_bytes())?;
-        keyring.add(&aside).map_err(|error| error.to_string())?;
-    }
     let (data, signature) = (Path::new(data), Path::new(signature));
     let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", signature.display());
     let file = regular::read(signature, BYTES).map_err(|error| failed(&error))?;
+    let data = std::fs::read(data).map_err(|error| format!("{}: {error}", data.display()))?;
+    let mut budget = binding::Budget::default();
     let mut reasons = Vec::new();
     for packet in openpgp::signatures(&file).map_err(|why| failed(&why))? {
         if let Err(why) = validity::counts(&packet, now) {
             reasons.push(why);
             continue;
         }
-        write(armor::wrap(&packet, armor::SIGNATURE).as_bytes())?;
-        if keyring.verifies(data, &aside).map_err(|error| failed(&error))? {
-            return Ok(GOOD.into());
+        for certificate in &usable.packets {
+            if signed_by(certificate, &packet, &data, &mut budget).map_err(|why| failed(&why))? {
+                return Ok(GOOD.into());
+            }
         }
         reasons.extend(validity::dead_maker(&packet, &usable.dead));
     }

@@ -15,6 +15,7 @@ mod keyring;
 mod mirror;
 pub(crate) mod openpgp;
 mod outside;
+pub(crate) mod public_key;
 mod texts;
 mod transact;
 mod trust;

@@ -1,5 +1,6 @@
 //! OpenPGP packets (RFC 9580), as far as they tell keys apart. Which keys and signatures count at a time is for
-//! [`super::validity`] to say, whether a signature is any good for librpm and libsolv.
+//! [`super::validity`] to say, whether a signature is any good for librpm and
+//! [`super::public_key`].
 
 use std::fmt::Write;
 
@@ -157,6 +158,12 @@ fn packet(bytes: &[u8]) -> Option<Packet<'_>> {
     };
     let end = (1 + taken).checked_add(length)?;
     Some(Packet { tag, whole: bytes.get(..end)?, body: &bytes[1 + taken..end] })
+}
+
+/// A key or subkey as the packet of a key of its own.
+pub(super) fn primary_key(body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [&[0xc0 | PUBLIC_KEY, 0xff][..], &length, body].concat()
 }
 
 /// Id and fingerprint of a key (section 5.5.4).

@@ -1,13 +1,12 @@
 //! Which keys and signatures count at a time (RFC 9580, sections 5.2.1, 5.2.3 and 10.1): what their owner revoked, what has
-//! expired and what is signed over MD5 does not, as with gpg(1). libsolv, which verifies the signatures of metadata, looks at
-//! none of this. What a certificate's own key signed is what [`super::binding`] leaves of it. Revocations are not verified:
+//! expired and what is signed over MD5 does not, as with gpg(1). Verifying a
+//! signature looks at none of this. What a certificate's own key signed is what [`super::binding`] leaves of it. Revocations are not verified:
 //! who could forge them could as well leave out a key.
 
 use std::collections::BTreeSet;
 
-use super::binding::signed;
 use super::openpgp::{
-    Certificate, PUBLIC_KEY, PUBLIC_SUBKEY, Packet, SIGNATURE, USER_ID, hex, names, packets,
+    Certificate, PUBLIC_KEY, PUBLIC_SUBKEY, Packet, SIGNATURE, USER_ID, hex, names, packets, primary_key,
 };
 
 /// Types of signatures (section 5.2.1).
@@ -245,7 +244,7 @@ fn one(
             Some(_) => {}
             None => {
                 left.extend_from_slice(&part.whole);
-                apart.extend(is_subkey.then(|| signed(part.packet.body)));
+                apart.extend(is_subkey.then(|| primary_key(part.packet.body)));
             }
         }
     }

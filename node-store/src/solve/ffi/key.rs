@@ -1,4 +1,4 @@
-//! OpenPGP keys and detached signatures, by libsolv, which asks librpm's parser.
+//! Numbers of OpenPGP keys and signatures, by libsolv.
 
 use std::ffi::c_int;
 use std::path::Path;
@@ -37,44 +37,6 @@ impl Keyring {
         // SAFETY: the repository belongs to the pool, text and bytes outlive the call, which only reads them.
         unsafe {
             raw::repo_verify_sigdata(self.pool.repo(self.repo), sum.as_mut_ptr(), length, id.as_ptr()) != 0
-        }
-    }
-
-    /// Whether one of the keys made `signature` over `data`.
-    pub(crate) fn verifies(&self, data: &Path, signature: &Path) -> Result<bool, SolvError> {
-        let opened = |path: &Path| {
-            let file = text(&path.display().to_string());
-            // SAFETY: the text outlives the call.
-            let stream = unsafe { libc::fopen(file.as_ptr(), c"r".as_ptr()) };
-            let source = std::io::Error::last_os_error();
-            if stream.is_null() { Err(SolvError::File { path: path.to_owned(), source }) } else { Ok(stream) }
-        };
-        let (data_stream, sig_stream) = (opened(data)?, opened(signature)?);
-        // SAFETY: both streams are open until they are closed here; the signature object owns its
-        // checksum state, which is cloned by being fed and consumed before it is freed.
-        unsafe {
-            let signed = raw::solvsig_create(sig_stream.cast());
-            libc::fclose(sig_stream);
-            if signed.is_null() {
-                libc::fclose(data_stream);
-                return Ok(false);
-            }
-            let checksum = raw::solv_chksum_create((*signed).htype);
-            let good = !checksum.is_null() && {
-                let mut buffer = [0_u8; 65536];
-                loop {
-                    let read = libc::fread(buffer.as_mut_ptr().cast(), 1, buffer.len(), data_stream);
-                    if read == 0 {
-                        break;
-                    }
-                    raw::solv_chksum_add(checksum, buffer.as_ptr().cast(), read as c_int);
-                }
-                raw::solvsig_verify(signed, self.pool.repo(self.repo), checksum) != 0
-            };
-            raw::solv_chksum_free(checksum, std::ptr::null_mut());
-            raw::solvsig_free(signed);
-            libc::fclose(data_stream);
-            Ok(good)
         }
     }
 }
