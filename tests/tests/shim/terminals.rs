@@ -63,6 +63,10 @@ fn a_terminal_is_left_and_found_again() {
             terminal.expect(&format!("got {word}"));
         }
         let mut terminal = Terminal::spawn(containerd.command(&["task", "attach", id]), 80, 24);
+        // ctr opens the streams one after another: a process that ends before the output is open has no writer any more,
+        // and ctr gives up opening.
+        terminal.send("three\n");
+        terminal.expect("got three");
         terminal.send("end\n");
         terminal.expect("got end");
         // It removes the task, too.

@@ -76,11 +76,8 @@ impl Made {
             let bits = digits.first().map_or(0, |first| digits.len() * 8 - first.leading_zeros() as usize);
             [&u16::try_from(bits).unwrap().to_be_bytes()[..], digits].concat()
         };
-        let numbers = if native {
-            numbers.to_vec()
-        } else {
-            [short(&numbers[..32]), short(&numbers[32..])].concat()
-        };
+        let numbers =
+            if native { numbers.to_vec() } else { [short(&numbers[..32]), short(&numbers[32..])].concat() };
         let unhashed: &[u8] = if version == 6 { &[0, 0, 0, 0] } else { &[0, 0] };
         let salt = if version == 6 { [&[16], salt].concat() } else { Vec::new() };
         let signature = [&hashed[..], unhashed, &sum[..2], &salt, &numbers].concat();
@@ -89,8 +86,7 @@ impl Made {
     }
 }
 
-const KINDS: [(u8, u8); 3] =
-    [(4, algorithm::EDDSA_LEGACY), (4, algorithm::ED25519), (6, algorithm::ED25519)];
+const KINDS: [(u8, u8); 3] = [(4, algorithm::EDDSA_LEGACY), (4, algorithm::ED25519), (6, algorithm::ED25519)];
 
 #[test]
 fn texts_are_signed_with_the_ends_of_lines_that_the_net_has() {
