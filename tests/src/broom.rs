@@ -212,6 +212,14 @@ impl Drop for LimitedCgroup {
 pub struct Disk {
     /// Where it is.
     pub at: PathBuf,
+    image: Option<PathBuf>,
+}
+
+/// Whether no loop device has a file any more. Mount namespaces that were made meanwhile, by whoever on this machine, have
+/// what was mounted then until they are gone, and a copy of a file system cannot be mounted beside it.
+#[must_use]
+pub fn is_released(image: &Path) -> bool {
+    run(Command::new("losetup").arg("--associated").arg(image)).good().out.is_empty()
 }
 
 impl Disk {
@@ -233,19 +241,31 @@ impl Disk {
     pub fn mount(image: &Path, at: &Path, options: &str) -> Self {
         std::fs::create_dir_all(at).expect("there is room");
         run(Command::new("mount").args(["-o", &format!("loop,{options}")]).arg(image).arg(at)).good();
-        Self { at: at.to_owned() }
+        Self { at: at.to_owned(), image: Some(image.to_owned()) }
+    }
+
+    /// What was mounted in another way.
+    #[must_use]
+    pub fn mounted(at: PathBuf) -> Self {
+        Self { at, image: None }
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
         // A test that fails must not fail again here. What ran there may take a moment to go.
-        for _ in 0..200 {
-            if run(Command::new("umount").arg(&self.at)).code == 0 {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
+        let soon = |done: &dyn Fn() -> bool| {
+            let pause = || std::thread::sleep(std::time::Duration::from_millis(50));
+            (0..200).any(|_| done() || (pause(), false).1)
+        };
+        if soon(&|| run(Command::new("umount").arg(&self.at)).code == 0) {
+            soon(&|| {
+                let Some(image) = &self.image else { return true };
+                let loops = Command::new("losetup").arg("--associated").arg(image).output();
+                loops.is_ok_and(|loops| loops.stdout.is_empty())
+            });
+        } else {
+            drop(Command::new("umount").arg("--lazy").arg(&self.at).output());
         }
-        drop(Command::new("umount").arg("--lazy").arg(&self.at).output());
     }
 }

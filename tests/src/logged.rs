@@ -79,6 +79,8 @@ impl LoggedDisk {
     #[must_use]
     pub fn end(self) -> Log {
         run(Command::new("umount").arg(&self.at)).good();
+        let export = self.dir.join("export");
+        eventually("the disk is released", || crate::broom::is_released(&export));
         let log = Log::open(&self.dir);
         drop(self);
         log

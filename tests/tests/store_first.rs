@@ -369,7 +369,7 @@ fn what_runs_keeps_its_generation_wherever_the_pool_is() {
         run(Command::new("findmnt").args(["-n", "-o", "SOURCE", "--mountpoint"]).arg(&top.at)).good().out;
     let point = ground.pool.mkdir("nodes/sub volume");
     run(Command::new("mount").args(["-o", "subvol=sub", source.trim()]).arg(&point)).good();
-    let sub = Disk { at: point };
+    let sub = Disk::mounted(point);
     keeps_running(&ground, "sub volume/outer", "outer");
     drop(sub);
     drop(top);

@@ -1,15 +1,20 @@
 //! From one generation to another.
 
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, Timespec, openat, renameat, symlinkat};
+use rustix::io::Errno;
 
 use crate::beneath::Dir;
 
 use super::adopt::how;
 use super::marks::{clean_later, strip, strip_name};
-use super::tree::{close, make_directory, missing_attributes, remove, same_attributes, take_over};
+use super::spare::reuse;
+use super::tree::{
+    How, close, make_directory, missing_attributes, remove, same_attributes, take_over, take_over_with,
+};
 use super::{At, DATABASE, DIRECTORY, NEVER, RED, Store, StoreError, VARIABLE, names};
 
 /// A generation in the making.
@@ -23,6 +28,13 @@ pub(crate) struct Stage {
     pub(crate) work: PathBuf,
     /// When it was made, by the clock of the node's file system.
     pub(crate) begun: Timespec,
+}
+
+impl Stage {
+    /// Where the [spare](super::spare) stands while it is used, relative to the node.
+    pub(super) fn spare(&self) -> String {
+        format!(".red/stage/{}.spare", self.number)
+    }
 }
 
 /// What of a stage did not come into its generation. Paths are relative to the node.
@@ -90,7 +102,7 @@ impl Store {
             let path = self.path.join(&database);
             match Dir::of(&self.dir, &self.path).and_then(|node| node.dir(&database)) {
                 Ok(from) => {
-                    take_over((from.fd(), &path), (&into, &self.path.join(&upper)), super::tree::How::Copy)?;
+                    take_over((from.fd(), &path), (&into, &self.path.join(&upper)), How::Copy)?;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(StoreError::InTheWay { path, why: error.to_string() }),
@@ -132,6 +144,7 @@ impl Store {
         close(&upper, &stage.upper, 0o755)?;
         close_database(&upper, stage)?;
         remove(&self.dir, &self.path, &format!(".red/stage/{}.work", stage.number))?;
+        remove(&self.dir, &self.path, &stage.spare())?;
         Ok(left)
     }
 
@@ -164,6 +177,7 @@ impl Store {
         let from_path = self.generation(current);
         let from =
             openat(&self.dir, format!(".red/gen/{current}"), DIRECTORY, Mode::empty()).at(&from_path)?;
+        let spare = self.take_spare(stage);
         for top in names(&from, &from_path, ".")? {
             if NEVER.contains(&top.as_str()) || top == super::ABOUT || top == VARIABLE {
                 continue;
@@ -178,9 +192,17 @@ impl Store {
                 }
                 continue;
             };
+            let spare = spare.as_ref().filter(|_| how(&top) == How::Link);
             let made = !super::is_directory(upper, &top);
+            if let Some(spare) = spare.filter(|_| made) {
+                let name = CString::new(&*top).map_err(|_nul| Errno::INVAL).at(&new_path)?;
+                if reuse(spare, (&from, &from_path), (upper, &stage.upper), &name)? {
+                    continue;
+                }
+            }
             let new = make_directory(upper, &stage.upper, &top)?;
-            take_over((&old, &old_path), (&new, &new_path), how(&top))?;
+            let spare = spare.and_then(|spare| openat(spare, &*top, DIRECTORY, Mode::empty()).ok());
+            take_over_with((&old, &old_path), (&new, &new_path), how(&top), spare)?;
             if made {
                 same_attributes(&old, &new, &new_path)?;
             } else {

@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, op
 use rustix::io::Errno;
 
 use super::marks::{OVERLAY, is_whiteout, take_opaque};
+use super::spare::reuse;
 use super::{At, DIRECTORY, StoreError, Walk, entries};
 
 /// How files come into another tree.
@@ -18,6 +19,9 @@ pub(super) enum How {
     /// A file of its own, for what people and programs change in place.
     Copy,
 }
+
+/// How deep a spare is followed, each level with an open directory.
+const SPARES: usize = 64;
 
 /// Makes a directory (and those above it) below an open one, if it is missing.
 pub(crate) fn make_directory(
@@ -47,14 +51,21 @@ pub(crate) fn make_directory(
 
 /// Takes over what `from` has and `into` lacks. Where both have a directory, it goes on below; a
 /// whiteout in `into` (overlayfs's character device 0:0) keeps the name out and goes away.
-pub(super) fn take_over(
-    from: (&OwnedFd, &Path),
-    into: (&OwnedFd, &Path),
+pub(super) fn take_over(from: Shown<'_>, into: Shown<'_>, how: How) -> Result<(), StoreError> {
+    take_over_with(from, into, how, None)
+}
+
+/// The same, where a [spare](super::spare) may have directories to begin with.
+pub(super) fn take_over_with(
+    from: Shown<'_>,
+    into: Shown<'_>,
     how: How,
+    spare: Option<OwnedFd>,
 ) -> Result<(), StoreError> {
     let (mut from, mut into) = (Walk::new(from.0, from.1)?, Walk::new(into.0, into.1)?);
     // What is still to be done on each level, and what a directory that was made here gets in the end.
     let mut levels = vec![(entries(from.dir(), from.path())?, None)];
+    let mut spares = vec![spare];
     while let Some((names, made)) = levels.last_mut() {
         if let Some((name, kind)) = names.pop() {
             // Nothing is in a directory that was made here.
@@ -62,13 +73,17 @@ pub(super) fn take_over(
             if fresh && may_link(kind, how) && link(&from, &into, &name).is_ok() {
                 continue;
             }
-            if let Below::Enter(made) = merge_one(&mut from, &mut into, &name, (how, fresh))? {
+            let spare = spares.last().and_then(Option::as_ref);
+            if let Below::Enter(made) = merge_one(&mut from, &mut into, &name, (how, fresh, spare))? {
+                let below = spare.filter(|_| spares.len() < SPARES && made.is_none());
+                spares.push(below.and_then(|spare| openat(spare, &name, DIRECTORY, Mode::empty()).ok()));
                 levels.push((entries(from.dir(), from.path())?, made));
             }
             continue;
         }
         let made = made.take();
         levels.pop();
+        spares.pop();
         if !levels.is_empty() {
             let (old, new) = (from.leave()?, into.leave()?);
             // Last, for its mode may keep its owner out.
@@ -115,12 +130,17 @@ fn merge_one(
     from: &mut Walk,
     into: &mut Walk,
     name: &CStr,
-    (how, fresh): (How, bool),
+    (how, fresh, spare): (How, bool, Option<&OwnedFd>),
 ) -> Result<Below, StoreError> {
     let old = stat_of(from, name)?;
     let there = if fresh { Err(Errno::NOENT) } else { statat(into.dir(), name, AtFlags::SYMLINK_NOFOLLOW) };
     match there {
         Err(Errno::NOENT) if is_dir(&old) => {
+            if let Some(spare) = spare
+                && reuse(spare, (from.dir(), from.path()), (into.dir(), into.path()), name)?
+            {
+                return Ok(Below::Done);
+            }
             into.at(name, rustix::fs::mkdirat(into.dir(), name, Mode::from_raw_mode(0o700)))?;
             from.enter(name)?;
             into.enter(name)?;
@@ -154,7 +174,7 @@ fn is_dir(stat: &Stat) -> bool {
 }
 
 /// Brings one entry that is no directory into a directory that lacks it.
-fn copy_one(from: &Walk, into: &Walk, entry: (&CStr, &Stat), how: How) -> Result<(), StoreError> {
+pub(super) fn copy_one(from: &Walk, into: &Walk, entry: (&CStr, &Stat), how: How) -> Result<(), StoreError> {
     let (name, stat) = entry;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile if how == How::Copy => {
@@ -306,13 +326,19 @@ fn copy_some(
 
 /// Names of extended attributes.
 pub(super) fn extended(fd: &OwnedFd, path: &Path) -> Result<Vec<String>, StoreError> {
-    // The kernel allows no longer list (xattr(7)).
-    let mut names = [0_u8; 65_536];
-    let length = match rustix::fs::flistxattr(fd, &mut names[..]) {
-        Err(Errno::OPNOTSUPP) => 0,
-        listed => listed.at(path)?,
+    // Most have none or a few.
+    let (mut few, mut most) = ([0_u8; 256], Vec::new());
+    let names = match rustix::fs::flistxattr(fd, &mut few[..]) {
+        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        Err(Errno::RANGE) => {
+            // The kernel allows no longer list (xattr(7)).
+            most.resize(65_536, 0);
+            let length = rustix::fs::flistxattr(fd, &mut most[..]).at(path)?;
+            &most[..length]
+        }
+        listed => &few[..listed.at(path)?],
     };
-    let names = names[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty());
+    let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty());
     Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
 }
 

@@ -1,8 +1,8 @@
 //! What is in a staging area: files that no package owns, which scriptlets wrote, and files that run as
 //! their owner whoever starts them.
 
-use std::collections::BTreeSet;
-use std::ffi::CStr;
+use std::collections::HashSet;
+use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -53,12 +53,12 @@ pub(crate) fn disarm(upper: &OwnedFd, rules: &Rules<'_>) -> Result<Vec<PathBuf>,
 
 /// Files of a staging area that no package owns: `owned` are paths of packages, as a process reads them that no scriptlet
 /// ran in.
-pub(crate) fn strangers(upper: &OwnedFd, owned: &BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, StoreError> {
+pub(crate) fn strangers(upper: &OwnedFd, owned: &HashSet<&OsStr>) -> Result<Vec<PathBuf>, StoreError> {
     let mut found = Vec::new();
     each(upper, &mut |walk, name, _| {
         let path = walk.join(name);
         let ours = path.starts_with("/var/lib/rpm") || path.parent() == Some(Path::new("/"));
-        if !ours && found.len() < LISTED && !owned.contains(&shown(&path)) {
+        if !ours && found.len() < LISTED && !owned.contains(shown(&path).as_os_str()) {
             found.push(path);
         }
     })?;
@@ -142,7 +142,7 @@ mod tests {
         std::fs::write(dir.path().join("etc").join(no_text), "x").unwrap();
         let upper =
             rustix::fs::open(dir.path(), crate::generation::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
-        let owned = BTreeSet::from([PathBuf::from("/etc/owned")]);
+        let owned = HashSet::from([OsStr::new("/etc/owned")]);
         use std::os::unix::fs::PermissionsExt;
         for (below, mode) in [("etc/owned", 0o4711), ("etc/strange", 0o2755), ("top", 0o2644)] {
             let permissions = PermissionsExt::from_mode(mode);

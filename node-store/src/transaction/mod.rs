@@ -11,11 +11,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::family::{self, Family, FamilyError};
-use crate::generation::{self, LockError, Patience, Store, StoreError, Switches};
+use crate::generation::{self, LockError, Patience, Room, Store, StoreError, Switches};
 use crate::history::{About, Record};
 use crate::plan::Change;
 use crate::repo::FetchError;
 use crate::rpm::Failed;
+use crate::rpm::database::expect_contents;
 use crate::session::{Session, SessionError};
 use crate::solve::{Answer, Ask, LoadError, Packages, Refusal, solve};
 
@@ -188,6 +189,7 @@ pub(crate) fn run(
     let session = Session::of(Family::load(redpath)?, choice)?;
     let store = family::store(&session.family.node)?;
     let about = About::to_change(&store)?;
+    expect_contents();
     let mut packages = session.packages(false, talk)?;
     let wanted = ask(&session, &mut packages, &about)?;
     let answer = decide(&session, &mut packages, &wanted, talk)?;
@@ -315,7 +317,7 @@ fn finish(going: &Going, first: &One<'_>, talk: &mut dyn Talk) -> Result<(), Tra
         if store.lacks_record(record.generation) {
             store.record(&record)?;
         }
-        collect(&store, &first.session.settings, talk)?;
+        collect(&store, &first.session.settings, Room::Reuse, talk)?;
     }
     Ok(first.store.forget_moving()?)
 }
@@ -324,12 +326,13 @@ fn finish(going: &Going, first: &One<'_>, talk: &mut dyn Talk) -> Result<(), Tra
 pub(crate) fn collect(
     store: &Store,
     settings: &crate::repo::Settings,
+    room: Room,
     talk: &mut dyn Talk,
 ) -> Result<usize, StoreError> {
     const KEPT: usize = 3;
     let unused = generation::unused(store, settings.number("generations_keep", KEPT).max(1))?;
     for number in &unused {
-        store.discard(*number)?;
+        store.retire(*number, room)?;
         talk.say(&format!("generation {number} of {} is removed", store.path().display()));
     }
     for number in store.forget_kept()? {

@@ -1,7 +1,7 @@
 //! One node's part of a transaction: fetch, trust, stage, run rpm, publish.
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use red_runtime::node::render::visible;
@@ -136,17 +136,20 @@ impl One<'_> {
         held: &Contents,
     ) -> Result<Vec<PathBuf>, TransactionError> {
         let in_view = |name: &OsString| Path::new("/").join(name);
-        let mut owned: BTreeSet<PathBuf> =
-            held.packages.iter().flat_map(|package| package.files.iter().map(PathBuf::from)).collect();
+        let points: Vec<PathBuf> = done.points.iter().map(in_view).collect();
+        // By their text: comparing paths part by part takes the longest of all where there are many.
+        let mut owned: HashSet<&OsStr> =
+            held.packages.iter().flat_map(|package| package.files.iter().map(OsStr::new)).collect();
         let others = |names: &[OsString]| -> Vec<PathBuf> {
-            names.iter().filter(|name| !owned.contains(&in_view(name))).map(PathBuf::from).collect()
+            let others = names.iter().filter(|name| !owned.contains(in_view(name).as_os_str()));
+            others.map(PathBuf::from).collect()
         };
         let paths = |names: &[OsString]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         // What is missing is gone, also a file of a package that a scriptlet removed.
         let gone = [paths(&done.gone), others(&done.emptied)].concat();
         let spare = [paths(&done.points), others(&done.spare)].concat();
         self.store.tidy(stage, &gone, (&spare, &paths(&done.made)))?;
-        owned.extend(done.points.iter().map(in_view));
+        owned.extend(points.iter().map(|point| point.as_os_str()));
         Ok(rpm::strangers(staged.fd(), &owned)?)
     }
 

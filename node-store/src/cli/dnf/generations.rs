@@ -6,7 +6,7 @@ use serde_json::json;
 use super::history::store;
 use super::{Common, DnfError};
 use crate::cli::output;
-use crate::generation::{self, Store};
+use crate::generation::{self, Room, Store};
 use crate::history::About;
 use crate::session::SessionError;
 use crate::transaction::{self, Locks, Talk};
@@ -59,7 +59,8 @@ pub(super) fn run(common: &Common, args: &Args) -> Result<Exit, DnfError> {
             // What a switch of several nodes has not reached yet is no rubbish: the ancestors come first.
             let lock = Locks::take(&family, &[], common.patience()?, &mut person)?;
             let session = common.session()?;
-            let removed = transaction::collect(&node, &session.settings, &mut person)?;
+            let removed = transaction::collect(&node, &session.settings, Room::Free, &mut person)?;
+            node.free_spare()?;
             drop(lock);
             person.say(&format!("{removed} generations removed"));
             Ok(Exit::Success)

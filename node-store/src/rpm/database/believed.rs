@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{SealFlags, fcntl_add_seals};
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,20 @@ impl Snapshot {
         if known.contains(&self.sum) || seen().contains(&self.sum) {
             return Ok(());
         }
-        self.read(LOOK).map(|_nothing| ())
+        if !WANTED.load(Ordering::Relaxed) {
+            return self.read(LOOK).map(|_nothing| ());
+        }
+        let contents = self.read(TELL)?;
+        if let Ok(mut told) = TOLD.lock() {
+            *told = Some((self.sum.clone(), contents));
+        }
+        Ok(())
+    }
+
+    /// What it holds, which a look may have told.
+    fn contents(&self) -> Said {
+        let told = TOLD.lock().ok().and_then(|mut told| told.take_if(|(sum, _)| *sum == self.sum));
+        told.map_or_else(|| self.read(TELL), |(_, contents)| Ok(contents))
     }
 
     /// Puts it where rpm finds it by a name, in a directory that only this user enters.
@@ -75,6 +89,17 @@ impl Snapshot {
             std::io::copy(&mut file, &mut File::create_new(dir.join(FILE))?).map(|_bytes| ())
         })
     }
+}
+
+/// Whether what a database holds will be asked for: then looking at it asks for that at once.
+static WANTED: AtomicBool = AtomicBool::new(false);
+
+/// What the last one that was looked at holds.
+static TOLD: Mutex<Option<(Sum, Contents)>> = Mutex::new(None);
+
+/// Says that a transaction is going to ask what databases hold.
+pub(crate) fn expect_contents() {
+    WANTED.store(true, Ordering::Relaxed);
 }
 
 /// Databases that this process has had read and that are good, by what they hold.
@@ -178,7 +203,7 @@ pub(super) fn read(member: &Member) -> Result<Contents, RpmError> {
         return Ok(Contents::default());
     }
     let unread = Unread::of(member);
-    unread.snapshot()?.read(TELL).map_err(|why| unread.refused(why))
+    unread.snapshot()?.contents().map_err(|why| unread.refused(why))
 }
 
 /// What the database in a directory holds, or why it is not believed.

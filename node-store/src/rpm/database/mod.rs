@@ -21,7 +21,7 @@ use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use believed::{Believed, Unread, look_in, read_in};
+pub(crate) use believed::{Believed, Unread, expect_contents, look_in, read_in};
 pub(crate) use header::{Identity, Planned, Signatures};
 pub(super) use header::{fuzz as fuzz_header, no_text};
 pub(crate) use reader::main;
