@@ -110,6 +110,17 @@ pub(crate) enum FamilyError {
     },
 }
 
+/// Refuses root in a node of another user, who could lead root astray by moving what is in it meanwhile.
+pub(crate) fn is_changeable(node: &Path) -> Result<(), FamilyError> {
+    use std::os::unix::fs::MetadataExt;
+    let owner = std::fs::metadata(node)
+        .map_err(|error| StoreError::InTheWay { path: node.to_owned(), why: error.to_string() })?;
+    if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+        return Err(FamilyError::Owner { path: node.to_owned(), uid: owner.uid() });
+    }
+    Ok(())
+}
+
 /// What to do where there is no node.
 fn to_make(error: &LoadError) -> &'static str {
     match error {
@@ -187,12 +198,7 @@ impl Family {
     /// Refuses to change a node whose packages are elsewhere, or whose owner could lead root astray by
     /// moving what is in it meanwhile.
     pub(crate) fn may_change(&self) -> Result<(), FamilyError> {
-        use std::os::unix::fs::MetadataExt;
-        let owner = std::fs::metadata(&self.node.path)
-            .map_err(|error| StoreError::InTheWay { path: self.node.path.clone(), why: error.to_string() })?;
-        if rustix::process::geteuid().is_root() && owner.uid() != 0 {
-            return Err(FamilyError::Owner { path: self.node.path.clone(), uid: owner.uid() });
-        }
+        is_changeable(&self.node.path)?;
         if [self.node.path.join(DATABASE), self.node.tree.join(DATABASE)].contains(&self.node.database) {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! The node store beside plain rpm and dnf, in turn in one run, and what it needs for a large
 //! distribution. Prints medians. `cargo build --release -p node-store` builds what is measured; an
-//! argument is the number of runs.
+//! argument is the number of runs, RED_ONLY a part of it: `install`, `list`, `many` or `update`.
 
 #![allow(clippy::print_stdout, reason = "what it measured goes to whoever asked")]
 
@@ -34,9 +34,20 @@ fn main() {
         "prefix/etc/redpak/main.yaml",
         "headers: {alias: core-os, name: core-os}\nconfig: {rpmdir: /nonexistent}\n",
     );
-    bench.install();
-    bench.list();
-    bench.many();
+    let only = std::env::var("RED_ONLY").ok();
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    if wanted("install") {
+        bench.install();
+    }
+    if wanted("list") {
+        bench.list();
+    }
+    if wanted("many") {
+        bench.many();
+    }
+    if wanted("update") {
+        bench.update();
+    }
 }
 
 fn median(mut all: Vec<Duration>) -> Duration {
@@ -50,6 +61,26 @@ fn timed(command: &mut Command) -> Duration {
     let took = begun.elapsed();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     took
+}
+
+/// What commands use, one after another: the mean of their processor time, by getrusage(2), and the median of the time that
+/// they take.
+fn used(commands: impl Iterator<Item = Command>) -> String {
+    let script = "import json,resource,subprocess,sys,time\nwall=[]\ncommands=json.loads(sys.argv[1])\nfor command in commands:\n \
+                  t=time.time(); subprocess.run(command,check=True,stdout=subprocess.DEVNULL,stderr=subprocess.DEVNULL); wall.append(time.time()-t)\n\
+                  r=resource.getrusage(resource.RUSAGE_CHILDREN); n=len(wall)\n\
+                  print('%.0f ms (%.0f user, %.0f system), %.0f ms' % ((r.ru_utime+r.ru_stime)*1000/n, r.ru_utime*1000/n, r.ru_stime*1000/n, sorted(wall)[n//2]*1000))";
+    let commands: Vec<Command> = commands.collect();
+    let mut measured = Command::new("python3");
+    for (name, value) in commands.iter().flat_map(Command::get_envs) {
+        value.map(|value| measured.env(name, value));
+    }
+    let words = commands.iter().map(|command| {
+        let args = std::iter::once(command.get_program()).chain(command.get_args());
+        args.map(|word| word.to_str().expect("text").to_owned()).collect::<Vec<_>>()
+    });
+    measured.args(["-c", script, &serde_json::json!(words.collect::<Vec<_>>()).to_string()]);
+    run(&mut measured).good().out.trim().to_owned()
 }
 
 impl Bench {
@@ -146,6 +177,91 @@ impl Bench {
         let first = timed(&mut self.dnf(&node, &["list"]));
         let all = (0..self.runs * 3).map(|_| timed(&mut self.dnf(&node, &["list"]))).collect();
         println!("red-list of 500 packages: {:.1?} (the first after a change {first:.1?})", median(all));
+    }
+
+    /// Updates of a package of two files in nodes of several sizes, beside rpm and dnf: processor time of all processes, what
+    /// a generation takes.
+    fn update(&self) {
+        let maker = Maker::new(&self.pool.join("packages"));
+        let repo = self.pool.mkdir("updates");
+        for version in 1..=9 {
+            let files = [("/usr/bin/tiny", "x"), ("/usr/share/tiny/data", "y")];
+            maker.small(
+                &repo,
+                &Small { name: "tiny", version: &version.to_string(), files: &files, ..Small::default() },
+            );
+        }
+        // 500 files each, in 20 directories.
+        let names: Vec<String> = (0..120).map(|at| format!("big{at}")).collect();
+        for name in &names {
+            let paths: Vec<String> =
+                (0..500).map(|at| format!("/usr/share/{name}/d{}/f{at}", at / 25)).collect();
+            let files: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), "x")).collect();
+            maker.small(&repo, &Small { name, version: "1", files: &files, ..Small::default() });
+        }
+        maker.index(&repo);
+        let package = |name: &str, version: usize| repo.join(format!("{name}-{version}-1.noarch.rpm"));
+        println!("update of a package of two files: processor time of all processes, and wall time");
+        for files in [1_000, 10_000, 60_000] {
+            let big: Vec<&str> = names.iter().take(files / 500).map(String::as_str).collect();
+            let node = self.node(&format!("node{files}"), &repo);
+            timed(&mut self.dnf(&node, &[&["-y", "-C", "-q", "install", "tiny-1"], big.as_slice()].concat()));
+            let words = |version: usize| {
+                ["-y", "-C", "-q", "install"]
+                    .map(str::to_owned)
+                    .into_iter()
+                    .chain([format!("tiny-{version}")])
+            };
+            let ours = |version: usize| {
+                let words: Vec<String> = words(version).collect();
+                self.dnf(&node, &words.iter().map(String::as_str).collect::<Vec<_>>())
+            };
+            // The first ones have no generation to remove.
+            for version in 2..=4 {
+                timed(&mut ours(version));
+            }
+            println!("  {files} files: red-dnf {}", used((5..=9).map(ours)));
+            let generation = run(Command::new("du")
+                .args(["-s", "--block-size=1K"])
+                .args((6..=9).map(|number| node.join(format!(".red/gen/{number}")))));
+            let last = generation
+                .out
+                .lines()
+                .last()
+                .and_then(|line| line.split_whitespace().next())
+                .map(str::to_owned);
+            println!("    a generation takes {} KiB beside those before it", last.unwrap_or_default());
+            let root = self.pool.mkdir(format!("root{files}"));
+            let rpm = |version: usize| {
+                let mut command = Command::new("rpm");
+                command
+                    .arg("--root")
+                    .arg(&root)
+                    .args(["--dbpath", "/var/lib/rpm", "-U", "--nodeps"])
+                    .arg(package("tiny", version));
+                command
+            };
+            timed(rpm(1).args(big.iter().map(|name| package(name, 1))));
+            println!("    rpm -U {}", used((2..=9).map(rpm)));
+            let dnf = |version: usize| {
+                let mut command = Command::new("dnf");
+                command.args([
+                    "-y",
+                    "-q",
+                    "--releasever=1",
+                    "--setopt=reposdir=/nonexistent",
+                    "--nogpgcheck",
+                    "--repo=main",
+                ]);
+                command.arg(format!("--installroot={}", root.display()));
+                command.arg(format!("--repofrompath=main,{}", repo.display()));
+                command.args(["install", &format!("tiny-{version}")]);
+                command
+            };
+            timed(rpm(1).arg("--oldpackage"));
+            println!("    dnf install {}", used((2..=4).map(dnf)));
+            [node, root].iter().for_each(|path| fs::remove_dir_all(path).expect("it is ours"));
+        }
     }
 
     /// Loading 60,000 packages and solving for one of them.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use red_tests::call::run;
@@ -348,4 +348,56 @@ fn a_removal_is_undone_without_its_repository() {
         "{}",
         refused.err
     );
+}
+
+/// What nobody can read any more is mended by going back, and each error says so.
+#[test]
+fn a_node_without_a_current_generation_is_led_back() {
+    let ground = Ground::new();
+    let small = |name: &'static str| Small { name, version: "1", ..Small::default() };
+    ground.publish("main", &[small("one"), small("two")]);
+    ground.create("n", Some("main"));
+    ground.create("n/below", Some("main"));
+    for package in ["one", "two"] {
+        ground.dnf("n", &["-y", "install", package]).good();
+    }
+    let link = ground.node("n").join(".red/current");
+    let good = fs::read_link(&link).expect("it was made");
+    assert_eq!(good, Path::new("gen/2"));
+    for bad in ["gen/7", "elsewhere", "/etc"] {
+        fs::remove_file(&link).expect("it is ours");
+        std::os::unix::fs::symlink(bad, &link).expect("it is ours");
+        let node = ground.node("n");
+        let cure = format!(
+            "{0}: `.red/current` leads to no generation: `red-dnf --redpath={0} red-rollback N` mends that; there are \
+             generations 0, 1, 2",
+            node.display()
+        );
+        for (path, words) in [("n", "list"), ("n", "check"), ("n/below", "list")] {
+            let said = ground.dnf(path, &[words]);
+            assert!(said.code != 0 && said.err.contains(&cure), "{bad} {path} {words}: {}", said.err);
+        }
+        if bad != "/etc" {
+            let launch = run(&mut ground.wrap("n/below", &["true"]));
+            let cure = format!("red-dnf --redpath={} red-rollback N", node.display());
+            assert!(launch.code == 125 && launch.err.contains(&cure), "{bad}: {}", launch.err);
+        }
+        let listed = ground.dnf("n", &["generations"]).good();
+        assert_eq!(listed.out.lines().count(), 4, "{bad}: {}", listed.out);
+        for number in [&[][..], &["7"]] {
+            let said = ground.dnf("n", &[&["-y", "rollback"], number].concat());
+            assert_eq!(said.code, 1, "{bad}: {}", said.err);
+            assert!(said.err.contains("name one of 0, 1, 2"), "{bad}: {}", said.err);
+        }
+        assert_eq!(ground.dnf("n", &["--assumeno", "rollback", "2"]).code, 0);
+        assert_eq!(fs::read_link(&link).expect("it is there"), Path::new(bad));
+        ground.dnf("n", &["-y", "rollback", "2"]).good();
+        assert_eq!(fs::read_link(&link).expect("it is there"), good);
+        let check = ground.dnf("n", &["check", "--files"]);
+        assert_eq!(check.code, 0, "{bad}: {}{}", check.out, check.err);
+        assert_eq!(ground.rpm_says("n"), ["one-1", "two-1"], "{bad}");
+    }
+    ground.dnf("n", &["-y", "remove", "two"]).good();
+    let history = ground.dnf("n", &["history"]).good().out;
+    assert_eq!(history.matches("rollback 2").count(), 3, "{history}");
 }

@@ -268,7 +268,8 @@ mod tests {
                 _ => {
                     let Ok(dir) = rustix::fs::open(&dir, DIRECTORY, Mode::empty()) else { continue };
                     let name = format!("user.x{}", byte % 2);
-                    rustix::fs::fsetxattr(&dir, name, &[*byte], rustix::fs::XattrFlags::empty()).unwrap_or(());
+                    rustix::fs::fsetxattr(&dir, name, &[*byte], rustix::fs::XattrFlags::empty())
+                        .unwrap_or(());
                 }
             }
         }

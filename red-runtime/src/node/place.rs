@@ -121,6 +121,14 @@ pub struct Deciding {
     pub facts: Facts,
 }
 
+/// What to do about a symbolic link that leads nowhere.
+fn cure(link: &str) -> String {
+    match link.strip_suffix("/.red/current") {
+        Some(node) => format!("`red-dnf --redpath={node} red-rollback N` has it lead to a generation"),
+        None => "make that, or remove the link".into(),
+    }
+}
+
 /// Why something could not be opened or read.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
@@ -134,9 +142,7 @@ pub enum PlaceError {
     },
     /// A symbolic link on the way leads nowhere: not the same as nothing, for whoever makes its target
     /// makes the file.
-    #[error(
-        "{path}: the symbolic link {link} leads to {target}, which is missing: make that, or remove the link"
-    )]
+    #[error("{path}: the symbolic link {link} leads to {target}, which is missing: {}", cure(link))]
     Dangling {
         /// What was opened.
         path: String,

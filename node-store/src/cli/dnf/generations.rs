@@ -43,6 +43,14 @@ enum Generations {
 }
 
 pub(super) fn run(common: &Common, args: &Args) -> Result<Exit, DnfError> {
+    if args.looks() {
+        // Also of a node that cannot be read.
+        let path = std::fs::canonicalize(common.redpath()?).ok();
+        if let Some(node) = path.and_then(|path| Store::open(&path).ok()).filter(|node| node.is_lost()) {
+            generation::lost_above(node.path()).iter().for_each(|line| output::say(line));
+            return list(common, &node);
+        }
+    }
     let (family, node) = store(common)?;
     match &args.what {
         None | Some(Generations::List) => list(common, &node),

@@ -7,7 +7,7 @@ use red_runtime::cli::exit::Exit;
 use super::{Common, DnfError, change};
 use crate::cli::output;
 use crate::family::{self, Family};
-use crate::generation::{self, Store, Switches};
+use crate::generation::{self, Lock, Store, Switches};
 use crate::history::{About, Record, now};
 use crate::plan::Action;
 use crate::rpm::RpmError;
@@ -229,6 +229,9 @@ fn kept(node: &Store, record: &Record) -> Result<Option<u64>, DnfError> {
 
 pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String]) -> Result<Exit, DnfError> {
     let mut person = common.person();
+    if let Some(mended) = mend(common, args.number, command, &mut person)? {
+        return Ok(mended);
+    }
     let (family, node) = store(common)?;
     family.may_change().map_err(SessionError::from)?;
     let interrupted = node.interrupted()?;
@@ -286,6 +289,50 @@ pub(super) fn rollback(common: &Common, args: &RollbackArgs, command: &[String])
     drop(locks);
     person.say(&format!("generation {number} is current"));
     Ok(Exit::Success)
+}
+
+/// Has a node whose `.red/current` leads to no generation lead to one again. `None` for any other node.
+fn mend(
+    common: &Common,
+    number: Option<u64>,
+    command: &[String],
+    talk: &mut dyn Talk,
+) -> Result<Option<Exit>, DnfError> {
+    // Who says what is wrong with a path is the family.
+    let Ok(path) = std::fs::canonicalize(common.redpath()?) else { return Ok(None) };
+    let Ok(node) = Store::open(&path) else { return Ok(None) };
+    let Some(numbers) = node.lost()? else { return Ok(None) };
+    let Some(number) = number.filter(|number| numbers.contains(number)) else {
+        return Err(DnfError::Nothing(format!(
+            "{}: `.red/current` leads to no generation: name one of {}",
+            path.display(),
+            generation::list(&numbers)
+        )));
+    };
+    family::is_changeable(&path).map_err(SessionError::from)?;
+    if common.assumeno
+        || !talk
+            .agrees(&format!("`.red/current` leads to no generation. Have it lead to {number}"))
+            .map_err(TransactionError::from)?
+    {
+        talk.say("nothing is done");
+        return Ok(Some(if common.assumeno { Exit::Success } else { Exit::Failure }));
+    }
+    let lock = Lock::take(&path, true, common.patience()?, &mut |line| talk.say(line));
+    let lock = lock.map_err(TransactionError::from)?;
+    node.lead_back(number)?;
+    let (id, time, uid) = (node.next_record(), now(), rustix::process::getuid().as_raw());
+    node.record(&Record {
+        id,
+        time,
+        uid,
+        command: command.to_vec(),
+        generation: number,
+        ..Record::default()
+    })?;
+    drop(lock);
+    talk.say(&format!("generation {number} is current"));
+    Ok(Some(Exit::Success))
 }
 
 /// A generation holds the node's configuration too.

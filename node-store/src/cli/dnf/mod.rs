@@ -319,6 +319,10 @@ pub(super) fn run(call: &Dnf, args: &[OsString]) -> Exit {
                 drop(output::json(&serde_json::json!({"error": error.to_string()})));
             }
             output::say(&shown);
+            if let Some(redpath) = common.redpath.as_deref().and_then(|path| std::fs::canonicalize(path).ok())
+            {
+                crate::generation::lost_above(&redpath).iter().for_each(|line| output::say(line));
+            }
             if matches!(error, DnfError::NoRedpath) { Exit::Usage } else { Exit::Failure }
         }
     }
