@@ -71,6 +71,7 @@ fn keys_of_metadata_are_asked_for() {
     }
     let said = ground.dnf("n", &["-y", "makecache"]).good();
     assert!(said.err.contains(&format!("fingerprint {first}")), "{}", said.err);
+    assert!(said.err.contains(&format!("  from file://{}", keys.display())), "{}", said.err);
     // Once, for the node and those below it.
     node(&ground, "n/below", &signed(&ground, &keys));
     for node in ["n", "n/below"] {

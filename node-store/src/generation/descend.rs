@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::io::Errno;
 
+use red_runtime::node::generation::MAX_LIST;
 pub(crate) use red_runtime::node::generation::Switches;
 
 use super::{At, RED, Store, StoreError, remove};
@@ -29,11 +30,12 @@ pub(crate) fn commit(switches: &Switches) -> Result<Vec<String>, StoreError> {
     if switches.nodes.len() == 1 {
         return store.switch(*number);
     }
+    let text = serde_json::to_vec(switches).map_err(std::io::Error::from).at(first)?;
+    is_readable(&store, &text)?;
     // Launches show these generations from the moment that the list is there.
     for (node, number) in &switches.nodes {
         Store::open(node)?.lead_to(*number)?;
     }
-    let text = serde_json::to_vec(switches).map_err(std::io::Error::from).at(first)?;
     match store.write_durably(PENDING, &text) {
         // Renamed and perhaps not durable: others have seen it, and it holds.
         Err(_) if store.has_pending() => {}
@@ -55,6 +57,19 @@ pub(crate) fn commit(switches: &Switches) -> Result<Vec<String>, StoreError> {
         Ok(told) => Ok([vec![format!("{first_error}: tried again")], told].concat()),
         Err(_) => Err(first_error.decided(first)),
     }
+}
+
+/// Refuses a list that launches would not read.
+fn is_readable(store: &Store, text: &[u8]) -> Result<(), StoreError> {
+    if u64::try_from(text.len()).is_ok_and(|length| length <= MAX_LIST) {
+        return Ok(());
+    }
+    let why = format!(
+        "a list of all nodes that move together would have {} bytes, and launches read {MAX_LIST}: update nodes below \
+         first, without `--with-descendants`; nothing has changed",
+        text.len()
+    );
+    Err(StoreError::InTheWay { path: store.red(PENDING), why })
 }
 
 impl StoreError {
@@ -222,5 +237,20 @@ impl Store {
             std::fs::File::open(dir).and_then(|dir| dir.sync_all()).at(dir)?;
         }
         self.sync_names()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_no_launch_reads_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let most = usize::try_from(MAX_LIST).unwrap();
+        assert!(is_readable(&store, &vec![b'x'; most]).is_ok());
+        let why = is_readable(&store, &vec![b'x'; most + 1]).unwrap_err().to_string();
+        assert!(why.contains("1048577 bytes") && why.contains("nothing has changed"), "{why}");
     }
 }

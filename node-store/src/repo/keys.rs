@@ -38,6 +38,11 @@ pub(crate) struct Found {
     pub(crate) known: bool,
     /// Whether metadata can be verified with it: libsolv knows its algorithm.
     pub(crate) verifies: bool,
+    /// Where it was fetched from.
+    #[serde(default)]
+    pub(crate) url: String,
+    /// Fingerprints of those of its keys that do not count, and why.
+    pub(crate) dead: Vec<(String, String)>,
 }
 
 impl Found {
@@ -49,8 +54,22 @@ impl Found {
     /// Lines that show it to whoever is asked.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         let subkeys = self.subkeys.iter().map(|subkey| format!("  with subkey {}", subkey.to_uppercase()));
-        std::iter::once(format!("  fingerprint {}", self.fingerprint.to_uppercase())).chain(subkeys)
+        let dead = self
+            .dead
+            .iter()
+            .map(|(key, why)| format!("  {} {why}: what it signed is refused", key.to_uppercase()));
+        let from = (!self.url.is_empty()).then(|| format!("  from {}", visible(&anonymous(&self.url))));
+        let own = format!("  fingerprint {}", self.fingerprint.to_uppercase());
+        from.into_iter().chain([own]).chain(subkeys).chain(dead)
     }
+}
+
+/// A URL without user and password.
+fn anonymous(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 /// The keys in a file, binary or armored.
@@ -127,6 +146,7 @@ fn tell(args: &[std::ffi::OsString]) -> Result<String, String> {
         let verifies = bound.is_some();
         // A subkey that its key did not sign is nobody's to agree to.
         let key = bound.map_or(key, |bound| bound.certificate);
+        let usable = validity::usable(std::slice::from_ref(&key), seconds())?;
         found.push(Found {
             known: librpm::PubKey::new(&key.packets).is_ok(),
             verifies,
@@ -135,6 +155,8 @@ fn tell(args: &[std::ffi::OsString]) -> Result<String, String> {
             fingerprint: key.fingerprint,
             user: visible(&key.user).into_owned(),
             subkeys: key.subkeys,
+            url: String::new(),
+            dead: usable.dead.into_iter().map(|dead| (dead.fingerprint, dead.why)).collect(),
         });
     }
     serde_json::to_string(&found).map_err(|error| error.to_string())
@@ -179,4 +201,43 @@ fn verify(args: &[std::ffi::OsString]) -> Result<String, String> {
     }
     reasons.dedup();
     Ok(reasons.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown() {
+        for (url, shown) in [
+            ("https://me:secret@host/key@2.asc", "https://host/key@2.asc"),
+            ("http://a:b@c@host", "http://host"),
+            ("file:///etc/pki/key", "file:///etc/pki/key"),
+            ("/etc/pki/key", "/etc/pki/key"),
+        ] {
+            assert_eq!(anonymous(url), shown);
+        }
+    }
+
+    #[test]
+    fn a_person_sees_where_a_key_is_from_and_what_is_wrong_with_it() {
+        let key = Found {
+            id: "1".into(),
+            fingerprint: "ab1".into(),
+            user: "vendor".into(),
+            subkeys: vec!["cd2".into()],
+            armored: String::new(),
+            known: true,
+            verifies: true,
+            url: "https://host/key".into(),
+            dead: vec![("cd2".into(), "expired on 2024-01-02".into())],
+        };
+        let lines = [
+            "  from https://host/key",
+            "  fingerprint AB1",
+            "  with subkey CD2",
+            "  CD2 expired on 2024-01-02: what it signed is refused",
+        ];
+        assert_eq!(key.lines().collect::<Vec<_>>(), lines);
+    }
 }

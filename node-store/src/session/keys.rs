@@ -30,7 +30,9 @@ impl Session {
             let shown = path.display().to_string();
             // Where it came from says more than where it is kept.
             let named = |why: String| no_key(repo, &why.replace(&shown, &target.urls[0]));
-            found.push(fingerprints(&path).map_err(named)?);
+            let mut keys = fingerprints(&path).map_err(named)?;
+            keys.iter_mut().for_each(|key| key.url.clone_from(&target.urls[0]));
+            found.push(keys);
         }
         Ok(found)
     }

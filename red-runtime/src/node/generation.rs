@@ -26,8 +26,8 @@ pub const VARIABLE: &str = ".var";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// After how long it has an interrupted switch completed. Nearly all end sooner by themselves.
 const ALONE: Duration = Duration::from_secs(1);
-/// A list that is larger is none.
-const MAX_LIST: u64 = 1 << 20;
+/// A list that has more bytes is none.
+pub const MAX_LIST: u64 = 1 << 20;
 
 /// What becomes current where.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
