@@ -116,7 +116,11 @@ impl Matrix {
 
     /// The files of a row, below a root.
     fn files(&self, row: &Row, column: &Column) -> Vec<(String, Vec<u8>)> {
-        let key = column.key_lines();
+        let mut key = column.key_lines();
+        // dnf does nothing at all while it knows no key and a repository that demands signatures has none.
+        if row.kind == Kind::Local && key.is_empty() {
+            key = format!("gpgkey=file://{}\n", self.ground.pool.join("seed.asc").display());
+        }
         let dir = self.ground.repo(&column.dir);
         let repo = row.repo.replace("{dir}", &dir.display().to_string()).replace("{key}", &key);
         let conf = if row.conf.is_empty() { "[main]\n".to_owned() } else { row.conf.clone() };
@@ -137,9 +141,7 @@ impl Matrix {
         let mut words = vec!["-y".to_owned()];
         if row.kind == Kind::FromPath {
             words.extend(["--repofrompath".to_owned(), format!("a,file://{dir}")]);
-            words.extend(
-                column.keys.iter().take(1).map(|key| format!("--setopt=a.gpgkey=file://{}", key.display())),
-            );
+            words.push(format!("--setopt=a.gpgkey={}", column.key_urls()));
         }
         words.extend(row.args.iter().map(|word| word.replace("{dir}", &dir)));
         words.push("install".into());
