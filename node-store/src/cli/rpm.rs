@@ -125,7 +125,7 @@ fn run(call: &Rpm, command: &[String]) -> Result<Exit, RpmCallError> {
             Err(RpmCallError::Wrong("--family goes with queries and verification".into()))
         }
         Mode::Change(verb) => change(call, verb, &words, command),
-        _ => query(call, &words),
+        _ => query(call, &words.with_plain_names(&std::env::current_dir().map_err(RpmCallError::Run)?)?),
     }
 }
 

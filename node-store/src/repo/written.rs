@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::files;
 use super::ini::Section;
-use super::options::{INHERITED, Where, check, check_given, decides, other_spelling};
+use super::options::{INHERITED, Where, boolean, check, check_given, decides, other_spelling};
 use super::settings::{Overrides, Repo, RepoError, Settings, check_section, repo, sections_of};
 use super::variables::Variables;
 
@@ -17,6 +17,12 @@ const PLACES: [&str; 3] = ["baseurl", "metalink", "mirrorlist"];
 
 /// What dnf5 changes of repositories: sections with ids or globs, after all files of repositories.
 const CHANGES: &str = "etc/dnf/repos.override.d";
+
+/// The same as distributions ship it, where only demands of signatures are in force.
+const SHIPPED_CHANGES: &str = "usr/share/dnf5/repos.override.d";
+
+/// Options that demand signatures.
+const DEMANDS: [&str; 3] = ["gpgcheck", "pkg_gpgcheck", "repo_gpgcheck"];
 
 /// Repositories, and what is to be told of their files.
 #[derive(Clone, Debug, Default)]
@@ -73,8 +79,13 @@ pub(crate) fn load(
                 let is_signed = said.gpgcheck || packages.is_some();
                 let metadata = metadata || both && is_signed && section.get("repo_gpgcheck").is_none();
                 let id = said.id;
-                // As for dnf, the first of a node's files has the say.
+                // As for dnf, the first of a node's files has the say. Which is the first depends on the version of dnf, so
+                // what either of them demands is demanded.
                 if !here.insert(id.clone()) {
+                    if let Some(first) = written.get_mut(&id) {
+                        let demands = [("gpgcheck", said.gpgcheck), ("repo_gpgcheck", said.repo_gpgcheck)];
+                        demands.into_iter().filter(|(_, on)| *on).for_each(|(key, _)| first.set(key, "1"));
+                    }
                     let place = format!("{}:{}", path.display(), section.line);
                     loaded.notes.push(format!(
                         "{place}: repository `{id}` is in another file too, which is in force"
@@ -149,9 +160,19 @@ fn change(
     variables: &Variables,
     notes: &mut Vec<String>,
 ) -> Result<(), RepoError> {
-    for below in files(root, CHANGES, "repo")? {
+    let own = files(root, CHANGES, "repo")?;
+    let mut shipped = files(root, SHIPPED_CHANGES, "repo")?;
+    shipped.retain(|file| !own.iter().any(|own| own.file_name() == file.file_name()));
+    let mut all: Vec<(PathBuf, bool)> = own.into_iter().map(|file| (file, false)).collect();
+    all.extend(shipped.into_iter().map(|file| (file, true)));
+    all.sort_by(|(one, _), (other, _)| one.file_name().cmp(&other.file_name()));
+    for (below, is_shipped) in all {
         let path = root.join(&below);
         for section in sections_of(root, &below)? {
+            if is_shipped {
+                demand(repos, &section, variables);
+                continue;
+            }
             if !repos.contains_key("main")
                 && let Some(note) = misplaced(&section, &path)?
             {
@@ -177,6 +198,16 @@ fn change(
         }
     }
     Ok(())
+}
+
+/// What a shipped section demands of repositories.
+fn demand(repos: &mut BTreeMap<String, Written>, section: &Section, variables: &Variables) {
+    let pattern = variables.expand(&section.name);
+    let demanded = DEMANDS.into_iter().filter(|key| section.get(key).and_then(boolean) == Some(true));
+    let demanded: Vec<&str> = demanded.collect();
+    for (_, written) in repos.iter_mut().filter(|(id, _)| crate::session::fits(&pattern, id)) {
+        demanded.iter().for_each(|key| written.set(key, "1"));
+    }
 }
 
 /// `--setopt=ID.KEY=VALUE`. The id may have dots in it, and may be a glob.

@@ -150,6 +150,19 @@ fn settle() -> Result<(), RpmError> {
     define("_keyring", "rpmdb")
 }
 
+/// Whether rpm's configuration on this machine demands signatures of every package (`%_pkgverify_level`). Options of dnf
+/// strengthen that and never weaken it (dnf.conf(5), `gpgcheck`).
+pub(crate) fn demands_signatures() -> bool {
+    static DEMANDS: OnceLock<bool> = OnceLock::new();
+    let read = || {
+        read_configuration()?;
+        let level = librpm::MacroContext::default().expand("%{?_pkgverify_level}")?;
+        Ok::<_, RpmError>(matches!(level.trim(), "signature" | "all"))
+    };
+    // What cannot be read lifts nothing.
+    *DEMANDS.get_or_init(|| read().unwrap_or(true))
+}
+
 /// Sets one of rpm's macros. What expands in it is escaped.
 pub(crate) fn define(name: &str, value: &str) -> Result<(), RpmError> {
     let value = value.replace('%', "%%");

@@ -85,6 +85,9 @@ impl Session {
         if let Some(who) = &self.family.gpgcheck {
             return Some(format!("{who} (`gpgcheck: true`)"));
         }
+        if crate::rpm::demands_signatures() {
+            return Some("`%_pkgverify_level` of rpm's configuration on this machine".into());
+        }
         match self.repo(repo) {
             Some(repo) => repo.gpgcheck.then(|| match &repo.demanded {
                 Some(path) => format!("`gpgcheck` of {}", path.display()),

@@ -56,8 +56,7 @@ pub(super) fn list(common: &Common, args: &ListArgs) -> Result<Exit, DnfError> {
         vec![["id", "enabled", "priority", "signed", "metadata", "from"].map(String::from).to_vec()];
     for repo in shown {
         let from = repo.baseurl.first().or(repo.mirrorlist.as_ref()).or(repo.metalink.as_ref());
-        let signed =
-            if session.family.gpgcheck.is_some() || repo.gpgcheck { "demanded" } else { "not demanded" };
+        let signed = if session.demands(&repo.id).is_some() { "demanded" } else { "not demanded" };
         let age = state_of(&session.family.cache, repo).and_then(|state| state.moment.age(seconds()));
         let made = age.map_or_else(|| "-".into(), |(day, days)| format!("{day} ({days} days)"));
         rows.push(vec![

@@ -1,6 +1,7 @@
 //! The rpm options that `red-rpm` accepts. rpm has more, and most of what it has changes the host: every
 //! word is parsed here, and rpm is only ever given the options of this table, spelled in one way.
 
+mod names;
 mod refusal;
 
 use std::collections::BTreeSet;
@@ -104,6 +105,7 @@ const OPTIONS: &[Known] = &[
     flag("dupes", Q),
     flag("filesbypkg", Q),
     flag("fileclass", Q),
+    flag("filemime", Q),
     flag("filecolor", Q),
     flag("fileprovide", Q),
     flag("filerequire", Q),
@@ -121,6 +123,7 @@ const OPTIONS: &[Known] = &[
     flag("triggers", Q),
     flag("triggerscripts", Q),
     flag("xml", Q),
+    flag("json", Q),
     // What to verify.
     flag("nodeps", V),
     flag("nofiles", V),
@@ -151,7 +154,7 @@ const OPTIONS: &[Known] = &[
 ];
 
 /// Other spellings of the same.
-const SYNONYMS: &[(&str, &str)] = &[("qf", "queryformat")];
+const SYNONYMS: &[(&str, &str)] = &[("qf", "queryformat"), ("nodocs", "excludedocs")];
 
 const MODES: &[(&str, char, Mode)] = &[
     ("query", 'q', Mode::Query),

@@ -222,6 +222,36 @@ fn files_of_dnf5_are_in_force() {
 }
 
 #[test]
+fn shipped_changes_and_second_files_demand_signatures() {
+    let root = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = root.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let found = || {
+        let all = load(&[root.path().to_owned()], &Variables::default(), Overrides::default()).unwrap();
+        (all.repos[0].gpgcheck, all.repos[0].repo_gpgcheck, all.repos[0].enabled)
+    };
+    write("etc/yum.repos.d/a.repo", "[a]\nbaseurl=http://x\n");
+    let shipped = "usr/share/dnf5/repos.override.d/50-x.repo";
+    write(shipped, "[*]\npkg_gpgcheck=1\nenabled=0\n");
+    assert_eq!(found(), (true, false, true));
+    // As with dnf5, they are in the order of their names, and a file of the node's own takes the place of one of that name.
+    write("etc/dnf/repos.override.d/60-x.repo", "[a]\ngpgcheck=0\n");
+    assert_eq!(found(), (false, false, true));
+    write("etc/dnf/repos.override.d/60-x.repo", "");
+    write("etc/dnf/repos.override.d/40-x.repo", "[a]\ngpgcheck=0\n");
+    assert_eq!(found(), (true, false, true));
+    write("etc/dnf/repos.override.d/50-x.repo", "");
+    assert_eq!(found(), (false, false, true));
+    // Which of two files is the first depends on the version of dnf.
+    write("etc/yum.repos.d/a-b.repo", "[a]\nbaseurl=http://y\n");
+    write("etc/yum.repos.d/a.repo", "[a]\nbaseurl=http://x\nrepo_gpgcheck=1\n");
+    assert_eq!(found(), (false, true, true));
+}
+
+#[test]
 fn a_main_section_among_repositories_is_passed_over() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("etc/yum.repos.d/a.repo");

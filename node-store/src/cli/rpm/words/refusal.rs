@@ -50,6 +50,10 @@ pub(in crate::cli::rpm) enum WordsError {
     NoMode,
     #[error("`{0}` takes no argument")]
     Argument(String),
+    #[error(
+        "`{0}` has characters that curl(1), which rpm fetches it with, would take for options: fetch it first"
+    )]
+    Url(String),
     #[error("`{0}` needs an argument")]
     NoArgument(String),
     #[error(
@@ -81,7 +85,7 @@ pub(super) fn refuse(word: &str, name: &str) -> WordsError {
             WordsError::NoNode(word)
         }
         "trace" | "stats" | "debug" | "fsmdebug" | "rpmiodebug" | "rpmfcdebug" | "deploops" | "color"
-        | "usage" | "help" | "?" | "force-debian" => WordsError::Debug(word),
+        | "usage" | "help" | "?" | "force-debian" | "nouserns" | "prtpkts" => WordsError::Debug(word),
         "version" | "querytags" => WordsError::Alone(word),
         _ => WordsError::Unknown(word),
     }
