@@ -63,6 +63,11 @@ pub(crate) struct About {
     pub(crate) record: Record,
 }
 
+/// The name in a name with version, release and architecture.
+fn name_of(nevra: &str) -> Option<&str> {
+    nevra.rsplitn(3, '-').nth(2)
+}
+
 impl About {
     /// What a generation says; nothing for one that no transaction made.
     pub(crate) fn of(store: &Store, generation: u64) -> Self {
@@ -88,9 +93,11 @@ impl About {
     }
 
     /// Whether somebody asked for an installed package, of a name and with a name, version and architecture. What no
-    /// transaction brought was: nothing says that it is there for another.
+    /// transaction brought was: nothing says that it is there for another. One that rpm alone exchanged for another version
+    /// is what it was, as with dnf.
     pub(crate) fn is_asked(&self, name: &str, nevra: &str) -> bool {
-        self.asked.contains(name) || !self.origin.contains_key(nevra)
+        let was_brought = || self.origin.keys().any(|brought| name_of(brought) == Some(name));
+        self.asked.contains(name) || !self.origin.contains_key(nevra) && !was_brought()
     }
 
     /// What the generation says that a member shows; nothing for one that no transaction made.
@@ -218,4 +225,28 @@ impl Store {
 /// The time, in ISO 8601, UTC, to the second.
 pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_transaction_brought_was_asked_for() {
+        let mut about = About::default();
+        about.asked.insert("asked".into());
+        for nevra in ["asked-1-1.noarch", "for-another-1-1.noarch"] {
+            about.origin.insert(nevra.into(), Default::default());
+        }
+        for (name, nevra, asked) in [
+            ("asked", "asked-1-1.noarch", true),
+            ("asked", "asked-2-1.noarch", true),
+            ("for-another", "for-another-1-1.noarch", false),
+            ("for-another", "for-another-2:2-1.noarch", false),
+            ("for", "for-another-1.noarch", true),
+            ("other", "other-1-1.noarch", true),
+        ] {
+            assert_eq!(about.is_asked(name, nevra), asked, "{nevra}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::{Dir, FileType, Mode, Stat, openat};
 
 use super::marks::OVERLAY;
-use super::tree::{How, attributes, copy_extended, copy_one, extended, stat_of};
+use super::tree::{How, Shown, attributes, copy_extended, copy_one, extended, stat_of};
 use super::{At, DIRECTORY, Stage, Store, StoreError, Walk, remove, remove_one};
 
 /// The spare, below a node.
@@ -101,26 +101,32 @@ fn is_linked(top: &str) -> bool {
 }
 
 /// Moves a directory of the spare into another that lacks the name, and makes of it what it is in `from`. `false` when
-/// the spare has none.
+/// the spare has none, or nothing can be made of it: then it is made anew.
 pub(super) fn reuse(
     spare: &OwnedFd,
-    (from, from_path): (&OwnedFd, &Path),
-    (into, into_path): (&OwnedFd, &Path),
+    (from, from_path): Shown<'_>,
+    (into, into_path): Shown<'_>,
     name: &CStr,
 ) -> Result<bool, StoreError> {
     let is_directory = openat(spare, name, DIRECTORY, Mode::empty()).is_ok();
     if !is_directory || rustix::fs::renameat(spare, name, into, name).is_err() {
         return Ok(false);
     }
-    let (from_path, into_path) = (super::tree::join(from_path, name), super::tree::join(into_path, name));
-    let from = openat(from, name, DIRECTORY, Mode::empty()).at(&from_path)?;
-    let into = openat(into, name, DIRECTORY, Mode::empty()).at(&into_path)?;
-    mirror((&from, &from_path), (&into, &into_path))?;
-    Ok(true)
+    let (old_path, new_path) = (super::tree::join(from_path, name), super::tree::join(into_path, name));
+    let made = || {
+        let old = openat(from, name, DIRECTORY, Mode::empty()).at(&old_path)?;
+        let new = openat(into, name, DIRECTORY, Mode::empty()).at(&new_path)?;
+        mirror((&old, &old_path), (&new, &new_path))
+    };
+    let done: Result<(), StoreError> = made();
+    if done.is_err() {
+        remove_one(into, into_path, name)?;
+    }
+    Ok(done.is_ok())
 }
 
 /// Makes a directory what it would be if it were made anew of links to the files of another.
-fn mirror(from: (&OwnedFd, &Path), into: (&OwnedFd, &Path)) -> Result<(), StoreError> {
+fn mirror(from: Shown<'_>, into: Shown<'_>) -> Result<(), StoreError> {
     same_directory(from.0, into.0, into.1)?;
     let top = (rustix::fs::fstat(from.0).at(from.1)?, into);
     let (mut from, mut into) = (Walk::new(from.0, from.1)?, Walk::new(into.0, into.1)?);
