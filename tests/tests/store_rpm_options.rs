@@ -12,7 +12,7 @@ use std::process::Command;
 use red_tests::call::{Said, run};
 use red_tests::packages::Small;
 use red_tests::random::{Random, chosen};
-use red_tests::store::{Ground, fingerprint};
+use red_tests::store::{Ground, Served, fingerprint};
 
 /// Spellings that the gate runs.
 const CASES: u64 = 500;
@@ -255,6 +255,12 @@ fn names_run_no_programs() {
     fs::copy(ground.repo("a").join("zz-1-1.noarch.rpm"), cwd.join("%(id>ran).rpm")).expect("it is ours");
     fs::write(cwd.join("list"), "%(id>ran)\n").expect("it is ours");
     let url = format!("http://127.0.0.1:1/x --output {}/ran", ground.pool.path().display());
+    fs::copy(ground.repo("a").join("zz-1-1.noarch.rpm"), cwd.join("it's \\here.rpm")).expect("it is ours");
+    // rpm's own way with quotes, and a server that answers: what is fetched is written where an option says.
+    let served = Served::start(&ground.pool.join("repos"));
+    let fetched = format!("{}/a/zz-1-1.noarch.rpm", served.url);
+    let twice = format!("{fetched} {fetched} -o{}/ran", ground.pool.path().display());
+    let quoted = [format!("'{twice}'"), format!("\"{twice}\""), format!("\\{}", twice.replace(' ', "\\ "))];
     let before = fingerprint(&cwd);
     for (words, code, wanted) in [
         (&["-qp", "%(id>ran).rpm"][..], 0, "zz-1-1.noarch"),
@@ -269,6 +275,14 @@ fn names_run_no_programs() {
         (&["-qp", &url], 1, ""),
         (&["-K", &url], 1, ""),
         (&["-qp", "file:///%(id>ran)"], 1, ""),
+        (&["-qp", &quoted[0]], 1, ""),
+        (&["-qp", &quoted[1]], 1, ""),
+        (&["-qp", &quoted[2]], 1, ""),
+        (&["-Vp", &quoted[0]], 1, ""),
+        (&["-K", &quoted[0]], 1, ""),
+        (&["-K", &quoted[2]], 1, ""),
+        (&["-qp", "it's \\here.rpm"], 0, "zz-1-1.noarch"),
+        (&["-qp", &fetched], 0, "zz-1-1.noarch"),
     ] {
         let mut tool = ground.tool("red-rpm");
         let said = run(tool.current_dir(&cwd).arg("--redpath").arg(ground.node("n")).args(words));

@@ -11,13 +11,16 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{Dir, FileType, Mode, Stat, openat};
+use rustix::io::Errno;
 
 use super::marks::OVERLAY;
 use super::tree::{How, Shown, attributes, copy_extended, copy_one, extended, stat_of};
-use super::{At, DIRECTORY, Stage, Store, StoreError, Walk, remove, remove_one};
+use super::{At, DIRECTORY, Store, StoreError, Walk, remove, remove_one};
 
 /// The spare, below a node.
 const SPARE: &str = ".red/spare";
+/// Where it is while it is used, and what is left of it then.
+const USED: &str = ".red/spare.used";
 
 /// statfs(2): inode numbers there may be those of several file systems.
 const OVERLAYFS: rustix::fs::FsWord = 0x794c_7630;
@@ -51,6 +54,7 @@ impl Store {
 
     /// Removes the spare.
     pub(crate) fn free_spare(&self) -> Result<(), StoreError> {
+        self.forget_used()?;
         remove(&self.dir, &self.path, SPARE)
     }
 
@@ -83,14 +87,19 @@ impl Store {
         Ok(())
     }
 
-    /// The spare, moved to where a sweep finds it; `None` when there is none.
-    pub(super) fn take_spare(&self, stage: &Stage) -> Option<OwnedFd> {
-        let name = stage.spare();
+    /// The spare, moved to where the next sweep finds it; `None` when there is none.
+    pub(super) fn take_spare(&self) -> Option<OwnedFd> {
         if !rustix::process::geteuid().is_root() {
             return None;
         }
-        rustix::fs::renameat(&self.dir, SPARE, &self.dir, &name).ok()?;
-        openat(&self.dir, &name, DIRECTORY, Mode::empty()).ok()
+        remove(&self.dir, &self.path, USED).ok()?;
+        rustix::fs::renameat(&self.dir, SPARE, &self.dir, USED).ok()?;
+        openat(&self.dir, USED, DIRECTORY, Mode::empty()).ok()
+    }
+
+    /// Removes what is left of a spare that was used. Nothing needs it to be gone.
+    pub(super) fn forget_used(&self) -> Result<(), StoreError> {
+        remove(&self.dir, &self.path, USED)
     }
 }
 
@@ -119,7 +128,8 @@ pub(super) fn reuse(
         mirror((&old, &old_path), (&new, &new_path))
     };
     let done: Result<(), StoreError> = made();
-    if done.is_err() {
+    // What something in it withstands (chattr(1), "i") could not be removed either.
+    if done.is_err() && rustix::fs::renameat(into, name, spare, name).is_err() {
         remove_one(into, into_path, name)?;
     }
     Ok(done.is_ok())
@@ -127,8 +137,9 @@ pub(super) fn reuse(
 
 /// Makes a directory what it would be if it were made anew of links to the files of another.
 fn mirror(from: Shown<'_>, into: Shown<'_>) -> Result<(), StoreError> {
-    same_directory(from.0, into.0, into.1)?;
+    close_to_others(from.0, into.0, into.1)?;
     let top = (rustix::fs::fstat(from.0).at(from.1)?, into);
+    let from_top = from.0;
     let (mut from, mut into) = (Walk::new(from.0, from.1)?, Walk::new(into.0, into.1)?);
     let mut levels = vec![(differing(&from, &into)?, None)];
     while let Some((names, stat)) = levels.last_mut() {
@@ -136,11 +147,10 @@ fn mirror(from: Shown<'_>, into: Shown<'_>) -> Result<(), StoreError> {
             let stat: Option<Stat> = stat.take();
             levels.pop();
             if !levels.is_empty() {
-                from.leave()?;
-                let new = into.leave()?;
-                // What changed in it changed its time.
+                let (old, new) = (from.leave()?, into.leave()?);
+                // Last: what changed in it changed its time, and what it lets others do they did not.
                 if let Some(stat) = stat {
-                    same_attributes(&new, &stat, into.path())?;
+                    same_attributes(&old, &new, &stat, into.path())?;
                 }
             }
             continue;
@@ -156,10 +166,10 @@ fn mirror(from: Shown<'_>, into: Shown<'_>) -> Result<(), StoreError> {
         }
         from.enter(&name)?;
         into.enter(&name)?;
-        same_directory(from.dir(), into.dir(), into.path())?;
+        close_to_others(from.dir(), into.dir(), into.path())?;
         levels.push((differing(&from, &into)?, Some(old)));
     }
-    same_attributes(top.1.0, &top.0, top.1.1)
+    same_attributes(from_top, top.1.0, &top.0, top.1.1)
 }
 
 /// What of a directory is to be looked at: directories, and what another lacks. What the other has and should not is
@@ -171,7 +181,7 @@ fn differing(from: &Walk, into: &Walk) -> Result<Vec<(CString, FileType)>, Store
     for (name, inode, kind) in listed(from)? {
         match there.remove(&name) {
             Some((_, FileType::Directory)) if kind == FileType::Directory => wanted.push((name, kind)),
-            Some(same) if same == (inode, kind) && kind != FileType::Directory => {}
+            Some(same) if same == (inode, kind) && is_shared(kind) => {}
             Some(_) => {
                 remove_one(into.dir(), into.path(), &name)?;
                 wanted.push((name, kind));
@@ -203,22 +213,43 @@ fn listed(walk: &Walk) -> Result<Vec<(CString, u64, FileType)>, StoreError> {
     Ok(found)
 }
 
-/// Gives a directory the extended attributes of another, and takes its own.
-fn same_directory(from: &OwnedFd, into: &OwnedFd, path: &Path) -> Result<(), StoreError> {
-    let (old, new) = (extended(from, path)?, extended(into, path)?);
-    for name in &new {
-        if !old.contains(name) || OVERLAY.iter().any(|prefix| name.starts_with(prefix)) {
+/// Whether generations have one file for both.
+fn is_shared(kind: FileType) -> bool {
+    matches!(kind, FileType::RegularFile | FileType::Symlink)
+}
+
+/// Lets nobody else make anything in a directory that is not as the other one is, and takes access control lists from it,
+/// which what is made in it would inherit. Others may have it open.
+fn close_to_others(from: &OwnedFd, into: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+    let access = |fd| rustix::fs::fstat(fd).at(path).map(|stat| (stat.st_uid, stat.st_gid, stat.st_mode));
+    let lists: Vec<String> =
+        extended(into, path)?.into_iter().filter(|name| name.starts_with("system.posix_acl_")).collect();
+    if access(from)? != access(into)? || !lists.is_empty() {
+        super::tree::close(into, path, 0o700)?;
+    }
+    for name in lists.iter().filter(|name| name.ends_with("_default")) {
+        match rustix::fs::fremovexattr(into, &**name) {
+            Ok(()) | Err(Errno::NODATA) => {}
+            Err(errno) => return Err(errno).at(path),
+        }
+    }
+    Ok(())
+}
+
+/// Gives a directory owner, mode, time and extended attributes of another, and takes those that it lacks.
+fn same_attributes(from: &OwnedFd, into: &OwnedFd, old: &Stat, path: &Path) -> Result<(), StoreError> {
+    let (wanted, there) = (extended(from, path)?, extended(into, path)?);
+    for name in &there {
+        if !wanted.contains(name) || OVERLAY.iter().any(|prefix| name.starts_with(prefix)) {
             rustix::fs::fremovexattr(into, &**name).at(path)?;
         }
     }
-    if old.is_empty() { Ok(()) } else { copy_extended(from, into, path) }
-}
-
-/// The same of owner, mode and time.
-fn same_attributes(into: &OwnedFd, old: &Stat, path: &Path) -> Result<(), StoreError> {
     let of = |stat: &Stat| (stat.st_uid, stat.st_gid, stat.st_mode, stat.st_mtime, stat.st_mtime_nsec);
     let new = rustix::fs::fstat(into).at(path)?;
-    if of(&new) == of(old) { Ok(()) } else { attributes(into, old, path) }
+    if of(&new) != of(old) {
+        attributes(into, old, path)?;
+    }
+    if wanted.is_empty() { Ok(()) } else { copy_extended(from, into, path) }
 }
 
 #[cfg(test)]
@@ -322,6 +353,72 @@ mod tests {
                 check(&from, &spare, shared);
             }
         }
+    }
+
+    /// Lets everybody do everything in whatever is made in a directory.
+    fn open_list() -> Vec<u8> {
+        let entry =
+            |tag: u16, id: u32| [&tag.to_le_bytes()[..], &7_u16.to_le_bytes(), &id.to_le_bytes()].concat();
+        let all = [entry(1, !0), entry(2, 65_534), entry(4, !0), entry(0x10, !0), entry(0x20, !0)].concat();
+        [&2_u32.to_le_bytes()[..], &all].concat()
+    }
+
+    /// Neither in a directory of the spare nor in one that a transaction made.
+    #[test]
+    fn files_get_no_access_control_list_of_their_directory() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["from/etc/sub", "into/etc", "spare/etc/sub", "other"] {
+            fs::create_dir_all(path(name)).unwrap();
+        }
+        fs::write(path("from/etc/f"), "x").unwrap();
+        let set = |name: &str| {
+            let dir = open(&path(name));
+            let flags = rustix::fs::XattrFlags::empty();
+            rustix::fs::fsetxattr(&dir, "system.posix_acl_default", &open_list(), flags).unwrap();
+        };
+        set("into/etc");
+        set("spare/etc");
+        let lists = |name: &str| extended(&open(&path(name)), &path(name)).unwrap();
+        let (from, into) = (open(&path("from/etc")), open(&path("into/etc")));
+        super::super::tree::take_over((&from, &path("from")), (&into, &path("into")), How::Copy).unwrap();
+        assert_eq!(lists("into/etc/sub"), Vec::<String>::new());
+        let copied = fs::File::open(path("into/etc/f")).unwrap().into();
+        assert_eq!(extended(&copied, &path("into")).unwrap(), Vec::<String>::new());
+        let opened = ["spare", "from", "other"].map(|name| open(&path(name)));
+        let (from, other) = (path("from"), path("other"));
+        assert!(reuse(&opened[0], (&opened[1], &from), (&opened[2], &other), c"etc").unwrap());
+        assert_eq!((lists("other/etc"), lists("other/etc/sub")), (Vec::new(), Vec::new()));
+        assert_eq!(seen(&other)["etc/f"], seen(&from)["etc/f"]);
+    }
+
+    /// What cannot be removed from a spare stays there.
+    #[test]
+    fn what_withstands_is_left_in_the_spare() {
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["from/usr/d", "spare/usr/d/kept", "into"] {
+            fs::create_dir_all(path(name)).unwrap();
+        }
+        fs::write(path("spare/usr/d/kept/f"), "x").unwrap();
+        let chattr = |flag: &str| {
+            let mut command = std::process::Command::new("chattr");
+            command.arg(flag).arg(path("spare/usr/d/kept")).stderr(std::process::Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        };
+        // Not on every file system, and root's alone.
+        if !chattr("+i") {
+            return;
+        }
+        let opened = ["spare", "from", "into"].map(|name| open(&path(name)));
+        let (from, into) = (path("from"), path("into"));
+        let said = reuse(&opened[0], (&opened[1], &from), (&opened[2], &into), c"usr");
+        assert!(chattr("-i"));
+        assert!(!said.unwrap());
+        assert!(!path("into/usr").exists() && path("spare/usr/d/kept/f").exists());
     }
 
     /// A generation that goes becomes the spare, without a file that only it had.

@@ -14,6 +14,9 @@ impl Store {
         for left in ["stage", "aside", "current.new", "trash"] {
             remove(&self.dir, &self.path, &format!("{RED}/{left}"))?;
         }
+        if let Err(error) = self.forget_used() {
+            told.push(format!("what is left of directories for the next generation stays: {error}"));
+        }
         let Some(current) = self.current()? else { return Ok(told) };
         // A generation that was complete and never became current has no record of having been.
         for number in self.numbers()?.into_iter().filter(|&number| number > current) {

@@ -30,13 +30,6 @@ pub(crate) struct Stage {
     pub(crate) begun: Timespec,
 }
 
-impl Stage {
-    /// Where the [spare](super::spare) stands while it is used, relative to the node.
-    pub(super) fn spare(&self) -> String {
-        format!(".red/stage/{}.spare", self.number)
-    }
-}
-
 /// What of a stage did not come into its generation. Paths are relative to the node.
 #[derive(Debug, Default)]
 pub(crate) struct Left {
@@ -144,7 +137,8 @@ impl Store {
         close(&upper, &stage.upper, 0o755)?;
         close_database(&upper, stage)?;
         remove(&self.dir, &self.path, &format!(".red/stage/{}.work", stage.number))?;
-        remove(&self.dir, &self.path, &stage.spare())?;
+        // The next sweep tries again.
+        drop(self.forget_used());
         Ok(left)
     }
 
@@ -177,7 +171,7 @@ impl Store {
         let from_path = self.generation(current);
         let from =
             openat(&self.dir, format!(".red/gen/{current}"), DIRECTORY, Mode::empty()).at(&from_path)?;
-        let spare = self.take_spare(stage);
+        let spare = self.take_spare();
         for top in names(&from, &from_path, ".")? {
             if NEVER.contains(&top.as_str()) || top == super::ABOUT || top == VARIABLE {
                 continue;

@@ -89,6 +89,7 @@ pub(super) fn take_over_with(
             // Last, for its mode may keep its owner out.
             if let Some(stat) = made {
                 attributes(&new, &stat, into.path())?;
+                disinherit(&old, &new, into.path())?;
                 copy_extended(&old, &new, into.path())?;
             }
         }
@@ -293,8 +294,23 @@ pub(super) fn copy_file(
     copy_data(&mut source, &mut target).at(&into_path)?;
     let (source, target) = (OwnedFd::from(source), OwnedFd::from(target));
     attributes(&target, stat, &into_path)?;
+    disinherit(&source, &target, &into_path)?;
     // After the owner, whose change takes capabilities away.
     copy_extended(&source, &target, &into_path)
+}
+
+/// Takes access control lists that something got of the directory that it was made in (acl(5)).
+fn disinherit(from: &OwnedFd, to: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+    let there = extended(to, path)?;
+    let lists: Vec<&String> = there.iter().filter(|name| name.starts_with("system.posix_acl_")).collect();
+    if lists.is_empty() {
+        return Ok(());
+    }
+    let own = extended(from, path)?;
+    for name in lists.into_iter().filter(|name| !own.contains(name)) {
+        rustix::fs::fremovexattr(to, &**name).at(path)?;
+    }
+    Ok(())
 }
 
 /// Extended attributes: capabilities, access control lists, labels.

@@ -24,6 +24,9 @@ const BYTES: u64 = 64 << 20;
 /// Seconds that the process may compute.
 const CPU: u64 = 20;
 
+/// Bytes of memory that it may map, libraries included.
+const MEMORY: u64 = 768 << 20;
+
 /// A key, for a person to agree to.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Found {
@@ -105,6 +108,11 @@ fn ask(command: &mut Command) -> Result<String, String> {
     {
         return Err(format!("its signatures take more than {CPU} s to verify"));
     }
+    if std::os::unix::process::ExitStatusExt::signal(&output.status)
+        == Some(rustix::process::Signal::ABORT.as_raw())
+    {
+        return Err(format!("its keys and signatures take more than {} MiB of memory", MEMORY >> 20));
+    }
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -116,7 +124,9 @@ fn ask(command: &mut Command) -> Result<String, String> {
 pub(crate) fn main(verb: &str, args: &[std::ffi::OsString]) -> ExitCode {
     // A key can be made so that each of its signatures takes long.
     let limit = Rlimit { current: Some(CPU), maximum: Some(CPU + 1) };
-    let limited = setrlimit(Resource::Cpu, limit).map_err(|error| error.to_string());
+    let memory = Rlimit { current: Some(MEMORY), maximum: Some(MEMORY) };
+    let limited = setrlimit(Resource::Cpu, limit).and_then(|()| setrlimit(Resource::As, memory));
+    let limited = limited.map_err(|error| error.to_string());
     let said = if let Err(error) = limited {
         Err(error)
     } else if verb == KEYS {

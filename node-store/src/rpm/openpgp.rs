@@ -114,6 +114,9 @@ pub(crate) fn signatures(file: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     Ok(found)
 }
 
+/// How many packets there may be. Keys of all of a distribution's developers have some ten thousand.
+const PACKETS: usize = 200_000;
+
 /// A packet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet<'a> {
@@ -126,6 +129,9 @@ pub(super) fn packets(mut bytes: &[u8]) -> Result<Vec<Packet<'_>>, String> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
         let packet = packet(bytes).ok_or("it is cut off, or no OpenPGP data")?;
+        if found.len() == PACKETS {
+            return Err(format!("more than {PACKETS} OpenPGP packets"));
+        }
         bytes = &bytes[packet.whole.len()..];
         found.push(packet);
     }

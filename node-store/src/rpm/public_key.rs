@@ -75,6 +75,11 @@ impl<'a> PublicKey<'a> {
         self.body
     }
 
+    /// When it was made, in seconds since the epoch.
+    fn created(&self) -> u64 {
+        self.body[1..5].iter().fold(0, |sum, &digit| (sum << 8) | u64::from(digit))
+    }
+
     /// Whether it made a signature, of which there is the body of its packet, over data.
     pub(super) fn made(&self, signature: &[u8], data: &[u8], budget: &mut Budget) -> Result<bool, String> {
         let Some(sum) = Sum::of(signature, data).filter(|sum| sum.algorithm == self.algorithm) else {
@@ -131,6 +136,10 @@ pub(crate) fn signed_by(
     for packet in packets(certificate)? {
         let key = PublicKey::of(&packet).filter(|_| matches!(packet.tag, PUBLIC_KEY | PUBLIC_SUBKEY));
         let Some(key) = key.filter(|key| said.is_by(&key.id, &key.fingerprint)) else { continue };
+        // No key signed anything before it was made, whatever a clock said.
+        if said.created < key.created() {
+            continue;
+        }
         if key.made(body, &data, budget)? {
             return Ok(true);
         }

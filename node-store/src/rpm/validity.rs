@@ -25,13 +25,19 @@ pub(super) mod kind {
 /// Identifier of MD5 (section 9.5).
 const MD5: u8 = 1;
 
+/// Types of subpackets that say something here, or nothing about whether a signature over data counts. Of notations none is
+/// known (section 5.2.3.24).
+const KNOWN: [u8; 23] = [2, 3, 4, 5, 6, 7, 9, 11, 12, 16, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33];
+
 /// What a signature says of itself.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Signature {
     pub(super) kind: u8,
     hash: u8,
     /// Seconds since the epoch.
-    created: u64,
+    pub(super) created: u64,
+    /// Whether it says that it means nothing to whoever does not know a part of it, and that is not known.
+    strange: bool,
     /// Seconds after its creation.
     expires: Option<u64>,
     /// Seconds after the creation of the key that it is about.
@@ -68,6 +74,9 @@ impl Signature {
             rest = &rest[width + length..];
             while !area.is_empty() {
                 let (kind, value, taken) = subpacket(area)?;
+                let is_critical = kind & 0x80 != 0;
+                let kind = kind & 0x7f;
+                signature.strange |= hashed && is_critical && !KNOWN.contains(&kind);
                 area = &area[taken..];
                 match kind {
                     2 if hashed => created = Some(number(value.get(..4)?)),
@@ -107,7 +116,8 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
 }
 
-/// Type, value and length of the first subpacket (section 5.2.3.7).
+/// Type with the bit that says that whoever does not know it may not pass over it, value and length of the first subpacket
+/// (section 5.2.3.7).
 fn subpacket(area: &[u8]) -> Option<(u8, &[u8], usize)> {
     let (length, taken) = match *area.first()? {
         short @ ..192 => (usize::from(short), 1),
@@ -116,8 +126,7 @@ fn subpacket(area: &[u8]) -> Option<(u8, &[u8], usize)> {
     };
     let whole = area.get(taken..)?.get(..length)?;
     let (&kind, value) = whole.split_first()?;
-    // The highest bit says that whoever does not know it may not pass over it.
-    Some((kind & 0x7f, value, taken + length))
+    Some((kind, value, taken + length))
 }
 
 /// A key or a user id, with the signatures about it.
@@ -298,6 +307,9 @@ pub(crate) fn counts(packet: &[u8], now: u64) -> Result<(), String> {
     let signature = read(packet).ok_or("a signature is of no version that is known")?;
     if !matches!(signature.kind, kind::BINARY | kind::TEXT) {
         return Err("a signature is none of data".into());
+    }
+    if signature.strange {
+        return Err("a signature has a critical part that is not known".into());
     }
     if signature.hash == MD5 {
         return Err("a signature is over an MD5 checksum, which proves nothing".into());

@@ -108,6 +108,23 @@ fn signatures_that_are_none_of_data_are_refused() {
     assert!(!made(&other.key, &other.signature, b"data"));
 }
 
+/// A signature from before there was the key.
+#[test]
+fn no_key_signs_before_it_is_made() {
+    let good = Made::new([3; 32], 4, algorithm::EDDSA_LEGACY, kind::BINARY, b"data");
+    let mut later = good.key.clone();
+    // Created in second 1, and the signature in second 2.
+    later[2 + 4] = 3;
+    assert!(made(&good.key, &good.signature, b"data"));
+    let keys = packets(&later).unwrap();
+    let key = PublicKey::of(&keys[0]).unwrap();
+    let body = &good.signature[2..];
+    assert_eq!(key.created(), 3);
+    // It would be good, if it were not older.
+    assert!(key.made(body, b"data", &mut Budget::default()).unwrap());
+    assert!(!made(&later, &good.signature, b"data"));
+}
+
 /// A number of 33 bytes, and one whose bytes are not there.
 #[test]
 fn numbers_that_are_none() {

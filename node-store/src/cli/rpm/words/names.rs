@@ -1,5 +1,6 @@
 //! The names that rpm is given. rpm takes them for more than names: in those of `-p`, and in relative ones of `-f`, it
-//! expands macros, of which `%(…)` runs a program; in lists of packages (manifests) as well; and it appends a URL to a
+//! expands macros, of which `%(…)` runs a program; in lists of packages (manifests) as well; it splits them as a shell does;
+//! and it appends a URL to a
 //! command line of curl, which takes options from behind a blank.
 
 use std::path::Path;
@@ -25,8 +26,12 @@ impl Words {
                 *name = cwd.join(&name).to_string_lossy().into_owned();
             }
         }
-        if is_package && !self.has("nomanifest") {
-            self.options.push(("nomanifest", None));
+        if is_package {
+            // Else rpm splits names at blanks, takes quotes and backslashes out of them, and only then looks for URLs.
+            self.options.push(("noglob", None));
+            if !self.has("nomanifest") {
+                self.options.push(("nomanifest", None));
+            }
         }
         Ok(self)
     }
@@ -51,10 +56,13 @@ mod tests {
     #[test]
     fn names_are_names() {
         for (given, wanted) in [
-            (&["-qp", "x%(id).rpm"][..], "--query --package --nomanifest -- x%%(id).rpm"),
-            (&["-qp", "--nomanifest", "x.rpm"], "--query --package --nomanifest -- x.rpm"),
-            (&["-Vp", "%%.rpm"], "--verify --package --nomanifest -- %%%%.rpm"),
-            (&["-qp", "http://x/a%20b.rpm"], "--query --package --nomanifest -- http://x/a%%20b.rpm"),
+            (&["-qp", "x%(id).rpm"][..], "--query --package --noglob --nomanifest -- x%%(id).rpm"),
+            (&["-qp", "--nomanifest", "x.rpm"], "--query --package --nomanifest --noglob -- x.rpm"),
+            (&["-Vp", "%%.rpm"], "--verify --package --noglob --nomanifest -- %%%%.rpm"),
+            (
+                &["-qp", "http://x/a%20b.rpm"],
+                "--query --package --noglob --nomanifest -- http://x/a%%20b.rpm",
+            ),
             (&["-qf", "/x/%(id)"], "--query --file -- /x/%(id)"),
             (&["-qf", "%(id)"], "--query --file -- /at/%(id)/%(id)"),
             (&["-q", "--path", "x"], "--query --path -- /at/%(id)/x"),
