@@ -66,10 +66,19 @@ fn timed(command: &mut Command) -> Duration {
 /// What commands use, one after another: the mean of their processor time, by getrusage(2), and the median of the time that
 /// they take.
 fn used(commands: impl Iterator<Item = Command>) -> String {
-    let script = "import json,resource,subprocess,sys,time\nwall=[]\ncommands=json.loads(sys.argv[1])\nfor command in commands:\n \
-                  t=time.time(); subprocess.run(command,check=True,stdout=subprocess.DEVNULL,stderr=subprocess.DEVNULL); wall.append(time.time()-t)\n\
-                  r=resource.getrusage(resource.RUSAGE_CHILDREN); n=len(wall)\n\
-                  print('%.0f ms (%.0f user, %.0f system), %.0f ms' % ((r.ru_utime+r.ru_stime)*1000/n, r.ru_utime*1000/n, r.ru_stime*1000/n, sorted(wall)[n//2]*1000))";
+    // Whatever started python3 may have had children of its own.
+    let script = "\
+import json, resource, subprocess, sys, time
+def spent():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime, used.ru_stime
+wall, before = [], spent()
+for command in json.loads(sys.argv[1]):
+    begun = time.time()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wall.append(time.time() - begun)
+user, system = [(now - then) * 1000 / len(wall) for now, then in zip(spent(), before)]
+print('%.0f ms (%.0f user, %.0f system), %.0f ms' % (user + system, user, system, sorted(wall)[len(wall) // 2] * 1000))";
     let commands: Vec<Command> = commands.collect();
     let mut measured = Command::new("python3");
     for (name, value) in commands.iter().flat_map(Command::get_envs) {

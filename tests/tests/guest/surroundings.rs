@@ -95,6 +95,8 @@ fn options_of_a_unit_are_named_that_keep_a_launch_from_working() {
             "",
         ),
         (&["ProtectSystem=full", "ProtectControlGroups=yes"], Well, ""),
+        (&["PrivateUsers=yes"], Well, ""),
+        (&["ProtectProc=invisible", "ProcSubset=pid", "PrivateNetwork=yes", "PrivateIPC=yes"], Well, ""),
     ];
     let user: &[Case] = &[
         (&["NoNewPrivileges=yes"], Told("NoNewPrivileges="), "NoNewPrivileges="),

@@ -125,7 +125,7 @@ pub(super) fn vacate(path: &str) -> Result<(), LaunchError> {
     let beside = directory.join(BESIDE);
     match std::fs::create_dir(&beside) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(error).doing(|| format!("cgroup {}", beside.display()));
+            return Err(super::place::unmade(path, &beside, error));
         }
         _ => {}
     }

@@ -8,7 +8,7 @@ use rustix::process::Pid;
 use super::base::Service;
 use super::systemd::Scope;
 use super::{Cgroups, MOUNT, apply, place, write};
-use crate::launch::error::{Doing, LaunchError};
+use crate::launch::error::LaunchError;
 
 /// What is made in a scope.
 #[derive(Clone, Debug)]
@@ -47,7 +47,8 @@ impl Nested {
             within(service, &directory)?;
         }
         let leaf = directory.join(&self.leaf);
-        std::fs::create_dir_all(&leaf).doing(|| format!("cgroup {}", leaf.display()))?;
+        std::fs::create_dir_all(&leaf)
+            .map_err(|error| place::unmade(&format!("{top}/{}", self.leaf), &leaf, error))?;
         write(&leaf.join("cgroup.procs"), &pid.as_raw_nonzero().to_string())?;
         cgroups.path = format!("{top}/{}", self.leaf);
         place::delegate(top, &cgroups.path);

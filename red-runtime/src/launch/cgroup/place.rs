@@ -226,10 +226,7 @@ impl Wanted {
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(_) if self.optional => return Ok(None),
-                Err(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
-                    return Err(LaunchError::Cgroup { path: self.path.clone(), why: READ_ONLY.to_owned() });
-                }
-                Err(error) => return Err(error).doing(|| format!("cgroup {}", step.display())),
+                Err(error) => return Err(unmade(&self.path, step, error)),
             }
         }
         if self.layout == Layout::V1 {
@@ -240,6 +237,15 @@ impl Wanted {
         }
         Ok(Some(self.record()))
     }
+}
+
+/// Why the directory of a cgroup could not be made.
+pub(super) fn unmade(path: &str, directory: &Path, error: std::io::Error) -> LaunchError {
+    if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem {
+        return LaunchError::Cgroup { path: path.to_owned(), why: READ_ONLY.to_owned() };
+    }
+    let errno = rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO);
+    LaunchError::Call { what: format!("cgroup {}", directory.display()), errno }
 }
 
 /// Why no cgroup can be made, and what to do.
