@@ -98,7 +98,7 @@ fn open(mut file: File, most: u64) -> Result<Stream, String> {
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| error.to_string())?;
     let over = std::sync::Arc::new(std::sync::Mutex::new(None));
     let told = over.clone();
-    std::thread::spawn(move || {
+    let unpacker = std::thread::Builder::new().spawn(move || {
         let mut pipe = File::from(write);
         let fail = |message: String| {
             if let Ok(mut told) = told.lock() {
@@ -127,5 +127,6 @@ fn open(mut file: File, most: u64) -> Result<Stream, String> {
             }
         }
     });
+    unpacker.map_err(|error| error.to_string())?;
     Ok(Stream { file: read.into(), over })
 }

@@ -242,7 +242,7 @@ fn receive(
 ) -> Result<u64, FetchError> {
     let failed = |reason: String| FetchError::Http { url: url.to_owned(), reason };
     let (send, chunks) = sync_channel::<std::io::Result<Vec<u8>>>(4);
-    std::thread::spawn(move || {
+    let receiver = std::thread::Builder::new().spawn(move || {
         loop {
             let mut chunk = vec![0; 64 << 10];
             let read = body.read(&mut chunk).map(|length| {
@@ -255,6 +255,7 @@ fn receive(
             }
         }
     });
+    receiver.map_err(|error| failed(error.to_string()))?;
     let Sink { file, start, most } = sink;
     let mut got = start;
     loop {

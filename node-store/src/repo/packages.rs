@@ -35,25 +35,30 @@ pub(crate) fn download(
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<Result<PathBuf, FetchError>>>> =
         Mutex::new((0..wanted.len()).map(|_| None).collect());
-    std::thread::scope(|scope| {
-        for _ in 0..at_once.clamp(1, 20).min(wanted.len()) {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(one) = wanted.get(at) else { break };
-                    let result = fetch(cache, one);
-                    if result.is_ok() {
-                        told(&one.nevra, one.size);
-                    } else {
-                        // The rest would come for nothing.
-                        next.store(wanted.len(), Ordering::Relaxed);
-                    }
-                    if let Ok(mut results) = results.lock() {
-                        results[at] = Some(result);
-                    }
-                }
-            });
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(one) = wanted.get(at) else { break };
+            let result = fetch(cache, one);
+            if result.is_ok() {
+                told(&one.nevra, one.size);
+            } else {
+                // The rest would come for nothing.
+                next.store(wanted.len(), Ordering::Relaxed);
+            }
+            if let Ok(mut results) = results.lock() {
+                results[at] = Some(result);
+            }
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..at_once.clamp(1, 20).min(wanted.len()) {
+            // Where there can be no more threads, fewer packages come at a time.
+            if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
+            }
+        }
+        work();
     });
     let results = results.into_inner().unwrap_or_default();
     let mut paths = Vec::new();

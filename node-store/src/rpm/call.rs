@@ -65,7 +65,7 @@ pub(crate) fn run(job: &Job, tell: Runner<'_>) -> Result<(Done, String), Failed>
         .spawn()
         .map_err(|error| Failed::new(format!("the install view cannot be started: {error}")))?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let output = std::thread::spawn(move || {
+    let output = std::thread::Builder::new().spawn(move || {
         let mut kept = Vec::new();
         if let Some(mut stderr) = stderr {
             // What is beyond is read and dropped, so that no scriptlet blocks.
@@ -74,6 +74,18 @@ pub(crate) fn run(job: &Job, tell: Runner<'_>) -> Result<(Done, String), Failed>
         }
         String::from_utf8_lossy(&kept).into_owned()
     });
+    let output = match output {
+        Ok(output) => output,
+        Err(error) => {
+            // It waits for its orders.
+            drop(stdin);
+            drop(child.kill());
+            drop(child.wait());
+            return Err(Failed::new(format!(
+                "the install view cannot be started: {error}; nothing has changed"
+            )));
+        }
+    };
     if let Some(mut stdin) = stdin {
         // If it could not be written, the process has ended and says why.
         drop(stdin.write_all(&text));
