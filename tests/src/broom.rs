@@ -219,7 +219,8 @@ pub struct Disk {
 /// what was mounted then until they are gone, and a copy of a file system cannot be mounted beside it.
 #[must_use]
 pub fn is_released(image: &Path) -> bool {
-    run(Command::new("losetup").arg("--associated").arg(image)).good().out.is_empty()
+    let said = run(Command::new("losetup").arg("--associated").arg(image));
+    said.code == 0 && said.out.is_empty()
 }
 
 impl Disk {
@@ -259,11 +260,7 @@ impl Drop for Disk {
             (0..200).any(|_| done() || (pause(), false).1)
         };
         if soon(&|| run(Command::new("umount").arg(&self.at)).code == 0) {
-            soon(&|| {
-                let Some(image) = &self.image else { return true };
-                let loops = Command::new("losetup").arg("--associated").arg(image).output();
-                loops.is_ok_and(|loops| loops.stdout.is_empty())
-            });
+            soon(&|| self.image.as_deref().is_none_or(is_released));
         } else {
             drop(Command::new("umount").arg("--lazy").arg(&self.at).output());
         }

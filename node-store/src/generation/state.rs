@@ -86,7 +86,7 @@ impl Store {
             left(format!("an update of it and its descendants was interrupted; {completes} completes it"));
         }
         for name in self.files_of("stage").into_iter().map(|name| format!("stage/{name}")).chain(
-            ["trash", "aside", "current.new"]
+            ["trash", "aside", "current.new", "spare.used"]
                 .into_iter()
                 .map(str::to_owned)
                 .filter(|name| self.red(name).exists()),
